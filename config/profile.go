@@ -1,0 +1,94 @@
+package config
+
+import (
+	"crypto/tls"
+	"time"
+)
+
+// Default returns the configuration in which nothing is set but the profile.
+// An unknown profile has the defaults of modern. The required keys are empty.
+func Default(profile Profile) RA {
+	c := RA{
+		Profile: profile,
+		EST: EST{
+			Listen:         "0.0.0.0:8084",
+			TLS:            TLS{Min: tls.VersionTLS12, Max: tls.VersionTLS13},
+			Dialect:        DialectRFC8951,
+			Base64:         Base64Auto,
+			Authentication: []Authentication{AuthenticateRelay},
+			Lockout:        Lockout{Failures: 3, For: 15 * time.Minute},
+			Limits: Limits{
+				Body:          64 << 10,
+				HeaderTimeout: 10 * time.Second,
+				BodyTimeout:   30 * time.Second,
+				InFlight:      20000,
+			},
+			Drain: 30 * time.Second,
+		},
+		CA: CA{
+			Authentication: "ntlm",
+			TLS:            TLS{Min: tls.VersionTLS12, Max: tls.VersionTLS13},
+			NameCheck:      "go",
+			Sessions:       SessionsPooled,
+			Vouch:          time.Minute,
+			Pool:           8,
+			Renewal:        RenewalNewest,
+			ChannelBinding: true,
+			Timeouts: Timeouts{
+				Resolve:   5 * time.Second,
+				Connect:   10 * time.Second,
+				Handshake: 10 * time.Second,
+				Login:     10 * time.Second,
+				Chain:     10 * time.Second,
+				Template:  10 * time.Second,
+				Submit:    120 * time.Second,
+				Fetch:     30 * time.Second,
+			},
+			Refresh: time.Hour,
+		},
+		Ledger: Ledger{DSN: "sqlite:ra.db"},
+		Logs: Logs{
+			Level: "info",
+			Files: LogFiles{NGINX: "logs/nginx-error.log", CiscoRA: "logs/ciscora.log"},
+		},
+		Admin: Admin{Listen: "127.0.0.1:8085"},
+	}
+	if profile == ProfileCUCM {
+		c.EST.TLS = TLS{Min: tls.VersionTLS12, Max: tls.VersionTLS12}
+		c.EST.Dialect = DialectLibest
+		c.CA.TLS = TLS{Min: tls.VersionTLS10, Max: tls.VersionTLS12}
+		c.CA.NameCheck = "curl"
+		c.CA.Sessions = SessionsPerEnrollment
+		c.CA.Renewal = 0
+		c.CA.ChannelBinding = false
+		c.CA.Timeouts.Request = 10 * time.Second
+	}
+	return c
+}
+
+// DefaultCertsrv returns the built-in CA's configuration in which nothing is
+// set. Its users, which are required, are empty.
+func DefaultCertsrv() Certsrv {
+	ciscora := defaultTemplate()
+	ciscora.Name = "CiscoRA"
+	return Certsrv{
+		Listen:             "127.0.0.1:8443",
+		Dir:                "ca",
+		Domain:             "LAB",
+		Hosts:              []string{"localhost", "127.0.0.1"},
+		Templates:          []Template{ciscora},
+		ExtendedProtection: "accept",
+		TLS:                TLS{Min: tls.VersionTLS12, Max: tls.VersionTLS13},
+		Log:                "logs/iis",
+	}
+}
+
+func defaultTemplate() Template {
+	return Template{
+		Subject:     "request",
+		MinKeySize:  2048,
+		Validity:    365 * 24 * time.Hour,
+		KeyUsage:    []string{"digitalSignature", "keyEncipherment"},
+		ExtKeyUsage: []string{"serverAuth", "clientAuth"},
+	}
+}

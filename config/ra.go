@@ -1,0 +1,267 @@
+package config
+
+import "time"
+
+// RA is ra.yaml: a registration authority between EST clients and a Microsoft
+// CA. Make one with [LoadRA] or [Default].
+type RA struct {
+	// Profile chooses the defaults of all other keys: "modern" or "cucm-12.5",
+	// which behaves as CES of CUCM 12.5. Default modern.
+	Profile Profile `yaml:"profile" enum:"modern cucm-12.5"`
+
+	EST    EST    `yaml:"est"`
+	CA     CA     `yaml:"ca"`
+	Ledger Ledger `yaml:"ledger"`
+	Logs   Logs   `yaml:"logs"`
+	Admin  Admin  `yaml:"admin"`
+
+	// Faults are faults that are on from the start. Not in this version: only
+	// the empty list is taken.
+	Faults []string `yaml:"faults"`
+
+	source *source
+}
+
+// EST is what EST clients meet.
+type EST struct {
+	// Listen is the TLS listener's address. Default 0.0.0.0:8084.
+	Listen string `yaml:"listen"`
+
+	// Certificate and Key are the listener's: a PEM chain, leaf first, and the
+	// leaf's private key. Required.
+	Certificate string `yaml:"certificate" file:"yes" required:"yes"`
+	Key         string `yaml:"key" file:"yes" required:"yes"`
+
+	// Trust holds the PEM files of the EST trust store: CAs whose client
+	// certificates are taken. Authentication by certificate requires it.
+	Trust []string `yaml:"trust" file:"yes"`
+
+	// TLS bounds the protocol versions. Default 1.2 to 1.3; in cucm-12.5 only 1.2.
+	TLS TLS `yaml:"tls"`
+
+	// Dialect is the manner of answering: "rfc8951", or "libest", as libest's
+	// server does. Default rfc8951; libest in cucm-12.5.
+	Dialect Dialect `yaml:"dialect" enum:"libest rfc8951"`
+
+	// Base64 is the form of the answers' bodies: "wrapped" in lines, a "single"
+	// line, or "auto", which suits libest and strongSwan alike (reference:
+	// libest.md L4). Default auto.
+	Base64 Base64 `yaml:"base64" enum:"auto wrapped single"`
+
+	// Authentication lists the ways in which a client may say who it is, in
+	// order: "relay" asks the CA with the client's own Basic credentials,
+	// "certificate" takes a TLS client certificate under Trust. Default [relay].
+	Authentication []Authentication `yaml:"authentication" enum:"relay certificate users"`
+
+	// Users and DigestUsers are password files. Not in this version.
+	Users       string `yaml:"users" file:"yes"`
+	DigestUsers string `yaml:"digest_users" file:"yes"`
+
+	// Lockout spares the CA's accounts. Default 3 failures, for 15m.
+	Lockout Lockout `yaml:"lockout"`
+
+	// ServerKeygen serves /serverkeygen. Not in this version.
+	ServerKeygen bool `yaml:"server_keygen"`
+
+	// Labels are additional path segments (RFC 7030 §3.2.2) and what each
+	// changes. A request with a label that is not here gets 404.
+	Labels map[string]Label `yaml:"labels"`
+
+	// ProofOfPossession demands that a CSR is tied to its TLS connection
+	// (RFC 7030 §3.5). Not in this version.
+	ProofOfPossession bool `yaml:"proof_of_possession"`
+
+	// Limits bounds what one client may cost.
+	Limits Limits `yaml:"limits"`
+
+	// Patience is how long a client is kept waiting before it is told to come
+	// again. Not in this version: only 0s is taken.
+	Patience time.Duration `yaml:"patience"`
+
+	// CAFailureStatus is the answer to a CA that is slow or down after the
+	// log-in: 400, 500, 502 or 504; 0 as the profile has it, which is 400 in
+	// cucm-12.5 and what fits the failure in modern. Default 0.
+	CAFailureStatus int `yaml:"ca_failure_status"`
+
+	// Drain is how long a shutdown waits for requests in flight. Default 30s.
+	Drain time.Duration `yaml:"drain"`
+}
+
+// Lockout answers 401 without asking the CA after so many refusals of one
+// account from one client, for a while: the CA's own lock-out would hit the
+// account everywhere.
+type Lockout struct {
+	Failures int           `yaml:"failures"` // refusals in a row; 0 = never lock
+	For      time.Duration `yaml:"for"`
+}
+
+// Label is what an additional path segment changes.
+type Label struct {
+	// Template is asked for instead of CA.Template.
+	Template string `yaml:"template" required:"yes"`
+}
+
+// Limits bounds what one client may cost.
+type Limits struct {
+	Body          Size          `yaml:"body"`           // of a request; default 64KiB
+	HeaderTimeout time.Duration `yaml:"header_timeout"` // handshake and header; default 10s
+	BodyTimeout   time.Duration `yaml:"body_timeout"`   // default 30s
+	InFlight      int           `yaml:"in_flight"`      // requests at once; default 20000
+}
+
+// CA is the Microsoft CA's Web Enrollment, and how the RA asks it.
+type CA struct {
+	// URL is that of the Web Enrollment pages, https and with its path:
+	// https://HOST:443/certsrv. A port that is written is repeated in Referer
+	// and logs. Required.
+	URL string `yaml:"url" required:"yes"`
+
+	// Template is the name (CN, not the display name) of the certificate
+	// template to ask for. Required.
+	Template string `yaml:"template" required:"yes"`
+
+	// Authentication is "ntlm", "negotiate" (NTLM under the name Negotiate) or
+	// "basic". Default ntlm.
+	Authentication string `yaml:"authentication" enum:"ntlm negotiate basic"`
+
+	// Credentials is a file with the keys user and password, mode 0600: the
+	// account for start-up and maintenance, and for clients without a password
+	// to relay. Required.
+	Credentials string `yaml:"credentials" file:"yes" required:"yes"`
+
+	// Trust holds the PEM files of the web trust store: CAs under which the
+	// server's certificate must stand. Required.
+	Trust []string `yaml:"trust" file:"yes" required:"yes"`
+
+	// TLS bounds the protocol versions. Default 1.2 to 1.3; 1.0 to 1.2 in cucm-12.5.
+	TLS TLS `yaml:"tls"`
+
+	// NameCheck is the rule by which the server's certificate must name the
+	// URL's host: "go", or "curl", where the CN counts when there is no DNS
+	// name. Default go; curl in cucm-12.5.
+	NameCheck string `yaml:"name_check" enum:"go curl"`
+
+	// Sessions are "pooled" (logged-in connections are kept and used again by
+	// the same account) or "per-enrollment" (two log-ins on two connections,
+	// as CES). Default pooled; per-enrollment in cucm-12.5.
+	Sessions Sessions `yaml:"sessions" enum:"pooled per-enrollment"`
+
+	// Vouch is how long a kept connection vouches for the credentials that
+	// opened it, before they are tried anew. Default 1m.
+	Vouch time.Duration `yaml:"vouch"`
+
+	// Pool is how many idle connections are kept for one account. Default 8.
+	Pool int `yaml:"pool"`
+
+	// Renewal chooses the CA certificate for the chain: "newest", or a number,
+	// 0 being the first. Default newest; 0 in cucm-12.5.
+	Renewal Renewal `yaml:"renewal"`
+
+	// ChannelBinding sends the TLS channel binding with NTLM, as Extended
+	// Protection wants. Default true; false in cucm-12.5.
+	ChannelBinding bool `yaml:"channel_binding"`
+
+	Timeouts Timeouts `yaml:"timeouts"`
+
+	// Refresh is how often chain and template list are read anew; 0s only at
+	// start-up. Default 1h.
+	Refresh time.Duration `yaml:"refresh"`
+}
+
+// Timeouts bounds each phase of an exchange with the CA.
+type Timeouts struct {
+	Resolve   time.Duration `yaml:"resolve"`   // default 5s
+	Connect   time.Duration `yaml:"connect"`   // default 10s
+	Handshake time.Duration `yaml:"handshake"` // default 10s
+	Login     time.Duration `yaml:"login"`     // default 10s
+	Chain     time.Duration `yaml:"chain"`     // default 10s
+	Template  time.Duration `yaml:"template"`  // default 10s
+	Submit    time.Duration `yaml:"submit"`    // default 120s
+	Fetch     time.Duration `yaml:"fetch"`     // default 30s
+
+	// Request is one budget for a whole request, from the name's resolution to
+	// the last byte, both NTLM legs included, as curl counts. Where it is not
+	// 0s it replaces all others. Default 0s; 10s in cucm-12.5.
+	Request time.Duration `yaml:"request"`
+}
+
+// Ledger is where asked, issued and delivered certificates are recorded.
+type Ledger struct {
+	// DSN is sqlite:FILE or postgres://... This version reads it but keeps no
+	// ledger. Default sqlite:ra.db.
+	DSN string `yaml:"dsn"`
+}
+
+// Logs are the RA's own log and those in the words of the real products.
+type Logs struct {
+	// Level of the structured log on standard error: debug, info, warn, error.
+	// Default info.
+	Level string   `yaml:"level" enum:"debug info warn error"`
+	Files LogFiles `yaml:"files"`
+}
+
+// LogFiles are the emulated logs; an empty path turns one off.
+type LogFiles struct {
+	NGINX   string `yaml:"nginx" file:"yes"`   // default logs/nginx-error.log
+	CiscoRA string `yaml:"ciscora" file:"yes"` // default logs/ciscora.log
+}
+
+// Admin is the plain HTTP port for health, roots and enrollments.
+type Admin struct {
+	// Listen is its address; empty turns it off. Default 127.0.0.1:8085 for the
+	// RA, off for certsrv.
+	Listen string `yaml:"listen"`
+}
+
+// TLS bounds protocol versions, both ends included.
+type TLS struct {
+	Min TLSVersion `yaml:"min"`
+	Max TLSVersion `yaml:"max"`
+}
+
+// Profile names a set of defaults.
+type Profile string
+
+// The profiles.
+const (
+	ProfileModern Profile = "modern"
+	ProfileCUCM   Profile = "cucm-12.5"
+)
+
+// Dialect is a manner of answering EST clients.
+type Dialect string
+
+// The dialects.
+const (
+	DialectLibest  Dialect = "libest"
+	DialectRFC8951 Dialect = "rfc8951"
+)
+
+// Base64 is the form of an answer's body.
+type Base64 string
+
+// The forms.
+const (
+	Base64Auto    Base64 = "auto"
+	Base64Wrapped Base64 = "wrapped"
+	Base64Single  Base64 = "single"
+)
+
+// Authentication is a way in which an EST client says who it is.
+type Authentication string
+
+// The ways.
+const (
+	AuthenticateRelay       Authentication = "relay"
+	AuthenticateCertificate Authentication = "certificate"
+	AuthenticateUsers       Authentication = "users"
+)
+
+// Sessions says how long a log-in at the CA is used.
+type Sessions string
+
+// The ways of using log-ins.
+const (
+	SessionsPooled        Sessions = "pooled"
+	SessionsPerEnrollment Sessions = "per-enrollment"
+)

@@ -1,0 +1,204 @@
+package config
+
+import (
+	"maps"
+	"net"
+	"net/url"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// validate reports values and combinations that cannot work, and those that
+// this version cannot do: better refused than ignored.
+func (c *RA) validate(l *loader) {
+	c.EST.validate(l)
+	c.CA.validate(l)
+	if !strings.HasPrefix(c.Ledger.DSN, "sqlite:") && !strings.HasPrefix(c.Ledger.DSN, "postgres://") && !strings.HasPrefix(c.Ledger.DSN, "postgresql://") {
+		l.report("ledger.dsn", "want sqlite:FILE or postgres://...") // not quoted: a password may be in it
+	}
+	if c.Admin.Listen != "" {
+		l.address("admin.listen", c.Admin.Listen)
+		if _, port, err := net.SplitHostPort(c.Admin.Listen); err == nil && port != "0" && c.Admin.Listen == c.EST.Listen {
+			l.report("admin.listen", "is est.listen's address too, choose another port")
+		}
+	}
+	l.later("faults", len(c.Faults) > 0, "remove it or set []")
+}
+
+func (e *EST) validate(l *loader) {
+	l.address("est.listen", e.Listen)
+	l.versions("est.tls", e.TLS)
+	e.validateAuthentication(l)
+	if e.Lockout.Failures < 0 {
+		l.report("est.lockout.failures", "is negative, want 0 (never lock) or more")
+	}
+	l.positive("est.lockout.for", e.Lockout.For)
+	e.validateLabels(l)
+	if e.Limits.Body <= 0 {
+		l.report("est.limits.body", "must be more than 0, the default is 64KiB")
+	}
+	l.positive("est.limits.header_timeout", e.Limits.HeaderTimeout)
+	l.positive("est.limits.body_timeout", e.Limits.BodyTimeout)
+	if e.Limits.InFlight <= 0 {
+		l.report("est.limits.in_flight", "must be more than 0, the default is 20000")
+	}
+	switch e.CAFailureStatus {
+	case 0, 400, 500, 502, 504:
+	default:
+		l.report("est.ca_failure_status", "%d is not to be had, want 400, 500, 502 or 504, or 0 for the profile's", e.CAFailureStatus)
+	}
+	l.notNegative("est.drain", e.Drain)
+
+	l.later("est.users", e.Users != "", "remove it")
+	l.later("est.digest_users", e.DigestUsers != "", "remove it")
+	l.later("est.server_keygen", e.ServerKeygen, "remove it or set false")
+	l.later("est.proof_of_possession", e.ProofOfPossession, "remove it or set false")
+	l.later("est.patience", e.Patience != 0, "remove it or set 0s")
+}
+
+func (e *EST) validateAuthentication(l *loader) {
+	const key = "est.authentication"
+	if len(e.Authentication) == 0 && !l.reported(key) {
+		l.report(key, "is empty, want relay, certificate, or both")
+	}
+	for i, a := range e.Authentication {
+		at := key + "[" + strconv.Itoa(i) + "]"
+		switch {
+		case slices.Contains(e.Authentication[:i], a):
+			l.report(at, "%s is there twice, remove one", a)
+		case a == AuthenticateUsers:
+			l.later(at, true, "use relay or certificate")
+		case a == AuthenticateCertificate && len(e.Trust) == 0 && !l.reported("est.trust"):
+			l.report(at, "certificate needs est.trust, the CAs of the clients' certificates")
+		}
+	}
+}
+
+// operations are EST's own path segments (RFC 7030 §3.2.2), which no label can
+// be.
+var operations = []string{"cacerts", "simpleenroll", "simplereenroll", "fullcmc", "serverkeygen", "csrattrs"}
+
+// labelSyntax is what stands in one path segment without escapes (pchar of
+// RFC 3986 §3.3), at most as long as libest takes it (reference: libest.md).
+var labelSyntax = regexp.MustCompile(`^[A-Za-z0-9._~!$&'()*+,;=:@-]{1,128}$`)
+
+func (e *EST) validateLabels(l *loader) {
+	for _, name := range slices.Sorted(maps.Keys(e.Labels)) {
+		key := join("est.labels", name)
+		switch {
+		case slices.Contains(operations, name):
+			l.report(key, "is the name of an EST operation and can be no label, choose another name")
+		case name == "." || name == ".." || !labelSyntax.MatchString(name):
+			l.report(key, "%q is no label, want 1 to 128 letters, digits or any of ._~!$&'()*+,;=:@-", name)
+		case strings.HasPrefix(name, "fault:"):
+			l.report(key, "labels that begin with fault: are reserved, choose another name")
+		}
+		l.template(key+".template", e.Labels[name].Template)
+	}
+}
+
+func (c *CA) validate(l *loader) {
+	l.caURL("ca.url", c.URL)
+	l.template("ca.template", c.Template)
+	l.versions("ca.tls", c.TLS)
+	l.notNegative("ca.vouch", c.Vouch)
+	if c.Pool < 1 || c.Pool > 1000 {
+		l.report("ca.pool", "%d is out of range, want 1 to 1000", c.Pool)
+	}
+	t := c.Timeouts
+	l.positive("ca.timeouts.resolve", t.Resolve)
+	l.positive("ca.timeouts.connect", t.Connect)
+	l.positive("ca.timeouts.handshake", t.Handshake)
+	l.positive("ca.timeouts.login", t.Login)
+	l.positive("ca.timeouts.chain", t.Chain)
+	l.positive("ca.timeouts.template", t.Template)
+	l.positive("ca.timeouts.submit", t.Submit)
+	l.positive("ca.timeouts.fetch", t.Fetch)
+	l.notNegative("ca.timeouts.request", t.Request)
+	l.notNegative("ca.refresh", c.Refresh)
+}
+
+// templateSyntax keeps all out of a template's name that could begin another
+// attribute of the request (reference: certsrv.md 8).
+var templateSyntax = regexp.MustCompile(`^[A-Za-z0-9 ._()-]{1,64}$`)
+
+func (l *loader) template(key, name string) {
+	switch {
+	case name == "": // reported as required
+	case !templateSyntax.MatchString(name):
+		l.report(key, "%q is no template name, want 1 to 64 letters, digits, blanks or any of ._()-", name)
+	case strings.TrimSpace(name) != name:
+		l.report(key, "%q begins or ends with a blank, remove it", name)
+	}
+}
+
+func (l *loader) caURL(key, text string) {
+	if text == "" {
+		return // reported as required
+	}
+	u, err := url.Parse(text)
+	switch {
+	case err != nil: // url's error quotes the text, and a password with it
+		l.report(key, "is no URL, write it as https://HOST/certsrv")
+	case u.User != nil:
+		l.report(key, "holds an account, remove it: ca.credentials has it")
+	case u.Scheme != "https":
+		l.report(key, "%q is not https, and log-ins go over TLS only: write it as https://HOST/certsrv", text)
+	case u.Hostname() == "":
+		l.report(key, "%q has no host, write it as https://HOST/certsrv", text)
+	case !validPort(u.Port()) || strings.HasSuffix(u.Host, ":"):
+		l.report(key, "%q has no valid port, want 1 to 65535 or none", text)
+	case u.RawQuery != "" || u.ForceQuery || u.Fragment != "":
+		l.report(key, "%q goes on after the path, write it as https://HOST/certsrv", text)
+	case strings.Trim(u.Path, "/") == "":
+		l.report(key, "%q has no path, write it as %s/certsrv", text, strings.TrimRight(text, "/"))
+	}
+}
+
+func validPort(port string) bool {
+	n, err := strconv.ParseUint(port, 10, 16)
+	return port == "" || err == nil && n > 0
+}
+
+// address checks an address to listen on: HOST:PORT, where HOST may be empty.
+func (l *loader) address(key, text string) {
+	host, port, err := net.SplitHostPort(text)
+	if err != nil {
+		l.report(key, "%q is no address, write it as 127.0.0.1:8084, [::1]:8084 or :8084", text)
+		return
+	}
+	if _, err := strconv.ParseUint(port, 10, 16); err != nil {
+		l.report(key, "port %q of %q is no port, want 0 (any that is free) to 65535", port, text)
+	}
+	if strings.ContainsAny(host, " /@") {
+		l.report(key, "host %q of %q is no host name or address", host, text)
+	}
+}
+
+func (l *loader) versions(key string, v TLS) {
+	if v.Min > v.Max && !l.reported(key+".") {
+		l.report(key, "min %s is above max %s, raise max or lower min", v.Min, v.Max)
+	}
+}
+
+func (l *loader) positive(key string, d time.Duration) {
+	if d <= 0 {
+		l.report(key, "%s is too short, must be more than 0s", formatDuration(d))
+	}
+}
+
+func (l *loader) notNegative(key string, d time.Duration) {
+	if d < 0 {
+		l.report(key, "%s is negative, want 0s or more", formatDuration(d))
+	}
+}
+
+// later refuses what this version cannot do yet.
+func (l *loader) later(key string, set bool, remedy string) {
+	if set {
+		l.report(key, "not in this version, %s", remedy)
+	}
+}
