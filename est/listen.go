@@ -1,0 +1,146 @@
+package est
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"sync"
+	"time"
+
+	"go.uber.org/zap"
+)
+
+// maxHeader is the size of a request's header, in bytes: libest's.
+const maxHeader = 16 << 10
+
+// Serve accepts TCP connections on l, speaks TLS by config and HTTP/1.1 on them,
+// and serves them until ctx ends. It then closes l, lets what is in flight
+// finish, for Options.DrainTimeout at most, and returns nil if all of it did. The
+// contexts of requests carry the values of ctx but end with the drain, not with
+// ctx. Serve may be called for several listeners.
+//
+// config is not changed. Whether clients are asked for certificates is its
+// ClientAuth; only one that it verified reaches the CA.
+func (s *Server) Serve(ctx context.Context, l net.Listener, config *tls.Config) error {
+	if config == nil {
+		return errors.New("est: no TLS configuration: EST runs over TLS alone (RFC 7030 section 3.3)")
+	}
+	if len(config.Certificates) == 0 && config.GetCertificate == nil && config.GetConfigForClient == nil {
+		return errors.New("est: the TLS configuration has no certificate: set Certificates or GetCertificate")
+	}
+	config = config.Clone()
+	config.NextProtos = []string{"http/1.1"}
+	errorLog, err := zap.NewStdLogAt(s.logger, zap.WarnLevel)
+	if err != nil {
+		return fmt.Errorf("est: make the HTTP server's log: %w", err)
+	}
+	base, abandon := context.WithCancel(context.WithoutCancel(ctx))
+	defer abandon()
+	var protocols http.Protocols
+	protocols.SetHTTP1(true)
+	server := &http.Server{
+		Handler:                      s,
+		ReadHeaderTimeout:            s.limits.HeaderTimeout, // the handshake's limit too
+		IdleTimeout:                  s.limits.HeaderTimeout,
+		MaxHeaderBytes:               maxHeader,
+		ErrorLog:                     errorLog,
+		BaseContext:                  func(net.Listener) context.Context { return base },
+		ConnContext:                  connContext,
+		DisableGeneralOptionsHandler: true,
+		Protocols:                    &protocols,
+	}
+	served := make(chan error, 1)
+	go func() {
+		served <- server.Serve(tls.NewListener(&listener{Listener: l, server: s, ctx: base}, config))
+	}()
+
+	var failure error
+	select {
+	case <-ctx.Done():
+	case err := <-served:
+		failure = fmt.Errorf("est: accept connections on %v: %w", l.Addr(), err)
+	}
+	drain, cancel := context.WithTimeout(base, s.drainTimeout)
+	defer cancel()
+	if err := server.Shutdown(drain); err != nil {
+		abandon()
+		_ = server.Close() // what is left was waited for
+		err = fmt.Errorf("est: requests still in flight %v after the end was asked for were cut off: %w", s.drainTimeout, err)
+		failure = errors.Join(failure, err)
+	}
+	if ctx.Err() != nil {
+		<-served
+	}
+	return failure
+}
+
+// listener numbers the connections that it accepts.
+type listener struct {
+	net.Listener
+	server *Server
+	ctx    context.Context //nolint:containedctx // what the events of connections come with
+}
+
+func (l *listener) Accept() (net.Conn, error) {
+	accepted, err := l.Listener.Accept()
+	if err != nil {
+		return nil, err
+	}
+	c := &conn{Conn: accepted, server: l.server, number: l.server.connections.Add(1), opened: l.server.now()}
+	c.ctx = context.WithValue(l.ctx, connKey{}, c)
+	l.server.report(c.ctx, ConnectionOpened{c.origin(c.opened)})
+	return c, nil
+}
+
+// conn is a TCP connection, under TLS, with its number.
+type conn struct {
+	net.Conn
+	server *Server
+	ctx    context.Context //nolint:containedctx // what its events come with
+	number int64
+	opened time.Time
+	once   sync.Once
+}
+
+// Close closes the connection and reports that, once.
+func (c *conn) Close() error {
+	err := c.Conn.Close()
+	c.once.Do(func() {
+		now := c.server.now()
+		c.server.report(c.ctx, ConnectionClosed{c.origin(now), now.Sub(c.opened)})
+	})
+	return err
+}
+
+func (c *conn) origin(now time.Time) Origin {
+	return Origin{Conn: c.number, Client: c.RemoteAddr(), Server: c.LocalAddr(), Time: now}
+}
+
+type connKey struct{}
+
+func connOf(ctx context.Context) *conn {
+	c, _ := ctx.Value(connKey{}).(*conn)
+	return c
+}
+
+// ConnectionNumber returns the number of the connection that ctx belongs to, from
+// 1 in the order of acceptance; 0 if it belongs to none of [Server.Serve].
+func ConnectionNumber(ctx context.Context) int64 {
+	if c := connOf(ctx); c != nil {
+		return c.number
+	}
+	return 0
+}
+
+func connContext(ctx context.Context, c net.Conn) context.Context {
+	if wrapped, ok := c.(interface{ NetConn() net.Conn }); ok {
+		c = wrapped.NetConn()
+	}
+	if numbered, ok := c.(*conn); ok {
+		return context.WithValue(ctx, connKey{}, numbered)
+	}
+	return ctx
+}

@@ -1,0 +1,167 @@
+package est
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"net/http"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	globalest "github.com/globalsign/est"
+	"go.uber.org/zap"
+)
+
+// Options is what a [Server] is made of. CA and Authenticator are required; the
+// zero value of everything else is a sensible default.
+type Options struct {
+	// CA issues. Of its operations CACerts, Enroll and Reenroll are used; the
+	// label goes with each, "" without one. Reenroll's certificate is nil where
+	// the TLS handshake verified none.
+	CA globalest.CA
+	// Authenticator decides who may enroll.
+	Authenticator Authenticator
+
+	Dialect Dialect
+	Base64  Base64
+
+	// Label tells whether there is such a label, the decoded additional path
+	// segment of RFC 7030 §3.2.2. The name of an operation is never one. nil
+	// means that there are none.
+	Label func(label string) bool
+	// Realm is that of the Basic challenge; "estrealm" by default, as libest's.
+	Realm  string
+	Limits Limits
+	// DrainTimeout bounds how long Serve waits for what is in flight once its
+	// context has ended; 30 s by default.
+	DrainTimeout time.Duration
+
+	// Middleware wraps the handler of each operation, the first one outermost. It
+	// runs once the label is known and before anything else is checked.
+	Middleware []func(http.Handler) http.Handler
+	// Events is told what happens; see Event.
+	Events func(ctx context.Context, e Event)
+
+	NewID  func() string    // ids of requests; 16 random hex digits by default
+	Now    func() time.Time // clock of events; time.Now by default
+	Logger *zap.Logger      // nothing is logged by default
+}
+
+// Limits bounds what clients may use. Zero values mean the defaults.
+type Limits struct {
+	Body          int64         // bytes of a request's body; 64 KiB
+	HeaderTimeout time.Duration // TLS handshake, each request's header, and the pause between requests; 10 s
+	BodyTimeout   time.Duration // a whole body; 30 s
+	AnswerTimeout time.Duration // writing an answer to a client that does not read; 2 min
+	InFlight      int           // enrollments at a time; 20,000. /cacerts does not count.
+}
+
+func (l *Limits) setDefaults() {
+	setDefault(&l.Body, 64<<10)
+	setDefault(&l.HeaderTimeout, 10*time.Second)
+	setDefault(&l.BodyTimeout, 30*time.Second)
+	setDefault(&l.AnswerTimeout, 2*time.Minute)
+	setDefault(&l.InFlight, 20000)
+}
+
+func setDefault[T comparable](value *T, standard T) {
+	var zero T
+	if *value == zero {
+		*value = standard
+	}
+}
+
+func (l *Limits) check() error {
+	if l.Body < 0 || l.HeaderTimeout < 0 || l.BodyTimeout < 0 || l.AnswerTimeout < 0 || l.InFlight < 0 {
+		return fmt.Errorf("est: a limit is negative in %+v: take 0 for its default", *l)
+	}
+	return nil
+}
+
+// Server is an EST server: an http.Handler, and with [Server.Serve] one that
+// brings its own listening side. It may be used from many goroutines.
+type Server struct {
+	ca            globalest.CA
+	authenticator Authenticator
+	style         style
+	base64        Base64
+	label         func(string) bool
+	challenge     string
+	limits        Limits
+	drainTimeout  time.Duration
+	events        func(context.Context, Event)
+	newID         func() string
+	now           func() time.Time
+	logger        *zap.Logger
+
+	router      http.Handler
+	inFlight    chan struct{} // holds one element for each enrollment being served
+	connections atomic.Int64  // number of the newest connection
+}
+
+// New returns a server for these options.
+func New(o Options) (*Server, error) {
+	if o.CA == nil {
+		return nil, errors.New("est: no CA: set Options.CA")
+	}
+	if o.Authenticator == nil {
+		return nil, errors.New("est: no Authenticator: set Options.Authenticator, or everybody could enroll")
+	}
+	style, err := o.Dialect.style()
+	if err != nil {
+		return nil, err
+	}
+	if o.Base64 < Base64Auto || o.Base64 > Base64Single {
+		return nil, fmt.Errorf("est: unknown form of base64 %d: take Base64Auto, Base64Wrapped or Base64Single", int(o.Base64))
+	}
+	if err := o.Limits.check(); err != nil {
+		return nil, err
+	}
+	o.Limits.setDefaults()
+	setDefault(&o.Realm, "estrealm")
+	setDefault(&o.DrainTimeout, 30*time.Second)
+	if strings.ContainsFunc(o.Realm, func(r rune) bool { return r < ' ' || r > '~' }) {
+		return nil, fmt.Errorf("est: the realm %q has characters that a header cannot carry: take printable ASCII", o.Realm)
+	}
+	if o.NewID == nil {
+		o.NewID = randomID
+	}
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+	if o.Logger == nil {
+		o.Logger = zap.NewNop()
+	}
+	s := &Server{
+		ca:            o.CA,
+		authenticator: o.Authenticator,
+		style:         style,
+		base64:        o.Base64,
+		label:         o.Label,
+		challenge:     `Basic realm="` + strings.NewReplacer(`\`, `\\`, `"`, `\"`).Replace(o.Realm) + `"`,
+		limits:        o.Limits,
+		drainTimeout:  o.DrainTimeout,
+		events:        o.Events,
+		newID:         o.NewID,
+		now:           o.Now,
+		logger:        o.Logger,
+		inFlight:      make(chan struct{}, o.Limits.InFlight),
+	}
+	s.router = s.routes(o.Middleware)
+	return s, nil
+}
+
+func randomID() string {
+	var id [8]byte
+	_, _ = rand.Read(id[:]) // never fails, by its documentation
+	return hex.EncodeToString(id[:])
+}
+
+func (s *Server) report(ctx context.Context, e Event) {
+	if s.events != nil {
+		s.events(ctx, e)
+	}
+}
