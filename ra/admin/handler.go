@@ -1,0 +1,143 @@
+package admin
+
+import (
+	"crypto/x509"
+	"encoding/json"
+	"net"
+	"net/http"
+	"net/netip"
+	"slices"
+	"strings"
+
+	"github.com/go-chi/chi/v5"
+	"go.uber.org/zap"
+)
+
+// Options are what the admin port shows. Each may be nil; what it would show is
+// then not served.
+type Options struct {
+	Ready       func() Readiness
+	Roots       func() []*x509.Certificate // the trust anchors of the RA's own servers
+	Enrollments *Enrollments
+	Certsrv     CertsrvQueue // only where the built-in CA runs
+	// Hosts are names, besides localhost and addresses, by which a client may
+	// call the port where it listens on a loopback address.
+	Hosts  []string
+	Logger *zap.Logger // nil: none
+}
+
+// New returns the admin port's handler. A request with wait lasts up to
+// [MaxWait]: a server's write time-out must be longer, and its shutdown must
+// cancel the requests' contexts.
+func New(o Options) http.Handler {
+	if o.Logger == nil {
+		o.Logger = zap.NewNop()
+	}
+	h := &handler{o}
+	r := chi.NewRouter()
+	r.Use(h.checkHost, http.NewCrossOriginProtection().Handler, headers)
+	r.NotFound(func(w http.ResponseWriter, r *http.Request) {
+		fail(w, http.StatusNotFound, "no such page: "+r.URL.Path)
+	})
+	r.MethodNotAllowed(func(w http.ResponseWriter, req *http.Request) {
+		w.Header().Set("Allow", strings.Join(allowed(r, req.URL.Path), ", "))
+		fail(w, http.StatusMethodNotAllowed, "the method "+req.Method+" is not for "+req.URL.Path)
+	})
+	get := func(pattern string, f http.HandlerFunc) {
+		r.Get(pattern, f)
+		r.Head(pattern, f)
+	}
+	get("/healthz", h.healthz)
+	if o.Ready != nil {
+		get("/readyz", h.readyz)
+	}
+	if o.Roots != nil {
+		get("/roots", h.roots)
+	}
+	if o.Enrollments != nil {
+		get("/enrollments", h.listEnrollments)
+		get("/enrollments/{id}", h.getEnrollment)
+	}
+	if o.Certsrv != nil {
+		get("/certsrv/requests", h.listRequests)
+		r.Post("/certsrv/requests/{id}/approve", h.decide("approved", o.Certsrv.Approve))
+		r.Post("/certsrv/requests/{id}/deny", h.decide("denied", o.Certsrv.Deny))
+	}
+	return r
+}
+
+type handler struct{ Options }
+
+// checkHost refuses names that only an attacker's DNS points here: a page in a
+// browser of this machine could else read the port (DNS rebinding). On other
+// than loopback addresses the port was opened on purpose, under names that it
+// cannot know.
+func (h *handler) checkHost(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if onLoopback(r) && !h.known(hostname(r.Host)) {
+			fail(w, http.StatusForbidden, "not for this host name: call localhost or 127.0.0.1")
+			return
+		}
+		next.ServeHTTP(w, r)
+	})
+}
+
+func onLoopback(r *http.Request) bool {
+	local, ok := r.Context().Value(http.LocalAddrContextKey).(net.Addr)
+	if !ok {
+		return true // unknown: the stricter rule
+	}
+	address, err := netip.ParseAddrPort(local.String())
+	return err != nil || address.Addr().Unmap().IsLoopback()
+}
+
+func (h *handler) known(host string) bool {
+	if address, err := netip.ParseAddr(host); err == nil {
+		return address.IsLoopback() || slices.Contains(h.Hosts, host)
+	}
+	same := func(name string) bool { return strings.EqualFold(name, host) }
+	return same("localhost") || slices.ContainsFunc(h.Hosts, same)
+}
+
+// hostname returns a Host header without port and brackets.
+func hostname(host string) string {
+	if name, _, err := net.SplitHostPort(host); err == nil {
+		return name
+	}
+	return strings.Trim(host, "[]")
+}
+
+func headers(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("X-Content-Type-Options", "nosniff")
+		w.Header().Set("Cache-Control", "no-store")
+		next.ServeHTTP(w, r)
+	})
+}
+
+// allowed returns the methods for a path, for Allow (RFC 9110 §10.2.1).
+func allowed(routes chi.Routes, path string) []string {
+	var methods []string
+	for _, method := range []string{http.MethodGet, http.MethodHead, http.MethodPost} {
+		if routes.Match(chi.NewRouteContext(), method, path) {
+			methods = append(methods, method)
+		}
+	}
+	return methods
+}
+
+func answer(w http.ResponseWriter, status int, body any) {
+	data, err := json.MarshalIndent(body, "", "  ")
+	if err != nil {
+		status, data = http.StatusInternalServerError, []byte(`{"error": "the answer could not be written as JSON"}`)
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(status)
+	_, _ = w.Write(append(data, '\n')) // the client is gone: nobody is left to tell
+}
+
+func fail(w http.ResponseWriter, status int, reason string) {
+	answer(w, status, struct {
+		Error string `json:"error"`
+	}{reason})
+}

@@ -1,0 +1,41 @@
+package admin
+
+import (
+	"encoding/pem"
+	"net/http"
+	"time"
+)
+
+// Readiness tells whether the RA can enroll.
+type Readiness struct {
+	Ready  bool      `json:"ready"`
+	Reason string    `json:"reason,omitempty"` // why not, in one line without secrets
+	Since  time.Time `json:"since,omitzero"`   // when it became so
+}
+
+func (h *handler) healthz(w http.ResponseWriter, _ *http.Request) {
+	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
+	_, _ = w.Write([]byte("ok\n")) // the client is gone: nobody is left to tell
+}
+
+func (h *handler) readyz(w http.ResponseWriter, _ *http.Request) {
+	ready := h.Ready()
+	status := http.StatusOK
+	if !ready.Ready {
+		status = http.StatusServiceUnavailable
+	}
+	answer(w, status, ready)
+}
+
+func (h *handler) roots(w http.ResponseWriter, _ *http.Request) {
+	var text []byte
+	for _, cert := range h.Roots() {
+		text = append(text, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: cert.Raw})...)
+	}
+	if text == nil {
+		fail(w, http.StatusServiceUnavailable, "no root is known yet: see /readyz for the reason")
+		return
+	}
+	w.Header().Set("Content-Type", "application/x-pem-file")
+	_, _ = w.Write(text) // the client is gone: nobody is left to tell
+}

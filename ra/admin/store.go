@@ -1,0 +1,247 @@
+package admin
+
+import (
+	"cmp"
+	"container/list"
+	"context"
+	"errors"
+	"slices"
+	"sync"
+	"time"
+)
+
+// DefaultKept is how many enrollments are kept where nothing is said.
+const DefaultKept = 10_000
+
+// maxWaiters bounds how many may wait at once.
+const maxWaiters = 1000
+
+var (
+	// ErrNotFound says that no enrollment matched.
+	ErrNotFound = errors.New("no such enrollment")
+	// ErrTooManyWaiters says that no more can wait now.
+	ErrTooManyWaiters = errors.New("too many are waiting for enrollments: ask again later")
+)
+
+// Enrollments remembers the last enrollments, in memory. Where there are more
+// than it keeps, those go that finished first. All methods may be called by
+// several goroutines.
+type Enrollments struct {
+	kept int
+	now  func() time.Time
+
+	mu       sync.Mutex
+	begun    uint64                   // by mu: counts, and orders what began at the same time
+	byID     map[string]*list.Element // by mu; *entry
+	open     *list.List               // by mu; by begin
+	finished *list.List               // by mu; by end
+	waiters  map[*waiter]struct{}     // by mu
+}
+
+// entry is a place in one of the lists, which owns the Enrollment.
+type entry struct {
+	Enrollment
+	order uint64
+}
+
+type waiter struct {
+	filter Filter
+	found  chan Enrollment // holds one
+}
+
+// NewEnrollments keeps so many enrollments; 0 stands for [DefaultKept]. The
+// clock may be nil.
+func NewEnrollments(kept int, now func() time.Time) *Enrollments {
+	if kept <= 0 {
+		kept = DefaultKept
+	}
+	if now == nil {
+		now = time.Now
+	}
+	return &Enrollments{
+		kept: kept, now: now,
+		byID: map[string]*list.Element{}, open: list.New(), finished: list.New(),
+		waiters: map[*waiter]struct{}{},
+	}
+}
+
+// Begin remembers an enrollment by its ID. One of the same ID is forgotten. A
+// zero Started is now, an empty State is Received.
+func (s *Enrollments) Begin(e Enrollment) {
+	if e.Started.IsZero() {
+		e.Started = s.now()
+	}
+	e.State = cmp.Or(e.State, Received)
+	e = e.clone()
+	e.bound()
+
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.forget(s.byID[e.ID])
+	if len(s.byID) >= s.kept {
+		// Where all are open, the oldest goes: the memory stays bounded.
+		if oldest := s.finished.Front(); oldest != nil {
+			s.forget(oldest)
+		} else {
+			s.forget(s.open.Front())
+		}
+	}
+	s.begun++
+	at := s.open.PushBack(&entry{e, s.begun})
+	s.byID[e.ID] = at
+	s.publish(&e)
+}
+
+// forget removes an entry; nil is none. The caller holds mu.
+func (s *Enrollments) forget(at *list.Element) {
+	if at == nil {
+		return
+	}
+	e := at.Value.(*entry)
+	delete(s.byID, e.ID)
+	if e.Finished {
+		s.finished.Remove(at)
+	} else {
+		s.open.Remove(at)
+	}
+}
+
+// Update changes an enrollment; it does nothing where the id is not known. The
+// change must not keep the pointer, nor call s. ID and Finished stay as they
+// are.
+func (s *Enrollments) Update(id string, change func(*Enrollment)) { s.change(id, change, false) }
+
+// Leg adds an exchange with the CA.
+func (s *Enrollments) Leg(id string, leg Leg) {
+	s.Update(id, func(e *Enrollment) { e.Legs = append(e.Legs, leg) })
+}
+
+// Finish changes an enrollment, which may be nil for nothing, and ends it: its
+// Duration is then the time since Started.
+func (s *Enrollments) Finish(id string, change func(*Enrollment)) { s.change(id, change, true) }
+
+func (s *Enrollments) change(id string, change func(*Enrollment), finish bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	at, ok := s.byID[id]
+	if !ok {
+		return
+	}
+	e := at.Value.(*entry)
+	finished := e.Finished
+	if change != nil {
+		change(&e.Enrollment)
+	}
+	e.ID, e.Finished = id, finished
+	e.bound()
+	if finish && !finished {
+		e.Finished, e.Duration = true, s.now().Sub(e.Started)
+		s.open.Remove(at)
+		s.byID[id] = s.finished.PushBack(e)
+	}
+	s.publish(&e.Enrollment)
+}
+
+// publish wakes those who wait for the enrollment. The caller holds mu.
+func (s *Enrollments) publish(e *Enrollment) {
+	for w := range s.waiters {
+		if w.filter.awaits(e) {
+			w.found <- e.clone()
+			delete(s.waiters, w)
+		}
+	}
+}
+
+// Get returns the enrollment of an id.
+func (s *Enrollments) Get(id string) (Enrollment, bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	at, ok := s.byID[id]
+	if !ok {
+		return Enrollment{}, false
+	}
+	return at.Value.(*entry).clone(), true
+}
+
+// Filter selects enrollments; the zero Filter selects all.
+type Filter struct {
+	CN    string // "" = any
+	State State  // "" = any
+	Limit int    // most that List returns; 0 = all
+}
+
+func (f Filter) matches(e *Enrollment) bool {
+	return (f.CN == "" || f.CN == e.CN) && (f.State == "" || f.State == e.State)
+}
+
+// awaits tells whether a wait ends with the enrollment: it is in the state that
+// is asked for, or has ended where none is.
+func (f Filter) awaits(e *Enrollment) bool {
+	return f.matches(e) && (f.State != "" || e.ended())
+}
+
+// List returns the enrollments that match, those first that began last.
+func (s *Enrollments) List(f Filter) []Enrollment {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.list(f, f.matches)
+}
+
+// list returns those of which match says so. The caller holds mu.
+func (s *Enrollments) list(f Filter, match func(*Enrollment) bool) []Enrollment {
+	var found []*entry
+	for _, l := range []*list.List{s.open, s.finished} {
+		for at := l.Front(); at != nil; at = at.Next() {
+			if e := at.Value.(*entry); match(&e.Enrollment) {
+				found = append(found, e)
+			}
+		}
+	}
+	slices.SortFunc(found, func(a, b *entry) int { return cmp.Compare(b.order, a.order) })
+	if f.Limit > 0 && len(found) > f.Limit {
+		found = found[:f.Limit]
+	}
+	enrollments := make([]Enrollment, len(found))
+	for i, e := range found {
+		enrollments[i] = e.clone()
+	}
+	return enrollments
+}
+
+// Wait returns the newest enrollment that matches and has ended, at once or as
+// soon as there is one; where the filter has a state, the newest in this state.
+// When the context ends first, it returns the newest that matches, unfinished,
+// or else [ErrNotFound]; with too many waiting already, [ErrTooManyWaiters].
+func (s *Enrollments) Wait(ctx context.Context, f Filter) (Enrollment, error) {
+	f.Limit = 1
+	s.mu.Lock()
+	if found := s.list(f, f.awaits); len(found) > 0 {
+		s.mu.Unlock()
+		return found[0], nil
+	}
+	if len(s.waiters) >= maxWaiters {
+		s.mu.Unlock()
+		return Enrollment{}, ErrTooManyWaiters
+	}
+	w := &waiter{filter: f, found: make(chan Enrollment, 1)}
+	s.waiters[w] = struct{}{}
+	s.mu.Unlock()
+
+	select {
+	case e := <-w.found:
+		return e, nil
+	case <-ctx.Done():
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	delete(s.waiters, w)
+	select {
+	case e := <-w.found: // it came between the two
+		return e, nil
+	default:
+	}
+	if found := s.list(f, f.matches); len(found) > 0 {
+		return found[0], nil
+	}
+	return Enrollment{}, ErrNotFound
+}
