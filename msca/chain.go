@@ -1,0 +1,96 @@
+package msca
+
+import (
+	"bytes"
+	"context"
+	"crypto/x509"
+	"fmt"
+	"regexp"
+	"slices"
+	"strconv"
+)
+
+// Chain gets the CA's certificate and those above it (certnew.p7b): issuing CA
+// first, root last, by their issuers, since the order in which they come means
+// nothing (reference: certsrv.md 2).
+func (s *Session) Chain(ctx context.Context) ([]*x509.Certificate, error) {
+	var chain []*x509.Certificate
+	renewal := s.client.opts.Renewal
+	err := s.page(ctx, PhaseChain, s.chainURL(max(renewal, 0)), func(ctx context.Context, leg *Leg) error {
+		if renewal == RenewalNewest {
+			n, err := s.newestRenewal(ctx, leg)
+			if err != nil {
+				return err
+			}
+			leg.URL = s.chainURL(n)
+		}
+		a, err := s.get(ctx, leg, leg.URL)
+		if err != nil {
+			return err
+		}
+		certs, err := parseCertificates(a.body)
+		if err != nil {
+			return certificateExpected(a, err)
+		}
+		chain = sortByIssuer(certs)
+		return nil
+	})
+	return chain, err
+}
+
+func (s *Session) chainURL(renewal int) string {
+	return fmt.Sprintf("%s/certnew.p7b?ReqID=CACert&Renewal=%d&Enc=bin", s.client.base, renewal)
+}
+
+var renewals = regexp.MustCompile(`\bnRenewals\s*=\s*(\d{1,6})\b`)
+
+// newestRenewal reads the highest index from certcarc.asp. Variants of the page
+// without the script mean a CA that was never renewed.
+func (s *Session) newestRenewal(ctx context.Context, leg *Leg) (int, error) {
+	page := s.client.base + "/certcarc.asp"
+	a, err := s.get(ctx, leg, page)
+	if err != nil {
+		return 0, err
+	}
+	if m := renewals.FindSubmatch(a.body); m != nil {
+		return strconv.Atoi(string(m[1]))
+	}
+	if e := readPage(a).serviceError(); e != nil {
+		e.URL = page
+		return 0, e
+	}
+	return 0, nil
+}
+
+// sortByIssuer orders certificates so that each is followed by its issuer. What is
+// no part of the first chain comes after it.
+func sortByIssuer(certs []*x509.Certificate) []*x509.Certificate {
+	var rest []*x509.Certificate
+	for _, c := range certs {
+		if !slices.ContainsFunc(rest, c.Equal) {
+			rest = append(rest, c)
+		}
+	}
+	sorted := make([]*x509.Certificate, 0, len(rest))
+	for len(rest) > 0 {
+		// Start at one that issued none of the others; a circle starts anywhere.
+		i := max(0, slices.IndexFunc(rest, func(c *x509.Certificate) bool {
+			return !slices.ContainsFunc(rest, func(o *x509.Certificate) bool { return o != c && issued(c, o) })
+		}))
+		for i >= 0 {
+			c := rest[i]
+			sorted = append(sorted, c)
+			rest = slices.Delete(rest, i, i+1)
+			i = slices.IndexFunc(rest, func(o *x509.Certificate) bool { return issued(o, c) })
+		}
+	}
+	return sorted
+}
+
+// issued reports whether issuer issued c, by name and, where both say one, key
+// identifier. Signatures are not looked at: x509 refuses those of SHA-1, which
+// old CAs still have.
+func issued(issuer, c *x509.Certificate) bool {
+	return bytes.Equal(issuer.RawSubject, c.RawIssuer) &&
+		(len(issuer.SubjectKeyId) == 0 || len(c.AuthorityKeyId) == 0 || bytes.Equal(issuer.SubjectKeyId, c.AuthorityKeyId))
+}

@@ -1,0 +1,287 @@
+package msca
+
+import (
+	"errors"
+	"fmt"
+	"html"
+	"io"
+	"regexp"
+	"strconv"
+	"strings"
+
+	"golang.org/x/net/html/charset"
+)
+
+// outcome is what a page of certsrv tells about a request. All of them come with
+// HTTP status 200.
+type outcome int
+
+const (
+	outcomeUnknown outcome = iota
+	outcomeIssued
+	outcomeDenied
+	outcomePending
+	outcomeRevoked
+	outcomeFailed
+)
+
+// The dispositions of a request (CR_DISP_*, reference: certsrv.md 5).
+const (
+	dispositionError   = 1
+	dispositionDenied  = 2
+	dispositionIssued  = 3
+	dispositionPending = 5
+	dispositionRevoked = 6
+)
+
+// page is what was read from an answer of certsrv.
+type page struct {
+	outcome     outcome
+	status      int
+	reqID       int
+	disposition int
+	hresult     uint32
+	message     string // the CA's words
+	down        bool   // the page says that the CA's service does not run
+	text        string // the beginning of its text, for errors
+}
+
+// The markers: element ids, link and numbers, which no translation touches.
+var (
+	linkIssued     = regexp.MustCompile(`certnew\.cer\?ReqID=(\d{1,18})&`)
+	markDenied     = marker("locDenied")
+	markReason     = marker("locInfoReqIDandReason")
+	markRevoked    = marker("locIssRev")
+	markReqID      = marker("locInfoReqID")
+	markChkPnd     = marker("locInfoChkPnd")
+	markDispMsg    = marker("locDispMsgLabel")
+	markTitle      = marker("locPageTitle")
+	markNotStarted = marker("locSvcNotStarted")
+	dispositionRow = regexp.MustCompile(`(?i)\b([0-9a-f]{1,8})\s*<LocID\s+id\s*=\s*["']?locDispSpacer\b`)
+	hresultNumber  = regexp.MustCompile(`\b0[xX]([0-9a-fA-F]{8})\b`)
+	element        = regexp.MustCompile(`<[^>]*>`)
+	digits         = regexp.MustCompile(`\d{1,18}`)
+	codeElement    = regexp.MustCompile(`(?is)<(script|style)\b.*?</(script|style)\s*>`)
+)
+
+func marker(id string) *regexp.Regexp {
+	return regexp.MustCompile(`(?i)\bid\s*=\s*["']?` + id + `\b[^>]*>`)
+}
+
+// pageText returns a page in UTF-8: a localised CA may write in its code page.
+func pageText(a *answer) string {
+	encoding, _, _ := charset.DetermineEncoding(a.body, a.header.Get("Content-Type"))
+	text, err := io.ReadAll(io.LimitReader(encoding.NewDecoder().Reader(strings.NewReader(string(a.body))), 3*maxBody))
+	if err != nil {
+		return strings.ToValidUTF8(string(a.body), "?")
+	}
+	return string(text)
+}
+
+// readPage reads an answer in the order that tells the outcomes apart (reference:
+// certsrv.md 5.4): each step would also match on a page that an earlier one stands for.
+func readPage(a *answer) page {
+	s := pageText(a)
+	p := page{status: a.status, text: excerpt(s), down: markNotStarted.MatchString(s)}
+	p.hresult, p.message = findHRESULT(s)
+	reason, hasReason := after(s, markReason)
+	reqID, hasReqID := after(s, markReqID)
+	row := dispositionRow.FindStringSubmatch(s)
+	title, _ := after(s, markTitle)
+	switch link := linkIssued.FindStringSubmatch(s); {
+	case link != nil:
+		p.outcome, p.disposition = outcomeIssued, dispositionIssued
+		p.reqID = number(link[1])
+		p.hresult, p.message = 0, ""
+	case markRevoked.MatchString(s):
+		p.outcome, p.disposition = outcomeRevoked, dispositionRevoked
+		p.reqID = number(digits.FindString(reason))
+		p.message = quoted(reason)
+	case markDenied.MatchString(s) || hasReason:
+		p.outcome, p.disposition = outcomeDenied, dispositionDenied
+		p.reqID = number(digits.FindString(reason))
+		p.message = quoted(reason)
+	case hasReqID || markChkPnd.MatchString(s):
+		p.outcome, p.disposition = outcomePending, dispositionPending
+		p.reqID = number(digits.FindString(reqID))
+	case row != nil:
+		d, _ := strconv.ParseUint(row[1], 16, 32)
+		p.disposition = int(d)
+		p.outcome = outcomeOf(p.disposition)
+		p.addDispositionMessage(s)
+	case p.hresult != 0:
+		p.outcome = outcomeFailed
+		p.addDispositionMessage(s)
+	default:
+		p.outcome, p.disposition = outcomeTitled(title)
+	}
+	return p
+}
+
+func outcomeOf(disposition int) outcome {
+	switch disposition {
+	case dispositionDenied:
+		return outcomeDenied
+	case dispositionPending:
+		return outcomePending
+	case dispositionRevoked:
+		return outcomeRevoked
+	case dispositionIssued:
+		// Issued, and yet an error page: what is wrong, its HRESULT says.
+		return outcomeFailed
+	}
+	return outcomeFailed
+}
+
+// outcomeTitled is the last resort, for English pages only.
+func outcomeTitled(title string) (outcome, int) {
+	switch title {
+	case "Certificate Pending":
+		return outcomePending, dispositionPending
+	case "Certificate Request Denied":
+		return outcomeDenied, dispositionDenied
+	case "Error":
+		return outcomeFailed, dispositionError
+	}
+	return outcomeUnknown, 0
+}
+
+// addDispositionMessage puts the row "Disposition message" of an error page before
+// the HRESULT's text. "(none)" stands in parentheses in every language.
+func (p *page) addDispositionMessage(s string) {
+	at := markDispMsg.FindStringIndex(s)
+	if at == nil {
+		return
+	}
+	_, row, ok := strings.Cut(cut(s[at[1]:], 2048), "<DD")
+	if !ok {
+		_, row, ok = strings.Cut(cut(s[at[1]:], 2048), "<dd")
+	}
+	_, row, found := strings.Cut(row, ">")
+	if !ok || !found {
+		return
+	}
+	for _, end := range []string{"<DT", "<dt", "</DD", "</dd", "</DL", "</dl"} {
+		row, _, _ = strings.Cut(row, end)
+	}
+	said := plain(row)
+	switch {
+	case said == "" || strings.HasPrefix(said, "("):
+	case p.message == "":
+		p.message = said
+	default:
+		p.message = said + ": " + p.message
+	}
+}
+
+// err returns what the page says, for all but an issued certificate.
+func (p page) err() *Error {
+	e := &Error{Status: p.status, Disposition: p.disposition, ReqID: p.reqID, HRESULT: p.hresult, Message: p.message}
+	m, known := hresult(p.hresult)
+	e.Symbol = m.symbol
+	switch {
+	case p.down:
+		e.Kind = KindServiceDown
+	case p.outcome == outcomePending:
+		e.Kind = KindPending
+	case p.outcome == outcomeRevoked:
+		e.Kind = KindRevoked
+	case p.outcome == outcomeUnknown, p.outcome == outcomeIssued:
+		e.Kind = KindParse
+		e.Err = fmt.Errorf("the page has none of the marks of a certsrv page; it begins %q", p.text)
+	case known:
+		e.Kind = m.kind
+	case p.hresult == 0 && strings.HasPrefix(p.message, "Error Parsing Request"):
+		e.Kind = KindBadCSR
+	case p.outcome == outcomeFailed && p.hresult == 0:
+		e.Kind = KindParse
+		e.Err = errors.New("the CA shows an error without a number")
+	default:
+		e.Kind = KindDenied
+	}
+	return e
+}
+
+// serviceError returns an error if the page says that the CA behind it failed,
+// for pages that answer no request.
+func (p page) serviceError() *Error {
+	if !p.down && p.hresult == 0 {
+		return nil
+	}
+	e := p.err()
+	if e.Kind != KindForbidden {
+		e.Kind = KindServiceDown
+	}
+	e.Disposition, e.ReqID = 0, 0
+	return e
+}
+
+// findHRESULT returns the first number that is no success, and the text of its
+// line before it.
+func findHRESULT(s string) (uint32, string) {
+	for _, at := range hresultNumber.FindAllStringSubmatchIndex(s, 64) {
+		n, err := strconv.ParseUint(s[at[2]:at[3]], 16, 32)
+		if err != nil || n == 0 {
+			continue
+		}
+		before := s[max(0, at[0]-1024):at[0]]
+		if i := strings.LastIndexAny(before, "\r\n"); i >= 0 {
+			before = before[i:]
+		}
+		message := plain(before)
+		for _, call := range []string{"CCertRequest::Submit:", "CCertRequest::RetrievePending:", "CCertRequest::GetCACertificate:"} {
+			message = strings.TrimSpace(strings.TrimPrefix(message, call))
+		}
+		return uint32(n), message
+	}
+	return 0, ""
+}
+
+// after returns the text that follows a marker, up to the end of its paragraph.
+func after(s string, mark *regexp.Regexp) (string, bool) {
+	at := mark.FindStringIndex(s)
+	if at == nil {
+		return "", false
+	}
+	rest := cut(s[at[1]:], 4096)
+	for _, end := range []string{"</P>", "</p>", "<P ", "<p ", "<P>", "<p>"} {
+		rest, _, _ = strings.Cut(rest, end)
+	}
+	return plain(rest), true
+}
+
+const quotes = `"„“”«»‹›「」『』`
+
+// quoted returns what stands between the first and the last quotation mark, in
+// whatever language; without two of them, all of it.
+func quoted(s string) string {
+	first, last := strings.IndexAny(s, quotes), strings.LastIndexAny(s, quotes)
+	if first >= last {
+		return s
+	}
+	return strings.Trim(s[first:last], quotes+" ")
+}
+
+// plain returns the text of a fragment of HTML on one line.
+func plain(s string) string {
+	return oneLine(strings.ToValidUTF8(html.UnescapeString(element.ReplaceAllString(s, " ")), ""))
+}
+
+func excerpt(s string) string {
+	text := []rune(plain(codeElement.ReplaceAllString(cut(s, 8192), " ")))
+	if len(text) > 120 {
+		return string(text[:120]) + "..."
+	}
+	return string(text)
+}
+
+func cut(s string, n int) string { return s[:min(len(s), n)] }
+
+// number reads a ReqID: 0 if it is none.
+func number(s string) int {
+	n, err := strconv.ParseInt(s, 10, 32)
+	if err != nil {
+		return 0
+	}
+	return int(n)
+}
