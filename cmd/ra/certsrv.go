@@ -1,0 +1,84 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"time"
+
+	"github.com/spf13/cobra"
+	"golang.org/x/sync/errgroup"
+
+	"ciscora/config"
+	"ciscora/ra/admin"
+	"ciscora/ra/lab"
+	"ciscora/ra/server"
+)
+
+func (c *cli) certsrvCommand() *cobra.Command {
+	var path, level string
+	cmd := &cobra.Command{
+		Use:   "certsrv --config certsrv.yaml",
+		Short: "Run the built-in Microsoft CA alone",
+		Long: `certsrv serves a Microsoft CA's Web Enrollment pages (IIS with NTLM, /certsrv) on
+a two-tier CA of its own, for a lab. Certificates, keys and requests are kept in
+the folder that the configuration names.`,
+		Example: `  ra certsrv --config certsrv.yaml
+  curl --ntlm -K curl.conf https://127.0.0.1:8443/certsrv/`,
+		Args: cobra.NoArgs,
+	}
+	cmd.Flags().StringVar(&path, "config", "certsrv.yaml", "configuration `file`")
+	cmd.Flags().StringVar(&level, "log-level", "info", "debug, info, warn or error")
+	cmd.RunE = c.run(func(ctx context.Context, _ []string) error {
+		cfg, err := config.LoadCertsrv(path, c.env.LookupEnv)
+		if err != nil {
+			return configError(err)
+		}
+		log, err := newLogger(c.env.Stderr, level)
+		if err != nil {
+			return err
+		}
+		listener, err := server.Listen(cfg.Listen)
+		if err != nil {
+			return fmt.Errorf("%s: listen: %w", cfg.Position("listen"), err)
+		}
+		defer listener.Close()
+		ca, err := lab.OpenCA(cfg, lab.CAOptions{Logger: log})
+		if err != nil {
+			return err
+		}
+		defer ca.Close()
+		group, ctx := errgroup.WithContext(ctx)
+		if cfg.Admin.Listen != "" {
+			adminListener, err := server.Listen(cfg.Admin.Listen)
+			if err != nil {
+				return fmt.Errorf("%s: admin.listen: %w", cfg.Position("admin.listen"), err)
+			}
+			group.Go(func() error { return serveAdmin(ctx, adminListener, ca) })
+		}
+		group.Go(func() error { return ca.Serve(ctx, listener) })
+		fmt.Fprintf(c.env.Stdout, "certsrv  https://%s/certsrv\nready\n", listener.Addr())
+		return group.Wait()
+	})
+	return cmd
+}
+
+// serveAdmin shows the CA's requests and takes a manager's decisions.
+func serveAdmin(ctx context.Context, l net.Listener, ca *lab.CA) error {
+	s := &http.Server{
+		Handler: admin.New(admin.Options{
+			Ready:   func() admin.Readiness { return admin.Readiness{Ready: true} },
+			Roots:   ca.Chain,
+			Certsrv: ca.Queue(),
+		}),
+		ReadHeaderTimeout: 10 * time.Second,
+	}
+	stop := context.AfterFunc(ctx, func() { s.Close() })
+	defer stop()
+	if err := s.Serve(l); !errors.Is(err, http.ErrServerClosed) {
+		return fmt.Errorf("admin.listen: %w", err)
+	}
+	return nil
+}

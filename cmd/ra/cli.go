@@ -1,0 +1,121 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+
+	"ciscora/config"
+)
+
+// Exit statuses, the same for every command.
+const (
+	exitDone   = 0
+	exitFailed = 1 // the thing failed
+	exitUsage  = 2 // the command line or the configuration is wrong
+)
+
+// Environment is what a command sees of the world.
+type Environment struct {
+	Stdout    io.Writer // results
+	Stderr    io.Writer // logs and progress
+	LookupEnv func(string) (string, bool)
+}
+
+// Main runs one command line, without the program's name, and returns the exit
+// status. When ctx ends, work in flight is ended cleanly.
+func Main(ctx context.Context, args []string, env Environment) int {
+	c := &cli{env: env}
+	root := c.root()
+	root.SetArgs(args)
+	root.SetOut(env.Stdout)
+	root.SetErr(env.Stderr)
+	err := root.ExecuteContext(ctx)
+	if err == nil {
+		return exitDone
+	}
+	var silent quietError
+	if !errors.As(err, &silent) {
+		for line := range strings.Lines(err.Error()) {
+			fmt.Fprintf(env.Stderr, "ra: %s\n", strings.TrimRight(line, "\n"))
+		}
+	}
+	var usage usageError
+	var problems config.Problems
+	if !c.started || errors.As(err, &usage) || errors.As(err, &problems) {
+		return exitUsage
+	}
+	return exitFailed
+}
+
+// usageError is a command line that parses but cannot be meant.
+type usageError struct{ error }
+
+func usagef(format string, args ...any) error { return usageError{fmt.Errorf(format, args...)} }
+
+// quietError is a failure that has been told already.
+type quietError struct{ error }
+
+type cli struct {
+	env Environment
+	// started is set once a command's own code runs: an error before that is
+	// cobra's, about the command line.
+	started bool
+}
+
+// run makes a command's function, and tells errors of the command line from
+// errors of the work.
+func (c *cli) run(f func(ctx context.Context, args []string) error) func(*cobra.Command, []string) error {
+	return func(cmd *cobra.Command, args []string) error {
+		c.started = true
+		return f(cmd.Context(), args)
+	}
+}
+
+func (c *cli) root() *cobra.Command {
+	root := &cobra.Command{
+		Use:   "ra",
+		Short: "An EST registration authority in front of a Microsoft CA, in place of Cisco's CES",
+		Long: `ra takes EST (RFC 7030) from phones, network devices and other clients and
+enrolls them at a Microsoft CA's Web Enrollment pages (/certsrv), as Cisco's CES
+(CiscoRA) does. It brings a Microsoft CA of its own, so a lab needs nothing else.`,
+		Example: `  ra lab                          everything on this machine, one phone enrolled
+  ra serve --config ra.yaml       the RA in front of a real CA
+  ra enroll --url https://HOST:8084 --user 'LAB\ciscora' --password-file pw --cacert trust.pem`,
+		SilenceErrors: true,
+		SilenceUsage:  true,
+		// No arguments: the help is the answer.
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if len(args) > 0 {
+				return fmt.Errorf("unknown command %q; see ra --help", args[0])
+			}
+			return cmd.Help()
+		},
+	}
+	root.SetFlagErrorFunc(suggestFlag)
+	root.AddCommand(c.labCommand(), c.serveCommand(), c.certsrvCommand(), c.enrollCommand(), c.checkCommand(), c.configCommand(), c.versionCommand())
+	return root
+}
+
+// suggestFlag names the flag that was probably meant.
+func suggestFlag(cmd *cobra.Command, err error) error {
+	hint := fmt.Sprintf("see %s --help", cmd.CommandPath())
+	var unknown *pflag.NotExistError
+	if errors.As(err, &unknown) {
+		if name := config.Nearest(unknown.GetSpecifiedName(), flagNames(cmd)); name != "" {
+			hint = fmt.Sprintf("did you mean --%s?", name)
+		}
+	}
+	return fmt.Errorf("%w; %s", err, hint)
+}
+
+func flagNames(cmd *cobra.Command) []string {
+	var names []string
+	cmd.Flags().VisitAll(func(f *pflag.Flag) { names = append(names, f.Name) })
+	return names
+}

@@ -1,0 +1,85 @@
+package main
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/spf13/cobra"
+
+	"ciscora/config"
+)
+
+func (c *cli) configCommand() *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "config",
+		Short: "Print a commented configuration, check one, or print its JSON Schema",
+		Example: `  ra config default > ra.yaml
+  ra config validate ra.yaml
+  ra config schema > ra.schema.json`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+	}
+	cmd.AddCommand(
+		&cobra.Command{
+			Use:     "default",
+			Short:   "Print ra.yaml with all keys, their defaults and what they mean",
+			Example: "  ra config default > ra.yaml",
+			Args:    cobra.NoArgs,
+			RunE: c.run(func(context.Context, []string) error {
+				_, err := c.env.Stdout.Write(config.DefaultYAML())
+				return err
+			}),
+		},
+		c.validateCommand(),
+		&cobra.Command{
+			Use:     "schema",
+			Short:   "Print the JSON Schema of ra.yaml, for editors",
+			Example: "  ra config schema > ra.schema.json",
+			Args:    cobra.NoArgs,
+			RunE: c.run(func(context.Context, []string) error {
+				schema, err := config.Schema()
+				if err != nil {
+					return err
+				}
+				_, err = c.env.Stdout.Write(schema)
+				return err
+			}),
+		},
+	)
+	return cmd
+}
+
+func (c *cli) validateCommand() *cobra.Command {
+	var certsrv bool
+	cmd := &cobra.Command{
+		Use:   "validate FILE",
+		Short: "Check a configuration and the files that it names; all problems at once",
+		Example: `  ra config validate ra.yaml
+  ra config validate --certsrv certsrv.yaml`,
+		Args: cobra.ExactArgs(1),
+	}
+	cmd.Flags().BoolVar(&certsrv, "certsrv", false, "the file is certsrv.yaml, the built-in CA's")
+	cmd.RunE = c.run(func(_ context.Context, args []string) error {
+		if err := c.validate(args[0], certsrv); err != nil {
+			return configError(err)
+		}
+		fmt.Fprintf(c.env.Stdout, "%s: good\n", args[0])
+		return nil
+	})
+	return cmd
+}
+
+func (c *cli) validate(path string, certsrv bool) error {
+	if certsrv {
+		cfg, err := config.LoadCertsrv(path, c.env.LookupEnv)
+		if err != nil {
+			return err
+		}
+		return cfg.Check()
+	}
+	cfg, err := config.LoadRA(path, c.env.LookupEnv)
+	if err != nil {
+		return err
+	}
+	return cfg.Check()
+}

@@ -1,0 +1,193 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+
+	"github.com/spf13/cobra"
+	"go.uber.org/zap"
+
+	"ciscora/config"
+	"ciscora/ra/lab"
+)
+
+func (c *cli) labCommand() *cobra.Command {
+	var o lab.Options
+	var profile, level string
+	var once, asJSON bool
+	cmd := &cobra.Command{
+		Use:   "lab",
+		Short: "Everything on this machine: a Microsoft CA, the RA, and one phone that enrolls",
+		Long: `lab needs no configuration: it makes a two-tier Microsoft CA with Web Enrollment
+pages, puts the RA in front of it, enrolls a sample phone through both and shows
+each leg. Then it stays, for your own clients, until Ctrl-C.
+
+Under --dir it leaves the configuration that it runs with, so that
+'ra serve --config DIR/ra.yaml' and 'ra certsrv --config DIR/certsrv.yaml' work
+too, the trust anchor, the account and the logs of the real products' kinds.`,
+		Example: `  ra lab
+  ra lab --once                          enroll one phone, print its certificate, end
+  ra lab --dir ./lab --profile modern    keep the CA and its requests in ./lab
+  ra lab --est 0.0.0.0:8084              let phones on the network in`,
+		Args: cobra.NoArgs,
+	}
+	f := cmd.Flags()
+	f.StringVar(&o.Dir, "dir", "", "keep the state in this `folder` (default a new temporary one)")
+	f.StringVar(&o.EST, "est", "127.0.0.1:8084", "the RA's `address` for EST clients; port 0 = any free one")
+	f.StringVar(&o.Certsrv, "certsrv", "127.0.0.1:8443", "the built-in CA's `address`")
+	f.StringVar(&o.Admin, "admin", "127.0.0.1:8085", "the admin port's `address`")
+	f.StringVar(&profile, "profile", string(config.ProfileCUCM), "cucm-12.5 behaves as CES, modern as one would wish")
+	f.BoolVar(&once, "once", false, "enroll the sample phone, print the result, and end")
+	f.BoolVar(&asJSON, "json", false, "print addresses and paths (with --once: the result) as one JSON object")
+	f.StringVar(&level, "log-level", "error", "the structured log on standard error: debug, info, warn or error")
+	cmd.RunE = c.run(func(ctx context.Context, _ []string) error {
+		var err error
+		if o.Profile, err = config.ParseProfile(profile); err != nil {
+			return usagef("--profile: %w", err)
+		}
+		log, err := newLogger(c.env.Stderr, level)
+		if err != nil {
+			return err
+		}
+		return c.lab(ctx, o, log, once, asJSON)
+	})
+	return cmd
+}
+
+func (c *cli) lab(ctx context.Context, o lab.Options, log *zap.Logger, once, asJSON bool) (err error) {
+	o.Logger = log
+	legs := newLegView(c.env.Stdout)
+	if !asJSON {
+		o.Watch = legs.show
+	}
+	l, err := lab.Start(ctx, o)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, l.Close()) }()
+
+	if !asJSON {
+		c.printAddresses(l)
+	}
+	if err := l.Ready(ctx); err != nil {
+		if ctx.Err() != nil {
+			return nil // Ctrl-C before it was ready
+		}
+		return err
+	}
+	phone, err := c.enrollSample(ctx, l, legs)
+	switch {
+	case ctx.Err() != nil:
+		return nil
+	case err != nil:
+		return err
+	case once:
+		return c.printSample(phone, asJSON)
+	case asJSON:
+		if err := json.NewEncoder(c.env.Stdout).Encode(describe(l)); err != nil {
+			return err
+		}
+	default:
+		if err := c.printSample(phone, false); err != nil {
+			// The lab is of use all the same: to find out why, for one.
+			fmt.Fprintf(c.env.Stderr, "ra: %v\n", err)
+		}
+		c.printNext(l)
+		legs.heading("further enrollments, as they come:")
+	}
+	return l.Wait()
+}
+
+func (c *cli) enrollSample(ctx context.Context, l *lab.Lab, legs *legView) (lab.SamplePhone, error) {
+	legs.start()
+	return l.EnrollPhone(ctx)
+}
+
+// labDescription is what `ra lab --json` prints.
+type labDescription struct {
+	EST         string `json:"est"`
+	Certsrv     string `json:"certsrv"`
+	Admin       string `json:"admin"`
+	Profile     string `json:"profile"`
+	Dir         string `json:"dir"`
+	Trust       string `json:"trust"`
+	Credentials string `json:"credentials"`
+	Curl        string `json:"curl_config"`
+	RAConfig    string `json:"ra_config"`
+	CAConfig    string `json:"certsrv_config"`
+	Logs        string `json:"logs"`
+}
+
+func describe(l *lab.Lab) labDescription {
+	return labDescription{
+		EST: l.ESTURL, Certsrv: l.CertsrvURL, Admin: l.AdminURL, Profile: string(l.Profile), Dir: l.Dir,
+		Trust: l.Path("trust.pem"), Credentials: l.Path("credentials.yaml"), Curl: l.Path("curl.conf"),
+		RAConfig: l.Path("ra.yaml"), CAConfig: l.Path("certsrv.yaml"), Logs: l.Path("logs"),
+	}
+}
+
+func (c *cli) printAddresses(l *lab.Lab) {
+	fmt.Fprintf(c.env.Stdout, "EST      %s/.well-known/est\ncertsrv  %s\nadmin    %s\nstate    %s (profile %s)\n\n",
+		l.ESTURL, l.CertsrvURL, l.AdminURL, l.Dir, l.Profile)
+}
+
+// printNext prints what a newcomer can paste. No command carries the password.
+func (c *cli) printNext(l *lab.Lab) {
+	fmt.Fprintf(c.env.Stdout, `
+the CA's chain:
+  curl --cacert %[1]s %[2]s/.well-known/est/cacerts | openssl base64 -d | openssl pkcs7 -inform DER -print_certs -noout
+
+a certificate of your own:
+  openssl req -new -newkey rsa:2048 -nodes -keyout my.key -subj /CN=$(hostname) -outform DER | openssl base64 -out my.p10
+  curl -K %[3]s -H 'Content-Type: application/pkcs10' --data-binary @my.p10 %[2]s/.well-known/est/simpleenroll | openssl base64 -d | openssl pkcs7 -inform DER -print_certs -out my.pem
+
+what happened, and the logs:
+  curl %[4]s/enrollments
+  tail %[5]s/nginx-error.log %[5]s/capf.log %[5]s/iis/*.log
+
+ready
+`, l.Path("trust.pem"), l.ESTURL, l.Path("curl.conf"), l.AdminURL, l.Path("logs"))
+}
+
+// sampleResult is what `ra lab --once --json` prints.
+type sampleResult struct {
+	Phone   string `json:"phone"`
+	Status  int    `json:"rv"`
+	Name    string `json:"rv_name"`
+	Subject string `json:"subject,omitempty"`
+	ReqID   int    `json:"req_id,omitempty"`
+	Issuer  string `json:"issuer,omitempty"`
+	Serial  string `json:"serial,omitempty"`
+	Took    string `json:"took"`
+	Error   string `json:"error,omitempty"`
+}
+
+// printSample prints how the sample phone's enrollment went; its failure is the
+// error.
+func (c *cli) printSample(p lab.SamplePhone, asJSON bool) error {
+	r := p.Result
+	out := sampleResult{Phone: p.Name, Status: int(r.RV), Name: r.RV.String(), ReqID: p.ReqID, Took: r.Duration.String()}
+	var failure error
+	if len(r.Certificates) == 0 {
+		failure = fmt.Errorf("the sample phone %s did not get its certificate: rv = %d (%s): %w", p.Name, int(r.RV), r.RV, r.Err)
+		out.Error = failure.Error()
+	} else {
+		cert := r.Certificates[0]
+		out.Subject, out.Issuer, out.Serial = cert.Subject.String(), cert.Issuer.String(), cert.SerialNumber.Text(16)
+	}
+	if asJSON {
+		if err := json.NewEncoder(c.env.Stdout).Encode(out); err != nil {
+			return err
+		}
+		if failure != nil {
+			return quietError{failure}
+		}
+		return nil
+	}
+	if failure == nil {
+		fmt.Fprintf(c.env.Stdout, "\nsubject  %s\nReqID    %d\nissuer   %s\nserial   %s\n", out.Subject, out.ReqID, out.Issuer, out.Serial)
+	}
+	return failure
+}

@@ -1,0 +1,17 @@
+// Command ra is an EST registration authority in front of a Microsoft CA's Web
+// Enrollment, with a Microsoft CA of its own for the lab: see ra --help.
+package main
+
+import (
+	"context"
+	"os"
+	"os/signal"
+	"syscall"
+)
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	status := Main(ctx, os.Args[1:], Environment{Stdout: os.Stdout, Stderr: os.Stderr, LookupEnv: os.LookupEnv})
+	stop()
+	os.Exit(status)
+}

@@ -1,0 +1,216 @@
+package ra
+
+import (
+	"context"
+	"crypto/x509"
+	"fmt"
+	"net/http"
+	"time"
+
+	"ciscora/msca"
+)
+
+// identity is who asks. It rides in the request's context from the
+// authentication step to the enrollment.
+type identity struct {
+	method   Method
+	account  string // for events and logs
+	creds    msca.Credentials
+	key      accountKey
+	template string
+}
+
+type identityKey struct{}
+
+// Authenticate finds out who asks, by the first configured method for which the
+// request carries something, and whether that account may use the template
+// behind the label (ces.md, "One enrollment", phase "authenticate"). The
+// returned context goes to [RA.Enroll]. An error is an [*Error].
+//
+// It satisfies the front end's Authenticator; the request's body is not read.
+func (r *RA) Authenticate(req *http.Request, label string) (context.Context, error) {
+	ctx := req.Context()
+	who, err := r.identify(req, r.templateOf(label))
+	if err != nil {
+		return nil, err
+	}
+	vouched, err := r.admit(ctx, who, req)
+	if err != nil {
+		r.report(ctx, NotAuthenticated{Account: who.account, Err: err})
+		return nil, err
+	}
+	r.report(ctx, Authenticated{Method: string(who.method), Account: who.account, Template: who.template, Vouched: vouched})
+	return context.WithValue(ctx, identityKey{}, who), nil
+}
+
+func (r *RA) identify(req *http.Request, template string) (*identity, error) {
+	for _, method := range r.methods {
+		switch method {
+		case MethodRelay:
+			user, password, ok := req.BasicAuth()
+			if !ok {
+				continue
+			}
+			creds := msca.Credentials{User: user, Password: password}
+			return &identity{method: method, account: user, creds: creds, key: r.accounts.key(creds), template: template}, nil
+		case MethodCertificate:
+			certificate := VerifiedCertificate(req)
+			if certificate == nil {
+				continue
+			}
+			creds, err := r.credentials()
+			if err != nil {
+				return nil, &Error{Status: http.StatusServiceUnavailable, Retry: retryCA, Text: "the RA's credentials for the CA cannot be read", Cause: err}
+			}
+			return &identity{method: method, account: certificate.Subject.String(), creds: creds, key: r.accounts.key(creds), template: template}, nil
+		}
+	}
+	if req.Header.Get("Authorization") != "" {
+		answer := noCredentials()
+		answer.Text = "the Authorization header cannot be used: send the CA account's user name and password with HTTP Basic"
+		if r.answers == AnswersCES {
+			answer.Text, answer.Challenged = textUnauthorized, false // libest.md: "wrong scheme; bad base64; no colon"
+		}
+		return nil, answer
+	}
+	return nil, noCredentials()
+}
+
+// VerifiedCertificate returns the client's TLS certificate if the listener has
+// verified it against its trust store, else nil.
+func VerifiedCertificate(req *http.Request) *x509.Certificate {
+	if req.TLS == nil || len(req.TLS.VerifiedChains) == 0 {
+		return nil
+	}
+	return req.TLS.PeerCertificates[0]
+}
+
+// admit asks the CA whether it takes the credentials and offers the template.
+// Vouched tells that an earlier log-in with them stood for it.
+func (r *RA) admit(ctx context.Context, who *identity, req *http.Request) (vouched bool, err error) {
+	guard := lockoutKey(who.account, req)
+	if who.method == MethodRelay {
+		if until := r.lockout.blocked(guard); !until.IsZero() {
+			cause := fmt.Errorf("account %q is not tried at the CA before %s: too many refused log-ins from this client (est.lockout)", who.account, until.Format(time.RFC3339))
+			answer := &Error{Status: http.StatusUnauthorized, Text: "too many refused log-ins: the CA is not asked again for some time", Cause: cause}
+			if r.answers == AnswersCES {
+				answer.Text = textUnauthorized
+			}
+			return false, answer
+		}
+	}
+	if r.sessions == SessionsPerEnrollment {
+		err = r.admitByLogin(ctx, who)
+	} else {
+		vouched, err = r.admitPooled(ctx, who)
+	}
+	switch {
+	case err == nil && who.method == MethodRelay:
+		r.lockout.succeeded(guard)
+	case err != nil && who.method == MethodRelay && refused(err):
+		r.lockout.failed(guard)
+	}
+	if err != nil {
+		if who.method == MethodCertificate && refused(err) {
+			// It is the RA's own password that is wrong: asking the client for
+			// other credentials would mend nothing.
+			return false, &Error{Status: http.StatusServiceUnavailable, Retry: retryCA, Text: "the CA refused the RA's own credentials", Cause: err}
+		}
+		return false, r.authenticationError(err)
+	}
+	return vouched, nil
+}
+
+// admitByLogin is CES's way: a connection of its own for log-in and template
+// list, closed after it.
+func (r *RA) admitByLogin(ctx context.Context, who *identity) error {
+	session, err := r.client.Login(ctx, who.creds)
+	if err != nil {
+		return err
+	}
+	defer session.Close()
+	list, err := session.Templates(ctx)
+	if err != nil {
+		return err
+	}
+	return r.offered(list, who.template)
+}
+
+// admitPooled logs in only where no log-in of the last minute vouches.
+func (r *RA) admitPooled(ctx context.Context, who *identity) (vouched bool, err error) {
+	if list, fresh, ok := r.accounts.proven(who.key, r.refresh); ok && fresh && r.offered(list, who.template) == nil {
+		return true, nil
+	}
+	// Several clients with the same credentials wait for one log-in; each may
+	// give up on its own, so the log-in must not end with the first one's
+	// request.
+	result := make(chan error, 1)
+	detached, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	unhook := context.AfterFunc(r.base, cancel)
+	r.own.Go(func() {
+		defer cancel()
+		defer unhook()
+		_, err, _ := r.logins.Do(string(who.key[:]), func() (any, error) { return nil, r.prove(detached, who) })
+		result <- err
+	})
+	select {
+	case err = <-result:
+	case <-ctx.Done():
+		return false, ctx.Err()
+	}
+	if err != nil {
+		return false, err
+	}
+	list, _, _ := r.accounts.proven(who.key, r.refresh)
+	return false, r.offered(list, who.template)
+}
+
+// prove logs in with the account's credentials, unless that was done just now,
+// and reads its template list; the connection is kept.
+func (r *RA) prove(ctx context.Context, who *identity) error {
+	session, opened, err := r.session(ctx, who)
+	if err != nil {
+		return err
+	}
+	defer r.accounts.put(who.key, session, opened)
+	list, err := session.Templates(ctx)
+	if err != nil {
+		return err
+	}
+	r.accounts.setTemplates(who.key, list)
+	return nil
+}
+
+// session returns an authenticated connection of this account, a kept one or a
+// new one, and when it was opened. Only who's own credentials open or reuse it.
+func (r *RA) session(ctx context.Context, who *identity) (*msca.Session, time.Time, error) {
+	if r.sessions == SessionsPooled {
+		if s, opened := r.accounts.take(who.key); s != nil {
+			return s, opened, nil
+		}
+	}
+	began := r.now()
+	s, err := r.client.Login(ctx, who.creds)
+	if err != nil {
+		if refused(err) {
+			r.accounts.forget(who.key)
+		}
+		return nil, time.Time{}, err
+	}
+	if r.sessions == SessionsPooled {
+		r.accounts.prove(who.key, began)
+	}
+	return s, began, nil
+}
+
+// offered returns nil if the list holds the template, and else the error that
+// says so (ces.md F6).
+func (r *RA) offered(list msca.TemplateList, template string) error {
+	if _, ok := list.Find(template); ok {
+		return nil
+	}
+	return &msca.Error{
+		Phase: msca.PhaseTemplate, Kind: msca.KindTemplateNotListed, URL: r.caURL + "/certrqxt.asp",
+		Message: fmt.Sprintf("template %q is not among the %d that the CA offers to this account", template, len(list)),
+	}
+}

@@ -1,0 +1,101 @@
+package lab
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"path/filepath"
+	"time"
+
+	"go.uber.org/zap"
+
+	"ciscora/config"
+	"ciscora/msca/certsrv"
+	"ciscora/msca/ntlm"
+	"ciscora/ra/admin"
+	"ciscora/ra/tracelog"
+)
+
+// CAOptions is what a built-in CA needs besides its configuration.
+type CAOptions struct {
+	Logger *zap.Logger
+	Now    func() time.Time
+	Events func(certsrv.Event)
+}
+
+// CA is the built-in Microsoft CA as certsrv.yaml describes it: what `ra
+// certsrv` serves, and what the lab puts behind its RA.
+type CA struct {
+	*certsrv.Server
+	accessLog *tracelog.W3C // nil where certsrv.yaml names no folder
+}
+
+// OpenCA opens the CA in the configuration's folder, or makes it there. Close it
+// when done.
+func OpenCA(cfg *config.Certsrv, o CAOptions) (*CA, error) {
+	accounts, err := cfg.Accounts()
+	if err != nil {
+		return nil, err
+	}
+	options := certsrv.Options{
+		Dir:     cfg.Dir,
+		Domain:  cfg.Domain,
+		Hosts:   cfg.Hosts,
+		Binding: bindings[cfg.ExtendedProtection],
+		TLS:     certsrv.TLSVersions{Min: uint16(cfg.TLS.Min), Max: uint16(cfg.TLS.Max)},
+		Events:  o.Events,
+		Now:     o.Now,
+		Logger:  o.Logger,
+	}
+	for _, account := range accounts {
+		options.Users = append(options.Users, certsrv.User{Name: account.Name, NTHash: account.NTHash})
+	}
+	for _, t := range cfg.Templates {
+		options.Templates = append(options.Templates, certsrv.Template{
+			Name:               t.Name,
+			FriendlyName:       t.FriendlyName,
+			SubjectFromRequest: t.Subject == "request",
+			MinKeySize:         t.MinKeySize,
+			Validity:           t.Validity,
+			KeyUsage:           t.KeyUsageBits(),
+			ExtKeyUsage:        t.ExtKeyUsages(),
+			Enroll:             t.Enroll,
+			ManagerApproval:    t.ManagerApproval,
+		})
+	}
+	ca := &CA{}
+	if cfg.Log != "" {
+		if ca.accessLog, err = tracelog.NewW3CDir(cfg.Log); err != nil {
+			return nil, cfg.Problem("log", err)
+		}
+		options.AccessLog = func(e certsrv.AccessEntry) { ca.accessLog.Log(tracelog.W3CEntry(e)) }
+	}
+	if ca.Server, err = certsrv.New(options); err != nil {
+		ca.closeLog()
+		return nil, fmt.Errorf("open the built-in CA in %s: %w", cfg.Dir, err)
+	}
+	return ca, nil
+}
+
+var bindings = map[string]ntlm.Binding{
+	"none":    ntlm.BindingNone,
+	"accept":  ntlm.BindingAccept,
+	"require": ntlm.BindingRequire,
+}
+
+// Close closes the CA's files; nothing may be served any more.
+func (ca *CA) Close() error {
+	return errors.Join(ca.Server.Close(), ca.closeLog())
+}
+
+func (ca *CA) closeLog() error {
+	if ca.accessLog == nil {
+		return nil
+	}
+	return ca.accessLog.Close()
+}
+
+// Queue shows the CA's requests on an admin port.
+func (ca *CA) Queue() admin.CertsrvQueue { return queue{ca.Server} }

@@ -1,0 +1,222 @@
+package lab
+
+import (
+	"crypto/rand"
+	"encoding/pem"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"go.step.sm/crypto/pemutil"
+
+	"ciscora/config"
+)
+
+// Files under the lab's folder (design, section 3).
+const (
+	fileTrust       = "trust.pem"
+	fileRA          = "ra.yaml"
+	fileCertsrv     = "certsrv.yaml"
+	fileCredentials = "credentials.yaml"
+	fileCurl        = "curl.conf"
+	fileESTCert     = "est.pem"
+	fileESTKey      = "est.key"
+)
+
+// Path returns the path of a file under the lab's folder.
+func (l *Lab) Path(elem ...string) string {
+	return filepath.Join(append([]string{l.Dir}, elem...)...)
+}
+
+func stateFolder(dir string) (string, error) {
+	if dir == "" {
+		made, err := os.MkdirTemp("", "ra-lab-")
+		if err != nil {
+			return "", fmt.Errorf("make a folder for the lab's state: %w; name one with --dir", err)
+		}
+		return made, nil
+	}
+	dir, err := filepath.Abs(dir)
+	if err != nil {
+		return "", fmt.Errorf("the lab's folder: %w", err)
+	}
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return "", fmt.Errorf("make the lab's folder: %w", err)
+	}
+	return dir, nil
+}
+
+// loadCredentials returns the account of an earlier run in this folder, or makes
+// one with a new password.
+func loadCredentials(path string) (config.Credentials, error) {
+	creds, err := config.LoadCredentials(path)
+	if !errors.Is(err, os.ErrNotExist) {
+		return creds, err
+	}
+	creds = config.Credentials{User: User, Password: config.Secret(newPassword())}
+	return creds, config.WriteCredentials(path, creds.User, string(creds.Password))
+}
+
+// certsrvConfig is certsrv.yaml for this lab.
+func (l *Lab) certsrvConfig(listen net.Addr) config.Certsrv {
+	c := config.DefaultCertsrv()
+	c.Listen = listen.String()
+	c.Domain = Domain
+	c.Hosts = hostsOf(listen)
+	c.Users = []config.User{{Credentials: fileCredentials}}
+	for _, t := range []struct {
+		name, friendly string
+		approval       bool
+	}{
+		{Template, "CiscoRA", false},
+		{WiFiTemplate, "WiFi client", false},
+		{SupervisedTemplate, "Supervised (manager approval)", true},
+	} {
+		template := config.DefaultTemplate()
+		template.Name, template.FriendlyName, template.ManagerApproval = t.name, t.friendly, t.approval
+		c.Templates = append(c.Templates, template)
+	}
+	return c
+}
+
+// raConfig is ra.yaml for this lab.
+func (l *Lab) raConfig(est, certsrv, admin net.Addr) config.RA {
+	c := config.Default(l.Profile)
+	c.EST.Listen = est.String()
+	c.EST.Certificate, c.EST.Key = fileESTCert, fileESTKey
+	// A phone can re-enroll with the certificate that it got here.
+	c.EST.Trust = []string{fileTrust, "ca/issuing.pem"}
+	c.EST.Authentication = []config.Authentication{config.AuthenticateRelay, config.AuthenticateCertificate}
+	c.EST.Labels = map[string]config.Label{
+		"wifi":       {Template: WiFiTemplate},
+		"supervised": {Template: SupervisedTemplate},
+	}
+	c.CA.URL = "https://" + reachable(certsrv) + "/certsrv"
+	c.CA.Template = Template
+	c.CA.Credentials = fileCredentials
+	c.CA.Trust = []string{fileTrust}
+	c.Admin.Listen = admin.String()
+	return c
+}
+
+// curlConfig is what `curl -K` needs to enroll: the password is in this file
+// alone, never on a command line.
+func curlConfig(creds config.Credentials, trust string) []byte {
+	quote := strings.NewReplacer(`\`, `\\`, `"`, `\"`).Replace
+	return fmt.Appendf(nil, "# curl -K %s: the lab's account and trust anchor\nuser = \"%s:%s\"\ncacert = \"%s\"\n",
+		fileCurl, quote(creds.User), quote(string(creds.Password)), quote(trust))
+}
+
+func encodeCertificates(ders ...[]byte) []byte {
+	var out []byte
+	for _, der := range ders {
+		out = append(out, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der})...)
+	}
+	return out
+}
+
+func encodeKey(key any) ([]byte, error) {
+	block, err := pemutil.Serialize(key, pemutil.WithPKCS8(true))
+	if err != nil {
+		return nil, fmt.Errorf("encode key: %w", err)
+	}
+	return pem.EncodeToMemory(block), nil
+}
+
+// reachable is the address at which a client on this machine finds a listener.
+func reachable(a net.Addr) string {
+	host, port, err := net.SplitHostPort(a.String())
+	if err != nil {
+		return a.String()
+	}
+	if ip := net.ParseIP(host); ip != nil && ip.IsUnspecified() {
+		host = "127.0.0.1"
+	}
+	return net.JoinHostPort(host, port)
+}
+
+// hostsOf returns the names and addresses that a listener's certificate must
+// carry: it may be reached by any address of this machine if it listens on all.
+func hostsOf(a net.Addr) []string {
+	hosts := []string{"localhost", "127.0.0.1", "::1"}
+	host, _, err := net.SplitHostPort(a.String())
+	ip := net.ParseIP(host)
+	if err != nil || ip == nil || !ip.IsUnspecified() {
+		if host != "" && ip != nil && !ip.IsLoopback() {
+			hosts = append(hosts, host)
+		}
+		return hosts
+	}
+	if name, err := os.Hostname(); err == nil && name != "" {
+		hosts = append(hosts, name)
+	}
+	addresses, err := net.InterfaceAddrs()
+	if err != nil {
+		return hosts // what cannot be listed can still be reached by name
+	}
+	for _, address := range addresses {
+		if n, ok := address.(*net.IPNet); ok && !n.IP.IsLoopback() && !n.IP.IsLinkLocalUnicast() {
+			hosts = append(hosts, n.IP.String())
+		}
+	}
+	return hosts
+}
+
+// writeCertsrvConfig writes certsrv.yaml and reads it back, as `ra certsrv` will.
+func (l *Lab) writeCertsrvConfig(listen net.Addr) (*config.Certsrv, error) {
+	c := l.certsrvConfig(listen)
+	text, err := c.YAML()
+	if err != nil {
+		return nil, fmt.Errorf("write %s: %w", fileCertsrv, err)
+	}
+	if err := l.write(fileCertsrv, text); err != nil {
+		return nil, err
+	}
+	return config.LoadCertsrv(l.Path(fileCertsrv), nil)
+}
+
+// writeRAConfig writes ra.yaml with the files that it names, and what a
+// newcomer's curl needs, and reads ra.yaml back, as `ra serve` will.
+func (l *Lab) writeRAConfig(est, certsrv, admin net.Addr) (*config.RA, error) {
+	tlsCert, err := l.ca.IssueServerCertificate(hostsOf(est))
+	if err != nil {
+		return nil, fmt.Errorf("issue the RA's server certificate: %w", err)
+	}
+	key, err := encodeKey(tlsCert.PrivateKey)
+	if err != nil {
+		return nil, err
+	}
+	c := l.raConfig(est, certsrv, admin)
+	text, err := c.YAML()
+	if err != nil {
+		return nil, fmt.Errorf("write %s: %w", fileRA, err)
+	}
+	for _, f := range []struct {
+		name string
+		data []byte
+	}{
+		{fileTrust, encodeCertificates(l.ca.Root().Raw)},
+		{fileESTCert, encodeCertificates(tlsCert.Certificate...)},
+		{fileESTKey, key},
+		{fileRA, text},
+		{fileCurl, curlConfig(l.creds, l.Path(fileTrust))},
+	} {
+		if err := l.write(f.name, f.data); err != nil {
+			return nil, err
+		}
+	}
+	return config.LoadRA(l.Path(fileRA), nil)
+}
+
+func (l *Lab) write(name string, data []byte) error {
+	if err := os.WriteFile(l.Path(name), data, 0o600); err != nil {
+		return fmt.Errorf("write the lab's %s: %w", name, err)
+	}
+	return nil
+}
+
+// newPassword returns a password of 20 characters that needs no quoting.
+func newPassword() string { return rand.Text()[:20] }

@@ -1,0 +1,75 @@
+package lab
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"os"
+	"time"
+
+	"ciscora/est/capf"
+	"ciscora/ra/tracelog"
+)
+
+// sampleKeyType is what a phone of CUCM 12.5 makes (diagnosis.md: RSA only).
+const sampleKeyType = "rsa2048"
+
+// SamplePhone is the phone that `ra lab` enrolls.
+type SamplePhone struct {
+	*capf.Phone
+	Result capf.Result
+}
+
+// EnrollPhone enrolls one phone, as CAPF would for it, and leaves its key, its
+// CSR and its certificate in the folder phone, and CAPF's trace in
+// logs/capf.log. The result tells how it went; the error is about this machine.
+func (l *Lab) EnrollPhone(ctx context.Context) (SamplePhone, error) {
+	phone, err := capf.NewPhone(rand.Reader, "", sampleKeyType)
+	if err != nil {
+		return SamplePhone{}, err
+	}
+	if err := l.writePhone(phone); err != nil {
+		return SamplePhone{}, err
+	}
+	trace, err := os.OpenFile(l.Path("logs", "capf.log"), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
+	if err != nil {
+		return SamplePhone{}, fmt.Errorf("open CAPF's trace: %w", err)
+	}
+	defer trace.Close()
+	client, err := l.Client(CAPFTrace(tracelog.NewCAPF(trace, tracelog.Options{Now: l.now})))
+	if err != nil {
+		return SamplePhone{}, err
+	}
+	sample := SamplePhone{Phone: phone, Result: client.Enroll(ctx, phone.Name, phone.CSR)}
+	if len(sample.Result.Certificates) == 0 {
+		return sample, nil
+	}
+	if err := os.WriteFile(l.Path("phone", "certificate.pem"), encodeCertificates(sample.Result.Certificates[0].Raw), 0o600); err != nil {
+		return sample, fmt.Errorf("keep the phone's certificate: %w", err)
+	}
+	return sample, nil
+}
+
+// Client returns an EST client with libest's habits for this lab's RA and
+// account.
+func (l *Lab) Client(events func(capf.Event)) (*capf.Client, error) {
+	return capf.New(capf.Options{
+		URL: l.ESTURL, Roots: l.Roots,
+		User: l.creds.User, Password: string(l.creds.Password),
+		Timeout: 10 * time.Second,
+		Events:  events, Now: l.now,
+	})
+}
+
+func (l *Lab) writePhone(phone *capf.Phone) error {
+	key, err := encodeKey(phone.Key)
+	if err != nil {
+		return err
+	}
+	return errors.Join(
+		os.MkdirAll(l.Path("phone"), 0o700),
+		os.WriteFile(l.Path("phone", "key.pem"), key, 0o600),
+		os.WriteFile(l.Path("phone", "csr.pem"), encodeCSR(phone.CSR), 0o600),
+	)
+}

@@ -1,0 +1,39 @@
+package lab
+
+import (
+	"errors"
+	"fmt"
+
+	"ciscora/msca/certsrv"
+	"ciscora/ra/admin"
+)
+
+// queue is the built-in CA as the admin port shows it.
+type queue struct{ ca *certsrv.Server }
+
+func (q queue) List() []admin.Request {
+	requests := q.ca.Requests()
+	out := make([]admin.Request, len(requests))
+	for i, r := range requests {
+		out[i] = admin.Request{
+			ID: r.ID, Requester: r.Requester, Template: r.Template, Subject: r.Subject, Disposition: int(r.Disposition),
+			HRESULT: r.HRESULT, Message: r.Message, Submitted: r.Submitted, Certificate: r.Certificate,
+		}
+	}
+	return out
+}
+
+func (q queue) Approve(id int) error { return decided(q.ca.Approve(id)) }
+
+func (q queue) Deny(id int) error { return decided(q.ca.Deny(id)) }
+
+// decided words the CA's errors as the admin port knows them.
+func decided(err error) error {
+	switch {
+	case errors.Is(err, certsrv.ErrNoRequest):
+		return fmt.Errorf("%w: %w", admin.ErrUnknownRequest, err)
+	case errors.Is(err, certsrv.ErrNotPending):
+		return fmt.Errorf("%w: %w", admin.ErrNotPending, err)
+	}
+	return err
+}

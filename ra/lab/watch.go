@@ -1,0 +1,93 @@
+package lab
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"net/url"
+	"path"
+	"time"
+
+	"ciscora/est"
+	"ciscora/msca"
+	"ciscora/ra"
+)
+
+// Party is who takes part in an enrollment.
+type Party int
+
+// The parties, from left to right.
+const (
+	Phone Party = iota
+	RA
+	CA
+)
+
+// Step is one message of an enrollment that has gone its way.
+type Step struct {
+	Enrollment string // id of the EST request
+	From, To   Party
+	Text       string        // "POST /simpleenroll", "log in", "401, send credentials"
+	Detail     string        // "ReqID 7"; may be empty
+	Took       time.Duration // of the exchange with the CA, or of the request; 0 for a message that starts one
+	Failed     bool
+}
+
+// steps turns the events of front end and core into steps. The start-up's
+// events carry no enrollment and are not among them.
+func steps(watch func(Step)) func(context.Context, any) {
+	return func(ctx context.Context, event any) {
+		id := est.RequestID(ctx)
+		if id == "" {
+			return
+		}
+		switch e := event.(type) {
+		case est.Received:
+			watch(Step{Enrollment: id, From: Phone, To: RA, Text: e.Method + " /" + path.Base(e.Path)})
+		case ra.Leg:
+			watch(legStep(id, e))
+		case est.Answered:
+			watch(answerStep(id, e))
+		}
+	}
+}
+
+func legStep(id string, e ra.Leg) Step {
+	s := Step{Enrollment: id, From: RA, To: CA, Took: e.Duration, Failed: e.Err != nil}
+	page := string(e.Phase)
+	if u, err := url.Parse(e.URL); err == nil {
+		page = path.Base(u.Path)
+	}
+	switch e.Phase {
+	case msca.PhaseSubmit:
+		s.Text = "POST " + page
+	case msca.PhaseLogin:
+		s.Text = "GET " + page + " (NTLM log-in)"
+	default:
+		s.Text = "GET " + page
+	}
+	switch {
+	case e.Err != nil:
+		s.Detail = e.Err.Error()
+	case e.ReqID != 0:
+		s.Detail = fmt.Sprintf("ReqID %d", e.ReqID)
+	}
+	return s
+}
+
+func answerStep(id string, e est.Answered) Step {
+	s := Step{Enrollment: id, From: RA, To: Phone, Took: e.Duration, Failed: e.Status >= http.StatusBadRequest && e.Status != http.StatusUnauthorized}
+	s.Text = fmt.Sprintf("%d %s", e.Status, http.StatusText(e.Status))
+	switch e.Status {
+	case http.StatusOK:
+		s.Detail = fmt.Sprintf("%d bytes PKCS#7", e.Bytes)
+	case http.StatusUnauthorized:
+		if e.Err == nil || e.Bytes == 0 {
+			s.Detail = "who are you?"
+		}
+	}
+	if s.Detail == "" && e.Err != nil {
+		s.Detail = e.Err.Error()
+	}
+	return s
+}

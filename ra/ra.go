@@ -1,0 +1,250 @@
+package ra
+
+import (
+	"context"
+	"crypto/rand"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"net/http"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	globalest "github.com/globalsign/est"
+	"go.uber.org/zap"
+	"golang.org/x/sync/singleflight"
+
+	"ciscora/msca"
+)
+
+// Sessions chooses how the RA logs in to the CA.
+type Sessions int
+
+const (
+	// SessionsPooled keeps authenticated connections and uses them again.
+	SessionsPooled Sessions = iota
+	// SessionsPerEnrollment logs in twice per enrollment, on two connections, as
+	// CES does (ces.md, "One enrollment").
+	SessionsPerEnrollment
+)
+
+// Method is a way for an EST client to say who it is.
+type Method string
+
+const (
+	// MethodRelay logs in to the CA with the client's own Basic credentials.
+	MethodRelay Method = "relay"
+	// MethodCertificate takes a TLS client certificate that the listener has
+	// verified against the EST trust store; the RA's account then enrolls.
+	MethodCertificate Method = "certificate"
+)
+
+// Label is what an additional path segment changes.
+type Label struct{ Template string }
+
+// Lockout guards the CA's accounts, whose own lock-out a lab of phones with an
+// old password would trip (design, section 4).
+type Lockout struct {
+	Failures int           // refused log-ins per account and client address; 0 = no guard
+	For      time.Duration // then 401 without asking the CA for this long
+}
+
+// Options is what an RA is made of.
+type Options struct {
+	// CA says how the CA is reached. Its Observe, where set, still sees each leg.
+	CA msca.Options
+	// Credentials returns the RA's own account at the CA, for start-up and
+	// maintenance and for clients without a password to relay. It is called
+	// before each use, so a changed file takes effect.
+	Credentials func() (msca.Credentials, error)
+	Template    string
+	Labels      map[string]Label
+	// Methods are tried in this order; the first one for which the request
+	// carries something decides.
+	Methods  []Method
+	Sessions Sessions
+	// Vouch is how long a log-in stands for the credentials it was made with;
+	// then they are tried anew. Only with SessionsPooled; 0 means a minute.
+	Vouch time.Duration
+	// Idle is how many authenticated connections are kept per account; 0 means 8.
+	Idle int
+	// Refresh is how often chain and template lists are read anew; 0 means only
+	// at the start.
+	Refresh time.Duration
+	Lockout Lockout
+	Answers Answers
+	// CAFailureStatus is what AnswersCES gives when the CA fails after the
+	// log-in: 400 (the default), 500, 502 or 504.
+	CAFailureStatus int
+	Events          func(context.Context, Event)
+	Now             func() time.Time
+	Logger          *zap.Logger
+}
+
+// RA is the registration authority's core. It implements the CA interface of
+// github.com/globalsign/est and the front end's Authenticator.
+type RA struct {
+	client      *msca.Client
+	caURL       string
+	credentials func() (msca.Credentials, error)
+	template    string
+	labels      map[string]Label
+	methods     []Method
+	sessions    Sessions
+	vouch       time.Duration
+	refresh     time.Duration
+	answers     Answers
+	events      func(context.Context, Event)
+	now         func() time.Time
+	log         *zap.Logger
+
+	caFailureStatus int
+
+	accounts *accounts
+	lockout  *lockout
+	open     *openRequests
+	chain    atomic.Pointer[chainState]
+
+	// stop ends what the RA does on its own account: log-ins that several
+	// clients wait for, and the refresh. Close calls it and waits for own.
+	stop context.CancelFunc
+	base context.Context
+	own  sync.WaitGroup
+	// logins joins the log-ins of clients that ask at once with the same
+	// credentials: one refused password then counts once at the CA.
+	logins singleflight.Group
+}
+
+var _ globalest.CA = (*RA)(nil)
+
+// New makes an RA; nothing is sent to the CA before [RA.Run] or a client asks.
+// It fails where the options cannot work, such as a template name that could
+// smuggle request attributes (certsrv.md 8).
+func New(o Options) (*RA, error) {
+	if o.Credentials == nil {
+		return nil, errors.New("ra: no credentials for the CA: set Options.Credentials")
+	}
+	if len(o.Methods) == 0 {
+		o.Methods = []Method{MethodRelay}
+	}
+	if err := msca.ValidTemplate(o.Template); err != nil {
+		return nil, fmt.Errorf("ca.template: %w", err)
+	}
+	for name, label := range o.Labels {
+		if label.Template == "" {
+			continue
+		}
+		if err := msca.ValidTemplate(label.Template); err != nil {
+			return nil, fmt.Errorf("est.labels.%s.template: %w", name, err)
+		}
+	}
+	r := &RA{
+		credentials:     o.Credentials,
+		template:        o.Template,
+		labels:          o.Labels,
+		methods:         o.Methods,
+		sessions:        o.Sessions,
+		vouch:           orDefault(o.Vouch, time.Minute),
+		refresh:         o.Refresh,
+		answers:         o.Answers,
+		caFailureStatus: orDefault(o.CAFailureStatus, http.StatusBadRequest),
+		events:          o.Events,
+		now:             o.Now,
+		log:             o.Logger,
+	}
+	if r.now == nil {
+		r.now = time.Now
+	}
+	if r.log == nil {
+		r.log = zap.NewNop()
+	}
+	r.chain.Store(&chainState{replaced: make(chan struct{})})
+	r.base, r.stop = context.WithCancel(context.Background())
+	r.lockout = newLockout(o.Lockout, r.now)
+	r.open = newOpenRequests(r.now)
+
+	observe := o.CA.Observe
+	o.CA.Observe = func(ctx context.Context, leg msca.Leg) {
+		if observe != nil {
+			observe(ctx, leg)
+		}
+		r.report(ctx, Leg{Leg: leg, Attempt: attemptOf(ctx)})
+	}
+	client, err := msca.New(o.CA)
+	if err != nil {
+		r.stop()
+		return nil, err
+	}
+	r.client, r.caURL = client, client.URL()
+	key := make([]byte, 32)
+	if _, err := rand.Read(key); err != nil {
+		r.stop()
+		return nil, fmt.Errorf("ra: read randomness: %w", err)
+	}
+	r.accounts = newAccounts(key, orDefault(o.Idle, 8), r.vouch, r.now)
+	return r, nil
+}
+
+func orDefault[T comparable](v, def T) T {
+	var zero T
+	if v == zero {
+		return def
+	}
+	return v
+}
+
+// Close ends the log-ins that the RA makes on its own account and closes the
+// kept connections. Call it after the front end has drained.
+func (r *RA) Close() {
+	r.stop()
+	r.own.Wait()
+	r.accounts.close()
+}
+
+// HasLabel tells whether label is one of the configured ones.
+func (r *RA) HasLabel(label string) bool {
+	_, ok := r.labels[label]
+	return ok
+}
+
+// templateOf returns the template behind a label; "" is the plain path.
+func (r *RA) templateOf(label string) string {
+	if l, ok := r.labels[label]; ok && l.Template != "" {
+		return l.Template
+	}
+	return r.template
+}
+
+// CACerts returns the CA's chain, issuing CA first (RFC 7030 §4.1), or an error
+// that says why there is none yet.
+func (r *RA) CACerts(context.Context, string, *http.Request) ([]*x509.Certificate, error) {
+	s := r.chain.Load()
+	if len(s.chain) > 0 {
+		return s.chain, nil
+	}
+	answer := &Error{Status: http.StatusServiceUnavailable, Retry: retryCA, Text: "no CA chain yet: " + s.reason(), Cause: s.err}
+	if r.answers == AnswersCES {
+		answer.Status, answer.Retry = http.StatusInternalServerError, 0 // libest.md L8: a status its clients know
+	}
+	return nil, answer
+}
+
+// CSRAttrs is not offered yet: none are asked for (RFC 7030 §4.5.2).
+func (r *RA) CSRAttrs(context.Context, string, *http.Request) (globalest.CSRAttrs, error) {
+	return globalest.CSRAttrs{}, nil
+}
+
+// ServerKeyGen is not offered.
+func (r *RA) ServerKeyGen(context.Context, *x509.CertificateRequest, string, *http.Request) (*x509.Certificate, []byte, error) {
+	return nil, nil, notImplemented("serverkeygen")
+}
+
+// TPMEnroll is not offered: it is no operation of RFC 7030.
+func (r *RA) TPMEnroll(context.Context, *x509.CertificateRequest, []*x509.Certificate, []byte, []byte, string, *http.Request) ([]byte, []byte, []byte, error) {
+	return nil, nil, nil, notImplemented("tpmenroll")
+}
+
+func notImplemented(operation string) error {
+	return &Error{Status: http.StatusNotImplemented, Text: operation + " is not implemented by this RA"}
+}

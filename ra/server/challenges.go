@@ -1,0 +1,121 @@
+package server
+
+import (
+	"crypto/sha256"
+	"hash"
+	"io"
+	"net/http"
+	"sync"
+	"time"
+
+	"ciscora/est"
+	"ciscora/ra/admin"
+)
+
+const (
+	maxChallenges = 10_000
+	challengeLife = 2 * time.Minute // a client that was asked for credentials sends them at once
+)
+
+// challenges ties the request that was asked for credentials to the one that
+// brings them: a libest client sends the same CSR twice, on two connections
+// (libest.md, "The client, as a server sees it"), and the record of the second
+// must tell of the first. What ties them is the body.
+type challenges struct {
+	enrollments *admin.Enrollments
+	bodyTimeout time.Duration
+	maxBody     int64
+	now         func() time.Time
+
+	mu     sync.Mutex // guards all below
+	open   map[string]bool
+	bodies map[[sha256.Size]byte]time.Time // of challenged requests: when
+}
+
+func newChallenges(e *admin.Enrollments, maxBody int64, bodyTimeout time.Duration, now func() time.Time) *challenges {
+	return &challenges{
+		enrollments: e, maxBody: maxBody, bodyTimeout: bodyTimeout, now: now,
+		open: map[string]bool{}, bodies: map[[sha256.Size]byte]time.Time{},
+	}
+}
+
+// challenged says that the request with this id is being asked for credentials.
+func (c *challenges) challenged(id string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.open[id] = true
+}
+
+func (c *challenges) isOpen(id string) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	was := c.open[id]
+	delete(c.open, id)
+	return was
+}
+
+// middleware watches the bodies go by.
+func (c *challenges) middleware(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		id := est.RequestID(r.Context())
+		body := &digestBody{ReadCloser: r.Body, digest: sha256.New()}
+		r.Body = body
+		next.ServeHTTP(w, r)
+		if !c.isOpen(id) {
+			if c.known(body.sum()) {
+				c.enrollments.Update(id, func(x *admin.Enrollment) { x.Challenged = true })
+			}
+			return
+		}
+		if r.Header.Get("Expect") != "" {
+			return // to read would send an interim answer (libest.md L11)
+		}
+		// The answer is decided; the body would be thrown away by net/http.
+		if http.NewResponseController(w).SetReadDeadline(time.Now().Add(c.bodyTimeout)) != nil {
+			return
+		}
+		if _, err := io.Copy(io.Discard, io.LimitReader(body, c.maxBody)); err == nil {
+			c.remember(body.sum())
+		}
+	})
+}
+
+func (c *challenges) remember(sum [sha256.Size]byte) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if len(c.bodies) >= maxChallenges {
+		for k, at := range c.bodies {
+			if c.now().Sub(at) >= challengeLife {
+				delete(c.bodies, k)
+			}
+		}
+	}
+	if len(c.bodies) < maxChallenges {
+		c.bodies[sum] = c.now()
+	}
+}
+
+func (c *challenges) known(sum [sha256.Size]byte) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	at, ok := c.bodies[sum]
+	delete(c.bodies, sum)
+	return ok && c.now().Sub(at) < challengeLife
+}
+
+// digestBody hashes what is read of a request's body.
+type digestBody struct {
+	io.ReadCloser
+	digest hash.Hash
+}
+
+func (b *digestBody) Read(p []byte) (int, error) {
+	n, err := b.ReadCloser.Read(p)
+	b.digest.Write(p[:n])
+	return n, err
+}
+
+func (b *digestBody) sum() (s [sha256.Size]byte) {
+	b.digest.Sum(s[:0])
+	return s
+}

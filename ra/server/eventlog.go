@@ -1,0 +1,109 @@
+package server
+
+import (
+	"context"
+	"errors"
+
+	"go.uber.org/zap"
+	"go.uber.org/zap/zapcore"
+
+	"ciscora/est"
+	"ciscora/msca"
+	"ciscora/ra"
+)
+
+// eventLog writes the structured log: one event a line, and the enrollment's id
+// on each.
+type eventLog struct{ log *zap.Logger }
+
+func (l *eventLog) event(ctx context.Context, event any) {
+	log := l.log
+	if id := est.RequestID(ctx); id != "" {
+		log = log.With(zap.String("enrollment", id))
+	}
+	switch e := event.(type) {
+	case est.Received:
+		log.Debug("request", zap.String("method", e.Method), zap.String("path", e.Path), zap.String("client", address(e.Client)), zap.String("user_agent", e.UserAgent))
+	case est.Challenged:
+		log.Debug("asked for credentials")
+	case est.Answered:
+		fields := []zap.Field{
+			zap.String("method", e.Received.Method), zap.String("path", e.Received.Path), zap.String("label", e.Received.Label),
+			zap.String("client", address(e.Client)), zap.Int("status", e.Status), zap.Int64("bytes", e.Bytes), zap.Duration("took", e.Duration),
+		}
+		if e.Err != nil {
+			fields = append(fields, zap.NamedError("reason", e.Err))
+		}
+		log.Info("answered", fields...)
+
+	case ra.Leg:
+		log.Check(legLevel(e), "ca leg").Write(legFields(e)...)
+	case ra.Started:
+		log.Info("logged in to the CA, chain read", zap.Int("attempt", e.Attempt), zap.Strings("chain", subjects(e.Chain)), zap.Duration("took", e.Took))
+	case ra.StartFailed:
+		if e.Refused {
+			log.Error("the CA refused the RA's own credentials; waiting for other ones in the credentials file", zap.Int("attempt", e.Attempt), zap.Error(e.Err))
+			return
+		}
+		log.Error("start failed, no chain; trying again", zap.Int("attempt", e.Attempt), zap.Duration("in", e.Next), zap.Error(e.Err))
+	case ra.Refreshed:
+		level := zapcore.DebugLevel
+		if e.Changed {
+			level = zapcore.InfoLevel
+		}
+		log.Check(level, "chain refreshed").Write(zap.Bool("changed", e.Changed), zap.Strings("chain", subjects(e.Chain)))
+	case ra.RefreshFailed:
+		log.Warn("chain not refreshed, the old one stays", zap.Error(e.Err))
+	case ra.Authenticated:
+		log.Info("authenticated", zap.String("method", e.Method), zap.String("account", e.Account), zap.String("template", e.Template), zap.Bool("vouched", e.Vouched))
+	case ra.NotAuthenticated:
+		log.Warn("not authenticated", zap.String("account", e.Account), zap.Error(cause(e.Err)))
+	case ra.Enrolling:
+		log.Info("enrolling", zap.String("subject", e.Subject), zap.String("template", e.Template), zap.Bool("renewal", e.Renewal))
+	case ra.Submitted:
+		log.Info("submitted", zap.Int("req_id", e.ReqID))
+	case ra.Issued:
+		log.Info("issued", zap.Int("req_id", e.ReqID), zap.String("serial", e.Certificate.SerialNumber.Text(16)), zap.Time("not_after", e.Certificate.NotAfter))
+	case ra.NotIssued:
+		log.Warn("not issued", zap.Int("req_id", e.ReqID), zap.Bool("pending", e.Pending), zap.Int("status", e.Status), zap.Error(e.Err))
+	}
+}
+
+// cause is what really happened, where the client is told less.
+func cause(err error) error {
+	var answer *ra.Error
+	if errors.As(err, &answer) && answer.Cause != nil {
+		return answer.Cause
+	}
+	return err
+}
+
+func legLevel(e ra.Leg) zapcore.Level {
+	if e.Err != nil {
+		return zapcore.WarnLevel
+	}
+	return zapcore.InfoLevel
+}
+
+func legFields(e ra.Leg) []zap.Field {
+	fields := []zap.Field{
+		zap.String("phase", string(e.Phase)), zap.String("url", e.URL), zap.Duration("took", e.Duration),
+		zap.Int("status", e.Status), zap.Int("bytes", e.Bytes),
+	}
+	if e.Attempt > 0 {
+		fields = append(fields, zap.Int("attempt", e.Attempt))
+	}
+	if e.ReqID != 0 {
+		fields = append(fields, zap.Int("req_id", e.ReqID))
+	}
+	var ca *msca.Error
+	if errors.As(e.Err, &ca) {
+		fields = append(fields, zap.String("kind", string(ca.Kind)), zap.Error(ca))
+		if ca.HRESULT != 0 {
+			fields = append(fields, zap.String("symbol", ca.Symbol))
+		}
+	} else if e.Err != nil {
+		fields = append(fields, zap.Error(e.Err))
+	}
+	return fields
+}

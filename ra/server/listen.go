@@ -1,0 +1,52 @@
+package server
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"syscall"
+
+	"ciscora/config"
+)
+
+// open returns the listener that was handed in, or opens the configured one.
+func open(cfg *config.RA, key, address string, given net.Listener) (net.Listener, error) {
+	if given != nil {
+		return given, nil
+	}
+	l, err := Listen(address)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %s: %w", cfg.Position(key), key, err)
+	}
+	return l, nil
+}
+
+// Listen opens a TCP listener; its errors say what to do.
+func Listen(address string) (net.Listener, error) {
+	l, err := net.Listen("tcp", address)
+	switch {
+	case err == nil:
+		return l, nil
+	case errors.Is(err, syscall.EADDRINUSE):
+		return nil, fmt.Errorf("%s is in use by another program: stop it, or choose another port (0 = any free one): %w", address, err)
+	case errors.Is(err, syscall.EACCES):
+		return nil, fmt.Errorf("%s may not be opened by this user: choose a port above 1023: %w", address, err)
+	case errors.Is(err, syscall.EADDRNOTAVAIL):
+		return nil, fmt.Errorf("%s is no address of this machine: 0.0.0.0 stands for all: %w", address, err)
+	}
+	return nil, err
+}
+
+// shownAddress is a listener's address as its configuration writes it, with the
+// port that port 0 has become: what NGINX logs as server.
+func shownAddress(configured string, actual net.Addr) string {
+	host, _, err := net.SplitHostPort(configured)
+	if err != nil {
+		return actual.String()
+	}
+	_, port, err := net.SplitHostPort(actual.String())
+	if err != nil {
+		return actual.String()
+	}
+	return net.JoinHostPort(host, port)
+}

@@ -1,0 +1,332 @@
+// Package server is an RA assembled from its configuration: trust stores,
+// listeners, the EST front end, the core, the admin port, and the listeners to
+// their events (structured log, emulated logs, the record of enrollments). It
+// is the production path: no fault and no built-in CA is in it.
+package server
+
+import (
+	"bytes"
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"slices"
+	"time"
+
+	"go.uber.org/zap"
+	"golang.org/x/sync/errgroup"
+
+	"ciscora/config"
+	"ciscora/est"
+	"ciscora/msca"
+	"ciscora/ra"
+	"ciscora/ra/admin"
+)
+
+// Options is what does not stand in the configuration.
+type Options struct {
+	// EST and Admin are listeners that are open already; nil = the server opens
+	// those of its configuration.
+	EST, Admin net.Listener
+	// Requests is the built-in CA's queue, where one runs in this process.
+	Requests admin.CertsrvQueue
+	// Events also sees each event of the front end (est.Event) and of the core
+	// (ra.Event).
+	Events func(context.Context, any)
+	Logger *zap.Logger
+	Now    func() time.Time
+}
+
+// Server is an RA with its ports.
+type Server struct {
+	config *config.RA
+	log    *zap.Logger
+
+	est   *est.Server
+	core  *ra.RA
+	admin *http.Server // nil where the admin port is off
+
+	estListener, adminListener net.Listener
+	estTLS                     *tls.Config
+	trace                      *traceLogs
+	done                       chan struct{} // closed when Run has returned
+}
+
+// New assembles an RA and opens its ports, which then queue connections until
+// [Server.Run]. Errors of files are [config.Problems]; a port in use is named by
+// its key. On an error nothing stays open; listeners handed in are the caller's
+// until Run.
+func New(cfg *config.RA, o Options) (_ *Server, err error) {
+	if o.Logger == nil {
+		o.Logger = zap.NewNop()
+	}
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+	files, err := cfg.Files()
+	if err != nil {
+		return nil, err
+	}
+	s := &Server{config: cfg, log: o.Logger, done: make(chan struct{})}
+	defer func() {
+		if err != nil {
+			s.abandon(o)
+		}
+	}()
+	if s.trace, err = openTraceLogs(cfg, o.Now); err != nil {
+		return nil, err
+	}
+	enrollments := admin.NewEnrollments(0, o.Now)
+	challenges := newChallenges(enrollments, int64(cfg.EST.Limits.Body), cfg.EST.Limits.BodyTimeout, o.Now)
+	listeners := []func(context.Context, any){
+		(&eventLog{log: o.Logger}).event,
+		s.trace.event,
+		(&recorder{enrollments, challenges}).event,
+	}
+	if o.Events != nil {
+		listeners = append(listeners, o.Events)
+	}
+	tell := func(ctx context.Context, event any) {
+		for _, listener := range listeners {
+			listener(ctx, event)
+		}
+	}
+
+	if s.core, err = newCore(cfg, files, o, tell); err != nil {
+		return nil, err
+	}
+	if s.est, err = newFrontEnd(cfg, s.core, o, tell, challenges.middleware); err != nil {
+		return nil, err
+	}
+	s.estTLS = frontEndTLS(cfg, files, o.Now)
+
+	if s.estListener, err = open(cfg, "est.listen", cfg.EST.Listen, o.EST); err != nil {
+		return nil, err
+	}
+	if cfg.Admin.Listen != "" || o.Admin != nil {
+		if s.adminListener, err = open(cfg, "admin.listen", cfg.Admin.Listen, o.Admin); err != nil {
+			return nil, err
+		}
+		s.admin = &http.Server{
+			Handler: admin.New(admin.Options{
+				Ready:       func() admin.Readiness { return readiness(s.core.Ready()) },
+				Roots:       func() []*x509.Certificate { return roots(s.core.Chain()) },
+				Enrollments: enrollments,
+				Certsrv:     o.Requests,
+				Logger:      o.Logger,
+			}),
+			ReadHeaderTimeout: 10 * time.Second,
+			IdleTimeout:       time.Minute,
+			MaxHeaderBytes:    16 << 10,
+			ErrorLog:          zap.NewStdLog(o.Logger.Named("admin")),
+		}
+	}
+	s.trace.startUp(files, shownAddress(cfg.EST.Listen, s.estListener.Addr()))
+	return s, nil
+}
+
+// abandon closes what New opened before it failed.
+func (s *Server) abandon(o Options) {
+	if s.core != nil {
+		s.core.Close()
+	}
+	if s.trace != nil {
+		s.trace.close()
+	}
+	if s.estListener != nil && o.EST == nil {
+		s.estListener.Close()
+	}
+	if s.adminListener != nil && o.Admin == nil {
+		s.adminListener.Close()
+	}
+}
+
+func newCore(cfg *config.RA, files config.Files, o Options, tell func(context.Context, any)) (*ra.RA, error) {
+	roots := x509.NewCertPool()
+	for _, c := range files.CATrust {
+		roots.AddCert(c)
+	}
+	t := cfg.CA.Timeouts
+	options := ra.Options{
+		CA: msca.Options{
+			URL: cfg.CA.URL,
+			TLS: &tls.Config{
+				RootCAs:    roots,
+				MinVersion: uint16(cfg.CA.TLS.Min), //nolint:gosec // the profile of a 2018 product goes down to TLS 1.0, as it did
+				MaxVersion: uint16(cfg.CA.TLS.Max),
+				Time:       o.Now,
+			},
+			NameCheck:      nameChecks[cfg.CA.NameCheck],
+			UserAgent:      userAgent(cfg),
+			Authentication: cfg.CA.Authentication,
+			ChannelBinding: cfg.CA.ChannelBinding,
+			Renewal:        int(cfg.CA.Renewal),
+			Timeouts: msca.Timeouts{
+				Resolve: t.Resolve, Connect: t.Connect, Handshake: t.Handshake, Login: t.Login,
+				Chain: t.Chain, Template: t.Template, Submit: t.Submit, Fetch: t.Fetch, Request: t.Request,
+			},
+			Now:    o.Now,
+			Logger: o.Logger,
+		},
+		Credentials: func() (msca.Credentials, error) {
+			c, err := config.LoadCredentials(cfg.CA.Credentials)
+			return msca.Credentials{User: c.User, Password: string(c.Password)}, err
+		},
+		Template:        cfg.CA.Template,
+		Labels:          map[string]ra.Label{},
+		Vouch:           cfg.CA.Vouch,
+		Idle:            cfg.CA.Pool,
+		Refresh:         cfg.CA.Refresh,
+		Lockout:         ra.Lockout{Failures: cfg.EST.Lockout.Failures, For: cfg.EST.Lockout.For},
+		CAFailureStatus: cfg.EST.CAFailureStatus,
+		Events:          func(ctx context.Context, e ra.Event) { tell(ctx, e) },
+		Now:             o.Now,
+		Logger:          o.Logger,
+	}
+	if cfg.CA.Sessions == config.SessionsPerEnrollment {
+		options.Sessions = ra.SessionsPerEnrollment
+	}
+	if cfg.EST.Dialect == config.DialectLibest {
+		options.Answers = ra.AnswersCES
+	}
+	for name, label := range cfg.EST.Labels {
+		options.Labels[name] = ra.Label{Template: label.Template}
+	}
+	for _, method := range cfg.EST.Authentication {
+		options.Methods = append(options.Methods, ra.Method(method))
+	}
+	return ra.New(options)
+}
+
+var nameChecks = map[string]msca.NameCheck{"go": msca.NameCheckGo, "curl": msca.NameCheckCurl}
+
+// userAgent is what the CA's IIS log shows: CES's own in its profile (ces.md,
+// "Who talks to whom").
+func userAgent(cfg *config.RA) string {
+	if cfg.Profile == config.ProfileCUCM {
+		return "CiscoRA 1.0"
+	}
+	return "ra"
+}
+
+func newFrontEnd(cfg *config.RA, core *ra.RA, o Options, tell func(context.Context, any), middleware ...func(http.Handler) http.Handler) (*est.Server, error) {
+	dialect := est.DialectRFC8951
+	if cfg.EST.Dialect == config.DialectLibest {
+		dialect = est.DialectLibest
+	}
+	return est.New(est.Options{
+		CA:            core,
+		Authenticator: authenticator{core},
+		Dialect:       dialect,
+		Base64:        base64Forms[cfg.EST.Base64],
+		Label:         core.HasLabel,
+		Limits: est.Limits{
+			Body:          int64(cfg.EST.Limits.Body),
+			HeaderTimeout: cfg.EST.Limits.HeaderTimeout,
+			BodyTimeout:   cfg.EST.Limits.BodyTimeout,
+			InFlight:      cfg.EST.Limits.InFlight,
+		},
+		DrainTimeout: cfg.EST.Drain,
+		Middleware:   middleware,
+		Events:       func(ctx context.Context, e est.Event) { tell(ctx, e) },
+		Now:          o.Now,
+		Logger:       o.Logger,
+	})
+}
+
+var base64Forms = map[config.Base64]est.Base64{
+	config.Base64Auto:    est.Base64Auto,
+	config.Base64Wrapped: est.Base64Wrapped,
+	config.Base64Single:  est.Base64Single,
+}
+
+// authenticator tells the core the label, which the front end has found.
+type authenticator struct{ core *ra.RA }
+
+func (a authenticator) Authenticate(r *http.Request) (context.Context, error) {
+	return a.core.Authenticate(r, est.Label(r.Context()))
+}
+
+// frontEndTLS makes the listener's TLS configuration: HTTP/1.1 only, and a
+// client certificate is asked for, and then verified, where there is an EST
+// trust store (RFC 7030 §3.3.2).
+func frontEndTLS(cfg *config.RA, files config.Files, now func() time.Time) *tls.Config {
+	c := &tls.Config{
+		Certificates: []tls.Certificate{files.Certificate},
+		MinVersion:   uint16(cfg.EST.TLS.Min), //nolint:gosec // 1.2 unless the configuration says otherwise
+		MaxVersion:   uint16(cfg.EST.TLS.Max),
+		NextProtos:   []string{"http/1.1"},
+		Time:         now,
+	}
+	if len(files.ESTTrust) > 0 {
+		c.ClientCAs = x509.NewCertPool()
+		for _, ca := range files.ESTTrust {
+			c.ClientCAs.AddCert(ca)
+		}
+		c.ClientAuth = tls.VerifyClientCertIfGiven
+	}
+	return c
+}
+
+// roots are a chain's trust anchors: its self-issued certificates.
+func roots(chain []*x509.Certificate) []*x509.Certificate {
+	return slices.DeleteFunc(slices.Clone(chain), func(c *x509.Certificate) bool { return !bytes.Equal(c.RawSubject, c.RawIssuer) })
+}
+
+func readiness(r ra.Readiness) admin.Readiness {
+	return admin.Readiness{Ready: r.Ready, Reason: r.Reason, Since: r.Since}
+}
+
+// ESTAddr is where EST clients are served.
+func (s *Server) ESTAddr() net.Addr { return s.estListener.Addr() }
+
+// AdminAddr is the admin port's address; nil where it is off.
+func (s *Server) AdminAddr() net.Addr {
+	if s.adminListener == nil {
+		return nil
+	}
+	return s.adminListener.Addr()
+}
+
+// Ready tells whether the RA has logged in and holds the CA's chain.
+func (s *Server) Ready() ra.Readiness { return s.core.Ready() }
+
+// Run serves until ctx ends, then finishes what is in flight, for at most
+// est.drain, and returns nil. Call it once.
+func (s *Server) Run(ctx context.Context) error {
+	defer close(s.done)
+	defer s.trace.close()
+	// The core goes last: what is in flight needs it.
+	defer s.core.Close()
+
+	s.log.Info("listening", zap.Stringer("est", s.ESTAddr()), zap.String("ca", s.config.CA.URL), zap.String("profile", string(s.config.Profile)))
+	group, ctx := errgroup.WithContext(ctx)
+	group.Go(func() error {
+		if err := s.est.Serve(ctx, s.estListener, s.estTLS); err != nil {
+			return fmt.Errorf("est.listen: %w", err)
+		}
+		return nil
+	})
+	group.Go(func() error { return s.core.Run(ctx) })
+	if s.admin != nil {
+		group.Go(func() error {
+			if err := s.admin.Serve(s.adminListener); !errors.Is(err, http.ErrServerClosed) {
+				return fmt.Errorf("admin.listen: %w", err)
+			}
+			return nil
+		})
+		group.Go(func() error {
+			<-ctx.Done()
+			return s.admin.Close()
+		})
+	}
+	err := group.Wait()
+	s.log.Info("stopped")
+	return err
+}
+
+// Done is closed when Run has returned.
+func (s *Server) Done() <-chan struct{} { return s.done }

@@ -1,0 +1,220 @@
+package server
+
+import (
+	"context"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"path/filepath"
+	"time"
+
+	"ciscora/config"
+	"ciscora/est"
+	"ciscora/msca"
+	"ciscora/ra"
+	"ciscora/ra/tracelog"
+)
+
+// traceLogs writes NGINX's error.log, with libest's lines in it, and the CiscoRA
+// log: events of the front end and the core, in the words of CES.
+type traceLogs struct {
+	nginx   *tracelog.NGINX   // nil = not written
+	ciscora *tracelog.CiscoRA // nil = not written
+	files   []*os.File
+	pid     int
+	web     []string // subjects of the web trust store
+	server  string   // the EST listener's address, as configured: 0.0.0.0:8084
+}
+
+func openTraceLogs(cfg *config.RA, now func() time.Time) (*traceLogs, error) {
+	t := &traceLogs{pid: os.Getpid()}
+	if path := cfg.Logs.Files.NGINX; path != "" {
+		f, err := t.append(path)
+		if err != nil {
+			return nil, cfg.Problem("logs.files.nginx", err)
+		}
+		t.nginx = tracelog.NewNGINX(f, tracelog.Options{PID: t.pid, Now: now})
+	}
+	if path := cfg.Logs.Files.CiscoRA; path != "" {
+		f, err := t.append(path)
+		if err != nil {
+			t.close()
+			return nil, cfg.Problem("logs.files.ciscora", err)
+		}
+		t.ciscora = tracelog.NewCiscoRA(f)
+	}
+	return t, nil
+}
+
+func (t *traceLogs) append(path string) (*os.File, error) {
+	if err := os.MkdirAll(filepath.Dir(path), 0o750); err != nil {
+		return nil, fmt.Errorf("make the log's folder: %w", err)
+	}
+	f, err := os.OpenFile(path, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o640) //nolint:gosec // an administrator's group reads logs
+	if err != nil {
+		return nil, fmt.Errorf("open the log: %w", err)
+	}
+	t.files = append(t.files, f)
+	return f, nil
+}
+
+func (t *traceLogs) close() {
+	for _, f := range t.files {
+		f.Close()
+	}
+}
+
+// startUp writes the block with which CES starts (ces.md, "Start-up").
+func (t *traceLogs) startUp(files config.Files, server string) {
+	t.server = server
+	t.web = oneLineSubjects(files.CATrust)
+	block := tracelog.StartUp{Web: t.web, EST: oneLineSubjects(files.ESTTrust)}
+	if t.nginx != nil {
+		t.nginx.StartUp(block)
+	}
+	if t.ciscora != nil {
+		t.ciscora.StartUp(block)
+		t.ciscora.ServerPID(t.pid)
+	}
+}
+
+func (t *traceLogs) event(ctx context.Context, event any) {
+	if t.nginx == nil && t.ciscora == nil {
+		return
+	}
+	switch e := event.(type) {
+	case ra.Leg:
+		t.leg(ctx, e)
+	case ra.Started:
+		if t.nginx != nil {
+			t.nginx.ChainPassed(nil)
+		}
+	case est.Challenged:
+		if t.nginx != nil {
+			t.nginx.Libest().NoPeerCertificate()
+			t.nginx.Libest().Challenged()
+		}
+	case est.AuthenticationFailed:
+		if t.nginx != nil {
+			t.nginx.Libest().AuthenticationFailed()
+		}
+	case est.Answered:
+		if t.nginx != nil {
+			t.nginx.Libest().Access(tracelog.Access{
+				Client: host(e.Client), Method: e.Received.Method, Path: e.Received.URI, Proto: e.Received.Proto,
+				Status: e.Status, Bytes: 0, Referer: e.Received.Referer, UserAgent: e.Received.UserAgent,
+			})
+		}
+	}
+}
+
+// leg words one exchange with the CA. A refusal by the CA is no failure to curl
+// (certsrv.md, fact 4), so it leaves no line but libest's.
+func (t *traceLogs) leg(ctx context.Context, e ra.Leg) {
+	conn := t.connection(ctx, e)
+	if e.Err != nil {
+		t.failedLeg(conn, e)
+		return
+	}
+	if t.nginx == nil {
+		return
+	}
+	n := t.nginx
+	switch e.Phase {
+	case msca.PhaseLogin:
+		if conn != nil && conn.Number != 0 {
+			n.WebTrustStore(conn, t.web)
+			n.ReceivedData(conn, e.Bytes)
+		}
+		n.LoginSucceeded(conn, e.URL)
+	case msca.PhaseTemplate:
+		n.ReceivedData(conn, e.Bytes)
+		n.NavigatedToPage(conn, e.URL)
+	case msca.PhaseChain:
+		n.ChainRetrieved(conn, e.URL)
+	case msca.PhaseSubmit:
+		n.Submitted(conn, e.URL)
+	case msca.PhaseFetch:
+		n.Fetched(conn, e.URL)
+	}
+}
+
+func (t *traceLogs) failedLeg(conn *tracelog.Connection, e ra.Leg) {
+	var ca *msca.Error
+	if !errors.As(e.Err, &ca) || ca.CurlCode == 0 {
+		return
+	}
+	failure := tracelog.Failure{Code: ca.CurlCode, Text: ca.CurlText, URL: e.URL}
+	if t.ciscora != nil && e.Attempt > 0 {
+		if e.Phase == msca.PhaseChain {
+			t.ciscora.ChainFailed(failure)
+		} else {
+			t.ciscora.LoginFailed(failure)
+		}
+	}
+	if t.nginx == nil {
+		return
+	}
+	switch e.Phase {
+	case msca.PhaseChain:
+		t.nginx.ChainFailed(conn, failure)
+	case msca.PhaseTemplate:
+		t.nginx.PageFailed(conn, failure)
+	case msca.PhaseSubmit:
+		t.nginx.SubmitFailed(conn, failure)
+	case msca.PhaseFetch:
+		t.nginx.FetchFailed(conn, failure)
+	default:
+		t.nginx.LoginFailed(conn, failure)
+	}
+}
+
+// connection is the EST client's, as NGINX numbers it. nil stands for the first
+// attempt of a start, number 0 for later ones.
+func (t *traceLogs) connection(ctx context.Context, e ra.Leg) *tracelog.Connection {
+	switch {
+	case e.Attempt == 1:
+		return nil
+	case e.Attempt > 1:
+		return &tracelog.Connection{}
+	}
+	return &tracelog.Connection{Number: est.ConnectionNumber(ctx), Client: host(est.ClientAddr(ctx)), Server: t.server}
+}
+
+// address is an address that may be missing.
+func address(a net.Addr) string {
+	if a == nil {
+		return ""
+	}
+	return a.String()
+}
+
+// host is an address without its port.
+func host(a net.Addr) string {
+	if a == nil {
+		return ""
+	}
+	h, _, err := net.SplitHostPort(a.String())
+	if err != nil {
+		return a.String()
+	}
+	return h
+}
+
+func oneLineSubjects(certificates []*x509.Certificate) []string {
+	out := make([]string, len(certificates))
+	for i, c := range certificates {
+		out[i] = tracelog.OneLineSubject(c)
+	}
+	return out
+}
+
+func subjects(certificates []*x509.Certificate) []string {
+	out := make([]string, len(certificates))
+	for i, c := range certificates {
+		out[i] = c.Subject.String()
+	}
+	return out
+}

@@ -1,0 +1,205 @@
+package ra
+
+import (
+	"context"
+	"crypto/sha256"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"go.uber.org/zap"
+
+	"ciscora/msca"
+)
+
+// After a failed start the RA tries again with back-off (design, section 4).
+const (
+	firstRetry = 5 * time.Second
+	lastRetry  = 5 * time.Minute
+)
+
+// chainState is what start-up and refresh have come to: a chain, or the reason
+// why there is none. A value is never changed once it is published.
+type chainState struct {
+	chain []*x509.Certificate // issuing CA first
+	since time.Time           // when it was read
+	err   error               // of the last attempt
+
+	replaced chan struct{} // closed when a newer state is published
+}
+
+// publish makes s the RA's state. Only the goroutine of Run publishes.
+func (r *RA) publish(s *chainState) {
+	s.replaced = make(chan struct{})
+	close(r.chain.Swap(s).replaced)
+}
+
+// reason says in a client's words why there is no chain, or why the last refresh
+// failed; "" when all is well.
+func (s *chainState) reason() string {
+	var ca *msca.Error
+	switch {
+	case s.err == nil && len(s.chain) > 0:
+		return ""
+	case s.err == nil:
+		return "the RA has not logged in to the CA so far"
+	case errors.As(s.err, &ca):
+		return publicText(ca)
+	}
+	return "the RA's credentials for the CA cannot be read"
+}
+
+// Readiness tells whether the RA can enroll.
+type Readiness struct {
+	Ready  bool
+	Reason string    // why it is not ready, or why the last refresh failed; "" when all is well
+	Since  time.Time // when the chain was read; zero when there is none
+	// Changed is closed when this state is no longer the RA's.
+	Changed <-chan struct{}
+}
+
+// Ready tells whether the RA has logged in and holds the CA's chain.
+func (r *RA) Ready() Readiness {
+	s := r.chain.Load()
+	return Readiness{Ready: len(s.chain) > 0, Reason: s.reason(), Since: s.since, Changed: s.replaced}
+}
+
+// Chain returns the CA's chain, issuing CA first; nil when there is none yet.
+func (r *RA) Chain() []*x509.Certificate {
+	return r.chain.Load().chain
+}
+
+// Run starts the RA (log-in, chain) and keeps its chain current until ctx ends;
+// it returns nil then. A failed start leaves the RA up: Run tries again.
+func (r *RA) Run(ctx context.Context) error {
+	wait := firstRetry
+	for attempt := 1; ; attempt++ {
+		used, err := r.start(ctx, attempt, wait)
+		switch {
+		case ctx.Err() != nil:
+			return nil //nolint:nilerr // the end of ctx is how Run ends
+		case err == nil:
+			wait = firstRetry
+			if r.refresh <= 0 {
+				<-ctx.Done()
+				return nil
+			}
+			if !sleep(ctx, r.refresh) {
+				return nil
+			}
+		case refused(err):
+			// Trying the same password again would lock the account.
+			if !r.awaitOtherCredentials(ctx, used) {
+				return nil
+			}
+		default:
+			if !sleep(ctx, wait) {
+				return nil
+			}
+			wait = min(2*wait, lastRetry)
+		}
+	}
+}
+
+func refused(err error) bool {
+	var ca *msca.Error
+	return errors.As(err, &ca) && ca.Kind == msca.KindAuthRejected
+}
+
+// start logs in and reads the chain once, and publishes what came of it; next is
+// when the caller would try again. It returns the fingerprint of the credentials
+// that it used.
+func (r *RA) start(ctx context.Context, attempt int, next time.Duration) (used [sha256.Size]byte, err error) {
+	ctx = withAttempt(ctx, attempt)
+	began := r.now()
+	creds, err := r.credentials()
+	if err != nil {
+		err = fmt.Errorf("read the RA's credentials for the CA: %w", err)
+		r.publishFailure(ctx, StartFailed{Attempt: attempt, Err: err, Next: next, Refused: refused(err)})
+		return used, err
+	}
+	used = fingerprint(creds)
+	chain, err := r.readChain(ctx, creds)
+	if err != nil {
+		if ctx.Err() == nil {
+			r.publishFailure(ctx, StartFailed{Attempt: attempt, Err: err, Next: next, Refused: refused(err)})
+		}
+		return used, err
+	}
+	old := r.chain.Load()
+	r.publish(&chainState{chain: chain, since: r.now()})
+	if len(old.chain) == 0 {
+		r.report(ctx, Started{Attempt: attempt, Chain: chain, Took: r.now().Sub(began)})
+	} else {
+		changed := !slices.EqualFunc(old.chain, chain, (*x509.Certificate).Equal)
+		r.report(ctx, Refreshed{Chain: chain, Changed: changed})
+	}
+	return used, nil
+}
+
+func (r *RA) readChain(ctx context.Context, creds msca.Credentials) ([]*x509.Certificate, error) {
+	session, err := r.client.Login(ctx, creds)
+	if err != nil {
+		return nil, err
+	}
+	defer session.Close()
+	return session.Chain(ctx)
+}
+
+// publishFailure keeps the old chain, if there is one: a client is better served
+// by yesterday's chain than by none.
+func (r *RA) publishFailure(ctx context.Context, failure StartFailed) {
+	old := r.chain.Load()
+	if len(old.chain) == 0 {
+		r.publish(&chainState{err: failure.Err})
+		r.report(ctx, failure)
+		return
+	}
+	r.publish(&chainState{chain: old.chain, since: old.since, err: failure.Err})
+	r.report(ctx, RefreshFailed{Err: failure.Err})
+}
+
+// awaitOtherCredentials returns true once the credentials are other ones than
+// those with the fingerprint used, and false when ctx ended.
+func (r *RA) awaitOtherCredentials(ctx context.Context, used [sha256.Size]byte) bool {
+	for sleep(ctx, firstRetry) {
+		creds, err := r.credentials()
+		if err != nil {
+			r.log.Warn("cannot read the credentials for the CA", zap.Error(err))
+			continue
+		}
+		if fingerprint(creds) != used {
+			return true
+		}
+	}
+	return false
+}
+
+func fingerprint(c msca.Credentials) [sha256.Size]byte {
+	return sha256.Sum256([]byte(c.User + "\x00" + c.Password))
+}
+
+// sleep waits for d and tells whether it did; false when ctx ended first.
+func sleep(ctx context.Context, d time.Duration) bool {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+		return true
+	case <-ctx.Done():
+		return false
+	}
+}
+
+type attemptKey struct{}
+
+func withAttempt(ctx context.Context, n int) context.Context {
+	return context.WithValue(ctx, attemptKey{}, n)
+}
+
+func attemptOf(ctx context.Context) int {
+	n, _ := ctx.Value(attemptKey{}).(int)
+	return n
+}

@@ -1,0 +1,119 @@
+package ra
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"time"
+
+	"ciscora/msca"
+)
+
+// Answers chooses what an EST client is told when something fails on the CA's
+// side (design, section 6).
+type Answers int
+
+const (
+	// AnswersPlain tells the leg that failed by the status that HTTP has for it.
+	AnswersPlain Answers = iota
+	// AnswersCES tells as little as CES: 401 without a challenge for all that
+	// fails in its authentication step, 400 for all that fails after it, as
+	// libest 2.1.0 does (libest.md, "2.1.0 differences").
+	AnswersCES
+)
+
+// Error is an RA's answer to an EST client. It satisfies the Error interface of
+// github.com/globalsign/est and tells the front end, by Challenge, whether a
+// 401 asks for credentials.
+type Error struct {
+	Status     int           // HTTP status
+	Text       string        // the one line that the client is shown; no secret, no HTML
+	Retry      time.Duration // Retry-After; 0 = none
+	Challenged bool          // a 401 comes with WWW-Authenticate
+	Cause      error         // what really happened, for the log; nil where Text says it all
+}
+
+func (e *Error) Error() string { return e.Text }
+
+// StatusCode returns the HTTP status of the answer.
+func (e *Error) StatusCode() int { return e.Status }
+
+// RetryAfter returns the seconds for Retry-After; 0 = no such header.
+func (e *Error) RetryAfter() int { return int((e.Retry + time.Second - 1) / time.Second) }
+
+// Challenge tells whether a 401 comes with a challenge.
+func (e *Error) Challenge() bool { return e.Challenged }
+
+func (e *Error) Unwrap() error { return e.Cause }
+
+const (
+	retryCA      = 30 * time.Second // the CA is down or out of reach: a restart of its service takes about that long
+	retryPending = 5 * time.Minute  // a person has to approve
+
+	textUnauthorized = "The server was unable to authorize the request." // libest.md, "Answers, errors"
+	textCorrupted    = "Invalid or corrupted pkcs10 request."
+)
+
+// noCredentials is the answer to a request that names nobody.
+func noCredentials() *Error {
+	return &Error{Status: http.StatusUnauthorized, Text: "no credentials: send the CA account's user name and password with HTTP Basic", Challenged: true}
+}
+
+// authenticationError makes the answer for a failure in the authentication step
+// (log-in and certrqxt.asp).
+func (r *RA) authenticationError(err error) *Error {
+	if r.answers == AnswersCES {
+		return &Error{Status: http.StatusUnauthorized, Text: textUnauthorized, Cause: err}
+	}
+	var ca *msca.Error
+	if errors.As(err, &ca) {
+		switch ca.Kind {
+		case msca.KindAuthRejected, msca.KindTemplateNotListed, msca.KindInput:
+			return &Error{Status: http.StatusUnauthorized, Text: publicText(ca), Challenged: true, Cause: err}
+		}
+	}
+	return r.plainError(err)
+}
+
+// enrollmentError makes the answer for a failure after the authentication step.
+func (r *RA) enrollmentError(err error) *Error {
+	if r.answers != AnswersCES {
+		return r.plainError(err)
+	}
+	var ca *msca.Error
+	if errors.As(err, &ca) && ca.Kind == msca.KindPending {
+		return r.plainError(err)
+	}
+	text := textCorrupted
+	if r.caFailureStatus != http.StatusBadRequest {
+		text = "There was an issue connecting to the upstream server." // libest.md, "RA mode"
+	}
+	return &Error{Status: r.caFailureStatus, Text: text, Cause: err}
+}
+
+func (r *RA) plainError(err error) *Error {
+	answer := &Error{Status: http.StatusBadGateway, Cause: err, Text: "the CA's answer could not be used"}
+	var ca *msca.Error
+	if !errors.As(err, &ca) {
+		if errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) {
+			answer.Status, answer.Text, answer.Retry = http.StatusServiceUnavailable, "the RA is shutting down", retryCA
+		}
+		return answer
+	}
+	answer.Text = publicText(ca)
+	switch ca.Kind {
+	case msca.KindAuthRejected:
+		answer.Status, answer.Challenged = http.StatusUnauthorized, true
+	case msca.KindPending:
+		answer.Status, answer.Retry = http.StatusAccepted, retryPending
+	case msca.KindDenied, msca.KindTemplateNotListed, msca.KindRevoked:
+		answer.Status = http.StatusForbidden
+	case msca.KindBadCSR:
+		answer.Status = http.StatusBadRequest
+	case msca.KindTimeout:
+		answer.Status = http.StatusGatewayTimeout
+	case msca.KindResolve, msca.KindConnect, msca.KindServiceDown, msca.KindCanceled:
+		answer.Status, answer.Retry = http.StatusServiceUnavailable, retryCA
+	}
+	return answer
+}
