@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"io"
 
 	"github.com/spf13/cobra"
 
@@ -26,7 +27,7 @@ func (c *cli) configCommand() *cobra.Command {
 			Example: "  ra config default > ra.yaml",
 			Args:    cobra.NoArgs,
 			RunE: c.run(func(context.Context, []string) error {
-				_, err := c.env.Stdout.Write(config.DefaultYAML())
+				_, err := io.WriteString(c.env.Stdout, config.DefaultYAML())
 				return err
 			}),
 		},
@@ -37,11 +38,7 @@ func (c *cli) configCommand() *cobra.Command {
 			Example: "  ra config schema > ra.schema.json",
 			Args:    cobra.NoArgs,
 			RunE: c.run(func(context.Context, []string) error {
-				schema, err := config.Schema()
-				if err != nil {
-					return err
-				}
-				_, err = c.env.Stdout.Write(schema)
+				_, err := c.env.Stdout.Write(config.Schema())
 				return err
 			}),
 		},

@@ -1,8 +1,10 @@
 package lab
 
 import (
+	"bytes"
 	"context"
 	"crypto/rand"
+	"encoding/pem"
 	"errors"
 	"fmt"
 	"os"
@@ -19,6 +21,7 @@ const sampleKeyType = "rsa2048"
 type SamplePhone struct {
 	*capf.Phone
 	Result capf.Result
+	ReqID  int // the CA's number for the certificate; 0 without one
 }
 
 // EnrollPhone enrolls one phone, as CAPF would for it, and leaves its key, its
@@ -45,6 +48,7 @@ func (l *Lab) EnrollPhone(ctx context.Context) (SamplePhone, error) {
 	if len(sample.Result.Certificates) == 0 {
 		return sample, nil
 	}
+	sample.ReqID = l.reqIDOf(sample.Result.DER())
 	if err := os.WriteFile(l.Path("phone", "certificate.pem"), encodeCertificates(sample.Result.Certificates[0].Raw), 0o600); err != nil {
 		return sample, fmt.Errorf("keep the phone's certificate: %w", err)
 	}
@@ -70,6 +74,17 @@ func (l *Lab) writePhone(phone *capf.Phone) error {
 	return errors.Join(
 		os.MkdirAll(l.Path("phone"), 0o700),
 		os.WriteFile(l.Path("phone", "key.pem"), key, 0o600),
-		os.WriteFile(l.Path("phone", "csr.pem"), encodeCSR(phone.CSR), 0o600),
+		os.WriteFile(l.Path("phone", "csr.pem"), pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE REQUEST", Bytes: phone.CSR}), 0o600),
 	)
+}
+
+// reqIDOf asks the CA under which request it issued a certificate; an EST client
+// is not told.
+func (l *Lab) reqIDOf(der []byte) int {
+	for _, r := range l.ca.Requests() {
+		if bytes.Equal(r.Certificate, der) {
+			return r.ID
+		}
+	}
+	return 0
 }
