@@ -33,8 +33,8 @@ func (d *decoder) remember(key string, n *yaml.Node) {
 // decode sets v, which stands at key, from n. The tag is that of the struct's
 // field in which v, or the list that v is in, is kept.
 func (d *decoder) decode(n *yaml.Node, v reflect.Value, key string, tag reflect.StructTag) {
-	if n.Kind == yaml.AliasNode || n.Anchor != "" {
-		d.report(key, "anchors and aliases are not taken, write the value out")
+	if n.Kind == yaml.AliasNode || n.Anchor != "" || n.Style&yaml.TaggedStyle != 0 {
+		d.report(key, "anchors, aliases and tags are not taken, quote a value that begins with &, * or !")
 		return
 	}
 	switch {
@@ -86,6 +86,9 @@ func (d *decoder) list(n *yaml.Node, v reflect.Value, key string, tag reflect.St
 		element := newElement(v.Type())
 		d.decode(item, element, at, tag)
 		d.required(item, element, at)
+		if element.Kind() == reflect.String && element.IsZero() && !d.reported(at) {
+			d.report(at, "is empty, write a value or remove it")
+		}
 		v.Set(reflect.Append(v, element))
 	}
 }
@@ -129,30 +132,33 @@ func (d *decoder) field(name, value *yaml.Node, v reflect.Value, key string) {
 			return
 		}
 	}
-	d.report(at, "unknown key, %s", d.suggestKey(name.Value, v))
+	d.report(at, "unknown key, %s", d.suggestKey(name.Value, v, key))
 }
 
 // suggestKey returns the nearest of a struct's keys, or, where the very key is
-// known elsewhere and only there, its path.
-func (d *decoder) suggestKey(name string, v reflect.Value) string {
+// known elsewhere and only there, its path. In elements of lists and maps it
+// does not look elsewhere.
+func (d *decoder) suggestKey(name string, v reflect.Value, key string) string {
 	var here, elsewhere []string
 	for f := range fields(v) {
 		here = append(here, f.Tag.Get("yaml"))
 	}
+	element := true
 	for path := range leaves(reflect.New(d.root).Elem(), "") {
-		if path == name || strings.HasSuffix(path, "."+name) {
+		element = element && !below(path, key)
+		if strings.HasSuffix(path, "."+name) {
 			elsewhere = append(elsewhere, path)
 		}
 	}
-	if len(elsewhere) == 1 {
+	if len(elsewhere) == 1 && !element {
 		return "did you mean " + elsewhere[0] + "?"
 	}
-	return suggest(name, here)
+	return suggest(name, here, "known here are")
 }
 
 // required reports the keys that an element of a list or a map lacks.
 func (d *decoder) required(n *yaml.Node, v reflect.Value, key string) {
-	if n.Kind != yaml.MappingNode || v.Kind() != reflect.Struct {
+	if n.Kind != yaml.MappingNode && !isNull(n) || v.Kind() != reflect.Struct {
 		return
 	}
 	for f, fv := range fields(v) {
@@ -160,13 +166,13 @@ func (d *decoder) required(n *yaml.Node, v reflect.Value, key string) {
 	}
 }
 
-// requireValue reports a required key that is absent or empty, unless it was
-// reported for something else.
+// requireValue reports a required key that is absent or empty, unless something
+// else was wrong with it or with all of the group that it is in.
 func (d *decoder) requireValue(key string, v leaf) {
 	if v.tag.Get("required") == "" || !v.IsZero() {
 		return
 	}
-	if d.reported(key) {
+	if d.reported(key) || slices.ContainsFunc(d.problems, func(p Problem) bool { return below(key, p.Key) }) {
 		return
 	}
 	if _, given := d.source.places[key]; given {
@@ -178,7 +184,13 @@ func (d *decoder) requireValue(key string, v leaf) {
 
 // reported tells whether something is wrong with a key or one below it.
 func (d *decoder) reported(key string) bool {
-	return slices.ContainsFunc(d.problems, func(p Problem) bool { return strings.HasPrefix(p.Key, key) })
+	return slices.ContainsFunc(d.problems, func(p Problem) bool { return p.Key == key || below(p.Key, key) })
+}
+
+// below tells whether a key is in the group, list or map of another.
+func below(key, above string) bool {
+	rest, ok := strings.CutPrefix(key, above)
+	return ok && (above == "" || strings.HasPrefix(rest, ".") || strings.HasPrefix(rest, "["))
 }
 
 // setScalar sets v from text, as it stands in a file or in the environment. Its
@@ -210,7 +222,7 @@ func setScalar(v reflect.Value, text string, tag reflect.StructTag) error {
 		v.SetInt(n)
 	default:
 		if known := strings.Fields(tag.Get("enum")); len(known) > 0 && !slices.Contains(known, text) {
-			return fmt.Errorf("%q is not known, %s", text, suggest(text, known))
+			return fmt.Errorf("%q is not known, %s", text, suggest(text, known, "want one of"))
 		}
 		v.SetString(text)
 	}

@@ -121,11 +121,21 @@ func newLoader(path string, data []byte, prefix string, env Environment) (*loade
 		p := Problem{Place: Place{File: path}, Err: err}
 		if errors.As(err, &syntax) {
 			p.Place.Line, p.Place.Column = syntax.Mark.Line, syntax.Mark.Column
-			p.Err = fmt.Errorf("no YAML: %s", syntax.Message)
+			p.Err = syntaxError(syntax)
 		}
 		return nil, Problems{p}
 	}
 	return l, nil
+}
+
+// syntaxError says what is wrong with a YAML text, without quoting it: it may
+// be a password.
+func syntaxError(e *yaml.LoadError) error {
+	switch e.Stage {
+	case yaml.ReaderStage, yaml.ScannerStage, yaml.ParserStage:
+		return fmt.Errorf("no YAML: %s: quote values that begin or go on with signs", e.Message)
+	}
+	return errors.New("no YAML: anchors, aliases and tags are not taken, quote a value that begins with &, * or !")
 }
 
 var errDocuments = errors.New("holds several documents, remove all but one, and the lines ---")

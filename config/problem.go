@@ -124,18 +124,23 @@ func (c *Certsrv) Position(key string) string { return c.source.place(key).Strin
 func (c *Certsrv) Problem(key string, err error) error { return c.source.problem(key, err) }
 
 // suggest returns a remedy for a name that is not among those known: the
-// nearest of them, or all.
-func suggest(name string, known []string) string {
+// nearest of them, or all, introduced by the words of all.
+func suggest(name string, known []string, all string) string {
 	best, distance := "", max(2, len(name)/3)+1
 	for _, k := range known {
-		if d := editDistance(name, k); d < distance {
+		d := editDistance(name, k)
+		if len(name) > 2 && strings.HasPrefix(k, name) {
+			d = 1
+		}
+		// With half of the letters wrong, any short word is near.
+		if d < distance && 2*d <= max(len(name), len(k)) {
 			best, distance = k, d
 		}
 	}
 	if best != "" {
 		return "did you mean " + best + "?"
 	}
-	return "known here: " + strings.Join(known, ", ")
+	return all + " " + strings.Join(known, ", ")
 }
 
 // editDistance counts the letters to insert, remove or replace to get from a to

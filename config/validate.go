@@ -16,17 +16,17 @@ import (
 func (c *RA) validate(l *loader) {
 	c.EST.validate(l)
 	c.CA.validate(l)
-	if !strings.HasPrefix(c.Ledger.DSN, "sqlite:") && !strings.HasPrefix(c.Ledger.DSN, "postgres://") && !strings.HasPrefix(c.Ledger.DSN, "postgresql://") {
+	if !dsnSyntax.MatchString(c.Ledger.DSN) && !l.reported("ledger.dsn") {
 		l.report("ledger.dsn", "want sqlite:FILE or postgres://...") // not quoted: a password may be in it
 	}
 	if c.Admin.Listen != "" {
 		l.address("admin.listen", c.Admin.Listen)
-		if _, port, err := net.SplitHostPort(c.Admin.Listen); err == nil && port != "0" && c.Admin.Listen == c.EST.Listen {
-			l.report("admin.listen", "is est.listen's address too, choose another port")
-		}
+		l.apart("est.listen", c.EST.Listen, "admin.listen", c.Admin.Listen)
 	}
 	l.later("faults", len(c.Faults) > 0, "remove it or set []")
 }
+
+var dsnSyntax = regexp.MustCompile(`^(sqlite:.|postgres(ql)?://.)`)
 
 func (e *EST) validate(l *loader) {
 	l.address("est.listen", e.Listen)
@@ -178,8 +178,26 @@ func (l *loader) address(key, text string) {
 	}
 }
 
+// apart reports two addresses that cannot both be listened on, at the one that
+// was set.
+func (l *loader) apart(keyA, a, keyB, b string) {
+	hostA, portA, errA := net.SplitHostPort(a)
+	hostB, portB, errB := net.SplitHostPort(b)
+	if errA != nil || errB != nil || portA != portB || portA == "0" {
+		return
+	}
+	everywhere := func(host string) bool { return host == "" || host == "0.0.0.0" || host == "::" }
+	if hostA != hostB && !everywhere(hostA) && !everywhere(hostB) {
+		return
+	}
+	if _, set := l.source.places[keyB]; !set {
+		keyA, a, keyB, b = keyB, b, keyA, a
+	}
+	l.report(keyB, "%s collides with %s (%s), choose another port", b, keyA, a)
+}
+
 func (l *loader) versions(key string, v TLS) {
-	if v.Min > v.Max && !l.reported(key+".") {
+	if v.Min > v.Max && !l.reported(key) {
 		l.report(key, "min %s is above max %s, raise max or lower min", v.Min, v.Max)
 	}
 }

@@ -34,7 +34,7 @@ func (c *Certsrv) validateUsers(l *loader) {
 	seen := map[string]bool{}
 	for i, u := range c.Users {
 		key := fmt.Sprintf("users[%d]", i)
-		if l.reported(key + ".") {
+		if l.reported(key) {
 			continue
 		}
 		proofs := 0

@@ -118,7 +118,7 @@ type NTHash [16]byte
 func (h *NTHash) UnmarshalText(text []byte) error {
 	var sum NTHash
 	if n, err := hex.Decode(sum[:], text[:min(len(text), 2*len(sum))]); err != nil || n != len(sum) || len(text) != 2*len(sum) {
-		return errors.New("no NT hash: write its 32 hexadecimal digits")
+		return errors.New("is no NT hash, write its 32 hexadecimal digits")
 	}
 	*h = sum
 	return nil

@@ -1,0 +1,7 @@
+package config
+
+var (
+	ParseRA          = parseRA
+	ParseCertsrv     = parseCertsrv
+	ParseCredentials = parseCredentials
+)
