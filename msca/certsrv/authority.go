@@ -1,0 +1,221 @@
+package certsrv
+
+import (
+	"crypto"
+	"crypto/tls"
+	"crypto/x509"
+	"crypto/x509/pkix"
+	"encoding/asn1"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+	"math/big"
+	"net"
+	"strings"
+	"time"
+
+	"go.step.sm/crypto/keyutil"
+	"go.step.sm/crypto/x509util"
+)
+
+const (
+	rootValidity    = 20 * 365 * 24 * time.Hour
+	issuingValidity = 10 * 365 * 24 * time.Hour
+	serverValidity  = 2 * 365 * 24 * time.Hour
+
+	// A CA dates certificates back, for subjects whose clocks are slow.
+	clockSkew = 10 * time.Minute
+)
+
+// authority is the CA's keys: a root, which signs once, and the issuing CA below
+// it, which signs all else. It is safe for concurrent use.
+type authority struct {
+	root, issuing *x509.Certificate
+	key           crypto.Signer // of issuing
+	newKey        func() (crypto.Signer, error)
+	rand          io.Reader
+	now           func() time.Time
+}
+
+// pair is a certificate and its key; the root's key may be absent once it has
+// signed the issuing CA.
+type pair struct {
+	certificate *x509.Certificate
+	key         crypto.Signer
+}
+
+// openAuthority takes root and issuing CA from Dir, or makes what is missing.
+func openAuthority(o Options) (*authority, error) {
+	a := &authority{rand: o.Rand, now: o.Now, newKey: ecKey}
+	if o.Dir != "" {
+		a.newKey = rsaKey
+	}
+	root, issuing, err := loadPairs(o.Dir)
+	if err != nil {
+		return nil, err
+	}
+	if root == nil {
+		if issuing != nil {
+			return nil, fmt.Errorf("certsrv: %s: there is an issuing CA and no root.pem, restore it, or remove issuing.pem to start a new CA", o.Dir)
+		}
+		if root, err = a.makeCA(o, "Root CA", nil); err != nil {
+			return nil, err
+		}
+		if err := savePair(o.Dir, rootName, root); err != nil {
+			return nil, err
+		}
+	}
+	if issuing == nil {
+		if root.key == nil {
+			return nil, fmt.Errorf("certsrv: %s: there is no issuing CA and no root.key to sign one, restore either", o.Dir)
+		}
+		if issuing, err = a.makeCA(o, "Issuing CA", root); err != nil {
+			return nil, err
+		}
+		if err := savePair(o.Dir, issuingName, issuing); err != nil {
+			return nil, err
+		}
+	}
+	if issuing.key == nil {
+		return nil, fmt.Errorf("certsrv: %s: issuing.key is missing, restore it", o.Dir)
+	}
+	if err := issuing.certificate.CheckSignatureFrom(root.certificate); err != nil {
+		return nil, fmt.Errorf("certsrv: %s: issuing.pem is not signed by root.pem: %w", o.Dir, err)
+	}
+	a.root, a.issuing, a.key = root.certificate, issuing.certificate, issuing.key
+	return a, nil
+}
+
+func rsaKey() (crypto.Signer, error) { return keyutil.GenerateSigner("RSA", "", 2048) }
+func ecKey() (crypto.Signer, error)  { return keyutil.GenerateSigner("EC", "P-256", 0) }
+
+// makeCA makes a CA certificate: below parent, or self-signed without one.
+func (a *authority) makeCA(o Options, role string, parent *pair) (*pair, error) {
+	key, err := a.newKey()
+	if err != nil {
+		return nil, fmt.Errorf("certsrv: make the key of the %s: %w", role, err)
+	}
+	subject, err := caSubject(o.Domain, role)
+	if err != nil {
+		return nil, err
+	}
+	now := a.now()
+	template := &x509.Certificate{
+		RawSubject:            subject,
+		NotBefore:             now.Add(-clockSkew),
+		NotAfter:              now.Add(rootValidity),
+		BasicConstraintsValid: true,
+		IsCA:                  true,
+		KeyUsage:              x509.KeyUsageCertSign | x509.KeyUsageCRLSign | x509.KeyUsageDigitalSignature,
+	}
+	signer, issuer := key, template
+	if parent != nil {
+		template.NotAfter = earlier(now.Add(issuingValidity), parent.certificate.NotAfter)
+		template.MaxPathLenZero = true
+		signer, issuer = parent.key, parent.certificate
+	}
+	if template.SerialNumber, err = a.serial(0); err != nil {
+		return nil, err
+	}
+	c, err := x509util.CreateCertificate(template, issuer, key.Public(), signer)
+	if err != nil {
+		return nil, fmt.Errorf("certsrv: sign the certificate of the %s: %w", role, err)
+	}
+	return &pair{c, key}, nil
+}
+
+// caSubject is a name as the directory gives it: DC=test, DC=lab, CN=LAB Root CA.
+func caSubject(domain, role string) ([]byte, error) {
+	var name pkix.RDNSequence
+	oidDC := asn1.ObjectIdentifier{0, 9, 2342, 19200300, 100, 1, 25}
+	labels := strings.Split(dnsDomain(domain), ".")
+	for i := len(labels) - 1; i >= 0; i-- {
+		dc := asn1.RawValue{Tag: asn1.TagIA5String, Bytes: []byte(labels[i])}
+		name = append(name, []pkix.AttributeTypeAndValue{{Type: oidDC, Value: dc}})
+	}
+	name = append(name, []pkix.AttributeTypeAndValue{{Type: asn1.ObjectIdentifier{2, 5, 4, 3}, Value: domain + " " + role}})
+	der, err := asn1.Marshal(name)
+	if err != nil {
+		return nil, fmt.Errorf("certsrv: encode the name of the %s: %w", role, err)
+	}
+	return der, nil
+}
+
+// serial returns a number that no other certificate has: 12 random bytes, then
+// the ReqID, as AD CS puts it there; 0 for what nobody requested.
+func (a *authority) serial(reqID int) (*big.Int, error) {
+	var b [16]byte
+	if _, err := io.ReadFull(a.rand, b[:12]); err != nil {
+		return nil, fmt.Errorf("certsrv: read a random serial number: %w", err)
+	}
+	b[0] = b[0]&0x3f | 0x40 // positive, always 16 bytes
+	binary.BigEndian.PutUint32(b[12:], uint32(reqID))
+	return new(big.Int).SetBytes(b[:]), nil
+}
+
+// sign has the issuing CA sign template, dated from now for validity, and never
+// beyond the issuing CA's own end.
+func (a *authority) sign(template *x509.Certificate, pub crypto.PublicKey, validity time.Duration, reqID int) (*x509.Certificate, error) {
+	now := a.now()
+	template.NotBefore = later(now.Add(-clockSkew), a.issuing.NotBefore)
+	template.NotAfter = earlier(now.Add(validity), a.issuing.NotAfter)
+	if !template.NotAfter.After(now) {
+		return nil, errors.New("certsrv: the issuing CA has expired, start a new CA in another folder")
+	}
+	template.BasicConstraintsValid = true // and no CA, whatever the CSR asks for
+	var err error
+	if template.SerialNumber, err = a.serial(reqID); err != nil {
+		return nil, err
+	}
+	c, err := x509util.CreateCertificate(template, a.issuing, pub, a.key)
+	if err != nil {
+		return nil, fmt.Errorf("certsrv: sign the certificate of request %d: %w", reqID, err)
+	}
+	return c, nil
+}
+
+// serverCertificate makes a TLS server's key and certificate for hosts, DNS names
+// and IP addresses; the first is also its common name.
+func (a *authority) serverCertificate(hosts []string) (tls.Certificate, error) {
+	if len(hosts) == 0 {
+		return tls.Certificate{}, errors.New("certsrv: a server certificate needs at least one host name or address")
+	}
+	template := &x509.Certificate{
+		KeyUsage:    x509.KeyUsageDigitalSignature | x509.KeyUsageKeyEncipherment,
+		ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth},
+	}
+	for _, h := range hosts {
+		if ip := net.ParseIP(h); ip != nil {
+			template.IPAddresses = append(template.IPAddresses, ip)
+		} else {
+			template.DNSNames = append(template.DNSNames, h)
+		}
+	}
+	if len(hosts[0]) <= maxCommonName {
+		template.Subject.CommonName = hosts[0]
+	}
+	key, err := a.newKey()
+	if err != nil {
+		return tls.Certificate{}, fmt.Errorf("certsrv: make the key of %s: %w", hosts[0], err)
+	}
+	leaf, err := a.sign(template, key.Public(), serverValidity, 0)
+	if err != nil {
+		return tls.Certificate{}, err
+	}
+	return tls.Certificate{Certificate: [][]byte{leaf.Raw, a.issuing.Raw}, PrivateKey: key, Leaf: leaf}, nil
+}
+
+func earlier(a, b time.Time) time.Time {
+	if b.Before(a) {
+		return b
+	}
+	return a
+}
+
+func later(a, b time.Time) time.Time {
+	if b.After(a) {
+		return b
+	}
+	return a
+}

@@ -1,0 +1,118 @@
+package certsrv
+
+import (
+	"bytes"
+	"encoding/base64"
+	"net/http"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/smallstep/pkcs7"
+)
+
+const (
+	typeCertificate = "application/pkix-cert"
+	typePKCS7       = "application/x-pkcs7-certificates"
+)
+
+// certnewCer hands out one certificate: that of a request, or the CA's own
+// (ReqID=CACert). To a client that is no browser a request's certificate goes as
+// text/html (reference: certsrv.md 0, fact 6).
+func (s *Server) certnewCer(c call) *answer {
+	if s.asksForCA(c) {
+		if !currentRenewal(c) {
+			return s.failed(c, failed(modeFetch, hrInvalidParameter))
+		}
+		return certificateFile(c, typeCertificate, s.authority.issuing.Raw)
+	}
+	der, a := s.fetch(c)
+	if a != nil {
+		return a
+	}
+	contentType := "text/html"
+	if isBrowser(c.Request) {
+		contentType = typeCertificate
+	}
+	return certificateFile(c, contentType, der)
+}
+
+// certnewP7B hands out a certificate and its chain as a certs-only PKCS#7.
+func (s *Server) certnewP7B(c call) *answer {
+	certificates := [][]byte{s.authority.issuing.Raw, s.authority.root.Raw}
+	if s.asksForCA(c) {
+		if !currentRenewal(c) {
+			return s.failed(c, failed(modeFetch, hrInvalidParameter))
+		}
+	} else {
+		der, a := s.fetch(c)
+		if a != nil {
+			return a
+		}
+		certificates = append(certificates, der)
+	}
+	// A SET OF is sorted in DER: leaf and root come in whatever order that gives,
+	// and clients that rely on another one break (reference: certsrv.md 2).
+	slices.SortFunc(certificates, bytes.Compare)
+	der, err := pkcs7.DegenerateCertificate(bytes.Join(certificates, nil))
+	if err != nil {
+		return s.broken(c, err)
+	}
+	return certificateFile(c, typePKCS7, der)
+}
+
+func (s *Server) asksForCA(c call) bool { return strings.EqualFold(c.query["reqid"], "CACert") }
+
+// currentRenewal tells whether the CA certificate asked for is the one there is: this CA
+// is never renewed, so that the oldest, 0, is also the newest, -1.
+func currentRenewal(c call) bool {
+	n, err := strconv.Atoi(c.query["renewal"])
+	return err == nil && (n == 0 || n == -1)
+}
+
+// fetch returns the certificate of the request asked for, or the page that says why
+// there is none. Any user may fetch any certificate; what a real CA allows here is
+// not known (reference: certsrv.md 6).
+func (s *Server) fetch(c call) (der []byte, refused *answer) {
+	id, err := strconv.Atoi(c.query["reqid"])
+	if err != nil {
+		return nil, s.failed(c, failed(modeFetch, hrInvalidParameter))
+	}
+	r, ok := s.requests.get(id)
+	switch {
+	case !ok:
+		return nil, s.failed(c, failed(modeFetch, hrPropertyEmpty))
+	case r.Disposition == DispositionIssued:
+		return r.Certificate, nil
+	}
+	line := resultLine(r.HRESULT)
+	return nil, s.failed(c, failure{
+		Mode:        modeFetch,
+		Disposition: r.Disposition,
+		Message:     r.Message,
+		Result:      resultLine(0),
+		COM:         "CCertRequest::RetrievePending: " + resultLine(0),
+		LastStatus:  line,
+	})
+}
+
+// certificateFile answers with a file in the encoding asked for; without Enc it is
+// base64. A PKCS#7 too goes under the label CERTIFICATE, as CertCli writes it.
+func certificateFile(c call, contentType string, der []byte) *answer {
+	body := der
+	if !strings.EqualFold(c.query["enc"], "bin") {
+		body = pemCRLF(der)
+	}
+	return &answer{status: http.StatusOK, contentType: contentType, asp: true, body: body}
+}
+
+func pemCRLF(der []byte) []byte {
+	var b bytes.Buffer
+	b.WriteString("-----BEGIN CERTIFICATE-----\r\n")
+	for line := range slices.Chunk([]byte(base64.StdEncoding.EncodeToString(der)), 64) {
+		b.Write(line)
+		b.WriteString("\r\n")
+	}
+	b.WriteString("-----END CERTIFICATE-----\r\n")
+	return b.Bytes()
+}

@@ -1,0 +1,55 @@
+package certsrv
+
+import (
+	"fmt"
+	"strings"
+)
+
+// listOption is one <option> of the template list.
+type listOption struct{ Value, Text string }
+
+// certrqxt is the page with the form for a saved request, and the list of templates
+// that the user may enroll for.
+func (s *Server) certrqxt(c call) *answer {
+	var data pageData
+	for _, t := range s.policy.listed(c.who) {
+		data.Templates = append(data.Templates, listOption{t.listValue(), t.FriendlyName})
+	}
+	return s.render(c, "certrqxt.tmpl", data)
+}
+
+// listValue is a template as the option's value has it: fourteen fields, by their
+// names in the order of reference: certsrv.md 3. The template is shown as one of
+// version 1, which has no OID and no version numbers.
+func (t Template) listValue() string {
+	const (
+		exportable       = 0x10
+		pendAllRequests  = 2
+		suppliesSubject  = 1
+		keySpecExchange  = 1
+		keyFlagExport    = 1
+		subjectFromUser  = 1 << 31 // directory path required
+		cryptoProviders  = "Microsoft RSA SChannel Cryptographic Provider?Microsoft DH SChannel Cryptographic Provider"
+		requestSignature = 0
+	)
+	offline, subject, enroll := "E", uint32(subjectFromUser), 0
+	if t.SubjectFromRequest {
+		offline, subject = "O", suppliesSubject
+	}
+	if t.ManagerApproval {
+		enroll = pendAllRequests
+	}
+	return strings.Join([]string{
+		offline,
+		t.Name,
+		fmt.Sprint(keySpecExchange),
+		fmt.Sprint(t.MinKeySize<<16 | keyFlagExport), // the size stands in the upper half
+		fmt.Sprint(enroll),
+		fmt.Sprint(exportable),
+		fmt.Sprint(int32(subject)),
+		fmt.Sprint(requestSignature),
+		cryptoProviders,
+		"", "", "", "", // EXTOID, EXTMAJ, EXTFMIN, EXTMIN
+		t.FriendlyName,
+	}, ";")
+}

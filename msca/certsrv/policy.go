@@ -1,0 +1,122 @@
+package certsrv
+
+import (
+	"crypto/ecdsa"
+	"crypto/rsa"
+	"crypto/x509"
+	"crypto/x509/pkix"
+	"encoding/asn1"
+	"slices"
+	"strings"
+
+	"ciscora/msca/ntlm"
+)
+
+const (
+	maxCommonName = 64 // X.520 ub-common-name
+	minCurveBits  = 256
+)
+
+var oidSubjectAltName = asn1.ObjectIdentifier{2, 5, 29, 17}
+
+// policy is the CA's policy module: its templates and who may use them.
+type policy struct {
+	domain    string
+	templates []Template
+}
+
+func (p policy) find(name string) (Template, bool) {
+	for _, t := range p.templates {
+		if strings.EqualFold(t.Name, name) {
+			return t, true
+		}
+	}
+	return Template{}, false
+}
+
+func (p policy) mayEnroll(t Template, who string) bool {
+	return len(t.Enroll) == 0 || slices.ContainsFunc(t.Enroll, func(name string) bool {
+		return sameUser(p.domain, name, who)
+	})
+}
+
+// listed are the templates that certrqxt.asp shows to who.
+func (p policy) listed(who *ntlm.Identity) []Template {
+	var list []Template
+	for _, t := range p.templates {
+		if p.mayEnroll(t, who.String()) {
+			list = append(list, t)
+		}
+	}
+	return list
+}
+
+// check decides on a CSR that verifies. It returns the template, or the HRESULT
+// of the refusal and what the disposition message says of it.
+func (p policy) check(who, template string, csr *x509.CertificateRequest) (t Template, hr uint32, reason string) {
+	if template == "" {
+		return t, hrNoCertType, textOf(hrNoCertType).message
+	}
+	t, ok := p.find(template)
+	switch {
+	case !ok:
+		hr = hrUnsupportedCertType
+		reason = "The request was for a certificate template that is not supported by the Active Directory Certificate Services policy: " + template
+	case !p.mayEnroll(t, who):
+		hr = hrTemplateDenied
+	case !longEnough(csr, t.MinKeySize):
+		hr = hrKeyLength
+	case t.SubjectFromRequest && !subjectAllowed(csr):
+		hr = hrBadRequestSubject
+	}
+	if hr != 0 && reason == "" {
+		reason = textOf(hr).message
+	}
+	return t, hr, reason
+}
+
+func longEnough(csr *x509.CertificateRequest, rsaBits int) bool {
+	switch key := csr.PublicKey.(type) {
+	case *rsa.PublicKey:
+		return key.N.BitLen() >= rsaBits
+	case *ecdsa.PublicKey:
+		return key.Curve.Params().BitSize >= minCurveBits
+	}
+	return false
+}
+
+// subjectAllowed checks the lengths of X.520, and that there is a name at all.
+func subjectAllowed(csr *x509.CertificateRequest) bool {
+	s := csr.Subject
+	if len(s.Names) == 0 {
+		_, ok := subjectAltName(csr)
+		return ok
+	}
+	return len(s.CommonName) <= maxCommonName &&
+		!slices.ContainsFunc(s.Country, func(c string) bool { return len(c) != 2 })
+}
+
+func subjectAltName(csr *x509.CertificateRequest) (pkix.Extension, bool) {
+	i := slices.IndexFunc(csr.Extensions, func(e pkix.Extension) bool { return e.Id.Equal(oidSubjectAltName) })
+	if i < 0 {
+		return pkix.Extension{}, false
+	}
+	return csr.Extensions[i], true
+}
+
+// content is what the certificate says: subject and subjectAltName of the CSR, or
+// the user's name, and the template's usages. Nothing else of the CSR gets in,
+// basicConstraints least of all.
+func (t Template) content(who string, csr *x509.CertificateRequest) *x509.Certificate {
+	c := &x509.Certificate{KeyUsage: t.KeyUsage, ExtKeyUsage: t.ExtKeyUsage}
+	if !t.SubjectFromRequest {
+		_, c.Subject.CommonName = ntlm.ParseUser(who)
+		return c
+	}
+	c.RawSubject = csr.RawSubject
+	if san, ok := subjectAltName(csr); ok {
+		san.Critical = len(csr.Subject.Names) == 0 // RFC 5280 §4.2.1.6
+		c.ExtraExtensions = []pkix.Extension{san}
+	}
+	return c
+}

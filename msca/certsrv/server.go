@@ -1,0 +1,168 @@
+package certsrv
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"os"
+	"strings"
+	"sync"
+	"time"
+
+	"ciscora/msca/ntlm"
+
+	"go.uber.org/zap"
+)
+
+const (
+	headerTimeout  = 30 * time.Second
+	bodyTimeout    = 30 * time.Second
+	keepAlive      = 120 * time.Second // IIS's connection time-out
+	drainTimeout   = 10 * time.Second
+	maxHeaderBytes = 32 << 10
+)
+
+// Server is the CA with its IIS. It is safe for concurrent use.
+type Server struct {
+	opts        Options
+	authority   *authority
+	policy      policy
+	requests    *requests
+	certificate tls.Certificate // IIS's own
+	iis         *iis
+
+	manager sync.Mutex // one decision of a manager at a time
+}
+
+// New opens the CA in Options.Dir, or creates it there, or in memory. Nothing
+// listens yet. It returns an error when the options make no sense, the folder is
+// in use by another process, or what it holds is no CA. Close it in the end.
+func New(o Options) (*Server, error) {
+	o, err := o.complete()
+	if err != nil {
+		return nil, err
+	}
+	var j *journal
+	var records []record
+	if o.Dir != "" {
+		if err := os.MkdirAll(o.Dir, 0o755); err != nil { //nolint:gosec // root.pem in it is for all to read
+			return nil, fmt.Errorf("certsrv: %w", err)
+		}
+		if j, records, err = openJournal(o.Dir); err != nil {
+			return nil, err
+		}
+	}
+	s := &Server{
+		opts:     o,
+		policy:   policy{domain: o.Domain, templates: o.Templates},
+		requests: newRequests(j, records, o.FirstReqID),
+	}
+	if s.authority, err = openAuthority(o); err == nil {
+		s.certificate, err = s.authority.serverCertificate(o.Hosts)
+	}
+	if err == nil {
+		s.iis, err = newIIS(s)
+	}
+	if err != nil {
+		return nil, errors.Join(err, j.close())
+	}
+	return s, nil
+}
+
+// Close ends the CA's use of its folder. Call it when no Serve runs any more.
+func (s *Server) Close() error { return s.requests.journal.close() }
+
+// Root returns the root CA's certificate, the anchor for clients.
+func (s *Server) Root() *x509.Certificate { return s.authority.root }
+
+// Chain returns the issuing CA's certificate and the root's.
+func (s *Server) Chain() []*x509.Certificate {
+	return []*x509.Certificate{s.authority.issuing, s.authority.root}
+}
+
+// IssueServerCertificate makes a key and a certificate for another TLS server of
+// the lab: hosts are DNS names and IP addresses, at least one. The certificate
+// goes with the issuing CA's, for clients that trust the root.
+func (s *Server) IssueServerCertificate(hosts []string) (tls.Certificate, error) {
+	return s.authority.serverCertificate(hosts)
+}
+
+// Requests returns all requests by ReqID.
+func (s *Server) Requests() []Request { return s.requests.list() }
+
+// Serve speaks TLS and HTTP/1.1 on l until ctx ends, then lets requests in flight
+// finish for up to ten seconds. It closes l, and returns nil after such an end or
+// why it could not go on. Several listeners may be served at a time.
+func (s *Server) Serve(ctx context.Context, l net.Listener) error {
+	var protocols http.Protocols
+	protocols.SetHTTP1(true) // a log-in belongs to one connection (certsrv.md 1.1)
+	acceptor := s.acceptor()
+	binding := ntlm.ChannelBinding(s.certificate.Leaf)
+	server := &http.Server{
+		Handler:           s.iis.handler(),
+		Protocols:         &protocols,
+		ReadHeaderTimeout: headerTimeout,
+		IdleTimeout:       keepAlive,
+		MaxHeaderBytes:    maxHeaderBytes,
+		BaseContext:       func(net.Listener) context.Context { return context.WithoutCancel(ctx) },
+		ConnContext: func(ctx context.Context, _ net.Conn) context.Context {
+			return withConnection(ctx, &connection{exchange: acceptor.NewExchange(binding)})
+		},
+	}
+	if stdlog, err := zap.NewStdLogAt(s.opts.Logger, zap.DebugLevel); err == nil {
+		server.ErrorLog = stdlog
+	}
+	ended := make(chan error, 1)
+	stop := make(chan struct{})
+	go func() {
+		select {
+		case <-ctx.Done():
+		case <-stop: // the listener failed
+		}
+		drain, cancel := context.WithTimeout(context.WithoutCancel(ctx), drainTimeout)
+		defer cancel()
+		err := server.Shutdown(drain)
+		if errors.Is(err, context.DeadlineExceeded) {
+			err = server.Close()
+		}
+		ended <- err
+	}()
+	err := server.Serve(tls.NewListener(l, s.tlsConfig()))
+	close(stop)
+	closed := <-ended
+	if !errors.Is(err, http.ErrServerClosed) {
+		return fmt.Errorf("certsrv: serve %s: %w", l.Addr(), err)
+	}
+	if closed != nil && !errors.Is(closed, net.ErrClosed) {
+		return fmt.Errorf("certsrv: close %s: %w", l.Addr(), closed)
+	}
+	return nil
+}
+
+func (s *Server) tlsConfig() *tls.Config {
+	return &tls.Config{
+		Certificates: []tls.Certificate{s.certificate},
+		MinVersion:   s.opts.TLS.Min,
+		MaxVersion:   s.opts.TLS.Max,
+		NextProtos:   []string{"http/1.1"},
+		Time:         s.opts.Now,
+	}
+}
+
+func (s *Server) acceptor() *ntlm.Acceptor {
+	domain := s.opts.Domain
+	return &ntlm.Acceptor{
+		Domain:      domain,
+		Computer:    domain + "-DC",
+		DNSDomain:   dnsDomain(domain),
+		DNSComputer: strings.ToLower(domain) + "-dc." + dnsDomain(domain),
+		Lookup:      accounts{domain: domain, users: s.opts.Users}.lookup,
+		Binding:     s.opts.Binding,
+		Rand:        s.opts.Rand,
+		Now:         s.opts.Now,
+	}
+}
