@@ -34,7 +34,7 @@ func (d *decoder) remember(key string, n *yaml.Node) {
 // field in which v, or the list that v is in, is kept.
 func (d *decoder) decode(n *yaml.Node, v reflect.Value, key string, tag reflect.StructTag) {
 	if n.Kind == yaml.AliasNode || n.Anchor != "" || n.Style&yaml.TaggedStyle != 0 {
-		d.report(key, "anchors, aliases and tags are not taken, quote a value that begins with &, * or !")
+		d.report(key, "anchors, aliases and tags are not taken: a value that begins with &, * or ! must be quoted")
 		return
 	}
 	switch {

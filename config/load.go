@@ -135,7 +135,7 @@ func syntaxError(e *yaml.LoadError) error {
 	case yaml.ReaderStage, yaml.ScannerStage, yaml.ParserStage:
 		return fmt.Errorf("no YAML: %s: quote values that begin or go on with signs", e.Message)
 	}
-	return errors.New("no YAML: anchors, aliases and tags are not taken, quote a value that begins with &, * or !")
+	return errors.New("no YAML: anchors, aliases and tags are not taken: a value that begins with &, * or ! must be quoted")
 }
 
 var errDocuments = errors.New("holds several documents, remove all but one, and the lines ---")

@@ -1,6 +1,7 @@
 package config_test
 
 import (
+	"ciscora/config"
 	"crypto/tls"
 	"errors"
 	"flag"
@@ -9,8 +10,6 @@ import (
 	"strings"
 	"testing"
 	"time"
-
-	"ciscora/config"
 )
 
 var update = flag.Bool("update", false, "rewrite the expected messages in testdata")

@@ -1,6 +1,7 @@
 package config_test
 
 import (
+	"ciscora/config"
 	"os"
 	"path/filepath"
 	"testing"
@@ -8,8 +9,6 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
 	"go.uber.org/goleak"
-
-	"ciscora/config"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
