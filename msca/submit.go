@@ -14,7 +14,7 @@ import (
 
 var (
 	templateName = regexp.MustCompile(`^[A-Za-z0-9._()\-](?:[A-Za-z0-9 ._()\-]{0,62}[A-Za-z0-9._()\-])?$`)
-	templateOID  = regexp.MustCompile(`^[0-2](?:\.[0-9]{1,40}){1,40}$`)
+	templateOID  = regexp.MustCompile(`^[0-2](?:\.[0-9]+)+$`)
 )
 
 // ValidTemplate reports why a template's name cannot be sent. It goes into a list
