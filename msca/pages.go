@@ -82,8 +82,12 @@ func pageText(a *answer) string {
 // certsrv.md 5.4): each step would also match on a page that an earlier one stands for.
 func readPage(a *answer) page {
 	s := pageText(a)
-	p := page{status: a.status, text: excerpt(s), down: markNotStarted.MatchString(s)}
+	p := page{status: a.status, text: excerpt(s)}
 	p.hresult, p.message = findHRESULT(s)
+	notStarted, down := after(s, markNotStarted)
+	if p.down = down; down && p.message == "" {
+		p.message = notStarted
+	}
 	reason, hasReason := after(s, markReason)
 	reqID, hasReqID := after(s, markReqID)
 	row := dispositionRow.FindStringSubmatch(s)
