@@ -100,7 +100,7 @@ type Template struct {
 	ManagerApproval bool `yaml:"manager_approval"`
 }
 
-func (t *Template) setDefaults() { *t = defaultTemplate() }
+func (t *Template) setDefaults() { *t = DefaultTemplate() }
 
 var keyUsages = map[string]x509.KeyUsage{
 	"digitalSignature":  x509.KeyUsageDigitalSignature,

@@ -6,6 +6,7 @@ import (
 	"os"
 	"reflect"
 	"runtime"
+	"strings"
 )
 
 // Credentials are an account of the CA: what a credentials file holds.
@@ -39,6 +40,20 @@ func parseCredentials(path string, data []byte) (Credentials, error) {
 		return Credentials{}, err
 	}
 	return c, nil
+}
+
+// ReadPassword reads a file that holds a password and nothing else, mode 0600; a
+// line break at its end does not count.
+func ReadPassword(path string) (Secret, error) {
+	data, err := readPrivate(path)
+	if err != nil {
+		return "", err
+	}
+	password := Secret(strings.TrimRight(string(data), "\r\n"))
+	if password == "" {
+		return "", fmt.Errorf("%s is empty, write the password into it", path)
+	}
+	return password, nil
 }
 
 // WriteCredentials writes a credentials file, mode 0600, in place of an older

@@ -208,13 +208,9 @@ func (c *Certsrv) readUser(key *string, u User) (Account, error) {
 		a.Name, a.Password = cred.User, cred.Password
 	case u.PasswordFile != "":
 		*key += ".password_file"
-		data, err := readPrivate(u.PasswordFile)
-		if err != nil {
+		var err error
+		if a.Password, err = ReadPassword(u.PasswordFile); err != nil {
 			return a, err
-		}
-		a.Password = Secret(strings.TrimRight(string(data), "\r\n"))
-		if a.Password == "" {
-			return a, fmt.Errorf("%s is empty, write the password into it", u.PasswordFile)
 		}
 	default:
 		*key += ".nt_hash"

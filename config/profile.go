@@ -2,6 +2,7 @@ package config
 
 import (
 	"crypto/tls"
+	"fmt"
 	"time"
 )
 
@@ -69,7 +70,7 @@ func Default(profile Profile) RA {
 // DefaultCertsrv returns the built-in CA's configuration in which nothing is
 // set. Its users, which are required, are empty.
 func DefaultCertsrv() Certsrv {
-	ciscora := defaultTemplate()
+	ciscora := DefaultTemplate()
 	ciscora.Name = "CiscoRA"
 	return Certsrv{
 		Listen:             "127.0.0.1:8443",
@@ -83,7 +84,9 @@ func DefaultCertsrv() Certsrv {
 	}
 }
 
-func defaultTemplate() Template {
+// DefaultTemplate returns a template in which nothing is set; its name, which is
+// required, is empty.
+func DefaultTemplate() Template {
 	return Template{
 		Subject:     "request",
 		MinKeySize:  2048,
@@ -91,4 +94,14 @@ func defaultTemplate() Template {
 		KeyUsage:    []string{"digitalSignature", "keyEncipherment"},
 		ExtKeyUsage: []string{"serverAuth", "clientAuth"},
 	}
+}
+
+// ParseProfile returns the profile of this name, or an error that names those
+// that there are.
+func ParseProfile(name string) (Profile, error) {
+	switch p := Profile(name); p {
+	case ProfileModern, ProfileCUCM:
+		return p, nil
+	}
+	return "", fmt.Errorf("%q is not known, %s", name, suggest(name, []string{string(ProfileModern), string(ProfileCUCM)}, "want one of"))
 }

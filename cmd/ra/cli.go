@@ -107,15 +107,13 @@ func suggestFlag(cmd *cobra.Command, err error) error {
 	hint := fmt.Sprintf("see %s --help", cmd.CommandPath())
 	var unknown *pflag.NotExistError
 	if errors.As(err, &unknown) {
-		if name := config.Nearest(unknown.GetSpecifiedName(), flagNames(cmd)); name != "" {
-			hint = fmt.Sprintf("did you mean --%s?", name)
-		}
+		hint = config.Suggest("--"+unknown.GetSpecifiedName(), flagNames(cmd), "known here:")
 	}
 	return fmt.Errorf("%w; %s", err, hint)
 }
 
 func flagNames(cmd *cobra.Command) []string {
 	var names []string
-	cmd.Flags().VisitAll(func(f *pflag.Flag) { names = append(names, f.Name) })
+	cmd.Flags().VisitAll(func(f *pflag.Flag) { names = append(names, "--"+f.Name) })
 	return names
 }

@@ -334,7 +334,7 @@ func newEnrollment(phone string, r capf.Result) enrollment {
 }
 
 func (e *enrollment) describe(c *x509.Certificate) {
-	e.Subject, e.Issuer, e.Serial = c.Subject.String(), c.Issuer.String(), c.SerialNumber.Text(16)
+	e.Subject, e.Issuer, e.Serial = tracelog.OneLine(c.RawSubject), tracelog.OneLine(c.RawIssuer), c.SerialNumber.Text(16)
 	e.NotAfter = c.NotAfter.UTC().Format(time.RFC3339)
 }
 

@@ -11,6 +11,7 @@ import (
 
 	"ciscora/config"
 	"ciscora/ra/lab"
+	"ciscora/ra/tracelog"
 )
 
 func (c *cli) labCommand() *cobra.Command {
@@ -175,7 +176,7 @@ func (c *cli) printSample(p lab.SamplePhone, asJSON bool) error {
 		out.Error = failure.Error()
 	} else {
 		cert := r.Certificates[0]
-		out.Subject, out.Issuer, out.Serial = cert.Subject.String(), cert.Issuer.String(), cert.SerialNumber.Text(16)
+		out.Subject, out.Issuer, out.Serial = tracelog.OneLine(cert.RawSubject), tracelog.OneLine(cert.RawIssuer), cert.SerialNumber.Text(16)
 	}
 	if asJSON {
 		if err := json.NewEncoder(c.env.Stdout).Encode(out); err != nil {

@@ -58,7 +58,7 @@ func (v *legView) show(s lab.Step) {
 }
 
 func plainLine(s lab.Step) string {
-	names := map[lab.Party]string{lab.Phone: "phone", lab.RA: "ra", lab.CA: "ca"}
+	names := map[lab.Party]string{lab.PartyPhone: "phone", lab.PartyRA: "ra", lab.PartyCA: "ca"}
 	line := fmt.Sprintf("%-5s -> %-5s  %s", names[s.From], names[s.To], s.Text)
 	if s.Took > 0 {
 		line += "  " + took(s.Took)
@@ -73,9 +73,9 @@ func plainLine(s lab.Step) string {
 func diagramLine(s lab.Step) string {
 	left, right := strings.Repeat(" ", phoneGap), strings.Repeat(" ", caGap)
 	switch {
-	case s.From == lab.Phone:
+	case s.From == lab.PartyPhone:
 		left = arrow(s.Text, phoneGap, true)
-	case s.To == lab.Phone:
+	case s.To == lab.PartyPhone:
 		left = arrow(s.Text, phoneGap, false)
 	default:
 		right = arrow(s.Text, caGap, true)

@@ -1,12 +1,8 @@
 package lab
 
 import (
-	"context"
 	"errors"
 	"fmt"
-	"net"
-	"os"
-	"path/filepath"
 	"time"
 
 	"go.uber.org/zap"
@@ -50,7 +46,11 @@ func OpenCA(cfg *config.Certsrv, o CAOptions) (*CA, error) {
 		Logger:  o.Logger,
 	}
 	for _, account := range accounts {
-		options.Users = append(options.Users, certsrv.User{Name: account.Name, NTHash: account.NTHash})
+		user := certsrv.User{Name: account.Name, NTHash: account.NTHash}
+		if account.Password != "" {
+			user = certsrv.NewUser(account.Name, string(account.Password))
+		}
+		options.Users = append(options.Users, user)
 	}
 	for _, t := range cfg.Templates {
 		options.Templates = append(options.Templates, certsrv.Template{

@@ -67,6 +67,7 @@ func (l *Lab) certsrvConfig(listen net.Addr) config.Certsrv {
 	c.Domain = Domain
 	c.Hosts = hostsOf(listen)
 	c.Users = []config.User{{Credentials: fileCredentials}}
+	c.Templates = nil
 	for _, t := range []struct {
 		name, friendly string
 		approval       bool

@@ -18,9 +18,9 @@ type Party int
 
 // The parties, from left to right.
 const (
-	Phone Party = iota
-	RA
-	CA
+	PartyPhone Party = iota
+	PartyRA
+	PartyCA
 )
 
 // Step is one message of an enrollment that has gone its way.
@@ -43,7 +43,7 @@ func steps(watch func(Step)) func(context.Context, any) {
 		}
 		switch e := event.(type) {
 		case est.Received:
-			watch(Step{Enrollment: id, From: Phone, To: RA, Text: e.Method + " /" + path.Base(e.Path)})
+			watch(Step{Enrollment: id, From: PartyPhone, To: PartyRA, Text: e.Method + " /" + path.Base(e.Path)})
 		case ra.Leg:
 			watch(legStep(id, e))
 		case est.Answered:
@@ -53,12 +53,18 @@ func steps(watch func(Step)) func(context.Context, any) {
 }
 
 func legStep(id string, e ra.Leg) Step {
-	s := Step{Enrollment: id, From: RA, To: CA, Took: e.Duration, Failed: e.Err != nil}
+	s := Step{Enrollment: id, From: PartyRA, To: PartyCA, Took: e.Duration, Failed: e.Err != nil}
 	page := string(e.Phase)
 	if u, err := url.Parse(e.URL); err == nil {
 		page = path.Base(u.Path)
 	}
 	switch e.Phase {
+	case msca.PhaseResolve:
+		s.Text = "resolve the name"
+	case msca.PhaseConnect:
+		s.Text = "connect"
+	case msca.PhaseHandshake:
+		s.Text = "TLS handshake"
 	case msca.PhaseSubmit:
 		s.Text = "POST " + page
 	case msca.PhaseLogin:
@@ -76,7 +82,7 @@ func legStep(id string, e ra.Leg) Step {
 }
 
 func answerStep(id string, e est.Answered) Step {
-	s := Step{Enrollment: id, From: RA, To: Phone, Took: e.Duration, Failed: e.Status >= http.StatusBadRequest && e.Status != http.StatusUnauthorized}
+	s := Step{Enrollment: id, From: PartyRA, To: PartyPhone, Took: e.Duration, Failed: e.Status >= http.StatusBadRequest && e.Status != http.StatusUnauthorized}
 	s.Text = fmt.Sprintf("%d %s", e.Status, http.StatusText(e.Status))
 	switch e.Status {
 	case http.StatusOK:

@@ -39,7 +39,7 @@ func (l *eventLog) event(ctx context.Context, event any) {
 	case ra.Leg:
 		log.Check(legLevel(e), "ca leg").Write(legFields(e)...)
 	case ra.Started:
-		log.Info("logged in to the CA, chain read", zap.Int("attempt", e.Attempt), zap.Strings("chain", subjects(e.Chain)), zap.Duration("took", e.Took))
+		log.Info("logged in to the CA, chain read", zap.Int("attempt", e.Attempt), zap.Strings("chain", oneLineSubjects(e.Chain)), zap.Duration("took", e.Took))
 	case ra.StartFailed:
 		if e.Refused {
 			log.Error("the CA refused the RA's own credentials; waiting for other ones in the credentials file", zap.Int("attempt", e.Attempt), zap.Error(e.Err))
@@ -51,7 +51,7 @@ func (l *eventLog) event(ctx context.Context, event any) {
 		if e.Changed {
 			level = zapcore.InfoLevel
 		}
-		log.Check(level, "chain refreshed").Write(zap.Bool("changed", e.Changed), zap.Strings("chain", subjects(e.Chain)))
+		log.Check(level, "chain refreshed").Write(zap.Bool("changed", e.Changed), zap.Strings("chain", oneLineSubjects(e.Chain)))
 	case ra.RefreshFailed:
 		log.Warn("chain not refreshed, the old one stays", zap.Error(e.Err))
 	case ra.Authenticated:

@@ -210,11 +210,3 @@ func oneLineSubjects(certificates []*x509.Certificate) []string {
 	}
 	return out
 }
-
-func subjects(certificates []*x509.Certificate) []string {
-	out := make([]string, len(certificates))
-	for i, c := range certificates {
-		out[i] = c.Subject.String()
-	}
-	return out
-}
