@@ -126,6 +126,24 @@ func (c *CAPF) CertificateDelivered(d Device) {
 		device("Sending STORE_CERT_REQ msg"))
 }
 
+// OperationSucceeded says that the phone stored its certificate and that CUCM's
+// database knows.
+func (c *CAPF) OperationSucceeded(d Device) {
+	const status = "SetOperationStatus(Success:CAPF_OP_SUCCESS):0"
+	const mapping = "CAPFDevice::MapCapf_OpStatusToDBLTypeCertificateStatus(OPERATION_UPGRADE, Suc"
+	c.sink.put(
+		c.enter(status),
+		c.inside(status, "Operation status Value is '0'"),
+		c.enter(mapping),
+		c.inside(mapping, "=>DbStatus=CERT_STATUS_UPGRADE_SUCCESS"),
+		c.leave(mapping),
+		c.inside(status, "Operation status is set to 1"),
+		c.inside(status, "Operation status is set to Success:CAPF_OP_SUCCESS"),
+		c.inside(status, "sql query - (UPDATE Device SET tkCertificateOperation=1, tkcertificatestatus='3'"+
+			" WHERE my_lower(name)=my_lower('"+clean(d.Name)+"'))"),
+		c.leave(status))
+}
+
 // SessionEnded says that the phone has its certificate and ended the session.
 func (c *CAPF) SessionEnded() { c.debug("MsgType : CAPF_MSG_END_SESSION") }
 

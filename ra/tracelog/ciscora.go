@@ -19,6 +19,9 @@ func (c *CiscoRA) Err() error { return c.sink.lastErr() }
 // StartUp writes both trust stores and libest's version.
 func (c *CiscoRA) StartUp(s StartUp) { c.sink.put(s.lines()...) }
 
+// ChainRequested says that the chain is asked for before it is there.
+func (c *CiscoRA) ChainRequested() { c.sink.put(chainRequestedLines()...) }
+
 // ServerPID says that NGINX runs, as process pid; it ends the start.
 func (c *CiscoRA) ServerPID(pid int) {
 	c.sink.put(fmt.Sprintf("EnrollmentService.sh : nginx server PID value = %d", pid))
