@@ -141,5 +141,5 @@ func (r *recorder) send(p []byte) {
 	if len(p) == 0 || r.err != nil {
 		return
 	}
-	_, r.err = r.ResponseWriter.Write(p)
+	_, r.err = r.ResponseWriter.Write(p) //nolint:gosec // what pages repeat they have escaped
 }

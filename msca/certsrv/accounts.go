@@ -1,9 +1,8 @@
 package certsrv
 
 import (
-	"strings"
-
 	"ciscora/msca/ntlm"
+	"strings"
 )
 
 // accounts is the domain's user list, as the NTLM acceptor asks it.

@@ -87,8 +87,8 @@ func writeFile(dir, name string, data []byte, perm fs.FileMode) (err error) {
 	}
 	defer func() {
 		if err != nil {
-			f.Close()
-			_ = os.Remove(f.Name()) // the error that counts is the first
+			_ = f.Close() // so the file can go; the error that counts is the first
+			_ = os.Remove(f.Name())
 			err = fmt.Errorf("certsrv: write %s: %w", filepath.Join(dir, name), err)
 		}
 	}()

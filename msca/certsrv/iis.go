@@ -2,6 +2,7 @@ package certsrv
 
 import (
 	"bytes"
+	"ciscora/msca/ntlm"
 	"errors"
 	"fmt"
 	"io"
@@ -10,8 +11,6 @@ import (
 	"strconv"
 	"strings"
 	"time"
-
-	"ciscora/msca/ntlm"
 
 	"go.uber.org/zap"
 )
@@ -153,8 +152,8 @@ func (i *iis) write(w http.ResponseWriter, r *http.Request, a *answer) {
 	}
 	h.Set("Content-Type", a.contentType)
 	h.Set("Content-Length", strconv.Itoa(len(a.body)))
-	for _, c := range a.challenges {
-		h.Add("WWW-Authenticate", c)
+	if len(a.challenges) > 0 {
+		h["WWW-Authenticate"] = a.challenges // not Go's spelling, but IIS's
 	}
 	if a.location != "" {
 		h.Set("Location", a.location)
@@ -174,7 +173,7 @@ func (i *iis) write(w http.ResponseWriter, r *http.Request, a *answer) {
 	if r.Method == http.MethodHead {
 		return
 	}
-	if _, err := w.Write(a.body); err != nil {
+	if _, err := w.Write(a.body); err != nil { //nolint:gosec // what pages repeat they have escaped
 		i.server.opts.Logger.Debug("answer not sent", zap.String("path", r.URL.Path), zap.Error(err))
 	}
 }

@@ -35,7 +35,7 @@ func openJournal(dir string) (j *journal, records []record, err error) {
 	}
 	defer func() {
 		if err != nil {
-			lock.Close()
+			_ = unlockFile(lock) // the error that counts is err
 		}
 	}()
 	path := filepath.Join(dir, journalName)
@@ -54,7 +54,7 @@ func openJournal(dir string) (j *journal, records []record, err error) {
 		err = syncDir(dir)
 	}
 	if err != nil {
-		f.Close()
+		_ = f.Close() // the error that counts is err
 		return nil, nil, fmt.Errorf("certsrv: read %s: %w", path, err)
 	}
 	return &journal{lock: lock, file: f}, records, nil

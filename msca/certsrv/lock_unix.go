@@ -16,7 +16,7 @@ func lockFile(path string) (*os.File, error) {
 		return nil, err
 	}
 	if err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
-		f.Close()
+		_ = f.Close() // the error that counts is err
 		if errors.Is(err, syscall.EWOULDBLOCK) {
 			return nil, errLocked
 		}

@@ -1,6 +1,7 @@
 package certsrv
 
 import (
+	"ciscora/msca/ntlm"
 	"crypto/ecdsa"
 	"crypto/rsa"
 	"crypto/x509"
@@ -8,8 +9,6 @@ import (
 	"encoding/asn1"
 	"slices"
 	"strings"
-
-	"ciscora/msca/ntlm"
 )
 
 const (

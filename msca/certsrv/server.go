@@ -1,6 +1,7 @@
 package certsrv
 
 import (
+	"ciscora/msca/ntlm"
 	"context"
 	"crypto/tls"
 	"crypto/x509"
@@ -12,8 +13,6 @@ import (
 	"strings"
 	"sync"
 	"time"
-
-	"ciscora/msca/ntlm"
 
 	"go.uber.org/zap"
 )

@@ -1,0 +1,3 @@
+package certsrv
+
+func PEMForTest(t *TestServer) []byte { return encodeCertificate(t.Server.Root()) }
