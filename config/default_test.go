@@ -2,7 +2,6 @@ package config_test
 
 import (
 	"bytes"
-	"ciscora/config"
 	"encoding/json"
 	"fmt"
 	"path/filepath"
@@ -10,6 +9,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"ciscora/config"
 
 	"go.uber.org/zap/zapcore"
 	"go.yaml.in/yaml/v4"

@@ -1,7 +1,6 @@
 package config_test
 
 import (
-	"ciscora/config"
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
@@ -15,6 +14,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"ciscora/config"
 )
 
 const credentials = "user: 'LAB\\ciscora'\npassword: ' a: \"b\" #c'\n"

@@ -1,7 +1,6 @@
 package config_test
 
 import (
-	"ciscora/config"
 	"crypto/tls"
 	"errors"
 	"flag"
@@ -10,6 +9,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"ciscora/config"
 )
 
 var update = flag.Bool("update", false, "rewrite the expected messages in testdata")

@@ -1,10 +1,11 @@
 package config_test
 
 import (
-	"ciscora/config"
 	"os"
 	"path/filepath"
 	"testing"
+
+	"ciscora/config"
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
