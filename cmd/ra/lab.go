@@ -78,7 +78,8 @@ func (c *cli) lab(ctx context.Context, o lab.Options, log *zap.Logger, once, asJ
 		}
 		return err
 	}
-	phone, err := c.enrollSample(ctx, l, legs)
+	legs.start()
+	phone, err := l.EnrollPhone(ctx)
 	switch {
 	case ctx.Err() != nil:
 		return nil
@@ -96,14 +97,9 @@ func (c *cli) lab(ctx context.Context, o lab.Options, log *zap.Logger, once, asJ
 			fmt.Fprintf(c.env.Stderr, "ra: %v\n", err)
 		}
 		c.printNext(l)
-		legs.heading("further enrollments, as they come:")
+		legs.further()
 	}
 	return l.Wait()
-}
-
-func (c *cli) enrollSample(ctx context.Context, l *lab.Lab, legs *legView) (lab.SamplePhone, error) {
-	legs.start()
-	return l.EnrollPhone(ctx)
 }
 
 // labDescription is what `ra lab --json` prints.

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"fmt"
 	"io"
 	"strings"
@@ -16,7 +17,8 @@ type legView struct {
 	w       io.Writer
 	diagram bool
 
-	mu sync.Mutex // guards w and headed
+	mu    sync.Mutex // guards w and brief
+	brief bool       // one line an enrollment, since several may run at a time
 }
 
 func newLegView(w io.Writer) *legView {
@@ -38,23 +40,40 @@ func (v *legView) start() {
 	}
 }
 
-// heading prints a line of its own.
-func (v *legView) heading(text string) {
+// further says that from now on enrollments are told in one line each.
+func (v *legView) further() {
 	v.mu.Lock()
 	defer v.mu.Unlock()
+	v.brief = true
 	if v.diagram {
-		fmt.Fprintf(v.w, "\n%s\n", text)
+		fmt.Fprintln(v.w, "\nfurther enrollments, as they come:")
 	}
 }
 
 func (v *legView) show(s lab.Step) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
-	if v.diagram {
+	switch {
+	case v.brief && s.To == lab.PartyPhone:
+		fmt.Fprintln(v.w, briefLine(s))
+	case v.brief:
+	case v.diagram:
 		fmt.Fprintln(v.w, diagramLine(s))
-		return
+	default:
+		fmt.Fprintln(v.w, plainLine(s))
 	}
-	fmt.Fprintln(v.w, plainLine(s))
+}
+
+func briefLine(s lab.Step) string {
+	line := fmt.Sprintf("  %-16s  %-22s", cmp.Or(s.Device, "-"), s.Text)
+	if s.ReqID != 0 {
+		line += fmt.Sprintf("  ReqID %d", s.ReqID)
+	}
+	line += "  " + took(s.Took)
+	if s.Failed {
+		line += "  " + s.Detail
+	}
+	return line
 }
 
 func plainLine(s lab.Step) string {

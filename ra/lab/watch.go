@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"net/url"
 	"path"
+	"sync"
 	"time"
 
 	"ciscora/est"
@@ -26,6 +27,8 @@ const (
 // Step is one message of an enrollment that has gone its way.
 type Step struct {
 	Enrollment string // id of the EST request
+	Device     string // CN of the CSR, once it is known
+	ReqID      int    // of the CA, once it is known
 	From, To   Party
 	Text       string        // "POST /simpleenroll", "log in", "401, send credentials"
 	Detail     string        // "ReqID 7"; may be empty
@@ -33,27 +36,61 @@ type Step struct {
 	Failed     bool
 }
 
-// steps turns the events of front end and core into steps. The start-up's
+// stepper turns the events of front end and core into steps. The start-up's
 // events carry no enrollment and are not among them.
+type stepper struct {
+	watch func(Step)
+
+	mu    sync.Mutex // guards known
+	known map[string]Step
+}
+
 func steps(watch func(Step)) func(context.Context, any) {
-	return func(ctx context.Context, event any) {
-		id := est.RequestID(ctx)
-		if id == "" {
-			return
+	return (&stepper{watch: watch, known: map[string]Step{}}).event
+}
+
+func (s *stepper) event(ctx context.Context, event any) {
+	id := est.RequestID(ctx)
+	if id == "" {
+		return
+	}
+	switch e := event.(type) {
+	case est.Received:
+		s.tell(id, Step{From: PartyPhone, To: PartyRA, Text: e.Method + " /" + path.Base(e.Path)})
+	case ra.Enrolling:
+		s.learn(id, func(known *Step) { known.Device = e.CN })
+	case ra.Leg:
+		if e.ReqID != 0 {
+			s.learn(id, func(known *Step) { known.ReqID = e.ReqID })
 		}
-		switch e := event.(type) {
-		case est.Received:
-			watch(Step{Enrollment: id, From: PartyPhone, To: PartyRA, Text: e.Method + " /" + path.Base(e.Path)})
-		case ra.Leg:
-			watch(legStep(id, e))
-		case est.Answered:
-			watch(answerStep(id, e))
-		}
+		s.tell(id, legStep(e))
+	case est.Answered:
+		s.tell(id, answerStep(e))
+		s.mu.Lock()
+		delete(s.known, id)
+		s.mu.Unlock()
 	}
 }
 
-func legStep(id string, e ra.Leg) Step {
-	s := Step{Enrollment: id, From: PartyRA, To: PartyCA, Took: e.Duration, Failed: e.Err != nil}
+// learn keeps what later steps of the enrollment tell too.
+func (s *stepper) learn(id string, change func(*Step)) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	known := s.known[id]
+	change(&known)
+	s.known[id] = known
+}
+
+func (s *stepper) tell(id string, step Step) {
+	s.mu.Lock()
+	known := s.known[id]
+	s.mu.Unlock()
+	step.Enrollment, step.Device, step.ReqID = id, known.Device, known.ReqID
+	s.watch(step)
+}
+
+func legStep(e ra.Leg) Step {
+	s := Step{From: PartyRA, To: PartyCA, Took: e.Duration, Failed: e.Err != nil}
 	page := string(e.Phase)
 	if u, err := url.Parse(e.URL); err == nil {
 		page = path.Base(u.Path)
@@ -81,8 +118,8 @@ func legStep(id string, e ra.Leg) Step {
 	return s
 }
 
-func answerStep(id string, e est.Answered) Step {
-	s := Step{Enrollment: id, From: PartyRA, To: PartyPhone, Took: e.Duration, Failed: e.Status >= http.StatusBadRequest && e.Status != http.StatusUnauthorized}
+func answerStep(e est.Answered) Step {
+	s := Step{From: PartyRA, To: PartyPhone, Took: e.Duration, Failed: e.Status >= http.StatusBadRequest && e.Status != http.StatusUnauthorized}
 	s.Text = fmt.Sprintf("%d %s", e.Status, http.StatusText(e.Status))
 	switch e.Status {
 	case http.StatusOK:
