@@ -81,7 +81,7 @@ func New(opts Options) (*Client, error) {
 	case opts.Roots == nil:
 		return nil, fmt.Errorf("EST server %q: no trust anchors for its certificate; hand in the CA's root", u.Redacted())
 	case !validLabel(opts.Label):
-		return nil, fmt.Errorf("label %q: must be one path segment of at most 128 letters, digits and -._~:", opts.Label)
+		return nil, fmt.Errorf("label %q: must be one path segment, at most 128 of letters, digits and the signs - . _ ~ and colon", opts.Label)
 	case strings.Contains(opts.User, ":"):
 		return nil, errors.New("user: must not contain a colon (RFC 7617 section 2)")
 	case strings.ContainsAny(opts.UserAgent, "\r\n\x00"):
@@ -146,7 +146,7 @@ type Result struct {
 	HTTPStatus   int                 // of the last answer; 0 without one
 	RetryAfter   time.Duration       // with StatusEnrollRetry
 	Duration     time.Duration
-	Challenged   bool // the server asked for credentials
+	Challenged   bool // the anonymous request was answered with 401
 	Resumed      bool // the second connection resumed the first one's TLS session
 	// Err says why, for people; it is an *Error. It may be set although RV is
 	// StatusNone: libest does not look into the PKCS#7, so what is no

@@ -1,6 +1,7 @@
 package capf_test
 
 import (
+	"ciscora/est/capf"
 	"context"
 	"crypto/tls"
 	"crypto/x509"
@@ -15,8 +16,6 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
-
-	"ciscora/est/capf"
 )
 
 func TestAPhoneEnrollsWithTwoConnections(t *testing.T) {

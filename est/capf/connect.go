@@ -25,11 +25,11 @@ func (c *Client) connect(ctx context.Context, sessions tls.ClientSessionCache) (
 	ctx, cancel := context.WithTimeout(ctx, c.opts.Timeout)
 	defer cancel()
 	if err := conn.HandshakeContext(ctx); err != nil {
-		tcp.Close()
+		_ = tcp.Close()
 		return nil, StatusSSLConnect, fmt.Errorf("TLS handshake: %w", err)
 	}
 	if err := verifyName(conn.ConnectionState().PeerCertificates[0], c.opts.ServerName); err != nil {
-		conn.Close()
+		_ = conn.Close()
 		return nil, StatusFQDNMismatch, err
 	}
 	return conn, StatusNone, nil

@@ -1,6 +1,7 @@
 package capf_test
 
 import (
+	"ciscora/est/capf"
 	"context"
 	"crypto/tls"
 	"errors"
@@ -10,8 +11,6 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
-
-	"ciscora/est/capf"
 )
 
 func TestConnectionsThatFail(t *testing.T) {

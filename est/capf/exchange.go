@@ -92,12 +92,12 @@ func (c *Client) exchange(ctx context.Context, op operation, body []byte, author
 	}
 	defer func() {
 		if err != nil {
-			conn.NetConn().Close() // no farewell to a peer that may not read
+			_ = conn.NetConn().Close() // no farewell to a peer that may not read
 		}
-		conn.Close()
+		_ = conn.Close()
 	}()
 	// A read or write that waits ends with ctx.
-	stop := context.AfterFunc(ctx, func() { conn.NetConn().Close() })
+	stop := context.AfterFunc(ctx, func() { _ = conn.NetConn().Close() })
 	defer stop()
 
 	resumed = conn.ConnectionState().DidResume

@@ -1,9 +1,14 @@
 package capf
 
 import (
+	"crypto/rand"
+	"crypto/x509"
 	"errors"
+	"math/big"
 	"strings"
 	"testing"
+
+	"github.com/smallstep/pkcs7"
 )
 
 // FuzzJudge reads answers of any kind: whatever comes, the verdict is whole.
@@ -39,11 +44,29 @@ func FuzzCertificates(f *testing.F) {
 	} {
 		f.Add([]byte(seed))
 	}
+	root, err := selfSigned()
+	if err != nil {
+		f.Fatal(err)
+	}
+	good, err := pkcs7.DegenerateCertificate(root)
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Add(wrapBase64(good))
 	f.Fuzz(func(t *testing.T, text []byte) {
 		if certs, err := certificates(text); (err == nil) != (len(certs) > 0) {
 			t.Fatalf("%d certificates, error %v", len(certs), err)
 		}
 	})
+}
+
+func selfSigned() ([]byte, error) {
+	key, err := NewKey(nil, "ec256")
+	if err != nil {
+		return nil, err
+	}
+	template := &x509.Certificate{SerialNumber: big.NewInt(1)}
+	return x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
 }
 
 func TestAPKCS7OverTheBoundIsNotParsed(t *testing.T) {

@@ -2,14 +2,13 @@ package capf_test
 
 import (
 	"bytes"
+	"ciscora/est/capf"
 	"crypto/ecdsa"
 	"crypto/rsa"
 	"crypto/x509"
 	"regexp"
 	"strings"
 	"testing"
-
-	"ciscora/est/capf"
 )
 
 func TestPhones(t *testing.T) {

@@ -3,6 +3,7 @@ package capf_test
 import (
 	"bufio"
 	"bytes"
+	"ciscora/est/capf"
 	"context"
 	"crypto/ecdsa"
 	"crypto/elliptic"
@@ -16,7 +17,6 @@ import (
 	"io"
 	"math/big"
 	"net"
-	"net/textproto"
 	"strconv"
 	"strings"
 	"sync"
@@ -25,8 +25,6 @@ import (
 
 	"github.com/smallstep/pkcs7"
 	"go.uber.org/goleak"
-
-	"ciscora/est/capf"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -215,16 +213,6 @@ func readRequest(conn *tls.Conn) (request, error) {
 	_, err := io.ReadFull(reader, body)
 	r.body, r.state = string(body), conn.ConnectionState()
 	return r, err
-}
-
-// header is the value of a request's header field.
-func (r request) header(name string) string {
-	_, fields, _ := strings.Cut(r.head, "\r\n")
-	h, err := textproto.NewReader(bufio.NewReader(strings.NewReader(fields))).ReadMIMEHeader()
-	if err != nil {
-		return ""
-	}
-	return h.Get(name)
 }
 
 // client is one of w's, for the server at url.

@@ -1,9 +1,8 @@
 package capf_test
 
 import (
-	"testing"
-
 	"ciscora/est/capf"
+	"testing"
 )
 
 // reference: libest.md, "Error codes".

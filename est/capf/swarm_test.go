@@ -1,6 +1,7 @@
 package capf_test
 
 import (
+	"ciscora/est/capf"
 	"context"
 	"crypto/tls"
 	"encoding/base64"
@@ -11,8 +12,6 @@ import (
 	"sync/atomic"
 	"testing"
 	"time"
-
-	"ciscora/est/capf"
 )
 
 // issueEach is a server without authentication that signs each CSR.

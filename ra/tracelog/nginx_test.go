@@ -1,11 +1,10 @@
 package tracelog_test
 
 import (
+	"ciscora/ra/tracelog"
 	"strings"
 	"testing"
 	"time"
-
-	"ciscora/ra/tracelog"
 )
 
 const (

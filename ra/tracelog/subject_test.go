@@ -1,6 +1,7 @@
 package tracelog_test
 
 import (
+	"ciscora/ra/tracelog"
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
@@ -9,8 +10,6 @@ import (
 	"encoding/asn1"
 	"math/big"
 	"testing"
-
-	"ciscora/ra/tracelog"
 )
 
 func attribute(oid string, value any) pkix.AttributeTypeAndValue {
