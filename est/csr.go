@@ -3,6 +3,7 @@ package est
 import (
 	"crypto/rsa"
 	"crypto/x509"
+	"encoding/asn1"
 	"errors"
 	"fmt"
 	"io"
@@ -22,11 +23,7 @@ func (s *Server) readCSR(x *exchange, r *http.Request) (*x509.CertificateRequest
 	if err != nil {
 		return nil, err
 	}
-	csr, err := parseCSR(body)
-	if err != nil {
-		return nil, &refusal{why: refusedCSR, text: err.Error(), cause: err}
-	}
-	return csr, nil
+	return parseCSR(body)
 }
 
 // readBody reads the whole body, at most Limits.Body bytes within
@@ -71,22 +68,37 @@ func (s *Server) oversized(x *exchange, r *http.Request) error {
 	}
 }
 
-// parseCSR returns the CSR in an enrollment's body. Its errors tell the client
-// what is wrong and what to do.
+// parseCSR returns the CSR in an enrollment's body. Its errors are refusals, whose
+// text tells the client what is wrong and what to do.
 func parseCSR(body []byte) (*x509.CertificateRequest, error) {
 	der, err := decodeBody(body)
 	if err != nil {
-		return nil, err
+		return nil, &refusal{why: refusedCSR, text: err.Error(), cause: err}
+	}
+	var whole asn1.RawValue
+	rest, err := asn1.Unmarshal(der, &whole)
+	if err != nil {
+		return nil, badCSR(err, "the body is no PKCS #10 request, or cut off: send one whole CSR")
+	}
+	if len(rest) > 0 {
+		return nil, badCSR(nil, "%d bytes follow the PKCS #10 request: send one CSR and nothing after it", len(rest))
 	}
 	csr, err := x509.ParseCertificateRequest(der)
 	if err != nil {
-		return nil, fmt.Errorf("the body is no PKCS #10 request: %w: send one whole CSR and nothing after it", err)
+		return nil, badCSR(err, "the body is no PKCS #10 request (RFC 2986): send one whole CSR")
 	}
 	if key, ok := csr.PublicKey.(*rsa.PublicKey); ok && key.N.BitLen() > maxModulus {
-		return nil, fmt.Errorf("the CSR's RSA key has %d bits: at most %d are taken", key.N.BitLen(), maxModulus)
+		return nil, badCSR(nil, "the CSR's RSA key has %d bits: at most %d are taken", key.N.BitLen(), maxModulus)
 	}
 	if err := csr.CheckSignature(); err != nil {
-		return nil, fmt.Errorf("the CSR's signature is not by its own key: %w: sign it with the private key that belongs to it", err)
+		if _, insecure := errors.AsType[x509.InsecureAlgorithmError](err); insecure || errors.Is(err, x509.ErrUnsupportedAlgorithm) {
+			return nil, badCSR(err, "the CSR's signature cannot be checked: sign it with RSA, ECDSA or Ed25519, and SHA-256 or better")
+		}
+		return nil, badCSR(err, "the CSR's signature is wrong: sign it, unchanged, with the private key that belongs to the public key in it")
 	}
 	return csr, nil
+}
+
+func badCSR(cause error, format string, args ...any) error {
+	return &refusal{why: refusedCSR, text: fmt.Sprintf(format, args...), cause: cause}
 }

@@ -71,6 +71,7 @@ type refusal struct {
 	cause error
 }
 
+// Error leaves the cause out, since a client is shown this; Unwrap has it.
 func (r *refusal) Error() string { return r.text }
 
 func (r *refusal) Unwrap() error { return r.cause }

@@ -2,6 +2,7 @@ package est
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net"
 	"net/http"
@@ -25,7 +26,7 @@ type exchange struct {
 	client net.Addr
 	local  net.Addr
 
-	ctx      context.Context //nolint:containedctx // the newest of the request's contexts, for the last event
+	ctx      context.Context // the newest of the request's contexts, for the last event
 	start    time.Time
 	received Received
 	pending  bool // the body is not read to its end
@@ -116,7 +117,9 @@ func (s *Server) finish(x *exchange, r *http.Request, panicked any) {
 		zap.String("request", x.id), zap.Int64("connection", x.conn), zap.Stringer("client", stringer{x.client}),
 		zap.String("method", x.received.Method), zap.String("path", x.received.Path),
 		zap.String("operation", x.received.Operation), zap.String("label", x.received.Label),
-		zap.Int("status", x.status), zap.Int64("bytes", x.bytes), zap.Duration("took", took), zap.Error(x.err))
+		zap.Int("status", x.status), zap.Int64("bytes", x.bytes), zap.Duration("took", took),
+		// An error's text is what the client was told; what it wraps is for us.
+		zap.Error(x.err), zap.NamedError("cause", errors.Unwrap(x.err)))
 	if cut {
 		panic(http.ErrAbortHandler) // net/http's way to end a connection without more words
 	}

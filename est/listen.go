@@ -81,7 +81,7 @@ func (s *Server) Serve(ctx context.Context, l net.Listener, config *tls.Config) 
 type listener struct {
 	net.Listener
 	server *Server
-	ctx    context.Context //nolint:containedctx // what the events of connections come with
+	ctx    context.Context // what the events of connections come with
 }
 
 func (l *listener) Accept() (net.Conn, error) {
@@ -99,7 +99,7 @@ func (l *listener) Accept() (net.Conn, error) {
 type conn struct {
 	net.Conn
 	server *Server
-	ctx    context.Context //nolint:containedctx // what its events come with
+	ctx    context.Context // what its events come with
 	number int64
 	opened time.Time
 	once   sync.Once
