@@ -1,3 +1,0 @@
-package certsrv
-
-func PEMForTest(t *TestServer) []byte { return encodeCertificate(t.Server.Root()) }
