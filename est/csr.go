@@ -34,6 +34,7 @@ func (s *Server) readBody(x *exchange, r *http.Request) ([]byte, error) {
 	// The limit counts one byte more, to tell a body that fills it from one that
 	// goes over it.
 	body, err := io.ReadAll(io.LimitReader(r.Body, s.limits.Body+1))
+	x.pending = false
 	switch {
 	case int64(len(body)) > s.limits.Body:
 		return nil, s.oversized(x, r)

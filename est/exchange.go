@@ -29,7 +29,7 @@ type exchange struct {
 	ctx      context.Context // the newest of the request's contexts, for the last event
 	start    time.Time
 	received Received
-	pending  bool // the body is not read to its end
+	pending  bool // there is a body, and nobody has tried to read it
 
 	status int
 	bytes  int64
@@ -190,7 +190,6 @@ func (x *exchange) expectWrites() {
 // bodyDone lifts the bound again: from now on net/http reads ahead to notice a
 // client that goes away, which may rightly be silent for long.
 func (x *exchange) bodyDone() {
-	x.pending = false
 	_ = x.control.SetReadDeadline(time.Time{})
 }
 

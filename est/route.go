@@ -49,9 +49,9 @@ func isOperation(segment string) bool {
 func (s *Server) routes(middleware []func(http.Handler) http.Handler) http.Handler {
 	router := chi.NewRouter()
 	for _, op := range operations() {
-		handler := s.begin(op.name, wrap(s.perform(op), middleware))
-		router.Handle(prefix+"/"+op.name, handler)
-		router.Handle(prefix+"/{label}/"+op.name, handler)
+		handler := wrap(s.perform(op), middleware)
+		router.Handle(prefix+"/"+op.name, s.begin(op.name, false, handler))
+		router.Handle(prefix+"/{label}/"+op.name, s.begin(op.name, true, handler))
 	}
 	router.NotFound(s.lost)
 	// chi comes here with methods that it has never heard of.
@@ -68,14 +68,16 @@ func wrap(h http.Handler, middleware []func(http.Handler) http.Handler) http.Han
 
 // begin notes operation and label, reports the request, and lets it go on if
 // there is such a label.
-func (s *Server) begin(name string, next http.Handler) http.HandlerFunc {
+func (s *Server) begin(name string, labelled bool, next http.Handler) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		x := exchangeOf(r.Context())
 		label := labelOf(r)
 		s.received(x, r, name, label)
-		if why, ok := s.checkLabel(label); !ok {
-			s.fail(x, w, r, &refusal{why: why, text: "no such label: see that the path is the one that was configured for this client"})
-			return
+		if labelled {
+			if why, ok := s.checkLabel(label); !ok {
+				s.fail(x, w, r, &refusal{why: why, text: "no such label: see that the path is the one that was configured for this client"})
+				return
+			}
 		}
 		next.ServeHTTP(w, r)
 	}
@@ -96,11 +98,9 @@ func labelOf(r *http.Request) string {
 
 func (s *Server) checkLabel(label string) (why reason, ok bool) {
 	switch {
-	case label == "":
-		return 0, true
 	case isOperation(label):
 		return refusedOperation, false
-	case s.label == nil,
+	case label == "", s.label == nil,
 		!s.style.label(len(label)),
 		strings.ContainsRune(label, '/'),
 		strings.ContainsFunc(label, unicode.IsControl),
