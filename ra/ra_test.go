@@ -202,3 +202,19 @@ func wantLines(t *testing.T, got []string, want ...string) {
 		t.Errorf("the CA saw\n\t%q, want\n\t%q", got, want)
 	}
 }
+
+func httpRequest(t *testing.T, user, password string) *http.Request {
+	req := httptest.NewRequestWithContext(t.Context(), http.MethodPost, "/.well-known/est/simplereenroll", nil)
+	if user != "" {
+		req.SetBasicAuth(user, password)
+	}
+	return req
+}
+
+// requestWithCertificate is a request on a connection whose client certificate
+// the listener has verified.
+func requestWithCertificate(t *testing.T, cert *x509.Certificate) *http.Request {
+	req := httpRequest(t, "", "")
+	req.TLS = &tls.ConnectionState{PeerCertificates: []*x509.Certificate{cert}, VerifiedChains: [][]*x509.Certificate{{cert}}}
+	return req
+}

@@ -40,9 +40,9 @@ the folder that the configuration names.`,
 		if err != nil {
 			return err
 		}
-		listener, err := server.Listen(cfg.Listen)
+		listener, err := server.Listen(ctx, cfg.Listen)
 		if err != nil {
-			return fmt.Errorf("%s: listen: %w", cfg.Position("listen"), err)
+			return cfg.Problem("listen", err)
 		}
 		defer listener.Close()
 		ca, err := lab.OpenCA(cfg, lab.CAOptions{Logger: log})
@@ -52,9 +52,9 @@ the folder that the configuration names.`,
 		defer ca.Close()
 		group, ctx := errgroup.WithContext(ctx)
 		if cfg.Admin.Listen != "" {
-			adminListener, err := server.Listen(cfg.Admin.Listen)
+			adminListener, err := server.Listen(ctx, cfg.Admin.Listen)
 			if err != nil {
-				return fmt.Errorf("%s: admin.listen: %w", cfg.Position("admin.listen"), err)
+				return cfg.Problem("admin.listen", err)
 			}
 			group.Go(func() error { return serveAdmin(ctx, adminListener, ca) })
 		}

@@ -36,7 +36,7 @@ flight and end it.`,
 		if err != nil {
 			return err
 		}
-		s, err := server.New(cfg, server.Options{Logger: log})
+		s, err := server.New(ctx, cfg, server.Options{Logger: log})
 		if err != nil {
 			return err
 		}

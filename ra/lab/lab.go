@@ -83,7 +83,7 @@ func Start(ctx context.Context, o Options) (_ *Lab, err error) {
 	}()
 	var listeners [3]net.Listener
 	for i, at := range []struct{ flag, address string }{{"--certsrv", o.Certsrv}, {"--est", o.EST}, {"--admin", o.Admin}} {
-		if listeners[i], err = server.Listen(at.address); err != nil {
+		if listeners[i], err = server.Listen(ctx, at.address); err != nil {
 			return nil, fmt.Errorf("%s: %w", at.flag, err)
 		}
 		opened = append(opened, listeners[i])
@@ -116,7 +116,7 @@ func Start(ctx context.Context, o Options) (_ *Lab, err error) {
 	if o.Watch != nil {
 		serverOptions.Events = steps(o.Watch)
 	}
-	if l.ra, err = server.New(raConfig, serverOptions); err != nil {
+	if l.ra, err = server.New(ctx, raConfig, serverOptions); err != nil {
 		return nil, err
 	}
 	l.run(ctx, caListener)

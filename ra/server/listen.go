@@ -1,6 +1,7 @@
 package server
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"net"
@@ -10,20 +11,20 @@ import (
 )
 
 // open returns the listener that was handed in, or opens the configured one.
-func open(cfg *config.RA, key, address string, given net.Listener) (net.Listener, error) {
+func open(ctx context.Context, cfg *config.RA, key, address string, given net.Listener) (net.Listener, error) {
 	if given != nil {
 		return given, nil
 	}
-	l, err := Listen(address)
+	l, err := Listen(ctx, address)
 	if err != nil {
-		return nil, fmt.Errorf("%s: %s: %w", cfg.Position(key), key, err)
+		return nil, cfg.Problem(key, err)
 	}
 	return l, nil
 }
 
 // Listen opens a TCP listener; its errors say what to do.
-func Listen(address string) (net.Listener, error) {
-	l, err := net.Listen("tcp", address)
+func Listen(ctx context.Context, address string) (net.Listener, error) {
+	l, err := (&net.ListenConfig{}).Listen(ctx, "tcp", address)
 	switch {
 	case err == nil:
 		return l, nil

@@ -59,7 +59,7 @@ type Server struct {
 // [Server.Run]. Errors of files are [config.Problems]; a port in use is named by
 // its key. On an error nothing stays open; listeners handed in are the caller's
 // until Run.
-func New(cfg *config.RA, o Options) (_ *Server, err error) {
+func New(ctx context.Context, cfg *config.RA, o Options) (_ *Server, err error) {
 	if o.Logger == nil {
 		o.Logger = zap.NewNop()
 	}
@@ -103,11 +103,11 @@ func New(cfg *config.RA, o Options) (_ *Server, err error) {
 	}
 	s.estTLS = frontEndTLS(cfg, files, o.Now)
 
-	if s.estListener, err = open(cfg, "est.listen", cfg.EST.Listen, o.EST); err != nil {
+	if s.estListener, err = open(ctx, cfg, "est.listen", cfg.EST.Listen, o.EST); err != nil {
 		return nil, err
 	}
 	if cfg.Admin.Listen != "" || o.Admin != nil {
-		if s.adminListener, err = open(cfg, "admin.listen", cfg.Admin.Listen, o.Admin); err != nil {
+		if s.adminListener, err = open(ctx, cfg, "admin.listen", cfg.Admin.Listen, o.Admin); err != nil {
 			return nil, err
 		}
 		s.admin = &http.Server{
