@@ -184,10 +184,10 @@ func (l *accessLog) take() []string {
 	var lines []string
 	for _, e := range l.entries {
 		line := e.Method + " " + e.URIStem
-		switch {
-		case e.Status == http.StatusUnauthorized:
+		switch e.Status {
+		case http.StatusUnauthorized:
 			line += " 401"
-		case e.Status == http.StatusMovedPermanently:
+		case http.StatusMovedPermanently:
 			line += " 301"
 		}
 		lines = append(lines, line)

@@ -73,8 +73,7 @@ func OpenCA(cfg *config.Certsrv, o CAOptions) (*CA, error) {
 		options.AccessLog = func(e certsrv.AccessEntry) { ca.accessLog.Log(tracelog.W3CEntry(e)) }
 	}
 	if ca.Server, err = certsrv.New(options); err != nil {
-		ca.closeLog()
-		return nil, fmt.Errorf("open the built-in CA in %s: %w", cfg.Dir, err)
+		return nil, errors.Join(fmt.Errorf("open the built-in CA in %s: %w", cfg.Dir, err), ca.closeLog())
 	}
 	return ca, nil
 }

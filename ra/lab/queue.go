@@ -16,7 +16,7 @@ func (q queue) List() []admin.Request {
 	out := make([]admin.Request, len(requests))
 	for i, r := range requests {
 		out[i] = admin.Request{
-			ID: r.ID, Requester: r.Requester, Template: r.Template, Subject: r.Subject, Disposition: int(r.Disposition),
+			ID: r.ID, Requester: r.Requester, Template: r.Template, Subject: r.Subject, Disposition: r.Disposition,
 			HRESULT: r.HRESULT, Message: r.Message, Submitted: r.Submitted, Certificate: r.Certificate,
 		}
 	}

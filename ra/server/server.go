@@ -155,7 +155,7 @@ func newCore(cfg *config.RA, files config.Files, o Options, tell func(context.Co
 			URL: cfg.CA.URL,
 			TLS: &tls.Config{
 				RootCAs:    roots,
-				MinVersion: uint16(cfg.CA.TLS.Min), //nolint:gosec // the profile of a 2018 product goes down to TLS 1.0, as it did
+				MinVersion: uint16(cfg.CA.TLS.Min), // 1.0 in the profile of a 2018 product
 				MaxVersion: uint16(cfg.CA.TLS.Max),
 				Time:       o.Now,
 			},
@@ -256,7 +256,7 @@ func (a authenticator) Authenticate(r *http.Request) (context.Context, error) {
 func frontEndTLS(cfg *config.RA, files config.Files, now func() time.Time) *tls.Config {
 	c := &tls.Config{
 		Certificates: []tls.Certificate{files.Certificate},
-		MinVersion:   uint16(cfg.EST.TLS.Min), //nolint:gosec // 1.2 unless the configuration says otherwise
+		MinVersion:   uint16(cfg.EST.TLS.Min),
 		MaxVersion:   uint16(cfg.EST.TLS.Max),
 		NextProtos:   []string{"http/1.1"},
 		Time:         now,
