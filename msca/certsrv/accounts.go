@@ -1,8 +1,9 @@
 package certsrv
 
 import (
-	"ciscora/msca/ntlm"
 	"strings"
+
+	"ciscora/msca/ntlm"
 )
 
 // accounts is the domain's user list, as the NTLM acceptor asks it.

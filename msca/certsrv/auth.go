@@ -1,12 +1,13 @@
 package certsrv
 
 import (
-	"ciscora/msca/ntlm"
 	"context"
 	"encoding/base64"
 	"errors"
 	"net/http"
 	"strings"
+
+	"ciscora/msca/ntlm"
 )
 
 // connection is the log-in of one connection: IIS knows who speaks by the

@@ -1,12 +1,13 @@
 package certsrv_test
 
 import (
-	"ciscora/msca/certsrv"
 	"crypto/x509"
 	"encoding/pem"
 	"regexp"
 	"strings"
 	"testing"
+
+	"ciscora/msca/certsrv"
 
 	"github.com/smallstep/pkcs7"
 )

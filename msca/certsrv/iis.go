@@ -2,7 +2,6 @@ package certsrv
 
 import (
 	"bytes"
-	"ciscora/msca/ntlm"
 	"errors"
 	"fmt"
 	"io"
@@ -11,6 +10,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"ciscora/msca/ntlm"
 
 	"go.uber.org/zap"
 )

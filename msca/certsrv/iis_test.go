@@ -1,7 +1,6 @@
 package certsrv_test
 
 import (
-	"ciscora/msca/certsrv"
 	"context"
 	"fmt"
 	"net/http"
@@ -11,6 +10,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"ciscora/msca/certsrv"
 
 	"github.com/google/go-cmp/cmp"
 )

@@ -1,14 +1,15 @@
 package certsrv_test
 
 import (
-	"ciscora/msca/certsrv"
-	"ciscora/msca/ntlm"
 	"crypto/x509"
 	"encoding/base64"
 	"net/http"
 	"slices"
 	"strings"
 	"testing"
+
+	"ciscora/msca/certsrv"
+	"ciscora/msca/ntlm"
 )
 
 // reference: certsrv.md 1.1, windows-auth.md 4.

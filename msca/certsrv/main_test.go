@@ -1,8 +1,6 @@
 package certsrv_test
 
 import (
-	"ciscora/msca/certsrv"
-	"ciscora/msca/ntlm"
 	"crypto"
 	"crypto/ecdsa"
 	"crypto/elliptic"
@@ -19,6 +17,9 @@ import (
 	"strings"
 	"sync"
 	"testing"
+
+	"ciscora/msca/certsrv"
+	"ciscora/msca/ntlm"
 
 	"go.uber.org/goleak"
 )

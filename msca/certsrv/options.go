@@ -1,7 +1,6 @@
 package certsrv
 
 import (
-	"ciscora/msca/ntlm"
 	"crypto/rand"
 	"crypto/tls"
 	"crypto/x509"
@@ -13,6 +12,8 @@ import (
 	"strings"
 	"sync"
 	"time"
+
+	"ciscora/msca/ntlm"
 
 	"go.uber.org/zap"
 )

@@ -1,7 +1,6 @@
 package certsrv_test
 
 import (
-	"ciscora/msca/certsrv"
 	"crypto"
 	"crypto/ecdsa"
 	"crypto/ed25519"
@@ -18,6 +17,8 @@ import (
 	"regexp"
 	"strings"
 	"testing"
+
+	"ciscora/msca/certsrv"
 )
 
 // templates of one lab: each refuses or does something of its own.

@@ -1,7 +1,6 @@
 package certsrv
 
 import (
-	"ciscora/msca/ntlm"
 	"crypto/ecdsa"
 	"crypto/rsa"
 	"crypto/x509"
@@ -9,6 +8,8 @@ import (
 	"encoding/asn1"
 	"slices"
 	"strings"
+
+	"ciscora/msca/ntlm"
 )
 
 const (

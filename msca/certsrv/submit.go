@@ -1,10 +1,11 @@
 package certsrv
 
 import (
-	"ciscora/msca/ntlm"
 	"crypto/x509"
 	"errors"
 	"fmt"
+
+	"ciscora/msca/ntlm"
 )
 
 // Why a manager's decision is refused.
