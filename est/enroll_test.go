@@ -331,9 +331,8 @@ func TestReenrollmentComparesNames(t *testing.T) { // RFC 7030 §4.2.2
 }
 
 func TestACertificateThatNobodyVerifiedIsNone(t *testing.T) {
-	der, key := phone(t, "SEP001122334455")
+	der, _ := phone(t, "SEP001122334455")
 	forged, forgedKey := certify("SEP001122334455", func(c *x509.Certificate) { c.IsCA = false }, nil, nil)
-	_ = key
 	authority := &ca{}
 	on := listen(t, newServer(t, func(o *est.Options) { o.CA = authority }), func(c *tls.Config) {
 		c.ClientAuth = tls.RequestClientCert // asks, and does not verify

@@ -10,7 +10,6 @@ import (
 	"io"
 	"net"
 	"net/http"
-	"os"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -329,8 +328,7 @@ func TestEnrollmentsOverTheLimitAreTurnedAwayAndCACertsIsNot(t *testing.T) {
 	}
 }
 
-func TestReadErrorsAreToldApart(t *testing.T) {
-	// A client that closes its half before the body is whole is told so.
+func TestABodyThatEndsEarlyIsToldSo(t *testing.T) {
 	on := listen(t, newServer(t))
 	c := on.dial(t)
 	if _, err := io.WriteString(c, strings.TrimSuffix(post(enrollPath, strings.Repeat("A", 800), credentials), "AAAA")); err != nil {
@@ -342,8 +340,5 @@ func TestReadErrorsAreToldApart(t *testing.T) {
 	got, err := readWire(bufio.NewReader(c), false)
 	if err != nil || got.status() != 400 || !strings.Contains(got.body, "ended early, after 796 bytes") {
 		t.Errorf("%q %q, %v", got.line, got.body, err)
-	}
-	if errors.Is(err, os.ErrDeadlineExceeded) {
-		t.Error(err)
 	}
 }
