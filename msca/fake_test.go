@@ -158,6 +158,35 @@ func (p *pki) options(tb testing.TB, serve func(net.Conn)) msca.Options {
 	}
 }
 
+// overTCP serves each connection on a loopback socket. A pipe has no buffer: two
+// sides that write at the same time, as when a certificate is refused in the midst
+// of the server's messages, would wait for each other on it.
+func overTCP(tb testing.TB, o *msca.Options, serve func(net.Conn)) {
+	tb.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		tb.Fatal(err)
+	}
+	var running sync.WaitGroup
+	running.Go(func() {
+		for {
+			conn, err := l.Accept()
+			if err != nil {
+				return
+			}
+			serve(conn)
+			conn.Close()
+		}
+	})
+	tb.Cleanup(func() {
+		l.Close()
+		running.Wait()
+	})
+	o.Dial = func(ctx context.Context, network, _ string) (net.Conn, error) {
+		return (&net.Dialer{}).DialContext(ctx, network, l.Addr().String())
+	}
+}
+
 func newClient(tb testing.TB, o msca.Options) *msca.Client {
 	tb.Helper()
 	c, err := msca.New(o)
