@@ -50,6 +50,7 @@ func accessLog(next http.Handler, now func() time.Time, log func(AccessEntry)) h
 		start := now()
 		l := new(logged)
 		rec := &recorder{ResponseWriter: w}
+		complete := false
 		defer func() {
 			e := AccessEntry{
 				Method:    r.Method,
@@ -66,15 +67,18 @@ func accessLog(next http.Handler, now func() time.Time, log func(AccessEntry)) h
 			if local, ok := r.Context().Value(http.LocalAddrContextKey).(net.Addr); ok {
 				e.ServerIP, e.Port = splitAddress(local.String())
 			}
-			if rec.err != nil || r.Context().Err() != nil || rec.status == 0 {
+			if rec.err != nil || r.Context().Err() != nil || !complete {
 				e.Win32 = win32NetnameDeleted
 			}
 			e.Time = now()
 			e.Taken = e.Time.Sub(start)
 			log(e)
-			rec.release()
+			if complete {
+				rec.release()
+			}
 		}()
 		next.ServeHTTP(rec, r.WithContext(context.WithValue(r.Context(), loggedKey{}, l)))
+		complete = rec.status != 0 // and there was no panic, which drops the connection
 	})
 }
 

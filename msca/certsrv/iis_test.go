@@ -3,6 +3,7 @@ package certsrv_test
 import (
 	"context"
 	"fmt"
+	"io"
 	"net/http"
 	"net/url"
 	"regexp"
@@ -176,6 +177,40 @@ func TestAClientThatGivesUpIsLoggedWith64(t *testing.T) {
 	}
 	if e := <-entries; e.Win32 != 64 || e.Taken < 0 || e.Time.IsZero() {
 		t.Errorf("logged %+v, want win32 64", e)
+	}
+}
+
+func TestAnAnswerThatBreaksOffIsLoggedWith64(t *testing.T) {
+	log := &accessLog{}
+	srv := start(t, log.option, func(o *certsrv.Options) {
+		o.Middleware = append(o.Middleware, func(http.Handler) http.Handler {
+			return http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+				w.Header().Set("Content-Length", "100")
+				if _, err := w.Write([]byte("half")); err != nil {
+					t.Error(err)
+				}
+				if err := http.NewResponseController(w).Flush(); err != nil {
+					t.Error(err)
+				}
+				panic(http.ErrAbortHandler)
+			})
+		})
+	})
+	b := newBrowser(t, srv)
+	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, srv.URL, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	resp, err := b.transport.RoundTrip(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	if body, err := io.ReadAll(resp.Body); err == nil || string(body) != "half" {
+		t.Errorf("read %q, %v, want half and an error", body, err)
+	}
+	if e := log.last(t); e.Status != 200 || e.Win32 != 64 {
+		t.Errorf("logged %d win32 %d, want 200 64", e.Status, e.Win32)
 	}
 }
 

@@ -31,7 +31,7 @@ type journal struct {
 func openJournal(dir string) (j *journal, records []record, err error) {
 	lock, err := lockFile(filepath.Join(dir, lockName))
 	if err != nil {
-		return nil, nil, fmt.Errorf("certsrv: %s: %w: one CA, one process", dir, err)
+		return nil, nil, fmt.Errorf("certsrv: %s: %w, stop that one or choose another folder", dir, err)
 	}
 	defer func() {
 		if err != nil {
@@ -72,11 +72,15 @@ func readJournal(r io.Reader) (records []record, good int64, err error) {
 			return nil, 0, err
 		}
 		var rec record
-		if err := json.Unmarshal(bytes.TrimSpace(b), &rec); err != nil || rec.ID <= 0 {
+		err = json.Unmarshal(bytes.TrimSpace(b), &rec)
+		if err == nil && rec.ID <= 0 {
+			err = errors.New("it has no ReqID")
+		}
+		if err != nil {
 			if _, end := in.Peek(1); errors.Is(end, io.EOF) {
 				return records, good, nil
 			}
-			return nil, 0, fmt.Errorf("line %d is no request, restore the file from a copy: %w", line, errors.Join(err))
+			return nil, 0, fmt.Errorf("line %d is no request, restore the file from a copy: %w", line, err)
 		}
 		records = append(records, rec)
 		good += int64(len(b))
