@@ -101,47 +101,58 @@ func TestAnswersToRequestsThatAreRefused(t *testing.T) {
 		},
 		{
 			"an unknown operation", get("/.well-known/est/enroll"),
-			expected{404, "/simpleenroll", nil}, expected{400, badRequest, closing},
+			expected{404, "/simpleenroll", nil},
+			expected{400, badRequest, closing},
 		},
 		{
 			"fullcmc is not served", post("/.well-known/est/fullcmc", good),
-			expected{404, "/simpleenroll", nil}, expected{400, badRequest, nil},
+			expected{404, "/simpleenroll", nil},
+			expected{400, badRequest, nil},
 		},
 		{
 			"two segments before an operation", get("/.well-known/est/a/b/cacerts"),
-			expected{404, "/cacerts", nil}, expected{400, badRequest, nil},
+			expected{404, "/cacerts", nil},
+			expected{400, badRequest, nil},
 		},
 		{
 			"the root", get("/"),
-			expected{404, "/cacerts", nil}, expected{400, badRequest, nil},
+			expected{404, "/cacerts", nil},
+			expected{400, badRequest, nil},
 		},
 		{
 			"another path", get("/certsrv/"),
-			expected{404, "/.well-known/est", nil}, expected{404, notFound, nil},
+			expected{404, "/.well-known/est", nil},
+			expected{404, notFound, nil},
 		},
 		{
 			"a trailing slash", get(cacertsPath + "/"),
-			expected{404, "/cacerts", nil}, expected{404, notFound, nil},
+			expected{404, "/cacerts", nil},
+			expected{404, notFound, nil},
 		},
 		{
 			"a segment over 128 bytes", get("/.well-known/est/" + long),
-			expected{404, "/cacerts", nil}, expected{404, notFound, nil},
+			expected{404, "/cacerts", nil},
+			expected{404, notFound, nil},
 		},
 		{
 			"a label over 128 bytes", get("/.well-known/est/" + long + "/cacerts"),
-			expected{404, "no such label", nil}, expected{404, notFound, nil},
+			expected{404, "no such label", nil},
+			expected{404, notFound, nil},
 		},
 		{
 			"an unknown label", get("/.well-known/est/nosuch/cacerts"),
-			expected{404, "no such label", nil}, expected{404, notFound, nil},
+			expected{404, "no such label", nil},
+			expected{404, notFound, nil},
 		},
 		{
 			"an operation's name is no label", post("/.well-known/est/cacerts/simpleenroll", good, credentials),
-			expected{404, "no such label", nil}, expected{400, badRequest, nil},
+			expected{404, "no such label", nil},
+			expected{400, badRequest, nil},
 		},
 		{
 			"an operation that is not served is no label either", get("/.well-known/est/serverkeygen/cacerts"),
-			expected{404, "no such label", nil}, expected{400, badRequest, nil},
+			expected{404, "no such label", nil},
+			expected{400, badRequest, nil},
 		},
 		{
 			"a POST without a body's length", "POST " + enrollPath + " HTTP/1.1\r\nHost: ra\r\nContent-Type: application/pkcs10\r\n\r\n",
@@ -150,31 +161,38 @@ func TestAnswersToRequestsThatAreRefused(t *testing.T) {
 		},
 		{
 			"an empty body", post(enrollPath, "", credentials),
-			expected{400, "the body is empty", nil}, expected{400, corrupted, nil},
+			expected{400, "the body is empty", nil},
+			expected{400, corrupted, nil},
 		},
 		{
 			"a body that is not base64", post(enrollPath, "What is this?", credentials),
-			expected{400, "not base64", nil}, expected{400, corrupted, nil},
+			expected{400, "not base64", nil},
+			expected{400, corrupted, nil},
 		},
 		{
 			"base64 of something else", post(enrollPath, "aGVsbG8gd29ybGQ=", credentials),
-			expected{400, "no PKCS #10 request", nil}, expected{400, corrupted, nil},
+			expected{400, "no PKCS #10 request", nil},
+			expected{400, corrupted, nil},
 		},
 		{
 			"a body in DER", post(enrollPath, string(csr), credentials),
-			expected{400, "binary DER", nil}, expected{400, corrupted, nil},
+			expected{400, "binary DER", nil},
+			expected{400, corrupted, nil},
 		},
 		{
 			"a truncated CSR", post(enrollPath, lines(csr[:len(csr)-9]), credentials),
-			expected{400, "cut off", nil}, expected{400, corrupted, nil},
+			expected{400, "cut off", nil},
+			expected{400, corrupted, nil},
 		},
 		{
 			"a CSR with junk after it", post(enrollPath, lines(append(slices.Clone(csr), "junk"...)), credentials),
-			expected{400, "4 bytes follow", nil}, expected{400, corrupted, nil},
+			expected{400, "4 bytes follow", nil},
+			expected{400, corrupted, nil},
 		},
 		{
 			"a CSR with a broken signature", post(enrollPath, lines(broken(csr)), credentials),
-			expected{400, "signature is wrong", nil}, expected{400, corrupted, nil},
+			expected{400, "signature is wrong", nil},
+			expected{400, corrupted, nil},
 		},
 		{
 			"a body of 1 MiB", post(enrollPath, strings.Repeat("A", 1<<20), credentials),
@@ -188,7 +206,8 @@ func TestAnswersToRequestsThatAreRefused(t *testing.T) {
 		},
 		{
 			"a body over the limit on another path", post("/", strings.Repeat("A", 1<<17)),
-			expected{413, "over the limit", nil}, expected{413, "Error 413: Content-Length too large\n", nil},
+			expected{413, "over the limit", nil},
+			expected{413, "Error 413: Content-Length too large\n", nil},
 		},
 	} {
 		for _, d := range bothDialects {
@@ -272,7 +291,8 @@ func TestErrorsOfTheCA(t *testing.T) {
 			expected{500, "Error 500: Internal Server Error\nAn unknown error has occured.\n", nil},
 		},
 		{
-			"the least that the interface asks for is enough", errPlain{403},
+			"the least that the interface asks for is enough",
+			errPlain{403},
 			expected{403, "the user or the password is wrong", nil},
 			expected{403, "Error 403: Forbidden\nthe user or the password is wrong\n", nil},
 		},

@@ -1,6 +1,8 @@
 package est_test
 
 import (
+	"bufio"
+	"bytes"
 	"context"
 	"crypto/rand"
 	"crypto/rsa"
@@ -11,9 +13,11 @@ import (
 	"encoding/base64"
 	"encoding/pem"
 	"fmt"
+	"io"
 	"math/big"
 	"net/http"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -133,22 +137,54 @@ func TestCSRAttributesAreNone(t *testing.T) { // RFC 7030 §4.5.2; libest.md, "M
 	}
 }
 
-func TestAnswersAreNeverChunked(t *testing.T) { // L2: a long chain, over net/http's 2 KiB
-	long := []*x509.Certificate{lab().root, lab().issuing}
+// longChain is a chain of n CA certificates.
+func longChain(n int) []*x509.Certificate {
+	chain := []*x509.Certificate{lab().root, lab().issuing}
 	parent, key := lab().issuing, lab().issuingKey
-	for i := range 10 {
+	for i := range n - 2 {
 		parent, key = certify(fmt.Sprintf("CA %d", i), nil, parent, key)
-		long = append(long, parent)
+		chain = append(chain, parent)
 	}
-	for _, d := range bothDialects {
-		on := listen(t, newServer(t, dialect(d), func(o *est.Options) {
-			o.CA = &ca{chain: func() ([]*x509.Certificate, error) { return long, nil }}
-		}))
-		got := on.ask(t, get(cacertsPath))
-		if len(got.body) < 4000 {
-			t.Fatalf("answer of %d bytes", len(got.body))
+	return chain
+}
+
+func TestAnswersAreNeverChunkedAndTakeTwoRecordsAtMost(t *testing.T) {
+	// L2: net/http chunks over 2 KiB. And strongSwan 5.9.8 reads exactly twice: 1,024
+	// bytes, then what Content-Length says is missing; a read is a record at most.
+	for _, certs := range []int{2, 5, 6, 7, 8, 12} {
+		chain := longChain(certs)
+		for _, d := range bothDialects {
+			on := listen(t, newServer(t, dialect(d), func(o *est.Options) {
+				o.CA = &ca{chain: func() ([]*x509.Certificate, error) { return chain, nil }}
+			}))
+			checkLength(t, on.ask(t, get(cacertsPath)))
+
+			c := on.dial(t)
+			if _, err := io.WriteString(c, get(cacertsPath)); err != nil {
+				t.Fatal(err)
+			}
+			first := make([]byte, 1024)
+			n, err := c.Read(first)
+			if err != nil {
+				t.Fatal(err)
+			}
+			header, body, whole := bytes.Cut(first[:n], []byte("\r\n\r\n"))
+			if !whole {
+				t.Fatalf("%d certificates in %v: the first 1,024 bytes do not hold the header: %q", certs, d, first[:n])
+			}
+			got, err := readWire(bufio.NewReader(bytes.NewReader(append(slices.Clone(header), "\r\n\r\n"...))), true)
+			if err != nil {
+				t.Fatal(err)
+			}
+			length, _ := strconv.Atoi(got.get("Content-Length"))
+			if length == len(body) {
+				continue
+			}
+			rest := make([]byte, length-len(body))
+			if n, err := c.Read(rest); err != nil || n < len(rest) {
+				t.Errorf("%d certificates in %v: the second read has %d bytes of %d, %v", certs, d, n, len(rest), err)
+			}
 		}
-		checkLength(t, got)
 	}
 }
 

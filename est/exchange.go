@@ -95,7 +95,8 @@ func endpoints(r *http.Request) (number int64, client, local net.Addr) {
 // finish ends a request: a handler's panic becomes a 500, what happened is
 // reported and logged.
 func (s *Server) finish(x *exchange, r *http.Request, panicked any) {
-	cut := panicked == http.ErrAbortHandler
+	asError, _ := panicked.(error)
+	cut := errors.Is(asError, http.ErrAbortHandler)
 	if panicked != nil && !cut {
 		x.err = fmt.Errorf("panic: %v", panicked)
 		s.logger.Error("a handler panicked", zap.String("request", x.id), zap.Any("panic", panicked), zap.ByteString("stack", debug.Stack()))
@@ -196,7 +197,15 @@ func (x *exchange) bodyDone() {
 // closeAfter ends the connection after the answer.
 func (x *exchange) closeAfter() { x.Header().Set("Connection", "close") }
 
-// write sends an answer in one piece, with its length (reference: libest.md L2).
+// oneWrite is how long a body may be to leave net/http in one piece with its
+// header, whose buffer takes 4 KiB.
+const oneWrite = 3 << 10
+
+// write sends an answer with its length, never in chunks (reference: libest.md
+// L2), and in as few TLS records as can be: strongSwan 5.9.8 reads twice, at most
+// 1 KiB and then what is missing, and gives up where the second read returns the
+// rest of a record and another one is still on its way. So an answer is one
+// record, or its header is one and its body another.
 func (x *exchange) write(w http.ResponseWriter, r *http.Request, status int, body []byte) error {
 	x.expectWrites()
 	if status != http.StatusNoContent {
@@ -206,7 +215,10 @@ func (x *exchange) write(w http.ResponseWriter, r *http.Request, status int, bod
 	if r.Method == http.MethodHead || len(body) == 0 {
 		return nil
 	}
-	_, err := w.Write(body)
+	if len(body) > oneWrite {
+		_ = http.NewResponseController(w).Flush() // where that is impossible there are no records either
+	}
+	_, err := w.Write(body) //nolint:gosec // text/plain or base64: no browser runs it
 	return err
 }
 

@@ -33,6 +33,7 @@ func (s *Server) Serve(ctx context.Context, l net.Listener, config *tls.Config) 
 	}
 	config = config.Clone()
 	config.NextProtos = []string{"http/1.1"}
+	config.DynamicRecordSizingDisabled = true // see exchange.write
 	errorLog, err := zap.NewStdLogAt(s.logger, zap.WarnLevel)
 	if err != nil {
 		return fmt.Errorf("est: make the HTTP server's log: %w", err)
@@ -52,29 +53,31 @@ func (s *Server) Serve(ctx context.Context, l net.Listener, config *tls.Config) 
 		DisableGeneralOptionsHandler: true,
 		Protocols:                    &protocols,
 	}
-	served := make(chan error, 1)
+	var failure error // of accepting; set before stopped is closed
+	stopped := make(chan struct{})
 	go func() {
-		served <- server.Serve(tls.NewListener(&listener{Listener: l, server: s, ctx: base}, config))
+		defer close(stopped)
+		err := server.Serve(tls.NewListener(&listener{Listener: l, server: s, ctx: base}, config))
+		if !errors.Is(err, http.ErrServerClosed) {
+			failure = fmt.Errorf("est: accept connections on %v: %w", l.Addr(), err)
+		}
 	}()
-
-	var failure error
 	select {
 	case <-ctx.Done():
-	case err := <-served:
-		failure = fmt.Errorf("est: accept connections on %v: %w", l.Addr(), err)
+	case <-stopped:
 	}
 	drain, cancel := context.WithTimeout(base, s.drainTimeout)
 	defer cancel()
-	if err := server.Shutdown(drain); err != nil {
+	switch err = server.Shutdown(drain); {
+	case errors.Is(err, context.DeadlineExceeded):
 		abandon()
 		_ = server.Close() // what is left was waited for
 		err = fmt.Errorf("est: requests still in flight %v after the end was asked for were cut off: %w", s.drainTimeout, err)
-		failure = errors.Join(failure, err)
+	case err != nil:
+		err = fmt.Errorf("est: close the listener on %v: %w", l.Addr(), err)
 	}
-	if ctx.Err() != nil {
-		<-served
-	}
-	return failure
+	<-stopped
+	return errors.Join(failure, err)
 }
 
 // listener numbers the connections that it accepts.

@@ -90,6 +90,21 @@ func TestStrongSwanEnrolls(t *testing.T) {
 	})
 }
 
+func TestStrongSwanTakesALongChain(t *testing.T) {
+	peer(t, "pki")
+	chain := longChain(12)
+	for _, d := range bothDialects {
+		on := listen(t, newServer(t, dialect(d), func(o *est.Options) {
+			o.CA = &ca{chain: func() ([]*x509.Certificate, error) { return chain, nil }}
+		}))
+		out := filepath.Join(t.TempDir(), "ca.pem")
+		run(t, nil, "pki", "--estca", "--url", "https://"+on.addr, "--cacert", rootFile(t), "--caout", out, "--outform", "pem")
+		if files, err := filepath.Glob(filepath.Join(filepath.Dir(out), "*.pem")); err != nil || len(files) != len(chain) {
+			t.Errorf("%v: pki wrote %d files, %v, want %d", d, len(files), err, len(chain))
+		}
+	}
+}
+
 func TestCurlAndOpenSSLEnroll(t *testing.T) {
 	peer(t, "curl", "openssl")
 	inBothDialects(t, func(t *testing.T, on *listening) {

@@ -336,7 +336,9 @@ func TestTheCauseOfAnErrorIsLoggedAndNotShown(t *testing.T) {
 	}
 	<-events.ended
 	on.stop()
-	<-on.done
+	if err := <-on.done; err != nil {
+		t.Error(err)
+	}
 	line := logs.FilterMessage("request answered").All()
 	if len(line) != 1 || line[0].ContextMap()["cause"] != io.ErrUnexpectedEOF.Error() || line[0].ContextMap()["status"] != int64(502) {
 		t.Errorf("%+v", line)
