@@ -27,25 +27,25 @@ func curlConnect(host, port string, err error) string {
 	return fmt.Sprintf("Failed to connect to %s port %s: %s", host, port, errnoText(err, "Connection refused"))
 }
 
-func curlTimeout(phase Phase, after time.Duration, err error) (code int, text string) {
+func curlTimeout(phase Phase, after time.Duration, err error) string {
 	ms := after.Milliseconds()
 	switch phase {
 	case PhaseResolve:
-		return 28, fmt.Sprintf("Resolving timed out after %d milliseconds", ms)
+		return fmt.Sprintf("Resolving timed out after %d milliseconds", ms)
 	case PhaseConnect:
-		return 28, fmt.Sprintf("Connection timed out after %d milliseconds", ms)
+		return fmt.Sprintf("Connection timed out after %d milliseconds", ms)
 	case PhaseHandshake:
-		return 28, fmt.Sprintf("Operation timed out after %d milliseconds with 0 out of 0 bytes received", ms)
+		return fmt.Sprintf("Operation timed out after %d milliseconds with 0 out of 0 bytes received", ms)
 	}
 	received := 0
 	var t *transferError
 	if errors.As(err, &t) {
 		received = t.received
 		if t.begun && t.expected >= 0 {
-			return 28, fmt.Sprintf("Operation timed out after %d milliseconds with %d out of %d bytes received", ms, received, t.expected)
+			return fmt.Sprintf("Operation timed out after %d milliseconds with %d out of %d bytes received", ms, received, t.expected)
 		}
 	}
-	return 28, fmt.Sprintf("Operation timed out after %d milliseconds with %d bytes received", ms, received)
+	return fmt.Sprintf("Operation timed out after %d milliseconds with %d bytes received", ms, received)
 }
 
 func curlHandshake(host, port string, err error) string {

@@ -30,7 +30,7 @@ func TestEnrollmentAtTheBuiltInCA(t *testing.T) {
 			client := newClient(t, o)
 			s, err := client.Login(t.Context(), msca.Credentials{User: ca.User, Password: ca.Password})
 			if c.want != "" {
-				asError(t, err, c.want)
+				_ = asError(t, err, c.want)
 				return
 			}
 			if err != nil {
@@ -64,7 +64,7 @@ func TestEnrollmentAtTheBuiltInCA(t *testing.T) {
 				t.Errorf("%v", e)
 			}
 			_, err = s.Fetch(t.Context(), 99999, p.csr)
-			asError(t, err, msca.KindUnknownRequest)
+			_ = asError(t, err, msca.KindUnknownRequest)
 		})
 	}
 	t.Run("a wrong password is refused", func(t *testing.T) {

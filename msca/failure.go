@@ -33,7 +33,7 @@ func (c *Client) classify(ctx context.Context, phase Phase, e *Error, elapsed, l
 	switch {
 	case errors.Is(context.Cause(ctx), errTimeUp):
 		e.Kind = KindTimeout
-		e.CurlCode, e.CurlText = curlTimeout(phase, max(elapsed, limit), e.Err)
+		e.CurlCode, e.CurlText = 28, curlTimeout(phase, max(elapsed, limit), e.Err)
 		e.Err = context.DeadlineExceeded
 	case ctx.Err() != nil:
 		e.Kind, e.Err = KindCanceled, ctx.Err()

@@ -44,7 +44,7 @@ func stalling(p *pki, stall string) func(net.Conn) {
 				fmt.Fprint(w, "HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n0123456789")
 				return true
 			}
-			body, header := "", ""
+			body, header := "", "200 OK"
 			switch path {
 			case "login 1", "login 2":
 				token, _ := base64.StdEncoding.DecodeString(strings.TrimPrefix(r.Header.Get("Authorization"), "NTLM "))
@@ -54,9 +54,9 @@ func stalling(p *pki, stall string) func(net.Conn) {
 					header = "401 Unauthorized\r\nWWW-Authenticate: NTLM " + base64.StdEncoding.EncodeToString(reply)
 				}
 			case "/certsrv/certfnsh.asp":
-				header, body = "200 OK", `<A Href="certnew.cer?ReqID=7&amp;Enc=b64">`
+				body = `<A Href="certnew.cer?ReqID=7&amp;Enc=b64">`
 			default:
-				header, body = "200 OK", string(p.phonePEM())
+				body = string(p.phonePEM())
 			}
 			fmt.Fprintf(w, "HTTP/1.1 %s\r\nContent-Length: %d\r\n\r\n%s", header, len(body), body)
 			return true
@@ -262,6 +262,6 @@ func TestAnIdleSessionNoticesThatTheCAIsGone(t *testing.T) {
 			t.Error("alive, though the CA closed the connection")
 		}
 		_, err = s.Chain(t.Context())
-		asError(t, err, msca.KindClosed)
+		_ = asError(t, err, msca.KindClosed)
 	})
 }

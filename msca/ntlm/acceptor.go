@@ -179,7 +179,7 @@ func (x *Exchange) verify(negotiate, challenge, token []byte) (*Identity, error)
 		return nil, fmt.Errorf("%w: no NTLMv2 response", ErrInvalidToken)
 	}
 	proof, blob := resp[:proofSize], resp[proofSize:]
-	pairs, _, err := parseAVPairs(blob[blobHeader:])
+	pairs, err := parseAVPairs(blob[blobHeader:])
 	if err != nil {
 		return nil, err
 	}

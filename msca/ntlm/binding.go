@@ -88,7 +88,7 @@ func bindChallenge(challenge, binding []byte) ([]byte, error) {
 	}
 	var pairs []avPair
 	if len(info) > 0 {
-		if pairs, _, err = parseAVPairs(info); err != nil {
+		if pairs, err = parseAVPairs(info); err != nil {
 			return nil, err
 		}
 	}

@@ -157,8 +157,8 @@ func putField(b []byte, at, length, offset int) {
 	binary.LittleEndian.PutUint32(b[at+4:], uint32(offset))
 }
 
-// parseAVPairs reads target information up to its end mark. rest is what follows it.
-func parseAVPairs(b []byte) (pairs []avPair, rest []byte, err error) {
+// parseAVPairs reads target information up to its end mark.
+func parseAVPairs(b []byte) (pairs []avPair, err error) {
 	for len(b) >= 4 {
 		id := binary.LittleEndian.Uint16(b)
 		n := int(binary.LittleEndian.Uint16(b[2:]))
@@ -168,11 +168,11 @@ func parseAVPairs(b []byte) (pairs []avPair, rest []byte, err error) {
 		value := b[4 : 4+n]
 		b = b[4+n:]
 		if id == avEOL {
-			return pairs, b, nil
+			return pairs, nil
 		}
 		pairs = append(pairs, avPair{id, value})
 	}
-	return nil, nil, fmt.Errorf("%w: target information without an end", ErrInvalidToken)
+	return nil, fmt.Errorf("%w: target information without an end", ErrInvalidToken)
 }
 
 func appendAVPairs(b []byte, pairs []avPair) []byte {
