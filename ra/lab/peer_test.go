@@ -1,0 +1,185 @@
+package lab_test
+
+import (
+	"bytes"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/x509"
+	"crypto/x509/pkix"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	globalest "github.com/globalsign/est"
+
+	"ciscora/config"
+	"ciscora/ra/lab"
+)
+
+// program returns the path of an outside program. Without it the test is
+// skipped, unless RA_PEERS=required, as in CI.
+func program(t *testing.T, name string) string {
+	t.Helper()
+	path, err := exec.LookPath(name)
+	if err != nil {
+		if os.Getenv("RA_PEERS") == "required" {
+			t.Fatalf("%s is required: %v", name, err)
+		}
+		t.Skipf("%s is not installed", name)
+	}
+	return path
+}
+
+// peer runs outside programs in a folder of their own.
+type peer struct {
+	t   *testing.T
+	dir string
+}
+
+// run returns the program's standard output; a failure fails the test.
+func (p peer) run(stdin []byte, name string, args ...string) []byte {
+	p.t.Helper()
+	cmd := exec.CommandContext(p.t.Context(), program(p.t, name), args...)
+	cmd.Dir = p.dir
+	cmd.Stdin = bytes.NewReader(stdin)
+	var stdout, stderr bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &stdout, &stderr
+	if err := cmd.Run(); err != nil {
+		p.t.Fatalf("%s %s: %v\n%s%s", name, strings.Join(args, " "), err, stdout.Bytes(), stderr.Bytes())
+	}
+	return stdout.Bytes()
+}
+
+// inBothProfiles runs a peer against a lab in each profile: both must serve all
+// peers on one listener.
+func inBothProfiles(t *testing.T, test func(*testing.T, *lab.Lab, peer)) {
+	t.Helper()
+	for _, profile := range []config.Profile{config.ProfileCUCM, config.ProfileModern} {
+		t.Run(string(profile), func(t *testing.T) {
+			t.Parallel()
+			test(t, start(t, lab.Options{Profile: profile}), peer{t, t.TempDir()})
+		})
+	}
+}
+
+// checkIssued verifies a certificate, as openssl prints it in PEM, with openssl.
+func checkIssued(t *testing.T, l *lab.Lab, p peer, pem []byte, cn string) {
+	t.Helper()
+	if err := os.WriteFile(filepath.Join(p.dir, "issued.pem"), pem, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	p.run(nil, "openssl", "verify", "-CAfile", l.Path("trust.pem"), "-untrusted", l.Path("ca", "issuing.pem"), "issued.pem")
+	if subject := string(p.run(pem, "openssl", "x509", "-noout", "-subject")); !strings.Contains(subject, cn) {
+		t.Errorf("issued for %q, want %s", subject, cn)
+	}
+}
+
+func TestCurlAndOpensslEnroll(t *testing.T) {
+	program(t, "curl")
+	program(t, "openssl")
+	inBothProfiles(t, func(t *testing.T, l *lab.Lab, p peer) {
+		// The commands that `ra lab` prints.
+		cacerts := p.run(nil, "curl", "--silent", "--show-error", "--fail", "--cacert", l.Path("trust.pem"), l.ESTURL+"/.well-known/est/cacerts")
+		chain := string(p.run(p.run(cacerts, "openssl", "base64", "-d"), "openssl", "pkcs7", "-inform", "DER", "-print_certs", "-noout"))
+		if !strings.Contains(chain, "LAB Root CA") || !strings.Contains(chain, "LAB Issuing CA") {
+			t.Errorf("chain: %s", chain)
+		}
+		csr := p.run(nil, "openssl", "req", "-new", "-newkey", "rsa:2048", "-nodes", "-keyout", "my.key", "-subj", "/CN=curl-client", "-outform", "DER")
+		body := p.run(csr, "openssl", "base64")
+		answer := p.run(body, "curl", "--silent", "--show-error", "--fail", "-K", l.Path("curl.conf"),
+			"-H", "Content-Type: application/pkcs10", "--data-binary", "@-", l.ESTURL+"/.well-known/est/simpleenroll")
+		issued := p.run(p.run(answer, "openssl", "base64", "-d"), "openssl", "pkcs7", "-inform", "DER", "-print_certs")
+		checkIssued(t, l, p, issued, "curl-client")
+	})
+}
+
+func TestCurlWithAWrongPasswordIsRefused(t *testing.T) {
+	program(t, "curl")
+	inBothProfiles(t, func(t *testing.T, l *lab.Lab, p peer) {
+		status := p.run([]byte("x"), "curl", "--silent", "--output", "out", "--write-out", "%{http_code}", "--cacert", l.Path("trust.pem"),
+			"--user", `LAB\ciscora:wrong`, "-H", "Content-Type: application/pkcs10", "--data-binary", "@-", l.ESTURL+"/.well-known/est/simpleenroll")
+		if string(status) != "401" {
+			t.Errorf("status %s, want 401", status)
+		}
+	})
+}
+
+func TestStrongSwanEnrolls(t *testing.T) {
+	program(t, "pki")
+	program(t, "openssl")
+	inBothProfiles(t, func(t *testing.T, l *lab.Lab, p peer) {
+		p.run(nil, "pki", "--estca", "--url", l.ESTURL, "--cacert", l.Path("trust.pem"), "--caout", "ca.der")
+		key := p.run(nil, "pki", "--gen", "--type", "rsa", "--size", "2048", "--outform", "pem")
+		if err := os.WriteFile(filepath.Join(p.dir, "key.pem"), key, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		csr := p.run(nil, "pki", "--req", "--in", "key.pem", "--type", "rsa", "--dn", "CN=swan-client")
+		if err := os.WriteFile(filepath.Join(p.dir, "req.der"), csr, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		creds, err := config.LoadCredentials(l.Path("credentials.yaml"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		issued := p.run(nil, "pki", "--est", "--url", l.ESTURL, "--in", "req.der", "--cacert", l.Path("trust.pem"), "--cacert", "ca-1.der",
+			"--userpass", creds.User+":"+string(creds.Password), "--outform", "pem")
+		checkIssued(t, l, p, issued, "swan-client")
+	})
+}
+
+func TestGlobalsignsClientEnrollsAndReenrolls(t *testing.T) {
+	for _, profile := range []config.Profile{config.ProfileCUCM, config.ProfileModern} {
+		t.Run(string(profile), func(t *testing.T) {
+			t.Parallel()
+			l := start(t, lab.Options{Profile: profile})
+			creds, err := config.LoadCredentials(l.Path("credentials.yaml"))
+			if err != nil {
+				t.Fatal(err)
+			}
+			client := &globalest.Client{
+				Host: strings.TrimPrefix(l.ESTURL, "https://"), ExplicitAnchor: l.Roots,
+				Username: creds.User, Password: string(creds.Password), DisableKeepAlives: true,
+			}
+			chain, err := client.CACerts(t.Context())
+			if err != nil || len(chain) != 2 {
+				t.Fatalf("CACerts: %d certificates, %v", len(chain), err)
+			}
+			key, csr := newCSR(t, "globalsign-client")
+			cert, err := client.Enroll(t.Context(), csr)
+			if err != nil {
+				t.Fatal(err)
+			}
+			renewing := &globalest.Client{
+				Host: client.Host, ExplicitAnchor: l.Roots, DisableKeepAlives: true,
+				Certificates: []*x509.Certificate{cert}, PrivateKey: key,
+			}
+			again, err := renewing.Reenroll(t.Context(), csr)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if again.SerialNumber.Cmp(cert.SerialNumber) == 0 || again.Subject.CommonName != "globalsign-client" {
+				t.Errorf("the renewed certificate: %v, serial %x", again.Subject, again.SerialNumber)
+			}
+		})
+	}
+}
+
+func newCSR(t *testing.T, cn string) (*ecdsa.PrivateKey, *x509.CertificateRequest) {
+	t.Helper()
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	der, err := x509.CreateCertificateRequest(rand.Reader, &x509.CertificateRequest{Subject: pkix.Name{CommonName: cn}}, key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	csr, err := x509.ParseCertificateRequest(der)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return key, csr
+}
