@@ -39,6 +39,7 @@ type Received struct {
 	Label              string // additional path segment, decoded
 	UserAgent, Referer string
 	Length             int64 // Content-Length; -1 = chunked
+	Certificate        bool  // the client showed a TLS certificate, which the listener verified
 }
 
 // Challenged reports that a request without credentials is asked for them.

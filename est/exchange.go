@@ -99,7 +99,7 @@ func (s *Server) finish(x *exchange, r *http.Request, panicked any) {
 	cut := errors.Is(asError, http.ErrAbortHandler)
 	if panicked != nil && !cut {
 		x.err = fmt.Errorf("panic: %v", panicked)
-		s.logger.Error("a handler panicked", zap.String("request", x.id), zap.Any("panic", panicked), zap.ByteString("stack", debug.Stack()))
+		s.logger.Error("a handler panicked", zap.String("enrollment", x.id), zap.Any("panic", panicked), zap.ByteString("stack", debug.Stack()))
 		if cut = x.status != 0; !cut {
 			s.fail(x, x, r, x.err)
 		}
@@ -115,7 +115,7 @@ func (s *Server) finish(x *exchange, r *http.Request, panicked any) {
 		Bytes: x.bytes, Duration: took, Err: x.err,
 	})
 	s.logger.Info("request answered",
-		zap.String("request", x.id), zap.Int64("connection", x.conn), zap.Stringer("client", stringer{x.client}),
+		zap.String("enrollment", x.id), zap.Int64("connection", x.conn), zap.Stringer("client", stringer{x.client}),
 		zap.String("method", x.received.Method), zap.String("path", x.received.Path),
 		zap.String("operation", x.received.Operation), zap.String("label", x.received.Label),
 		zap.Int("status", x.status), zap.Int64("bytes", x.bytes), zap.Duration("took", took),
@@ -143,6 +143,7 @@ func (s *Server) received(x *exchange, r *http.Request, operation, label string)
 		Method: r.Method, URI: r.RequestURI, Proto: r.Proto, Path: r.URL.Path,
 		Operation: operation, Label: label,
 		UserAgent: r.UserAgent(), Referer: r.Referer(), Length: r.ContentLength,
+		Certificate: r.TLS != nil && len(r.TLS.VerifiedChains) > 0,
 	}
 	s.report(r.Context(), x.received)
 }

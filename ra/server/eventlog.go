@@ -32,7 +32,7 @@ func (l *eventLog) event(ctx context.Context, event any) {
 			zap.String("client", address(e.Client)), zap.Int("status", e.Status), zap.Int64("bytes", e.Bytes), zap.Duration("took", e.Duration),
 		}
 		if e.Err != nil {
-			fields = append(fields, zap.NamedError("reason", e.Err))
+			fields = append(fields, zap.NamedError("reason", cause(e.Err)))
 		}
 		log.Info("answered", fields...)
 

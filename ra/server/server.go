@@ -168,8 +168,7 @@ func newCore(cfg *config.RA, files config.Files, o Options, tell func(context.Co
 				Resolve: t.Resolve, Connect: t.Connect, Handshake: t.Handshake, Login: t.Login,
 				Chain: t.Chain, Template: t.Template, Submit: t.Submit, Fetch: t.Fetch, Request: t.Request,
 			},
-			Now:    o.Now,
-			Logger: o.Logger,
+			Now: o.Now,
 		},
 		Credentials: func() (msca.Credentials, error) {
 			c, err := config.LoadCredentials(cfg.CA.Credentials)
@@ -233,7 +232,8 @@ func newFrontEnd(cfg *config.RA, core *ra.RA, o Options, tell func(context.Conte
 		Middleware:   middleware,
 		Events:       func(ctx context.Context, e est.Event) { tell(ctx, e) },
 		Now:          o.Now,
-		Logger:       o.Logger,
+		// Its line for each answer is the event log's already.
+		Logger: o.Logger.WithOptions(zap.IncreaseLevel(zap.WarnLevel)),
 	})
 }
 

@@ -8,6 +8,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"slices"
 	"time"
 
 	"ciscora/config"
@@ -91,9 +92,12 @@ func (t *traceLogs) event(ctx context.Context, event any) {
 		if t.nginx != nil {
 			t.nginx.ChainPassed(nil)
 		}
+	case est.Received:
+		if t.nginx != nil && !e.Certificate && slices.Contains(enrollOperations, e.Operation) {
+			t.nginx.Libest().NoPeerCertificate()
+		}
 	case est.Challenged:
 		if t.nginx != nil {
-			t.nginx.Libest().NoPeerCertificate()
 			t.nginx.Libest().Challenged()
 		}
 	case est.AuthenticationFailed:
