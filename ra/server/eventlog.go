@@ -79,10 +79,11 @@ func cause(err error) error {
 }
 
 func legLevel(e ra.Leg) zapcore.Level {
-	if e.Err != nil {
-		return zapcore.WarnLevel
+	var ca *msca.Error
+	if e.Err == nil || errors.As(e.Err, &ca) && ca.Kind == msca.KindPending {
+		return zapcore.InfoLevel
 	}
-	return zapcore.InfoLevel
+	return zapcore.WarnLevel
 }
 
 func legFields(e ra.Leg) []zap.Field {

@@ -233,8 +233,16 @@ func newFrontEnd(cfg *config.RA, core *ra.RA, o Options, tell func(context.Conte
 		Events:       func(ctx context.Context, e est.Event) { tell(ctx, e) },
 		Now:          o.Now,
 		// Its line for each answer is the event log's already.
-		Logger: o.Logger.WithOptions(zap.IncreaseLevel(zap.WarnLevel)),
+		Logger: warnings(o.Logger),
 	})
+}
+
+// warnings is a logger that passes on warnings and worse.
+func warnings(l *zap.Logger) *zap.Logger {
+	if !l.Core().Enabled(zap.WarnLevel) {
+		return l // it passes on less; zap refuses to raise its level to a lower one
+	}
+	return l.WithOptions(zap.IncreaseLevel(zap.WarnLevel))
 }
 
 var base64Forms = map[config.Base64]est.Base64{

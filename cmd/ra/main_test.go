@@ -1,0 +1,113 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/rogpeppe/go-internal/testscript"
+)
+
+// TestMain lets the scripts run `ra` as a program of its own: this test binary.
+func TestMain(m *testing.M) {
+	testscript.Main(m, map[string]func(){
+		"ra": func() {
+			ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+			defer stop()
+			os.Exit(Main(ctx, os.Args[1:], Environment{Stdout: os.Stdout, Stderr: os.Stderr, LookupEnv: os.LookupEnv}))
+		},
+	})
+}
+
+// TestScripts plays what a user types, and compares what is seen.
+func TestScripts(t *testing.T) {
+	testscript.Run(t, testscript.Params{
+		Dir:                 "testdata/script",
+		RequireExplicitExec: true,
+		UpdateScripts:       os.Getenv("UPDATE_SCRIPTS") != "",
+		Cmds: map[string]func(*testscript.TestScript, bool, []string){
+			"exits":    exits,
+			"awaits":   awaits,
+			"freeport": freePort,
+			"subst":    subst,
+		},
+	})
+}
+
+// exits STATUS ARG...: runs ra and wants this exit status.
+func exits(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) < 2 {
+		ts.Fatalf("usage: exits STATUS ARG...")
+	}
+	want, err := strconv.Atoi(args[0])
+	ts.Check(err)
+	err = ts.Exec("ra", args[1:]...)
+	got := 0
+	if err != nil {
+		if _, scanErr := fmt.Sscanf(err.Error(), "exit status %d", &got); scanErr != nil {
+			ts.Fatalf("ra %s: %v", strings.Join(args[1:], " "), err)
+		}
+	}
+	if got != want {
+		ts.Fatalf("ra %s: exit status %d, want %d", strings.Join(args[1:], " "), got, want)
+	}
+}
+
+// awaits ADDRESS: waits until something listens there.
+func awaits(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 1 {
+		ts.Fatalf("usage: awaits ADDRESS")
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+	defer cancel()
+	poll := time.NewTicker(10 * time.Millisecond)
+	defer poll.Stop()
+	for {
+		c, err := (&net.Dialer{}).DialContext(ctx, "tcp", args[0])
+		if err == nil {
+			ts.Check(c.Close())
+			return
+		}
+		select {
+		case <-poll.C:
+		case <-ctx.Done():
+			ts.Fatalf("nothing listens at %s: %v", args[0], err)
+		}
+	}
+}
+
+// freeport NAME...: sets each variable to a loopback address that is free now.
+func freePort(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) == 0 {
+		ts.Fatalf("usage: freeport NAME...")
+	}
+	for _, name := range args {
+		l, err := (&net.ListenConfig{}).Listen(context.Background(), "tcp", "127.0.0.1:0")
+		ts.Check(err)
+		defer l.Close() // only then: so that no two are the same
+		ts.Setenv(name, l.Addr().String())
+	}
+}
+
+// subst FILE OLD NEW: replaces in a file.
+func subst(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 3 {
+		ts.Fatalf("usage: subst FILE OLD NEW")
+	}
+	text := ts.ReadFile(args[0])
+	if !strings.Contains(text, args[1]) {
+		ts.Fatalf("%s: no %q in it", args[0], args[1])
+	}
+	path := ts.MkAbs(args[0])
+	info, err := os.Stat(path)
+	ts.Check(err)
+	ts.Check(os.WriteFile(filepath.Clean(path), []byte(strings.ReplaceAll(text, args[1], args[2])), info.Mode().Perm()))
+}
