@@ -1,11 +1,12 @@
 package capf_test
 
 import (
-	"ciscora/est/capf"
 	"crypto/x509"
 	"crypto/x509/pkix"
 	"strings"
 	"testing"
+
+	"ciscora/est/capf"
 )
 
 func TestCACerts(t *testing.T) {

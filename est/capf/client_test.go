@@ -1,7 +1,6 @@
 package capf_test
 
 import (
-	"ciscora/est/capf"
 	"context"
 	"crypto/tls"
 	"crypto/x509"
@@ -14,6 +13,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"ciscora/est/capf"
 
 	"github.com/google/go-cmp/cmp"
 )

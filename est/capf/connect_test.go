@@ -1,7 +1,6 @@
 package capf_test
 
 import (
-	"ciscora/est/capf"
 	"context"
 	"crypto/tls"
 	"errors"
@@ -11,6 +10,8 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"ciscora/est/capf"
 )
 
 func TestConnectionsThatFail(t *testing.T) {

@@ -1,11 +1,12 @@
 package capf_test
 
 import (
-	"ciscora/est/capf"
 	"context"
 	"crypto/x509"
 	"fmt"
 	"os"
+
+	"ciscora/est/capf"
 )
 
 // A phone is made and enrolled at an RA that runs here.

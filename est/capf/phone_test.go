@@ -2,13 +2,14 @@ package capf_test
 
 import (
 	"bytes"
-	"ciscora/est/capf"
 	"crypto/ecdsa"
 	"crypto/rsa"
 	"crypto/x509"
 	"regexp"
 	"strings"
 	"testing"
+
+	"ciscora/est/capf"
 )
 
 func TestPhones(t *testing.T) {

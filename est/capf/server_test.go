@@ -3,7 +3,6 @@ package capf_test
 import (
 	"bufio"
 	"bytes"
-	"ciscora/est/capf"
 	"context"
 	"crypto/ecdsa"
 	"crypto/elliptic"
@@ -22,6 +21,8 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"ciscora/est/capf"
 
 	"github.com/smallstep/pkcs7"
 	"go.uber.org/goleak"

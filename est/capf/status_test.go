@@ -1,8 +1,9 @@
 package capf_test
 
 import (
-	"ciscora/est/capf"
 	"testing"
+
+	"ciscora/est/capf"
 )
 
 // reference: libest.md, "Error codes".

@@ -1,7 +1,6 @@
 package capf_test
 
 import (
-	"ciscora/est/capf"
 	"context"
 	"crypto/tls"
 	"encoding/base64"
@@ -12,6 +11,8 @@ import (
 	"sync/atomic"
 	"testing"
 	"time"
+
+	"ciscora/est/capf"
 )
 
 // issueEach is a server without authentication that signs each CSR.

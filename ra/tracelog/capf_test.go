@@ -1,10 +1,11 @@
 package tracelog_test
 
 import (
-	"ciscora/ra/tracelog"
 	"strings"
 	"testing"
 	"time"
+
+	"ciscora/ra/tracelog"
 )
 
 func TestCAPFTraces(t *testing.T) {

@@ -1,13 +1,14 @@
 package tracelog_test
 
 import (
-	"ciscora/ra/tracelog"
 	"errors"
 	"fmt"
 	"strings"
 	"sync"
 	"testing"
 	"time"
+
+	"ciscora/ra/tracelog"
 )
 
 var errFull = errors.New("disk full")

@@ -1,7 +1,6 @@
 package tracelog_test
 
 import (
-	"ciscora/ra/tracelog"
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
@@ -10,6 +9,8 @@ import (
 	"encoding/asn1"
 	"math/big"
 	"testing"
+
+	"ciscora/ra/tracelog"
 )
 
 func attribute(oid string, value any) pkix.AttributeTypeAndValue {

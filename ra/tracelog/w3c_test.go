@@ -1,13 +1,14 @@
 package tracelog_test
 
 import (
-	"ciscora/ra/tracelog"
 	"errors"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
 	"time"
+
+	"ciscora/ra/tracelog"
 )
 
 const w3cFields = "#Fields: date time s-ip cs-method cs-uri-stem cs-uri-query s-port cs-username c-ip cs(User-Agent) cs(Referer)" +
