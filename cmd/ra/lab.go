@@ -88,13 +88,13 @@ func (c *cli) lab(ctx context.Context, o lab.Options, log *zap.Logger, once, asJ
 	case once:
 		return c.printSample(phone, asJSON)
 	case asJSON:
+		c.warnOfSample(phone)
 		if err := json.NewEncoder(c.env.Stdout).Encode(describe(l)); err != nil {
 			return err
 		}
 	default:
 		if err := c.printSample(phone, false); err != nil {
-			// The lab is of use all the same: to find out why, for one.
-			fmt.Fprintf(c.env.Stderr, "ra: %v\n", err)
+			c.warnOfSample(phone)
 		}
 		c.printNext(l)
 		legs.further()
@@ -161,14 +161,28 @@ type sampleResult struct {
 	Error   string `json:"error,omitempty"`
 }
 
+// warnOfSample tells that the sample phone failed: the lab stays, to find out why.
+func (c *cli) warnOfSample(p lab.SamplePhone) {
+	if err := sampleFailure(p); err != nil {
+		fmt.Fprintf(c.env.Stderr, "ra: %v\n", err)
+	}
+}
+
+// sampleFailure says why the sample phone has no certificate; nil if it has one.
+func sampleFailure(p lab.SamplePhone) error {
+	if len(p.Result.Certificates) > 0 {
+		return nil
+	}
+	return fmt.Errorf("the sample phone %s did not get its certificate: rv = %d (%s): %w", p.Name, int(p.Result.RV), p.Result.RV, p.Result.Err)
+}
+
 // printSample prints how the sample phone's enrollment went; its failure is the
 // error.
 func (c *cli) printSample(p lab.SamplePhone, asJSON bool) error {
 	r := p.Result
 	out := sampleResult{Phone: p.Name, Status: int(r.RV), Name: r.RV.String(), ReqID: p.ReqID, Took: r.Duration.String()}
-	var failure error
-	if len(r.Certificates) == 0 {
-		failure = fmt.Errorf("the sample phone %s did not get its certificate: rv = %d (%s): %w", p.Name, int(r.RV), r.RV, r.Err)
+	failure := sampleFailure(p)
+	if failure != nil {
 		out.Error = failure.Error()
 	} else {
 		cert := r.Certificates[0]

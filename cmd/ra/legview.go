@@ -7,6 +7,7 @@ import (
 	"strings"
 	"sync"
 	"time"
+	"unicode"
 
 	"ciscora/ra/lab"
 )
@@ -51,6 +52,7 @@ func (v *legView) further() {
 }
 
 func (v *legView) show(s lab.Step) {
+	s.Text, s.Device, s.Detail = printable(s.Text), printable(s.Device), printable(s.Detail)
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	switch {
@@ -111,14 +113,24 @@ func diagramLine(s lab.Step) string {
 
 // arrow draws text on an arrow of the given width in columns.
 func arrow(text string, width int, toRight bool) string {
-	if len(text) > width-4 {
-		text = text[:width-4]
-	}
-	line := "─ " + text + " " + strings.Repeat("─", width-4-len(text))
+	letters := []rune(text)
+	letters = letters[:min(len(letters), width-4)]
+	line := "─ " + string(letters) + " " + strings.Repeat("─", width-4-len(letters))
 	if toRight {
 		return line + "▶"
 	}
 	return "◀" + line
+}
+
+// printable replaces what could steer a terminal: paths and names come from
+// clients.
+func printable(text string) string {
+	return strings.Map(func(r rune) rune {
+		if !unicode.IsPrint(r) {
+			return '?'
+		}
+		return r
+	}, text)
 }
 
 func took(d time.Duration) string {
