@@ -424,3 +424,28 @@ func TestATemplateNameThatSmugglesAttributesIsRefusedAtTheStart(t *testing.T) {
 		t.Errorf("New = %v, want an error that names ca.template", err)
 	}
 }
+
+func TestTheAnswerToACAThatFailsAfterTheLogInCanBeChosen(t *testing.T) {
+	for _, test := range []struct {
+		name   string
+		p      profile
+		chosen int
+		want   int
+	}{
+		{"cucm-12.5: 400, as libest 2.1.0", cucm, 0, 400},
+		{"cucm-12.5 with a choice", cucm, 504, 504},
+		{"modern: what fits the failure", modern, 0, 502},
+		{"modern with a choice", modern, 500, 500},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			f := newFixture(t, func(o *ra.Options) {
+				test.p(o)
+				o.CAFailureStatus = test.chosen
+			}, spoil("certfnsh.asp", func(w http.ResponseWriter, _ *http.Request) { http.Error(w, "no", http.StatusInternalServerError) }))
+			_, err := f.enroll(t.Context(), f.ca.User, f.ca.Password, "", newCSR(t, "phone"))
+			if status(err) != test.want {
+				t.Errorf("%d %v, want %d", status(err), err, test.want)
+			}
+		})
+	}
+}

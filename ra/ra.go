@@ -74,8 +74,9 @@ type Options struct {
 	Refresh time.Duration
 	Lockout Lockout
 	Answers Answers
-	// CAFailureStatus is what AnswersCES gives when the CA fails after the
-	// log-in: 400 (the default), 500, 502 or 504.
+	// CAFailureStatus is the answer when the CA is slow or down after the log-in:
+	// 400, 500, 502 or 504. 0 means 400 with AnswersCES, and with AnswersPlain
+	// what fits the failure.
 	CAFailureStatus int
 	Events          func(context.Context, Event)
 	Now             func() time.Time
@@ -148,7 +149,7 @@ func New(o Options) (*RA, error) {
 		vouch:           orDefault(o.Vouch, time.Minute),
 		refresh:         o.Refresh,
 		answers:         o.Answers,
-		caFailureStatus: orDefault(o.CAFailureStatus, http.StatusBadRequest),
+		caFailureStatus: o.CAFailureStatus,
 		events:          o.Events,
 		now:             o.Now,
 		log:             o.Logger,

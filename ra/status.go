@@ -52,6 +52,7 @@ const (
 
 	textUnauthorized = "The server was unable to authorize the request." // libest.md, "Answers, errors"
 	textCorrupted    = "Invalid or corrupted pkcs10 request."
+	textUpstream     = "There was an issue connecting to the upstream server." // libest.md, "RA mode"
 )
 
 // noCredentials is the answer to a request that names nobody.
@@ -77,18 +78,22 @@ func (r *RA) authenticationError(err error) *Error {
 
 // enrollmentError makes the answer for a failure after the authentication step.
 func (r *RA) enrollmentError(err error) *Error {
+	plain := r.plainError(err)
 	if r.answers != AnswersCES {
-		return r.plainError(err)
+		if r.caFailureStatus != 0 && plain.Status >= http.StatusInternalServerError {
+			plain.Status, plain.Retry = r.caFailureStatus, 0
+		}
+		return plain
 	}
-	var ca *msca.Error
-	if errors.As(err, &ca) && ca.Kind == msca.KindPending {
-		return r.plainError(err)
+	if plain.Status == http.StatusAccepted {
+		return plain
 	}
-	text := textCorrupted
-	if r.caFailureStatus != http.StatusBadRequest {
-		text = "There was an issue connecting to the upstream server." // libest.md, "RA mode"
+	// libest 2.1.0 knows one answer for all that fails here.
+	answer := &Error{Status: orDefault(r.caFailureStatus, http.StatusBadRequest), Text: textCorrupted, Cause: err}
+	if answer.Status != http.StatusBadRequest {
+		answer.Text = textUpstream
 	}
-	return &Error{Status: r.caFailureStatus, Text: text, Cause: err}
+	return answer
 }
 
 func (r *RA) plainError(err error) *Error {
