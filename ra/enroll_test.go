@@ -39,15 +39,32 @@ func TestAPooledConnectionServesTheSameAccountAgain(t *testing.T) {
 }
 
 func TestALogInVouchesForAMinuteThenTheCredentialsAreTriedAnew(t *testing.T) {
+	const late = `LAB\late` // logs in 10 s after the first one, between two sweeps of the pool
 	synctest.Test(t, func(t *testing.T) {
-		ca := newPipeCA(t)
+		ca := newPipeCA(t, func(o *certsrv.Options) { o.Users = append(o.Users, certsrv.NewUser(late, "l-password")) })
 		events := &recorder{}
 		r := newRA(t, "https://ca.lab.test/certsrv", ca.roots, labUser, labPassword, events, func(o *ra.Options) { o.CA.Dial = ca.dial })
 		f := &fixture{RA: r, events: events}
-		for i, after := range []time.Duration{0, 59 * time.Second, 2 * time.Second} {
-			time.Sleep(after) // virtual
-			if _, err := f.enroll(t.Context(), labUser, labPassword, "", newCSR(t, "phone")); err != nil {
-				t.Fatal(i, err)
+		began := time.Now()
+		for _, step := range []struct {
+			at             time.Duration
+			user, password string
+			vouched        bool
+		}{
+			{0, labUser, labPassword, false},
+			{10 * time.Second, late, "l-password", false},
+			{59 * time.Second, labUser, labPassword, true},
+			{61 * time.Second, labUser, labPassword, false},
+			{69 * time.Second, late, "l-password", true},
+			{75 * time.Second, late, "l-password", false},
+		} {
+			time.Sleep(time.Until(began.Add(step.at))) // virtual
+			if _, err := f.enroll(t.Context(), step.user, step.password, "", newCSR(t, "phone")); err != nil {
+				t.Fatal(step.at, err)
+			}
+			auth := eventsOf[ra.Authenticated](events)
+			if last := auth[len(auth)-1]; last.Vouched != step.vouched {
+				t.Errorf("%s at %v: vouched %v, want %v", step.user, step.at, last.Vouched, step.vouched)
 			}
 		}
 		logins := 0
@@ -56,8 +73,8 @@ func TestALogInVouchesForAMinuteThenTheCredentialsAreTriedAnew(t *testing.T) {
 				logins++
 			}
 		}
-		if logins != 2 {
-			t.Errorf("%d log-ins for enrollments at 0 s, 59 s and 61 s, want 2", logins)
+		if logins != 4 {
+			t.Errorf("%d log-ins, want 4: each account once and, after its minute, once more", logins)
 		}
 	})
 }
