@@ -145,11 +145,9 @@ func (r *RA) admitPooled(ctx context.Context, who *identity) (vouched bool, err 
 	// give up on its own, so the log-in must not end with the first one's
 	// request.
 	result := make(chan error, 1)
-	detached, cancel := context.WithCancel(context.WithoutCancel(ctx))
-	unhook := context.AfterFunc(r.base, cancel)
+	detached, done := r.outlive(ctx)
 	r.own.Go(func() {
-		defer cancel()
-		defer unhook()
+		defer done()
 		_, err, _ := r.logins.Do(string(who.key[:]), func() (any, error) { return nil, r.prove(detached, who) })
 		result <- err
 	})

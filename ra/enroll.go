@@ -56,7 +56,12 @@ func (r *RA) walk(ctx context.Context, who *identity, csr *x509.CertificateReque
 	}
 	defer func() { r.release(who, session, opened) }()
 
-	// A kill here leaves nothing: the CA has not seen the CSR.
+	// A kill here leaves nothing: the CA has not seen the CSR. From here on a
+	// client that gives up ends nothing: what the CA issues must not be lost,
+	// and only the end of this walk tells under which ReqID it is.
+	client := ctx
+	ctx, done := r.outlive(ctx)
+	defer done()
 
 	if reqID == 0 {
 		reqID, err = session.Submit(ctx, csr, who.template)
@@ -91,10 +96,25 @@ func (r *RA) walk(ctx context.Context, who *identity, csr *x509.CertificateReque
 		return nil, reqID, err
 	}
 
-	// A kill from here on loses the certificate for this client only if its
-	// retry carries another CSR; the CA has one certificate too many then.
-
+	// A kill from here on leaves a certificate that its client never saw, and
+	// the retry makes a second one. A client that has given up meanwhile finds
+	// it by its retry.
+	if client.Err() != nil {
+		r.reopen(key, reqID, client.Err())
+	}
 	return certificate, reqID, nil
+}
+
+// outlive returns a context that does not end with the client's request, only
+// with the RA itself; the time-outs of each leg still bound it. CES gives up with
+// its client.
+func (r *RA) outlive(ctx context.Context) (context.Context, context.CancelFunc) {
+	if r.answers == AnswersCES {
+		return ctx, func() {}
+	}
+	detached, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	unhook := context.AfterFunc(r.base, cancel)
+	return detached, func() { unhook(); cancel() }
 }
 
 // reopen remembers a request that the CA has and that may still give its

@@ -2,7 +2,9 @@ package ra_test
 
 import (
 	"context"
+	"crypto/x509"
 	"net/http"
+	"runtime"
 	"strings"
 	"sync"
 	"testing"
@@ -414,19 +416,74 @@ func TestACAThatHangsAfterTheLogInHoldsUpNobodyElse(t *testing.T) {
 	}
 }
 
-func TestAClientThatGivesUpEndsItsEnrollment(t *testing.T) {
-	arrived := make(chan struct{})
-	release := make(chan struct{})
+// giveUp enrolls and gives up once the CA has the CSR; the CA answers after that.
+func giveUp(t *testing.T, f *fixture, arrived <-chan struct{}, answer chan<- struct{}, csr *x509.CertificateRequest) error {
+	t.Helper()
+	ctx, cancel := context.WithCancel(t.Context())
+	go func() {
+		<-arrived
+		cancel()
+		close(answer)
+	}()
+	_, err := f.enroll(ctx, f.ca.User, f.ca.Password, "", csr)
+	return err
+}
+
+func TestAClientThatGivesUpFindsItsCertificateByTheSameCSR(t *testing.T) {
+	for _, test := range []struct {
+		name     string
+		p        profile
+		requests int
+	}{
+		{"modern: the RA goes on, one certificate", modern, 1},
+		{"cucm-12.5: the RA gives up too, and the retry makes a second one", cucm, 2},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			arrived, answer := make(chan struct{}), make(chan struct{})
+			var once sync.Once
+			f := newFixture(t, test.p, func(o *certsrv.Options) {
+				o.Middleware = append(o.Middleware, func(next http.Handler) http.Handler {
+					return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+						if strings.HasSuffix(r.URL.Path, "certfnsh.asp") {
+							once.Do(func() { close(arrived); <-answer })
+						}
+						next.ServeHTTP(w, r)
+					})
+				})
+			})
+			csr := newCSR(t, "phone")
+			err := giveUp(t, f, arrived, answer, csr)
+			if test.requests == 2 && err == nil {
+				t.Error("as CES, the enrollment should have ended with its client")
+			}
+			cert, err := f.enroll(t.Context(), f.ca.User, f.ca.Password, "", csr)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if !publicKeysEqual(cert.PublicKey, csr.PublicKey) {
+				t.Error("not the CSR's key")
+			}
+			// The first POST may still be on its way through the CA.
+			for len(f.ca.Server.Requests()) < test.requests && t.Context().Err() == nil {
+				runtime.Gosched()
+			}
+			if n := len(f.ca.Server.Requests()); n != test.requests {
+				t.Errorf("the CA has %d requests, want %d", n, test.requests)
+			}
+		})
+	}
+}
+
+func TestAClosedRAEndsWhatItDoesOnItsOwn(t *testing.T) {
+	arrived, never := make(chan struct{}), make(chan struct{})
 	f := newFixture(t, modern, spoil("certfnsh.asp", func(http.ResponseWriter, *http.Request) {
 		close(arrived)
-		<-release
+		<-never
 		panic(http.ErrAbortHandler)
 	}))
-	defer close(release)
-	ctx, cancel := context.WithCancel(t.Context())
-	go func() { <-arrived; cancel() }()
-	_, err := f.enroll(ctx, f.ca.User, f.ca.Password, "", newCSR(t, "phone"))
-	if status(err) != http.StatusServiceUnavailable {
+	defer close(never)
+	go func() { <-arrived; f.Close() }()
+	if _, err := f.enroll(t.Context(), f.ca.User, f.ca.Password, "", newCSR(t, "phone")); status(err) != http.StatusServiceUnavailable {
 		t.Errorf("got %d %v", status(err), err)
 	}
 }

@@ -128,8 +128,9 @@ func (r *RA) start(ctx context.Context, attempt int, next time.Duration) (used [
 		}
 		return used, err
 	}
+	// The event comes first: who sees the new state finds it told.
 	old := r.chain.Load()
-	r.publish(&chainState{chain: chain, since: r.now()})
+	defer r.publish(&chainState{chain: chain, since: r.now()})
 	if len(old.chain) == 0 {
 		r.report(ctx, Started{Attempt: attempt, Chain: chain, Took: r.now().Sub(began)})
 	} else {
@@ -153,12 +154,11 @@ func (r *RA) readChain(ctx context.Context, creds msca.Credentials) ([]*x509.Cer
 func (r *RA) publishFailure(ctx context.Context, failure StartFailed) {
 	old := r.chain.Load()
 	if len(old.chain) == 0 {
-		r.publish(&chainState{err: failure.Err})
 		r.report(ctx, failure)
-		return
+	} else {
+		r.report(ctx, RefreshFailed{Err: failure.Err})
 	}
 	r.publish(&chainState{chain: old.chain, since: old.since, err: failure.Err})
-	r.report(ctx, RefreshFailed{Err: failure.Err})
 }
 
 // awaitOtherCredentials returns true once the credentials are other ones than
