@@ -153,7 +153,7 @@ func (d *decoder) suggestKey(name string, v reflect.Value, key string) string {
 	if len(elsewhere) == 1 && !element {
 		return "did you mean " + elsewhere[0] + "?"
 	}
-	return suggest(name, here, "known here are")
+	return Suggest(name, here, "known here are")
 }
 
 // required reports the keys that an element of a list or a map lacks.
@@ -222,7 +222,7 @@ func setScalar(v reflect.Value, text string, tag reflect.StructTag) error {
 		v.SetInt(n)
 	default:
 		if known := strings.Fields(tag.Get("enum")); len(known) > 0 && !slices.Contains(known, text) {
-			return fmt.Errorf("%q is not known, %s", text, suggest(text, known, "want one of"))
+			return fmt.Errorf("%q is not known, %s", text, Suggest(text, known, "want one of"))
 		}
 		v.SetString(text)
 	}

@@ -103,5 +103,5 @@ func ParseProfile(name string) (Profile, error) {
 	case ProfileModern, ProfileCUCM:
 		return p, nil
 	}
-	return "", fmt.Errorf("%q is not known, %s", name, suggest(name, []string{string(ProfileModern), string(ProfileCUCM)}, "want one of"))
+	return "", fmt.Errorf("%q is not known, %s", name, Suggest(name, []string{string(ProfileModern), string(ProfileCUCM)}, "want one of"))
 }
