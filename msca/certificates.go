@@ -21,14 +21,13 @@ var errHTML = errors.New("a page of HTML came where a certificate should be")
 // types are not looked at: certsrv labels a PKCS#7 CERTIFICATE and serves PEM as
 // text/html (reference: certsrv.md 0, 2).
 func parseCertificates(body []byte) ([]*x509.Certificate, error) {
+	// As it came first: the last byte of a DER signature may look like a blank.
+	if certs, err := parseDER(body); err == nil {
+		return certs, nil
+	}
 	body = bytes.TrimSpace(bytes.TrimPrefix(body, []byte("\xef\xbb\xbf")))
 	if len(body) == 0 {
 		return nil, errors.New("an empty answer came where a certificate should be")
-	}
-	if body[0] == 0x30 {
-		if certs, err := parseDER(body); err == nil {
-			return certs, nil
-		}
 	}
 	if certs, err := parsePEM(body); len(certs) > 0 || err != nil {
 		return certs, err

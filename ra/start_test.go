@@ -2,6 +2,8 @@ package ra_test
 
 import (
 	"context"
+	"crypto/x509"
+	"net"
 	"net/http"
 	"strings"
 	"testing"
@@ -9,7 +11,6 @@ import (
 	"time"
 
 	"ciscora/msca"
-	"ciscora/msca/certsrv"
 	"ciscora/ra"
 )
 
@@ -72,11 +73,8 @@ func TestWithoutAChainCacertsSaysWhy(t *testing.T) {
 		{"cucm-12.5 answers with a status that libest knows", cucm, http.StatusInternalServerError},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			// Nothing listens at the CA's address any more.
-			gone := certsrv.NewTestServer()
-			gone.Close()
 			events := &recorder{}
-			r := newRA(t, gone.URL, gone.Roots, gone.User, gone.Password, events, test.p)
+			r := newRA(t, "https://"+unheard(t)+"/certsrv", x509.NewCertPool(), labUser, labPassword, events, test.p)
 			before := r.Ready()
 			_, err := r.CACerts(t.Context(), "", nil)
 			if status(err) != test.status || !strings.Contains(err.Error(), "has not logged in") {
@@ -187,4 +185,22 @@ func TestTheChainIsRefreshedAndAFailureKeepsTheOldOne(t *testing.T) {
 			t.Error("no RefreshFailed event")
 		}
 	})
+}
+
+// unheard returns a loopback address at which nobody listens and, while the test
+// runs, nobody can: it is the near end of a connection. A port that was merely
+// closed may be another test's by now.
+func unheard(t testing.TB) string {
+	t.Helper()
+	l, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { l.Close() })
+	c, err := (&net.Dialer{}).DialContext(t.Context(), "tcp", l.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { c.Close() })
+	return c.LocalAddr().String()
 }

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"math/rand/v2"
 	"net"
 	"os"
 	"os/signal"
@@ -84,16 +85,24 @@ func awaits(ts *testscript.TestScript, neg bool, args []string) {
 	}
 }
 
-// freeport NAME...: sets each variable to a loopback address that is free now.
+// freeport NAME...: sets each variable to a loopback address that is free now. The
+// ports lie below those that the system gives for port 0, so that no other test
+// takes them in the meantime.
 func freePort(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) == 0 {
 		ts.Fatalf("usage: freeport NAME...")
 	}
 	for _, name := range args {
-		l, err := (&net.ListenConfig{}).Listen(context.Background(), "tcp", "127.0.0.1:0")
-		ts.Check(err)
-		defer l.Close() // only then: so that no two are the same
-		ts.Setenv(name, l.Addr().String())
+		for {
+			address := fmt.Sprintf("127.0.0.1:%d", 20000+rand.IntN(10000))
+			l, err := (&net.ListenConfig{}).Listen(context.Background(), "tcp", address)
+			if err != nil {
+				continue // taken
+			}
+			defer l.Close() // only then: so that no two are the same
+			ts.Setenv(name, address)
+			break
+		}
 	}
 }
 

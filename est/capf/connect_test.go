@@ -26,11 +26,6 @@ func TestConnectionsThatFail(t *testing.T) {
 	certificate := func(cn string, names []string, ips ...net.IP) func(*tls.Config) {
 		return func(c *tls.Config) { c.Certificates = []tls.Certificate{w.server(t, cn, names, ips...)} }
 	}
-	closed, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	closed.Close()
 	reset := func(_ int, _ request, conn *tls.Conn) {
 		if tcp, ok := conn.NetConn().(*net.TCPConn); ok {
 			_ = tcp.SetLinger(0)
@@ -45,7 +40,7 @@ func TestConnectionsThatFail(t *testing.T) {
 		rv     capf.Status
 		change func(*capf.Options)
 	}{
-		"nobody listens":           {url: "https://" + closed.Addr().String(), rv: capf.StatusConnect},
+		"nobody listens":           {url: "https://" + unheard(t), rv: capf.StatusConnect},
 		"the name is unknown":      {url: "https://est.example:8084", rv: capf.StatusAddress, change: dial(&net.DNSError{Err: "no such host", Name: "est.example", IsNotFound: true})},
 		"TLS 1.3 alone":            {url: at(func(c *tls.Config) { c.MinVersion = tls.VersionTLS13 }), rv: capf.StatusSSLConnect},
 		"TLS 1.1 at most":          {url: at(func(c *tls.Config) { c.MinVersion, c.MaxVersion = tls.VersionTLS10, tls.VersionTLS11 }), rv: capf.StatusSSLConnect},
@@ -231,4 +226,22 @@ func TestACanceledEnrollmentEndsAtOnce(t *testing.T) {
 		}
 		wait(2 * time.Minute)
 	})
+}
+
+// unheard returns a loopback address at which nobody listens and, while the test
+// runs, nobody can: it is the near end of a connection. A port that was merely
+// closed may be another test's by now.
+func unheard(t testing.TB) string {
+	t.Helper()
+	l, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { l.Close() })
+	c, err := (&net.Dialer{}).DialContext(t.Context(), "tcp", l.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { c.Close() })
+	return c.LocalAddr().String()
 }

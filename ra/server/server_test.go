@@ -155,11 +155,8 @@ func settled(t *testing.T, srv *server.Server) {
 
 func TestAStartWithTheCAAwayLeavesTheRAUpAndSayingWhy(t *testing.T) {
 	s := newSite(t)
-	gone := certsrv.NewTestServer()
-	url := gone.URL
-	gone.Close()
 	cfg := s.load("profile: modern\nadmin: {listen: \"127.0.0.1:0\"}\n")
-	cfg.CA.URL = url
+	cfg.CA.URL = "https://" + unheard(t) + "/certsrv"
 	srv := s.run(cfg)
 	settled(t, srv)
 	status, body := s.get("https://" + srv.ESTAddr().String() + "/.well-known/est/cacerts")
@@ -237,4 +234,22 @@ func TestAPortInUseIsNamedByItsKeyAndPlace(t *testing.T) {
 	if err == nil || !strings.Contains(err.Error(), "ra.yaml:4:3: admin.listen: "+taken.Addr().String()+" is in use by another program") {
 		t.Errorf("New = %v", err)
 	}
+}
+
+// unheard returns a loopback address at which nobody listens and, while the test
+// runs, nobody can: it is the near end of a connection. A port that was merely
+// closed may be another test's by now.
+func unheard(t testing.TB) string {
+	t.Helper()
+	l, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { l.Close() })
+	c, err := (&net.Dialer{}).DialContext(t.Context(), "tcp", l.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { c.Close() })
+	return c.LocalAddr().String()
 }
