@@ -47,7 +47,7 @@ func Default(profile Profile) RA {
 			},
 			Refresh: time.Hour,
 		},
-		Ledger: Ledger{DSN: "sqlite:ra.db"},
+		Ledger: Ledger{DSN: "sqlite:ra.db", Join: 10 * time.Minute, Retention: 400 * 24 * time.Hour},
 		Logs: Logs{
 			Level: "info",
 			Files: LogFiles{NGINX: "logs/nginx-error.log", CiscoRA: "logs/ciscora.log"},

@@ -187,9 +187,16 @@ type Timeouts struct {
 
 // Ledger is where asked, issued and delivered certificates are recorded.
 type Ledger struct {
-	// DSN is sqlite:FILE or postgres://... This version reads it but keeps no
-	// ledger. Default sqlite:ra.db.
+	// DSN is sqlite:FILE or postgres://... Default sqlite:ra.db.
 	DSN string `yaml:"dsn"`
+
+	// Join is how long after its delivery the same CSR gets the same certificate
+	// again, and not a new one. Not in cucm-12.5, which joins nothing. Default 10m.
+	Join time.Duration `yaml:"join"`
+
+	// Retention is how long a row stays that nothing happens to; 0s = for ever.
+	// The default outlives a certificate of a year. Default 400d.
+	Retention time.Duration `yaml:"retention"`
 }
 
 // Logs are the RA's own log and those in the words of the real products.

@@ -19,6 +19,8 @@ func (c *RA) validate(l *loader) {
 	if !dsnSyntax.MatchString(c.Ledger.DSN) && !l.reported("ledger.dsn") {
 		l.report("ledger.dsn", "want sqlite:FILE or postgres://...") // not quoted: a password may be in it
 	}
+	l.positive("ledger.join", c.Ledger.Join)
+	l.notNegative("ledger.retention", c.Ledger.Retention)
 	if c.Admin.Listen != "" {
 		l.address("admin.listen", c.Admin.Listen)
 		l.apart("est.listen", c.EST.Listen, "admin.listen", c.Admin.Listen)

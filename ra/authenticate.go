@@ -5,6 +5,8 @@ import (
 	"crypto/x509"
 	"fmt"
 	"net/http"
+	"strings"
+	"sync/atomic"
 	"time"
 
 	"ciscora/msca"
@@ -18,6 +20,15 @@ type identity struct {
 	creds    msca.Credentials
 	key      accountKey
 	template string
+	label    string
+
+	row atomic.Int64 // of the ledger, once there is one
+}
+
+// ledgerIdentity is whose requests the ledger joins: an account's, however its
+// name is written, or a certificate's subject.
+func (who *identity) ledgerIdentity() string {
+	return string(who.method) + ":" + strings.ToLower(who.account)
 }
 
 type identityKey struct{}
@@ -29,11 +40,12 @@ type identityKey struct{}
 //
 // It satisfies the front end's Authenticator; the request's body is not read.
 func (r *RA) Authenticate(req *http.Request, label string) (context.Context, error) {
-	ctx := req.Context()
+	ctx := withLegs(req.Context())
 	who, err := r.identify(req, r.templateOf(label))
 	if err != nil {
 		return nil, err
 	}
+	who.label = label
 	vouched, err := r.admit(ctx, who, req)
 	if err != nil {
 		r.report(ctx, NotAuthenticated{Account: who.account, Err: err})

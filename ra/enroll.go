@@ -4,14 +4,20 @@ import (
 	"context"
 	"crypto/x509"
 	"errors"
+	"fmt"
 	"net/http"
 	"time"
 
 	"ciscora/msca"
+	"ciscora/ra/ledger"
 )
 
 // Enroll walks a CSR to the CA and returns the certificate (RFC 7030 §4.2). The
 // context is the one that [RA.Authenticate] returned. An error is an [*Error].
+//
+// The same CSR of the same identity, label and template joins what is under way
+// or was delivered a short while ago ([Options.Join]); it never becomes a second
+// request at the CA. With AnswersCES it does, as with CES.
 func (r *RA) Enroll(ctx context.Context, csr *x509.CertificateRequest, _ string, _ *http.Request) (*x509.Certificate, error) {
 	return r.enroll(ctx, csr, false)
 }
@@ -31,10 +37,14 @@ func (r *RA) enroll(ctx context.Context, csr *x509.CertificateRequest, renewal b
 		return nil, noCredentials()
 	}
 	r.report(ctx, Enrolling{Subject: csr.Subject.String(), CN: csr.Subject.CommonName, Template: who.template, Renewal: renewal})
-	certificate, reqID, err := r.walk(ctx, who, csr)
+	certificate, reqID, err := r.walk(ctx, who, csr, renewal)
 	if err != nil {
 		answer := r.enrollmentError(err)
-		r.report(ctx, NotIssued{ReqID: reqID, Pending: isKind(err, msca.KindPending), Err: err, Status: answer.Status})
+		pending := isKind(err, msca.KindPending)
+		if pending {
+			answer.Retry = r.retryPending(ctx, who.template)
+		}
+		r.report(ctx, NotIssued{ReqID: reqID, Pending: pending, Err: err, Status: answer.Status})
 		return nil, answer
 	}
 	r.report(ctx, Issued{ReqID: reqID, Certificate: certificate})
@@ -42,45 +52,76 @@ func (r *RA) enroll(ctx context.Context, csr *x509.CertificateRequest, renewal b
 }
 
 // walk is the way of one CSR, top to bottom. What a process killed between two
-// steps leaves stands between them. ReqID is 0 as long as the CA gave none.
-func (r *RA) walk(ctx context.Context, who *identity, csr *x509.CertificateRequest) (certificate *x509.Certificate, reqID int, err error) {
-	key := requestKeyOf(who.key, who.template, csr)
-	reqID = r.open.claim(key)
+// steps leaves, and what repairs it, stands between them. ReqID is 0 as long as
+// the CA gave none.
+func (r *RA) walk(ctx context.Context, who *identity, csr *x509.CertificateRequest, renewal bool) (certificate *x509.Certificate, reqID int, err error) {
+	// Claim the request, or join who works on it.
+	claim, err := r.claim(ctx, r.requestOf(ctx, who, csr, renewal))
+	if err != nil {
+		return nil, 0, err
+	}
+	who.row.Store(claim.Row.ID)
+	if certificate, reqID, err, decided := r.decided(ctx, claim); decided {
+		return certificate, reqID, err
+	}
+	h := r.hold(ctx, claim)
+	defer h.letGo()
+
+	// A kill here leaves a row that says "received" and a claim that ends by
+	// itself: the CA has not seen the CSR, and the retry starts over.
 
 	// The template was checked in the authentication step, on this account's
 	// own list.
 	session, opened, err := r.session(ctx, who)
 	if err != nil {
-		r.reopen(key, reqID, err)
-		return nil, reqID, err
+		h.notSent(ctx, err)
+		return nil, h.reqID(), err
 	}
 	defer func() { r.release(who, session, opened) }()
 
-	// A kill here leaves nothing: the CA has not seen the CSR. From here on a
-	// client that gives up ends nothing: what the CA issues must not be lost,
-	// and only the end of this walk tells under which ReqID it is.
-	client := ctx
+	// From here on a client that gives up ends nothing: what the CA issues must
+	// not be lost, and only the end of this walk tells under which ReqID it is.
 	ctx, done := r.outlive(ctx)
 	defer done()
 
-	if reqID == 0 {
-		reqID, err = session.Submit(ctx, csr, who.template)
+	if h.reqID() == 0 && h.state() == ledger.StateSubmitted {
+		// An earlier POST ended without an answer. Look before asking again.
+		certificate, err := r.findOut(ctx, h, session, csr)
+		if certificate != nil || err != nil {
+			return certificate, h.reqID(), err
+		}
+		if err := h.startOver(ctx, r); err != nil {
+			return nil, 0, err
+		}
+		who.row.Store(h.claim.Row.ID)
+	}
+
+	if h.reqID() == 0 {
+		// Without this mark nobody would look for what the CA may issue.
+		if err := h.aboutToSubmit(ctx); err != nil {
+			return nil, 0, err
+		}
+
+		// A kill from here to the next record leaves "submitted" without a
+		// ReqID: the retry, or the recovery, looks for the certificate among the
+		// CA's newest requests (findOut), and what it cannot find it reports as a
+		// possible orphan.
+
+		reqID, err := session.Submit(ctx, csr, who.template)
 		if reqID == 0 {
 			reqID = reqIDOf(err)
 		}
 		if err != nil {
-			r.reopen(key, reqID, err)
+			h.notIssued(ctx, reqID, err)
 			return nil, reqID, err
 		}
+		h.submitted(ctx, reqID)
 		r.report(ctx, Submitted{ReqID: reqID})
 	}
 
-	// A kill here leaves a certificate at the CA whose ReqID only the log
-	// knows: an orphan, and the client's retry makes a second one. A failure
-	// here (time-out, client gone) is remembered below, and the retry with the
-	// same CSR collects the certificate.
+	// A kill here leaves the ReqID: the retry, or the recovery, fetches.
 
-	certificate, err = session.Fetch(ctx, reqID, csr)
+	certificate, err = session.Fetch(ctx, h.reqID(), csr)
 	if isKind(err, msca.KindClosed) && r.sessions == SessionsPooled {
 		// The kept connection ended between two requests. To fetch is safe to
 		// repeat, to submit is not.
@@ -88,21 +129,31 @@ func (r *RA) walk(ctx context.Context, who *identity, csr *x509.CertificateReque
 		fresh, freshOpened, loginErr := r.session(ctx, who)
 		if loginErr == nil {
 			session, opened = fresh, freshOpened
-			certificate, err = session.Fetch(ctx, reqID, csr)
+			certificate, err = session.Fetch(ctx, h.reqID(), csr)
 		}
 	}
 	if err != nil {
-		r.reopen(key, reqID, err)
-		return nil, reqID, err
+		h.notIssued(ctx, h.reqID(), err)
+		return nil, h.reqID(), err
 	}
+	h.issued(ctx, certificate)
 
-	// A kill from here on leaves a certificate that its client never saw, and
-	// the retry makes a second one. A client that has given up meanwhile finds
-	// it by its retry.
-	if client.Err() != nil {
-		r.reopen(key, reqID, client.Err())
+	// A kill from here on, or a client that has given up, leaves "issued" and the
+	// certificate itself: the retry gets it from the ledger. [RA.Delivered]
+	// records that the answer was written; a kill before that record delivers
+	// the same certificate once more.
+	return certificate, h.reqID(), nil
+}
+
+// requestOf is what the ledger knows a request by. The CSR itself is not kept: a
+// challengePassword may stand in it.
+func (r *RA) requestOf(ctx context.Context, who *identity, csr *x509.CertificateRequest, renewal bool) ledger.Request {
+	return ledger.Request{
+		CSR: fingerprintOf(csr.Raw), PublicKey: csr.RawSubjectPublicKeyInfo,
+		Identity: who.ledgerIdentity(), Label: who.label, Template: who.template,
+		Subject: csr.Subject.String(), CN: csr.Subject.CommonName,
+		Enrollment: r.enrollmentID(ctx), Renewal: renewal,
 	}
-	return certificate, reqID, nil
 }
 
 // outlive returns a context that does not end with the client's request, only
@@ -112,25 +163,14 @@ func (r *RA) outlive(ctx context.Context) (context.Context, context.CancelFunc) 
 	if r.answers == AnswersCES {
 		return ctx, func() {}
 	}
+	return r.detach(ctx)
+}
+
+// detach returns a context with the values of ctx that ends with the RA itself.
+func (r *RA) detach(ctx context.Context) (context.Context, context.CancelFunc) {
 	detached, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	unhook := context.AfterFunc(r.base, cancel)
 	return detached, func() { unhook(); cancel() }
-}
-
-// reopen remembers a request that the CA has and that may still give its
-// certificate. CES remembers nothing (ces.md, "Timers"), but a pending request.
-func (r *RA) reopen(key requestKey, reqID int, err error) {
-	if reqID == 0 {
-		return
-	}
-	var ca *msca.Error
-	final := errors.As(err, &ca) && (ca.Kind == msca.KindDenied || ca.Kind == msca.KindRevoked ||
-		ca.Kind == msca.KindBadCSR || ca.Kind == msca.KindUnknownRequest || ca.Kind == msca.KindWrongCertificate)
-	pending := ca != nil && ca.Kind == msca.KindPending
-	if final || (r.answers == AnswersCES && !pending) {
-		return
-	}
-	r.open.remember(key, reqID)
 }
 
 func (r *RA) release(who *identity, s *msca.Session, opened time.Time) {
@@ -139,6 +179,22 @@ func (r *RA) release(who *identity, s *msca.Session, opened time.Time) {
 		return
 	}
 	s.Close()
+}
+
+// Delivered tells that the answer with the certificate of this request has been
+// written to the client; ctx is the one that Enroll was called with. Without this
+// call a certificate counts as not collected, and the ledger shows it as an
+// orphan.
+func (r *RA) Delivered(ctx context.Context) {
+	who, ok := ctx.Value(identityKey{}).(*identity)
+	if !ok || who.row.Load() == 0 {
+		return
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), ledgerTimeout)
+	defer cancel()
+	if err := r.ledger.Delivered(ctx, who.row.Load()); err != nil {
+		r.report(ctx, LedgerFailed{Row: who.row.Load(), What: "record the delivery", Err: err})
+	}
 }
 
 func isKind(err error, kind msca.Kind) bool {
@@ -152,4 +208,13 @@ func reqIDOf(err error) int {
 		return ca.ReqID
 	}
 	return 0
+}
+
+// certificateOf reads the certificate that a row holds.
+func certificateOf(row ledger.Row) (*x509.Certificate, error) {
+	certificate, err := x509.ParseCertificate(row.Certificate)
+	if err != nil {
+		return nil, fmt.Errorf("the certificate of ledger row %d cannot be read: %w", row.ID, err)
+	}
+	return certificate, nil
 }

@@ -91,6 +91,62 @@ type NotIssued struct {
 	Status  int // the EST status that the client is given
 }
 
+// Joined says that a request was under way already, or done, and that this one
+// shares it.
+type Joined struct {
+	Row   int64 // in the ledger
+	ReqID int   // 0 where the CA gave none yet
+	State string
+}
+
+// Found says that a certificate was found whose POST had ended without an answer.
+type Found struct {
+	Row   int64
+	ReqID int
+}
+
+// Recovered says that a certificate was collected that no client waits for; the
+// next request with the same CSR gets it.
+type Recovered struct {
+	Row         int64
+	ReqID       int
+	Certificate *x509.Certificate
+}
+
+// RecoveryFailed says that a look for a certificate failed; there is another one
+// later.
+type RecoveryFailed struct {
+	Row   int64
+	ReqID int
+	Err   error
+}
+
+// PossibleOrphan says that the CA may have issued a certificate that nobody can
+// find.
+type PossibleOrphan struct {
+	Row       int64
+	Submitted time.Time
+}
+
+// LedgerFailed says that something could not be written into the ledger or read
+// from it. ReqID, where it is not 0, is then known to this event alone.
+type LedgerFailed struct {
+	Row   int64 // 0 where it is not about one
+	ReqID int
+	What  string // what was to be done
+	Err   error
+}
+
+// LedgerBack says that the ledger can be used again.
+type LedgerBack struct{}
+
+func (Joined) event()           {}
+func (Found) event()            {}
+func (Recovered) event()        {}
+func (RecoveryFailed) event()   {}
+func (PossibleOrphan) event()   {}
+func (LedgerFailed) event()     {}
+func (LedgerBack) event()       {}
 func (Leg) event()              {}
 func (Started) event()          {}
 func (StartFailed) event()      {}

@@ -16,6 +16,7 @@ import (
 	"golang.org/x/sync/singleflight"
 
 	"ciscora/msca"
+	"ciscora/ra/ledger"
 )
 
 // Sessions chooses how the RA logs in to the CA.
@@ -78,9 +79,21 @@ type Options struct {
 	// 400, 500, 502 or 504. 0 means 400 with AnswersCES, and with AnswersPlain
 	// what fits the failure.
 	CAFailureStatus int
-	Events          func(context.Context, Event)
-	Now             func() time.Time
-	Logger          *zap.Logger
+	// Ledger records what is asked, issued and delivered; nil: one in memory, which
+	// ends with the RA.
+	Ledger *ledger.Ledger
+	// Join is how long after the delivery the same CSR gets the same certificate
+	// again; 0 means ten minutes. AnswersCES joins nothing.
+	Join time.Duration
+	// Retention is how long the ledger keeps a row that nothing happens to; 0 = for
+	// ever.
+	Retention time.Duration
+	// EnrollmentID names, for the ledger, the request that a context belongs to;
+	// nil: rows name none.
+	EnrollmentID func(context.Context) string
+	Events       func(context.Context, Event)
+	Now          func() time.Time
+	Logger       *zap.Logger
 }
 
 // RA is the registration authority's core. It implements the CA interface of
@@ -102,9 +115,16 @@ type RA struct {
 
 	caFailureStatus int
 
+	ledger       *ledger.Ledger
+	ownsLedger   bool
+	join         time.Duration
+	retention    time.Duration
+	enrollmentID func(context.Context) string
+	ledgerErr    atomic.Pointer[ledgerState]
+	watchers     watchers
+
 	accounts *accounts
 	lockout  *lockout
-	open     *openRequests
 	chain    atomic.Pointer[chainState]
 
 	// stop ends what the RA does on its own account: log-ins that several
@@ -150,6 +170,11 @@ func New(o Options) (*RA, error) {
 		refresh:         o.Refresh,
 		answers:         o.Answers,
 		caFailureStatus: o.CAFailureStatus,
+		ledger:          o.Ledger,
+		join:            orDefault(o.Join, 10*time.Minute),
+		retention:       o.Retention,
+		enrollmentID:    o.EnrollmentID,
+		watchers:        watchers{byKey: map[[32]byte]*watcher{}},
 		events:          o.Events,
 		now:             o.Now,
 		log:             o.Logger,
@@ -160,16 +185,19 @@ func New(o Options) (*RA, error) {
 	if r.log == nil {
 		r.log = zap.NewNop()
 	}
+	if r.enrollmentID == nil {
+		r.enrollmentID = func(context.Context) string { return "" }
+	}
 	r.chain.Store(&chainState{replaced: make(chan struct{})})
 	r.base, r.stop = context.WithCancel(context.Background())
 	r.lockout = newLockout(o.Lockout, r.now)
-	r.open = newOpenRequests(r.now)
 
 	observe := o.CA.Observe
 	o.CA.Observe = func(ctx context.Context, leg msca.Leg) {
 		if observe != nil {
 			observe(ctx, leg)
 		}
+		legsOf(ctx).add(leg)
 		r.report(ctx, Leg{Leg: leg, Attempt: attemptOf(ctx)})
 	}
 	client, err := msca.New(o.CA)
@@ -184,6 +212,14 @@ func New(o Options) (*RA, error) {
 		return nil, fmt.Errorf("ra: read randomness: %w", err)
 	}
 	r.accounts = newAccounts(key, orDefault(o.Idle, 8), r.vouch, r.now)
+	if r.ledger == nil {
+		r.ledger, err = ledger.Open(r.base, "sqlite::memory:", ledger.Options{Now: r.now, Logger: r.log})
+		if err != nil {
+			r.stop()
+			return nil, fmt.Errorf("ra: %w", err)
+		}
+		r.ownsLedger = true
+	}
 	return r, nil
 }
 
@@ -201,6 +237,9 @@ func (r *RA) Close() {
 	r.stop()
 	r.own.Wait()
 	r.accounts.close()
+	if r.ownsLedger {
+		_ = r.ledger.Close() // it goes with all that is in it
+	}
 }
 
 // HasLabel tells whether label is one of the configured ones.

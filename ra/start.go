@@ -63,7 +63,11 @@ type Readiness struct {
 // Ready tells whether the RA has logged in and holds the CA's chain.
 func (r *RA) Ready() Readiness {
 	s := r.chain.Load()
-	return Readiness{Ready: len(s.chain) > 0, Reason: s.reason(), Since: s.since, Changed: s.replaced}
+	readiness := Readiness{Ready: len(s.chain) > 0, Reason: s.reason(), Since: s.since, Changed: s.replaced}
+	if r.ledgerAway() != nil {
+		readiness.Ready, readiness.Reason = false, "the ledger cannot be used: enrollments are answered 503"
+	}
+	return readiness
 }
 
 // Chain returns the CA's chain, issuing CA first; nil when there is none yet.
@@ -72,8 +76,10 @@ func (r *RA) Chain() []*x509.Certificate {
 }
 
 // Run starts the RA (log-in, chain) and keeps its chain current until ctx ends;
-// it returns nil then. A failed start leaves the RA up: Run tries again.
+// it returns nil then. A failed start leaves the RA up: Run tries again. It also
+// collects what the CA has issued for clients that are gone.
 func (r *RA) Run(ctx context.Context) error {
+	r.own.Go(func() { r.recover(ctx) })
 	wait := firstRetry
 	for attempt := 1; ; attempt++ {
 		used, err := r.start(ctx, attempt, wait)

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"ciscora/msca"
+	"ciscora/ra/ledger"
 )
 
 // Answers chooses what an EST client is told when something fails on the CA's
@@ -49,6 +50,7 @@ func (e *Error) Unwrap() error { return e.Cause }
 const (
 	retryCA      = 30 * time.Second // the CA is down or out of reach: a restart of its service takes about that long
 	retryPending = 5 * time.Minute  // a person has to approve
+	retryLedger  = 10 * time.Second // the ledger's server starts anew
 
 	textUnauthorized = "The server was unable to authorize the request." // libest.md, "Answers, errors"
 	textCorrupted    = "Invalid or corrupted pkcs10 request."
@@ -100,6 +102,10 @@ func (r *RA) plainError(err error) *Error {
 	answer := &Error{Status: http.StatusBadGateway, Cause: err, Text: "the CA's answer could not be used"}
 	var ca *msca.Error
 	if !errors.As(err, &ca) {
+		if errors.Is(err, ledger.ErrUnavailable) || errors.Is(err, ledger.ErrLost) || errors.Is(err, errElsewhere) {
+			answer.Status, answer.Text, answer.Retry = http.StatusServiceUnavailable, "the RA cannot record the request now", retryLedger
+			return answer
+		}
 		if errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) {
 			answer.Status, answer.Text, answer.Retry = http.StatusServiceUnavailable, "the RA is shutting down", retryCA
 		}

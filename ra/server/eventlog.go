@@ -64,6 +64,20 @@ func (l *eventLog) event(ctx context.Context, event any) {
 		log.Info("submitted", zap.Int("req_id", e.ReqID))
 	case ra.Issued:
 		log.Info("issued", zap.Int("req_id", e.ReqID), zap.String("serial", e.Certificate.SerialNumber.Text(16)), zap.Time("not_after", e.Certificate.NotAfter))
+	case ra.Joined:
+		log.Info("the same request is known: shared", zap.Int64("row", e.Row), zap.Int("req_id", e.ReqID), zap.String("state", e.State))
+	case ra.Found:
+		log.Warn("the POST had ended without an answer; its certificate was found at the CA", zap.Int64("row", e.Row), zap.Int("req_id", e.ReqID))
+	case ra.Recovered:
+		log.Info("collected for a client that is gone; its retry gets it", zap.Int64("row", e.Row), zap.Int("req_id", e.ReqID), zap.String("serial", e.Certificate.SerialNumber.Text(16)))
+	case ra.RecoveryFailed:
+		log.Warn("not collected, trying again later", zap.Int64("row", e.Row), zap.Int("req_id", e.ReqID), zap.Error(e.Err))
+	case ra.PossibleOrphan:
+		log.Error("possible orphan: a POST ended without an answer and its certificate was not found; compare with the CA's list of issued certificates", zap.Int64("row", e.Row), zap.Time("submitted", e.Submitted))
+	case ra.LedgerFailed:
+		log.Error("ledger: could not "+e.What, zap.Int64("row", e.Row), zap.Int("req_id", e.ReqID), zap.Error(e.Err))
+	case ra.LedgerBack:
+		log.Info("the ledger can be used again")
 	case ra.NotIssued:
 		log.Warn("not issued", zap.Int("req_id", e.ReqID), zap.Bool("pending", e.Pending), zap.Int("status", e.Status), zap.Error(e.Err))
 	}

@@ -24,6 +24,7 @@ import (
 	"ciscora/msca"
 	"ciscora/ra"
 	"ciscora/ra/admin"
+	"ciscora/ra/ledger"
 )
 
 // Options is what does not stand in the configuration.
@@ -45,9 +46,10 @@ type Server struct {
 	config *config.RA
 	log    *zap.Logger
 
-	est   *est.Server
-	core  *ra.RA
-	admin *http.Server // nil where the admin port is off
+	est    *est.Server
+	core   *ra.RA
+	ledger *ledger.Ledger
+	admin  *http.Server // nil where the admin port is off
 
 	estListener, adminListener net.Listener
 	estTLS                     *tls.Config
@@ -79,6 +81,14 @@ func New(ctx context.Context, cfg *config.RA, o Options) (_ *Server, err error) 
 	if s.trace, err = openTraceLogs(cfg, o.Now); err != nil {
 		return nil, err
 	}
+	if s.estListener, err = open(ctx, cfg, "est.listen", cfg.EST.Listen, o.EST); err != nil {
+		return nil, err
+	}
+	if cfg.Admin.Listen != "" || o.Admin != nil {
+		if s.adminListener, err = open(ctx, cfg, "admin.listen", cfg.Admin.Listen, o.Admin); err != nil {
+			return nil, err
+		}
+	}
 	enrollments := admin.NewEnrollments(0, o.Now)
 	challenges := newChallenges(enrollments, int64(cfg.EST.Limits.Body), cfg.EST.Limits.BodyTimeout, o.Now)
 	listeners := []func(context.Context, any){
@@ -89,13 +99,17 @@ func New(ctx context.Context, cfg *config.RA, o Options) (_ *Server, err error) 
 	if o.Events != nil {
 		listeners = append(listeners, o.Events)
 	}
+	listeners = append(listeners, s.delivered)
 	tell := func(ctx context.Context, event any) {
 		for _, listener := range listeners {
 			listener(ctx, event)
 		}
 	}
 
-	if s.core, err = newCore(cfg, files, o, tell); err != nil {
+	if s.ledger, err = ledger.Open(ctx, cfg.Ledger.DSN, ledger.Options{Now: o.Now, Logger: o.Logger.Named("ledger")}); err != nil {
+		return nil, cfg.Problem("ledger.dsn", err)
+	}
+	if s.core, err = newCore(cfg, files, s.ledger, o, tell); err != nil {
 		return nil, err
 	}
 	if s.est, err = newFrontEnd(cfg, s.core, o, tell, challenges.middleware); err != nil {
@@ -103,13 +117,7 @@ func New(ctx context.Context, cfg *config.RA, o Options) (_ *Server, err error) 
 	}
 	s.estTLS = frontEndTLS(cfg, files, o.Now)
 
-	if s.estListener, err = open(ctx, cfg, "est.listen", cfg.EST.Listen, o.EST); err != nil {
-		return nil, err
-	}
-	if cfg.Admin.Listen != "" || o.Admin != nil {
-		if s.adminListener, err = open(ctx, cfg, "admin.listen", cfg.Admin.Listen, o.Admin); err != nil {
-			return nil, err
-		}
+	if s.adminListener != nil {
 		s.admin = &http.Server{
 			Handler: admin.New(admin.Options{
 				Ready:       func() admin.Readiness { return readiness(s.core.Ready()) },
@@ -128,10 +136,21 @@ func New(ctx context.Context, cfg *config.RA, o Options) (_ *Server, err error) 
 	return s, nil
 }
 
+// delivered tells the core which certificates have reached their clients.
+func (s *Server) delivered(ctx context.Context, event any) {
+	e, ok := event.(est.Answered)
+	if ok && e.Status == http.StatusOK && e.Err == nil && ctx.Err() == nil {
+		s.core.Delivered(ctx)
+	}
+}
+
 // abandon closes what New opened before it failed.
 func (s *Server) abandon(o Options) {
 	if s.core != nil {
 		s.core.Close()
+	}
+	if s.ledger != nil {
+		s.ledger.Close()
 	}
 	if s.trace != nil {
 		s.trace.close()
@@ -144,7 +163,7 @@ func (s *Server) abandon(o Options) {
 	}
 }
 
-func newCore(cfg *config.RA, files config.Files, o Options, tell func(context.Context, any)) (*ra.RA, error) {
+func newCore(cfg *config.RA, files config.Files, book *ledger.Ledger, o Options, tell func(context.Context, any)) (*ra.RA, error) {
 	roots := x509.NewCertPool()
 	for _, c := range files.CATrust {
 		roots.AddCert(c)
@@ -181,6 +200,10 @@ func newCore(cfg *config.RA, files config.Files, o Options, tell func(context.Co
 		Refresh:         cfg.CA.Refresh,
 		Lockout:         ra.Lockout{Failures: cfg.EST.Lockout.Failures, For: cfg.EST.Lockout.For},
 		CAFailureStatus: cfg.EST.CAFailureStatus,
+		Ledger:          book,
+		Join:            cfg.Ledger.Join,
+		Retention:       cfg.Ledger.Retention,
+		EnrollmentID:    est.RequestID,
 		Events:          func(ctx context.Context, e ra.Event) { tell(ctx, e) },
 		Now:             o.Now,
 		Logger:          o.Logger,
@@ -308,7 +331,12 @@ func (s *Server) Run(ctx context.Context) error {
 	defer close(s.done)
 	defer s.trace.close()
 	// The core goes last: what is in flight needs it.
-	defer s.core.Close()
+	defer func() {
+		s.core.Close()
+		if err := s.ledger.Close(); err != nil {
+			s.log.Error("the ledger did not close well", zap.Error(err))
+		}
+	}()
 
 	s.log.Info("listening", zap.Stringer("est", s.ESTAddr()), zap.String("ca", s.config.CA.URL), zap.String("profile", string(s.config.Profile)))
 	group, ctx := errgroup.WithContext(ctx)

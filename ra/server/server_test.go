@@ -5,6 +5,7 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"encoding/pem"
+	"fmt"
 	"io"
 	"net"
 	"net/http"
@@ -25,7 +26,16 @@ import (
 	"ciscora/ra/server"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) {
+	if os.Getenv(replicaConfig) != "" {
+		if err := replicaMain(); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			os.Exit(1)
+		}
+		return
+	}
+	goleak.VerifyTestMain(m)
+}
 
 // Nobody need wonder whether a fault, or a CA for the lab, sits in a production
 // path (design, section 2).
@@ -55,9 +65,9 @@ type site struct {
 	log  *zap.Logger
 }
 
-func newSite(t *testing.T) *site {
+func newSite(t *testing.T, options ...func(*certsrv.Options)) *site {
 	t.Helper()
-	s := &site{t: t, dir: t.TempDir(), ca: certsrv.NewTestServer()}
+	s := &site{t: t, dir: t.TempDir(), ca: certsrv.NewTestServer(options...)}
 	t.Cleanup(s.ca.Close)
 	core, logs := observer.New(zapcore.DebugLevel)
 	s.log, s.logs = zap.New(core), logs

@@ -1,0 +1,185 @@
+package ledger
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+)
+
+// Filter chooses rows; its zero value chooses the newest ones. Texts are compared
+// as they are.
+type Filter struct {
+	State                         State
+	CN, Identity, Label, Template string
+	ReqID                         int
+	Since, Until                  time.Time // of Received; Until is not included
+	Uncertain                     bool      // only those
+	Orphans                       bool      // only those, see [Row.Orphan]
+	Before                        int64     // only rows with a smaller ID: the next page
+	Limit                         int       // 0 = 100, at most 1000
+}
+
+const (
+	standardLimit = 100
+	maxLimit      = 1000
+)
+
+// List returns the rows that the filter chooses, newest first.
+func (l *Ledger) List(ctx context.Context, f Filter) ([]Row, error) {
+	if err := l.store.ready(ctx); err != nil {
+		return nil, unavailable(err)
+	}
+	query, values := f.query()
+	rows, err := l.store.reader().QueryContext(ctx, query, values...)
+	if err != nil {
+		return nil, unavailable(err)
+	}
+	defer rows.Close()
+	var list []Row
+	for rows.Next() {
+		row, _, err := scan(rows)
+		if err != nil {
+			return nil, unavailable(err)
+		}
+		list = append(list, row)
+	}
+	return list, unavailable(rows.Err())
+}
+
+func (f Filter) query() (string, []any) {
+	var conditions []string
+	var values []any
+	where := func(condition string, value any) {
+		values = append(values, value)
+		conditions = append(conditions, fmt.Sprintf("%s $%d", condition, len(values)))
+	}
+	for _, text := range []struct{ column, value string }{
+		{"state", string(f.State)}, {"cn", f.CN}, {"identity", f.Identity}, {"label", f.Label}, {"template", f.Template},
+	} {
+		if text.value != "" {
+			where(text.column+" =", text.value)
+		}
+	}
+	if f.ReqID != 0 {
+		conditions = append(conditions, "req_id > 0") // names the index that has these alone
+		where("req_id =", f.ReqID)
+	}
+	if !f.Since.IsZero() {
+		where("received >=", micros(f.Since))
+	}
+	if !f.Until.IsZero() {
+		where("received <", micros(f.Until))
+	}
+	if f.Before != 0 {
+		where("id <", f.Before)
+	}
+	if f.Uncertain {
+		conditions = append(conditions, "uncertain = 1", isOrphan)
+	}
+	if f.Orphans {
+		conditions = append(conditions, isOrphan)
+	}
+	query := `SELECT ` + allColumns + ` FROM requests`
+	if len(conditions) > 0 {
+		query += ` WHERE ` + strings.Join(conditions, " AND ")
+	}
+	limit := f.Limit
+	if limit <= 0 {
+		limit = standardLimit
+	}
+	return query + fmt.Sprintf(` ORDER BY id DESC LIMIT %d`, min(limit, maxLimit)), values
+}
+
+// Get returns one row, or ErrNotFound.
+func (l *Ledger) Get(ctx context.Context, id int64) (Row, error) {
+	if err := l.store.ready(ctx); err != nil {
+		return Row{}, unavailable(err)
+	}
+	row, _, err := scan(l.store.reader().QueryRowContext(ctx, `SELECT `+allColumns+` FROM requests WHERE id = $1`, id))
+	return row, unavailable(err)
+}
+
+// Due returns the rows that want work and that nobody works on, at most limit:
+// those to be polled by now, and those whose process ended before it had sent the
+// CSR.
+func (l *Ledger) Due(ctx context.Context, now time.Time, limit int) ([]int64, error) {
+	if err := l.store.ready(ctx); err != nil {
+		return nil, unavailable(err)
+	}
+	rows, err := l.store.reader().QueryContext(ctx, `SELECT id FROM requests
+		WHERE state IN ('received', 'submitted', 'pending') AND next_poll <= $1 AND (next_poll > 0 OR state = 'received') AND lease_until <= $2
+		ORDER BY next_poll, id LIMIT $3`, micros(now), micros(now), limit)
+	if err != nil {
+		return nil, unavailable(err)
+	}
+	defer rows.Close()
+	var ids []int64
+	for rows.Next() {
+		var id int64
+		if err := rows.Scan(&id); err != nil {
+			return nil, unavailable(err)
+		}
+		ids = append(ids, id)
+	}
+	return ids, unavailable(rows.Err())
+}
+
+// waitedRows is how many requests the median of Waited is of.
+const waitedRows = 100
+
+// Waited tells how long requests for this template that waited for a manager did
+// so: the median of the last hundred that were decided, and how many there were.
+func (l *Ledger) Waited(ctx context.Context, template string) (median time.Duration, n int, err error) {
+	if err := l.store.ready(ctx); err != nil {
+		return 0, 0, unavailable(err)
+	}
+	rows, err := l.store.reader().QueryContext(ctx, `SELECT waited FROM requests WHERE template = $1 AND waited > 0 ORDER BY id DESC LIMIT $2`, template, waitedRows)
+	if err != nil {
+		return 0, 0, unavailable(err)
+	}
+	defer rows.Close()
+	var all []int64
+	for rows.Next() {
+		var waited int64
+		if err := rows.Scan(&waited); err != nil {
+			return 0, 0, unavailable(err)
+		}
+		all = append(all, waited)
+	}
+	if err := rows.Err(); err != nil || len(all) == 0 {
+		return 0, 0, unavailable(err)
+	}
+	slices.Sort(all)
+	return time.Duration(all[len(all)/2]) * time.Microsecond, len(all), nil
+}
+
+// pruneBatch rows are removed at a time, so that nobody waits long for the
+// database.
+const pruneBatch = 500
+
+// Prune removes rows that nothing has happened to since before, and returns how
+// many. An open request that is not decided stays.
+func (l *Ledger) Prune(ctx context.Context, before time.Time) (int, error) {
+	if err := l.store.ready(ctx); err != nil {
+		return 0, unavailable(err)
+	}
+	removed := 0
+	for {
+		result, err := l.store.writer().ExecContext(ctx, `DELETE FROM requests WHERE id IN (
+			SELECT id FROM requests WHERE updated < $1 AND NOT (open = 1 AND state IN ('received', 'submitted', 'pending')) ORDER BY updated LIMIT $2)`,
+			micros(before), pruneBatch)
+		if err != nil {
+			return removed, unavailable(err)
+		}
+		n, err := result.RowsAffected()
+		if err != nil {
+			return removed, unavailable(err)
+		}
+		removed += int(n)
+		if n < pruneBatch {
+			return removed, nil
+		}
+	}
+}
