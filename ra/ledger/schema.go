@@ -50,6 +50,7 @@ var migrations = [schemaVersion][]string{{
 	)`,
 	`CREATE UNIQUE INDEX requests_open ON requests (key) WHERE open = 1`,
 	`CREATE INDEX requests_due ON requests (next_poll, id) WHERE state IN ('received', 'submitted', 'pending')`,
+	`CREATE INDEX requests_claimed ON requests (id) WHERE lease_until > 0`,
 	`CREATE INDEX requests_orphans ON requests (id) WHERE ` + isOrphan,
 	`CREATE INDEX requests_waited ON requests (template, id) WHERE waited > 0`,
 	`CREATE INDEX requests_state ON requests (state, id)`,

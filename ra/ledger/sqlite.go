@@ -69,6 +69,10 @@ func openSQLite(ctx context.Context, path string) (_ store, err error) {
 	if err := migrateSQLite(ctx, s.write); err != nil {
 		return nil, err
 	}
+	// The lock is ours, so whoever had a claim is dead.
+	if _, err := s.write.ExecContext(ctx, `UPDATE requests SET lease_until = 0, token = '' WHERE lease_until > 0`); err != nil {
+		return nil, err
+	}
 	if s.read, err = sql.Open("sqlite", fileURL(path, pragmas+"&_pragma=query_only(1)")); err != nil {
 		return nil, err
 	}
