@@ -69,12 +69,12 @@ func (l *Ledger) insert(ctx context.Context, request Request, open bool) (Claim,
 		return Claim{}, err
 	}
 	values := append(row.fixedValues(), changed...)
-	values = append(values, row.Replica, token, micros(row.LeaseUntil))
+	values = append(values, row.Replica, token, micros(row.LeaseUntil), string(row.State), 0, 0)
 	// The key is that of the request as it came, however much of it was cut.
 	key := request.Key()
 	values[0] = key[:]
 	got, _, err := scan(l.store.writer().QueryRowContext(ctx,
-		`INSERT INTO requests (`+fixedColumns+`, `+changedColumns+`, `+claimColumns+`) VALUES (`+placeholders(1, len(values))+`)
+		`INSERT INTO requests (`+fixedColumns+`, `+changedColumns+`, `+claimColumns+`, `+deliveryColumns+`) VALUES (`+placeholders(1, len(values))+`)
 		ON CONFLICT (key) WHERE open = 1 DO NOTHING RETURNING `+allColumns, values...))
 	if err != nil {
 		return Claim{}, err
@@ -122,7 +122,10 @@ func (l *Ledger) Extend(ctx context.Context, c Claim) error {
 
 // Update writes what change makes of the row, and extends the claim. It returns
 // ErrLost, and has written nothing, where somebody else has the row. The
-// request's own fields stay as they are.
+// request's own fields stay as they are, and so does what Delivered has recorded.
+//
+// A row that goes to submitted is on the disk when Update returns: a power cut must
+// not hide that the CA may have a request. All else can be found out again.
 func (l *Ledger) Update(ctx context.Context, c *Claim, change func(*Row)) error {
 	row := c.Row
 	row.Legs = append([]Leg(nil), c.Row.Legs...)
@@ -139,9 +142,12 @@ func (l *Ledger) Update(ctx context.Context, c *Claim, change func(*Row)) error 
 		return err
 	}
 	n := len(values)
-	values = append(values, micros(row.LeaseUntil), c.Row.ID, c.token)
-	err = l.exec(ctx, fmt.Sprintf(`UPDATE requests SET (%s, lease_until) = (%s) WHERE id = $%d AND token = $%d`,
-		changedColumns, placeholders(1, n+1), n+2, n+3), values...)
+	values = append(values, micros(row.LeaseUntil), string(row.State), c.Row.ID, c.token)
+	// A row that was delivered meanwhile stays that, whenever it is written that it
+	// was issued.
+	err = l.change(ctx, row.State == StateSubmitted && c.Row.State != StateSubmitted, fmt.Sprintf(`UPDATE requests SET (%s, lease_until) = (%s),
+		state = CASE WHEN $%[3]d = 'issued' AND deliveries > 0 THEN 'delivered' ELSE $%[3]d END WHERE id = $%[4]d AND token = $%[5]d`,
+		changedColumns, placeholders(1, n+1), n+2, n+3, n+4), values...)
 	if err != nil {
 		return err
 	}
@@ -159,12 +165,13 @@ func (l *Ledger) Release(ctx context.Context, c Claim) error {
 }
 
 // Delivered records that the certificate of a row was sent to its client, once
-// more maybe. It needs no claim. ErrNotFound: the row holds no certificate.
+// more maybe. It needs no claim. ErrNotFound: there is no such row.
 func (l *Ledger) Delivered(ctx context.Context, id int64) error {
 	now := micros(l.now())
-	err := l.exec(ctx, `UPDATE requests SET state = 'delivered', deliveries = deliveries + 1, updated = $1,
+	err := l.exec(ctx, `UPDATE requests SET deliveries = deliveries + 1, updated = $1,
+		state = CASE WHEN state = 'issued' THEN 'delivered' ELSE state END,
 		delivered = CASE WHEN delivered = 0 THEN $2 ELSE delivered END
-		WHERE id = $3 AND state IN ('issued', 'delivered')`, now, now, id)
+		WHERE id = $3`, now, now, id)
 	if errors.Is(err, ErrLost) {
 		return ErrNotFound
 	}
@@ -173,10 +180,18 @@ func (l *Ledger) Delivered(ctx context.Context, id int64) error {
 
 // exec changes one row, or returns ErrLost.
 func (l *Ledger) exec(ctx context.Context, statement string, values ...any) error {
+	return l.change(ctx, false, statement, values...)
+}
+
+func (l *Ledger) change(ctx context.Context, durably bool, statement string, values ...any) error {
 	if err := l.store.ready(ctx); err != nil {
 		return unavailable(err)
 	}
-	result, err := l.store.writer().ExecContext(ctx, statement, values...)
+	exec := l.store.writer().ExecContext
+	if durably {
+		exec = l.store.execDurably
+	}
+	result, err := exec(ctx, statement, values...)
 	if err != nil {
 		return unavailable(err)
 	}

@@ -65,6 +65,9 @@ type store interface {
 	// writer and reader may be the same.
 	writer() *sql.DB
 	reader() *sql.DB
+	// execDurably is ExecContext of the writer, and what it wrote outlives a power
+	// cut.
+	execDurably(ctx context.Context, statement string, values ...any) (sql.Result, error)
 	close() error
 }
 
@@ -149,7 +152,12 @@ func (l *Ledger) Lease() time.Duration { return l.lease }
 
 // Ready returns nil when the ledger can be used; it connects, and brings the
 // table up to date, where that has not been done. An error wraps ErrUnavailable.
-func (l *Ledger) Ready(ctx context.Context) error { return unavailable(l.store.ready(ctx)) }
+func (l *Ledger) Ready(ctx context.Context) error {
+	if err := l.store.ready(ctx); err != nil {
+		return unavailable(err)
+	}
+	return unavailable(l.store.writer().PingContext(ctx))
+}
 
 // Close ends the use of the database. Call it when nothing uses the ledger any
 // more.

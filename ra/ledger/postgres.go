@@ -97,4 +97,10 @@ func (p *postgres) migrate(ctx context.Context) error {
 
 func (p *postgres) writer() *sql.DB { return p.db }
 func (p *postgres) reader() *sql.DB { return p.db }
-func (p *postgres) close() error    { return p.db.Close() }
+
+// execDurably is what PostgreSQL does with every commit.
+func (p *postgres) execDurably(ctx context.Context, statement string, values ...any) (sql.Result, error) {
+	return p.db.ExecContext(ctx, statement, values...)
+}
+
+func (p *postgres) close() error { return p.db.Close() }

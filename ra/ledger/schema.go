@@ -78,9 +78,11 @@ func migration(version int, primaryKey, bytes string) []string {
 // The columns that are set once, and those that change.
 const (
 	fixedColumns   = `key, csr, public_key, identity, label, template, subject, cn, enrollment, renewal, received`
-	changedColumns = `state, uncertain, open, req_id, disposition, hresult, certificate, error, legs, submitted, issued, delivered, updated, next_poll, waited, polls, deliveries`
+	changedColumns = `uncertain, open, req_id, disposition, hresult, certificate, error, legs, submitted, issued, updated, next_poll, waited, polls`
 	claimColumns   = `replica, token, lease_until`
-	allColumns     = `id, ` + fixedColumns + `, ` + changedColumns + `, ` + claimColumns
+	// What a delivery changes, without a claim.
+	deliveryColumns = `state, delivered, deliveries`
+	allColumns      = `id, ` + fixedColumns + `, ` + changedColumns + `, ` + claimColumns + `, ` + deliveryColumns
 )
 
 func (r *Row) fixedValues() []any {
@@ -97,8 +99,8 @@ func (r *Row) changedValues() ([]any, error) {
 		return nil, fmt.Errorf("ledger row %d: legs: %w", r.ID, err)
 	}
 	return []any{
-		string(r.State), number(r.Uncertain), number(r.Open), r.ReqID, r.Disposition, int64(r.HRESULT), notNil(r.Certificate), r.Error, string(legs),
-		micros(r.Submitted), micros(r.Issued), micros(r.Delivered), micros(r.Updated), micros(r.NextPoll), r.Waited.Microseconds(), r.Polls, r.Deliveries,
+		number(r.Uncertain), number(r.Open), r.ReqID, r.Disposition, int64(r.HRESULT), notNil(r.Certificate), r.Error, string(legs),
+		micros(r.Submitted), micros(r.Issued), micros(r.Updated), micros(r.NextPoll), r.Waited.Microseconds(), r.Polls,
 	}, nil
 }
 
@@ -111,8 +113,8 @@ func scan(from interface{ Scan(...any) error }) (r Row, token string, err error)
 		hresult, received, submitted, issued, delivered, updated, next, waited, lease int64
 	)
 	err = from.Scan(&r.ID, &key, &csr, &publicKey, &r.Identity, &r.Label, &r.Template, &r.Subject, &r.CN, &r.Enrollment, &renewal, &received,
-		&state, &uncertain, &open, &r.ReqID, &r.Disposition, &hresult, &certificate, &r.Error, &legs, &submitted, &issued, &delivered, &updated, &next, &waited, &r.Polls, &r.Deliveries,
-		&r.Replica, &token, &lease)
+		&uncertain, &open, &r.ReqID, &r.Disposition, &hresult, &certificate, &r.Error, &legs, &submitted, &issued, &updated, &next, &waited, &r.Polls,
+		&r.Replica, &token, &lease, &state, &delivered, &r.Deliveries)
 	if err != nil {
 		return r, "", err
 	}

@@ -11,6 +11,7 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"strings"
 
 	_ "modernc.org/sqlite" // the driver "sqlite", without cgo
 )
@@ -59,9 +60,9 @@ func openSQLite(ctx context.Context, path string) (_ store, err error) {
 	if err := checkContent(ctx, path); err != nil {
 		return nil, err
 	}
-	// FULL: what is recorded outlives a power cut. docs/performance.md has what
-	// that costs.
-	const pragmas = "_pragma=busy_timeout(5000)&_pragma=journal_mode(WAL)&_pragma=synchronous(FULL)"
+	// NORMAL: a commit outlives a kill of the process, and a power cut once the
+	// next durable one is written (execDurably).
+	const pragmas = "_pragma=busy_timeout(5000)&_pragma=journal_mode(WAL)&_pragma=synchronous(NORMAL)"
 	if s.write, err = sql.Open("sqlite", fileURL(path, pragmas+"&_txlock=immediate")); err != nil {
 		return nil, err
 	}
@@ -175,7 +176,7 @@ func checkContent(ctx context.Context, path string) error {
 }
 
 func corrupt(what string) error {
-	return fmt.Errorf("is damaged (%s): restore it from a backup, or move it away and start with an empty one", what)
+	return fmt.Errorf("is damaged (%s): restore it from a backup, or move it away and start with an empty one", strings.Join(strings.Fields(what), " "))
 }
 
 func migrateSQLite(ctx context.Context, db *sql.DB) error {
@@ -207,6 +208,22 @@ func migrateSQLite(ctx context.Context, db *sql.DB) error {
 func (s *sqlite) ready(context.Context) error { return nil }
 func (s *sqlite) writer() *sql.DB             { return s.write }
 func (s *sqlite) reader() *sql.DB             { return s.read }
+
+// execDurably waits for the disk, for this commit and all before it.
+func (s *sqlite) execDurably(ctx context.Context, statement string, values ...any) (sql.Result, error) {
+	conn, err := s.write.Conn(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer conn.Close()
+	if _, err := conn.ExecContext(ctx, `PRAGMA synchronous = FULL`); err != nil {
+		return nil, err
+	}
+	result, err := conn.ExecContext(ctx, statement, values...)
+	// Not with ctx: the connection is used again.
+	_, resetErr := conn.ExecContext(context.WithoutCancel(ctx), `PRAGMA synchronous = NORMAL`)
+	return result, errors.Join(err, resetErr)
+}
 
 func (s *sqlite) close() error {
 	var errs []error

@@ -1,0 +1,146 @@
+package ledger_test
+
+import (
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"testing"
+	"time"
+
+	"ciscora/ra/ledger"
+)
+
+// A model of the ledger: what is known of each row, and who has a live claim.
+type modelRow struct {
+	id        int64
+	request   int // of which request it is
+	open      bool
+	state     ledger.State
+	reqID     int
+	delivered int
+	holder    int // index of the claim that is live; -1 = none
+	until     time.Time
+}
+
+type modelClaim struct {
+	claim ledger.Claim
+	row   *modelRow
+}
+
+// A random walk over the operations, of several processes, compared with the
+// model after each step.
+func TestARandomWalkDoesWhatTheModelDoes(t *testing.T) {
+	overEachStore(t, func(t *testing.T, d *database) {
+		seed := uint64(time.Now().UnixNano())
+		random := rand.New(rand.NewPCG(seed, 1))
+		step := 0
+		defer func() {
+			if t.Failed() {
+				t.Logf("seed %d, step %d", seed, step)
+			}
+		}()
+		ctx := t.Context()
+		ledgers := []*ledger.Ledger{d.open("a")}
+		if d.several {
+			ledgers = append(ledgers, d.open("b"), d.open("c"))
+		}
+		var rows []*modelRow
+		var claims []modelClaim
+		live := func(r *modelRow) bool { return r.holder >= 0 && d.clock.now().Before(r.until) }
+		hold := func(r *modelRow, c ledger.Claim) {
+			claims = append(claims, modelClaim{c, r})
+			r.holder, r.until = len(claims)-1, d.clock.after(ledger.DefaultLease)
+		}
+		for step = range 600 {
+			l := ledgers[random.IntN(len(ledgers))]
+			switch op := random.IntN(8); {
+			case op <= 1: // claim
+				n := random.IntN(6)
+				c, err := l.Claim(ctx, request(fmt.Sprint("phone", n), "x"))
+				must(t, err)
+				var open *modelRow
+				for _, r := range rows {
+					if r.request == n && r.open {
+						open = r
+					}
+				}
+				switch {
+				case open == nil:
+					if !c.Fresh || !c.Mine {
+						t.Fatalf("no row is open, yet %+v", c)
+					}
+					open = &modelRow{id: c.Row.ID, request: n, open: true, state: ledger.StateReceived, holder: -1}
+					rows = append(rows, open)
+				case c.Fresh || c.Row.ID != open.id:
+					t.Fatalf("row %d is open, yet %+v", open.id, c)
+				case c.Mine == live(open):
+					t.Fatalf("live %v, mine %v", live(open), c.Mine)
+				}
+				if c.Mine {
+					hold(open, c)
+				}
+			case op <= 4 && len(claims) > 0: // work with a claim, maybe a lost one
+				i := random.IntN(len(claims))
+				m := &claims[i]
+				ours := m.row.holder == i // a claim that has ended, but that nobody took, still counts
+				switch random.IntN(4) {
+				case 0:
+					err := l.Extend(ctx, m.claim)
+					if ours != (err == nil) || err != nil && !errors.Is(err, ledger.ErrLost) {
+						t.Fatalf("extend: ours %v, %v", ours, err)
+					}
+					if ours {
+						m.row.until = d.clock.after(ledger.DefaultLease)
+					}
+				case 1:
+					must(t, l.Release(ctx, m.claim))
+					if ours {
+						m.row.holder = -1
+					}
+				default:
+					state := ledger.States()[random.IntN(7)]
+					open, reqID := state != ledger.StateFailed && m.row.open, random.IntN(100)
+					err := l.Update(ctx, &m.claim, func(r *ledger.Row) { r.State, r.Open, r.ReqID = state, open, reqID })
+					if ours != (err == nil) || err != nil && !errors.Is(err, ledger.ErrLost) {
+						t.Fatalf("update: ours %v, %v", ours, err)
+					}
+					if ours {
+						m.row.state, m.row.open, m.row.reqID = state, open, reqID
+						if state == ledger.StateIssued && m.row.delivered > 0 {
+							m.row.state = ledger.StateDelivered
+						}
+						m.row.until = d.clock.after(ledger.DefaultLease)
+					}
+				}
+			case op == 5 && len(rows) > 0: // take
+				r := rows[random.IntN(len(rows))]
+				c, err := l.Take(ctx, r.id)
+				must(t, err)
+				if c.Mine == live(r) {
+					t.Fatalf("take: live %v, mine %v", live(r), c.Mine)
+				}
+				if c.Mine {
+					hold(r, c)
+				}
+			case op == 6 && len(rows) > 0: // deliver
+				r := rows[random.IntN(len(rows))]
+				must(t, l.Delivered(ctx, r.id))
+				r.delivered++
+				if r.state == ledger.StateIssued {
+					r.state = ledger.StateDelivered
+				}
+			default:
+				d.clock.pass(time.Duration(random.IntN(10)) * time.Second)
+			}
+			if len(rows) == 0 {
+				continue
+			}
+			r := rows[random.IntN(len(rows))]
+			got, err := ledgers[random.IntN(len(ledgers))].Get(ctx, r.id)
+			must(t, err)
+			if got.State != r.state || got.Open != r.open || got.ReqID != r.reqID || got.Deliveries != r.delivered {
+				t.Fatalf("row %d: %s open %v ReqID %d deliveries %d, the model says %+v", r.id, got.State, got.Open, got.ReqID, got.Deliveries, *r)
+			}
+		}
+	})
+}
