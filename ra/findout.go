@@ -23,6 +23,9 @@ const (
 	// (it may skip some), or after maxProbes.
 	maxProbes  = 64
 	maxUnknown = 3
+
+	// clockSkew is how far the clocks of replicas may lie apart.
+	clockSkew = 5 * time.Second
 )
 
 // findOut looks for the certificate of a POST that ended without an answer: the
@@ -99,9 +102,11 @@ func (r *RA) knownReqIDs(ctx context.Context, lost ledger.Row) (last int, known 
 	for _, row := range rows {
 		switch {
 		case row.ReqID == 0:
-		case row.Submitted.Before(lost.Submitted) && row.ID < lost.ID:
+		case !row.Issued.IsZero() && row.Issued.Before(lost.Submitted.Add(-clockSkew)):
 			last = max(last, row.ReqID)
 		default:
+			// POSTs overtake each other: a request that was sent earlier may have a
+			// higher number than the lost one.
 			known[row.ReqID] = true
 		}
 	}

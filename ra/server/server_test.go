@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/tls"
 	"crypto/x509"
+	"encoding/base64"
 	"encoding/pem"
 	"fmt"
 	"io"
@@ -148,6 +149,29 @@ func (s *site) get(url string) (int, string) {
 		s.t.Fatal(err)
 	}
 	return resp.StatusCode, string(body)
+}
+
+// post enrolls as a client that sends its credentials at once; it returns status,
+// header and body.
+func (s *site) post(url string, csr []byte) (int, http.Header, string) {
+	s.t.Helper()
+	req, err := http.NewRequestWithContext(s.t.Context(), http.MethodPost, url, strings.NewReader(base64.StdEncoding.EncodeToString(csr)))
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	req.Header.Set("Content-Type", "application/pkcs10")
+	req.SetBasicAuth(s.ca.User, s.ca.Password)
+	transport := &http.Transport{DisableKeepAlives: true, TLSClientConfig: &tls.Config{RootCAs: s.ca.Roots, MinVersion: tls.VersionTLS12}}
+	resp, err := (&http.Client{Transport: transport}).Do(req)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	body, err := io.ReadAll(resp.Body)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	return resp.StatusCode, resp.Header, string(body)
 }
 
 // settled waits until a start was tried, well or not.

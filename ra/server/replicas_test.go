@@ -1,0 +1,151 @@
+package server_test
+
+import (
+	"context"
+	"crypto/ecdsa"
+	"fmt"
+	"path/filepath"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"ciscora/est/capf"
+	"ciscora/ra/ledger"
+	"ciscora/ra/ledger/ledgertest"
+)
+
+// Each CSR goes to all replicas at once; one of them is killed on the way.
+func TestReplicasIssueOneCertificatePerCSRAndServeEveryClient(t *testing.T) {
+	const clients = 500
+	for _, replicas := range []int{2, 3} {
+		t.Run(fmt.Sprint(replicas, " replicas"), func(t *testing.T) {
+			s := newSite(t)
+			database := ledgertest.StartPostgres(t)
+			s.load("profile: modern\nadmin: {listen: \"\"}\nledger: {dsn: \"" + database.DSN + "\"}\n" +
+				"logs: {files: {nginx: \"\", ciscora: \"\"}}\n")
+			config := filepath.Join(s.dir, "ra.yaml")
+			var all []*replica
+			for range replicas {
+				all = append(all, startReplica(t, config, ""))
+			}
+			var asked atomic.Int64
+			var killOne sync.Once
+			type answer struct {
+				replica int
+				capf.Result
+			}
+			answers := make([][]answer, clients)
+			keys := make([]*ecdsa.PrivateKey, clients)
+			slots := make(chan struct{}, 25) // clients at a time
+			var done sync.WaitGroup
+			for i := range clients {
+				csr, key := newCSR(t, fmt.Sprintf("SEP%012X", i))
+				keys[i] = key
+				slots <- struct{}{}
+				done.Go(func() {
+					defer func() { <-slots }()
+					got := make([]answer, replicas)
+					var each sync.WaitGroup
+					for n, r := range all {
+						each.Go(func() {
+							got[n] = answer{n, s.phone(r.address).Enroll(t.Context(), "phone", csr)}
+						})
+					}
+					if asked.Add(1) == clients/2 {
+						killOne.Do(all[0].kill)
+					}
+					each.Wait()
+					answers[i] = got
+				})
+			}
+			done.Wait()
+
+			for i, got := range answers {
+				issued := s.issuedFor(keys[i])
+				if len(issued) != 1 {
+					t.Errorf("client %d: the CA has issued %d certificates, want one", i, len(issued))
+					continue
+				}
+				for _, a := range got {
+					if a.RV != capf.StatusNone || len(a.Certificates) == 0 {
+						if a.replica != 0 { // that one was killed
+							t.Errorf("client %d, replica %d: %v %v", i, a.replica, a.RV, a.Err)
+						}
+						continue
+					}
+					if !a.Certificates[0].Equal(issued[0]) {
+						t.Errorf("client %d, replica %d: another certificate than the CA issued", i, a.replica)
+					}
+				}
+			}
+			for _, r := range all {
+				r.stop()
+			}
+			book, err := ledger.Open(t.Context(), database.DSN, ledger.Options{})
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer book.Close()
+			orphans, err := book.List(t.Context(), ledger.Filter{Orphans: true})
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, row := range orphans {
+				t.Errorf("row %d of %s: %s, uncertain %v", row.ID, row.CN, row.State, row.Uncertain)
+			}
+		})
+	}
+}
+
+// A PostgreSQL that is away: enrollments are answered 503, /cacerts goes on, and
+// the RA recovers by itself.
+func TestAnRAWhoseLedgerIsAwayServesTheChainAndRecovers(t *testing.T) {
+	s := newSite(t)
+	database := ledgertest.StartPostgres(t)
+	database.Stop()
+	srv := s.run(s.load("profile: modern\nadmin: {listen: \"127.0.0.1:0\"}\nledger: {dsn: \"" + database.DSN + "\"}\n"))
+	settled(t, srv)
+	url := "https://" + srv.ESTAddr().String() + "/.well-known/est/"
+	if status, body := s.get(url + "cacerts"); status != 200 {
+		t.Errorf("/cacerts: %d %s", status, body)
+	}
+	csr, key := newCSR(t, "phone")
+	status, header, body := s.post(url+"simpleenroll", csr)
+	if status != 503 || header.Get("Retry-After") == "" || body != "the RA cannot record the request now\n" {
+		t.Errorf("an enrollment without a ledger: %d, Retry-After %q, %q", status, header.Get("Retry-After"), body)
+	}
+	if len(s.issuedFor(key)) != 0 {
+		t.Error("the CA was asked, and nothing recorded")
+	}
+	admin := "http://" + srv.AdminAddr().String()
+	await(t, func() bool { status, _ := s.get(admin + "/readyz"); return status == 503 })
+
+	database.Start()
+	await(t, func() bool { status, _ := s.get(admin + "/readyz"); return status == 200 })
+	if status, _, body := s.post(url+"simpleenroll", csr); status != 200 {
+		t.Errorf("once it is back: %d %s", status, body)
+	}
+
+	database.Stop()
+	database.Start() // a restart, with connections that are dead now
+	other, otherKey := newCSR(t, "other")
+	await(t, func() bool { status, _, _ := s.post(url+"simpleenroll", other); return status == 200 })
+	if n := len(s.issuedFor(key)) + len(s.issuedFor(otherKey)); n != 2 {
+		t.Errorf("%d certificates for two CSRs", n)
+	}
+}
+
+// await asks until the answer is yes, or the test's time is up.
+func await(t *testing.T, yes func() bool) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	for !yes() {
+		select {
+		case <-time.After(20 * time.Millisecond):
+		case <-ctx.Done():
+			t.Fatal("it does not come")
+		}
+	}
+}
