@@ -26,6 +26,7 @@ func labAccount() (msca.Credentials, error) {
 // pipeCA is a built-in CA that is reached through net.Pipe, so that it can live
 // inside a synctest bubble.
 type pipeCA struct {
+	*certsrv.Server
 	roots    *x509.CertPool
 	away     atomic.Bool  // nobody listens
 	refusals atomic.Int64 // log-ins refused
@@ -53,6 +54,7 @@ func newPipeCA(t *testing.T, options ...func(*certsrv.Options)) *pipeCA {
 	if err != nil {
 		t.Fatal(err)
 	}
+	ca.Server = server
 	ca.roots.AddCert(server.Root())
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)

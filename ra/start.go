@@ -79,13 +79,16 @@ func (r *RA) Chain() []*x509.Certificate {
 // it returns nil then. A failed start leaves the RA up: Run tries again. It also
 // collects what the CA has issued for clients that are gone.
 func (r *RA) Run(ctx context.Context) error {
-	r.own.Go(func() { r.recover(ctx) })
+	recovery, end := context.WithCancel(ctx)
+	defer end()
+	defer context.AfterFunc(r.base, end)() // Close ends it, too
+	r.own.Go(func() { r.recover(recovery) })
 	wait := firstRetry
 	for attempt := 1; ; attempt++ {
 		used, err := r.start(ctx, attempt, wait)
 		switch {
 		case ctx.Err() != nil:
-			return nil //nolint:nilerr // the end of ctx is how Run ends
+			return nil
 		case err == nil:
 			wait = firstRetry
 			if r.refresh <= 0 {

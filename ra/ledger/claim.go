@@ -35,7 +35,7 @@ func (l *Ledger) Claim(ctx context.Context, request Request) (Claim, error) {
 		if !errors.Is(err, sql.ErrNoRows) {
 			return claim, unavailable(err)
 		}
-		row, _, err := scan(l.store.writer().QueryRowContext(ctx, `SELECT `+allColumns+` FROM requests WHERE key = $1 AND open = 1`, key[:]))
+		row, err := scan(l.store.writer().QueryRowContext(ctx, `SELECT `+allColumns+` FROM requests WHERE key = $1 AND open = 1`, key[:]))
 		if !errors.Is(err, sql.ErrNoRows) {
 			return Claim{Row: row}, unavailable(err)
 		}
@@ -73,7 +73,7 @@ func (l *Ledger) insert(ctx context.Context, request Request, open bool) (Claim,
 	// The key is that of the request as it came, however much of it was cut.
 	key := request.Key()
 	values[0] = key[:]
-	got, _, err := scan(l.store.writer().QueryRowContext(ctx,
+	got, err := scan(l.store.writer().QueryRowContext(ctx,
 		`INSERT INTO requests (`+fixedColumns+`, `+changedColumns+`, `+claimColumns+`, `+deliveryColumns+`) VALUES (`+placeholders(1, len(values))+`)
 		ON CONFLICT (key) WHERE open = 1 DO NOTHING RETURNING `+allColumns, values...))
 	if err != nil {
@@ -91,7 +91,7 @@ func (l *Ledger) take(ctx context.Context, condition string, value any) (Claim, 
 		return Claim{}, err
 	}
 	now := l.now()
-	row, _, err := scan(l.store.writer().QueryRowContext(ctx,
+	row, err := scan(l.store.writer().QueryRowContext(ctx,
 		`UPDATE requests SET replica = $1, token = $2, lease_until = $3 WHERE `+condition+` AND lease_until <= $5 RETURNING `+allColumns,
 		l.replica, token, micros(now.Add(l.lease)), value, micros(now)))
 	if err != nil {

@@ -88,7 +88,7 @@ func Open(ctx context.Context, dsn string, o Options) (*Ledger, error) {
 	case isPostgres(dsn):
 		l.store, err = openPostgres(ctx, dsn, l.log)
 	default:
-		err = errors.New("want sqlite:FILE or postgres://...") // not quoted: a password may be in it
+		err = errors.New("want sqlite:FILE or the postgres:// address of a server") // not quoted: a password may be in it
 	}
 	if err != nil {
 		return nil, err

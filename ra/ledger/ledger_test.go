@@ -303,7 +303,7 @@ func TestTheListShowsWhatTheFilterChooses(t *testing.T) {
 		l := d.open("a")
 		ctx := t.Context()
 		start := d.clock.now()
-		make := func(name, identity, label, template string, change func(*ledger.Row)) {
+		row := func(name, identity, label, template string, change func(*ledger.Row)) {
 			r := request(name, identity)
 			r.Label, r.Template = label, template
 			c := claim(t, l, r)
@@ -311,11 +311,11 @@ func TestTheListShowsWhatTheFilterChooses(t *testing.T) {
 			must(t, l.Release(ctx, c))
 			d.clock.pass(time.Minute)
 		}
-		make("one", "ann", "", "CiscoRA", func(r *ledger.Row) { r.State, r.ReqID = ledger.StateIssued, 11 })
-		make("two", "bob", "wifi", "WiFiClient", func(r *ledger.Row) { r.State, r.ReqID = ledger.StateDelivered, 12 })
-		make("three", "ann", "wifi", "WiFiClient", func(r *ledger.Row) { r.State, r.Uncertain = ledger.StateFailed, true })
-		make("four", "bob", "", "CiscoRA", func(r *ledger.Row) { r.State, r.HRESULT = ledger.StateDenied, 0x80094014 })
-		make("five", "eve", "", "CiscoRA", func(r *ledger.Row) { r.State, r.ReqID = ledger.StateSubmitted, 15 })
+		row("one", "ann", "", "CiscoRA", func(r *ledger.Row) { r.State, r.ReqID = ledger.StateIssued, 11 })
+		row("two", "bob", "wifi", "WiFiClient", func(r *ledger.Row) { r.State, r.ReqID = ledger.StateDelivered, 12 })
+		row("three", "ann", "wifi", "WiFiClient", func(r *ledger.Row) { r.State, r.Uncertain = ledger.StateFailed, true })
+		row("four", "bob", "", "CiscoRA", func(r *ledger.Row) { r.State, r.HRESULT = ledger.StateDenied, 0x80094014 })
+		row("five", "eve", "", "CiscoRA", func(r *ledger.Row) { r.State, r.ReqID = ledger.StateSubmitted, 15 })
 		for _, test := range []struct {
 			name   string
 			filter ledger.Filter
@@ -339,10 +339,10 @@ func TestTheListShowsWhatTheFilterChooses(t *testing.T) {
 			rows, err := l.List(ctx, test.filter)
 			must(t, err)
 			var got []string
-			for _, row := range rows {
-				got = append(got, row.CN)
-				if test.filter.Orphans != row.Orphan() && test.filter.Orphans {
-					t.Errorf("%s: %s is no orphan", test.name, row.CN)
+			for _, found := range rows {
+				got = append(got, found.CN)
+				if test.filter.Orphans && !found.Orphan() {
+					t.Errorf("%s: %s is no orphan", test.name, found.CN)
 				}
 			}
 			if fmt.Sprint(got) != fmt.Sprint(test.want) {

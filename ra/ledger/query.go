@@ -39,7 +39,7 @@ func (l *Ledger) List(ctx context.Context, f Filter) ([]Row, error) {
 	defer rows.Close()
 	var list []Row
 	for rows.Next() {
-		row, _, err := scan(rows)
+		row, err := scan(rows)
 		if err != nil {
 			return nil, unavailable(err)
 		}
@@ -97,7 +97,7 @@ func (l *Ledger) Get(ctx context.Context, id int64) (Row, error) {
 	if err := l.store.ready(ctx); err != nil {
 		return Row{}, unavailable(err)
 	}
-	row, _, err := scan(l.store.reader().QueryRowContext(ctx, `SELECT `+allColumns+` FROM requests WHERE id = $1`, id))
+	row, err := scan(l.store.reader().QueryRowContext(ctx, `SELECT `+allColumns+` FROM requests WHERE id = $1`, id))
 	return row, unavailable(err)
 }
 

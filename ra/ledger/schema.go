@@ -104,11 +104,11 @@ func (r *Row) changedValues() ([]any, error) {
 	}, nil
 }
 
-// scan reads a row of allColumns; it returns the claim's token besides.
-func scan(from interface{ Scan(...any) error }) (r Row, token string, err error) {
+// scan reads a row of allColumns.
+func scan(from interface{ Scan(...any) error }) (r Row, err error) {
 	var (
 		key, csr, publicKey, certificate                                              []byte
-		state, legs                                                                   string
+		state, legs, token                                                            string
 		renewal, uncertain, open                                                      int
 		hresult, received, submitted, issued, delivered, updated, next, waited, lease int64
 	)
@@ -116,21 +116,21 @@ func scan(from interface{ Scan(...any) error }) (r Row, token string, err error)
 		&uncertain, &open, &r.ReqID, &r.Disposition, &hresult, &certificate, &r.Error, &legs, &submitted, &issued, &updated, &next, &waited, &r.Polls,
 		&r.Replica, &token, &lease, &state, &delivered, &r.Deliveries)
 	if err != nil {
-		return r, "", err
+		return r, err
 	}
 	if len(csr) != len(r.CSR) {
-		return r, "", fmt.Errorf("row %d: the fingerprint of its CSR has %d bytes", r.ID, len(csr))
+		return r, fmt.Errorf("row %d: the fingerprint of its CSR has %d bytes", r.ID, len(csr))
 	}
 	copy(r.CSR[:], csr)
 	if err := json.Unmarshal([]byte(legs), &r.Legs); err != nil {
-		return r, "", fmt.Errorf("row %d: legs: %w", r.ID, err)
+		return r, fmt.Errorf("row %d: legs: %w", r.ID, err)
 	}
 	r.PublicKey, r.Certificate = publicKey, certificate
 	r.State, r.Renewal, r.Uncertain, r.Open, r.HRESULT = State(state), renewal == 1, uncertain == 1, open == 1, uint32(hresult)
 	r.Received, r.Submitted, r.Issued, r.Delivered = timeOf(received), timeOf(submitted), timeOf(issued), timeOf(delivered)
 	r.Updated, r.NextPoll, r.LeaseUntil = timeOf(updated), timeOf(next), timeOf(lease)
 	r.Waited = time.Duration(waited) * time.Microsecond
-	return r, token, nil
+	return r, nil
 }
 
 func notNil(b []byte) []byte {

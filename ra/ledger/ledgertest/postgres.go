@@ -45,8 +45,7 @@ func StartPostgres(t testing.TB) *Postgres {
 		t.Skip("PostgreSQL is not installed")
 	}
 	slices.Sort(found)
-	// Not t.TempDir: a socket's path may have 107 bytes.
-	dir, err := os.MkdirTemp("", "pg")
+	dir, err := os.MkdirTemp("", "pg") //nolint:usetesting // a socket's path may have 107 bytes, and t.TempDir's is long
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -63,7 +62,7 @@ func StartPostgres(t testing.TB) *Postgres {
 	query := url.Values{"host": {dir}, "user": {name}}
 	p.DSN = "postgres:///postgres?" + query.Encode()
 	p.Start()
-	t.Cleanup(func() { p.stop("immediate") })
+	t.Cleanup(func() { _ = p.stop("immediate") }) // it may be stopped already
 	return p
 }
 
@@ -118,7 +117,7 @@ func (p *Postgres) run(name string, args ...string) {
 
 func (p *Postgres) command(name string, args ...string) error {
 	// Not the test's context: the server is stopped after that has ended.
-	cmd := exec.CommandContext(context.Background(), filepath.Join(p.bin, name), args...)
+	cmd := exec.CommandContext(context.Background(), filepath.Join(p.bin, name), args...) //nolint:gosec // the test's own
 	cmd.Dir = p.dir
 	var out bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &out
