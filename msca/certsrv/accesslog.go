@@ -30,6 +30,7 @@ type AccessEntry struct {
 // logged is what the pages know of an entry and the HTTP server does not.
 type logged struct {
 	user  string
+	query string // behind the query, where an ASP page failed
 	sub   int
 	win32 uint32
 }
@@ -55,7 +56,7 @@ func accessLog(next http.Handler, now func() time.Time, log func(AccessEntry)) h
 			e := AccessEntry{
 				Method:    r.Method,
 				URIStem:   r.URL.EscapedPath(),
-				URIQuery:  r.URL.RawQuery,
+				URIQuery:  r.URL.RawQuery + l.query,
 				User:      l.user,
 				UserAgent: r.UserAgent(),
 				Referer:   r.Referer(),

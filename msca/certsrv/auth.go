@@ -31,6 +31,7 @@ const (
 	win32LogonDenied   uint32 = 0x8009030c
 	win32BadBindings   uint32 = 0x80090346
 	win32InvalidToken  uint32 = 0x80090308
+	win32NoAuthority   uint32 = 0x80090311 // no domain controller
 )
 
 // logIn returns who speaks on the request's connection, or the 401 to answer with.

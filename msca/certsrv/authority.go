@@ -13,6 +13,7 @@ import (
 	"math/big"
 	"net"
 	"strings"
+	"sync"
 	"time"
 
 	"go.step.sm/crypto/keyutil"
@@ -26,16 +27,80 @@ const (
 
 	// A CA dates certificates back, for subjects whose clocks are slow.
 	clockSkew = 10 * time.Minute
+
+	maxRenewals = 99
 )
 
 // authority is the CA's keys: a root, which signs once, and the issuing CA below
 // it, which signs all else. It is safe for concurrent use.
 type authority struct {
-	root, issuing *x509.Certificate
-	key           crypto.Signer // of issuing
-	newKey        func() (crypto.Signer, error)
-	rand          io.Reader
-	now           func() time.Time
+	root   *x509.Certificate
+	newKey func() (crypto.Signer, error)
+	rand   io.Reader
+	now    func() time.Time
+
+	renewal sync.Mutex    // one renewal at a time
+	rootKey crypto.Signer // nil where it is kept elsewhere
+	mu      sync.RWMutex  // guards issuing
+	issuing []*pair       // by renewal, the first CA certificate first; never empty
+}
+
+// newest is the CA certificate that signs.
+func (a *authority) newest() *pair {
+	a.mu.RLock()
+	defer a.mu.RUnlock()
+	return a.issuing[len(a.issuing)-1]
+}
+
+// generation returns the CA certificate of a renewal, 0 being the first and -1 the
+// newest; nil where there is none.
+func (a *authority) generation(n int) *x509.Certificate {
+	a.mu.RLock()
+	defer a.mu.RUnlock()
+	if n == -1 {
+		n = len(a.issuing) - 1
+	}
+	if n < 0 || n >= len(a.issuing) {
+		return nil
+	}
+	return a.issuing[n].certificate
+}
+
+// renewals is how often the CA's certificate was renewed.
+func (a *authority) renewals() int {
+	a.mu.RLock()
+	defer a.mu.RUnlock()
+	return len(a.issuing) - 1
+}
+
+// renew makes CA certificates with new keys until there have been n renewals.
+func (a *authority) renew(o Options, n int) error {
+	a.renewal.Lock()
+	defer a.renewal.Unlock()
+	for have := a.renewals(); have < n; have++ {
+		if a.rootKey == nil {
+			return fmt.Errorf("certsrv: %s: the CA cannot be renewed without root.key, restore it", o.Dir)
+		}
+		next, err := a.makeCA(o, "Issuing CA", &pair{a.root, a.rootKey})
+		if err != nil {
+			return err
+		}
+		if err := savePair(o.Dir, generationName(have+1), next); err != nil {
+			return err
+		}
+		a.mu.Lock()
+		a.issuing = append(a.issuing, next)
+		a.mu.Unlock()
+	}
+	return nil
+}
+
+// generationName is the file name of a CA certificate: issuing, issuing-1, ...
+func generationName(renewal int) string {
+	if renewal == 0 {
+		return issuingName
+	}
+	return fmt.Sprintf("%s-%d", issuingName, renewal)
 }
 
 // pair is a certificate and its key; the root's key may be absent once it has
@@ -77,13 +142,22 @@ func openAuthority(o Options) (*authority, error) {
 			return nil, err
 		}
 	}
-	if issuing.key == nil {
-		return nil, fmt.Errorf("certsrv: %s: issuing.key is missing, restore it", o.Dir)
+	a.root, a.rootKey = root.certificate, root.key
+	for next := issuing; next != nil; {
+		if err := next.certificate.CheckSignatureFrom(root.certificate); err != nil {
+			return nil, fmt.Errorf("certsrv: %s: %s.pem is not signed by root.pem: %w", o.Dir, generationName(len(a.issuing)), err)
+		}
+		if next.key == nil {
+			return nil, fmt.Errorf("certsrv: %s: %s.key is missing, restore it", o.Dir, generationName(len(a.issuing)))
+		}
+		a.issuing = append(a.issuing, next)
+		if o.Dir == "" || len(a.issuing) > maxRenewals {
+			break
+		}
+		if next, err = loadPair(o.Dir, generationName(len(a.issuing))); err != nil {
+			return nil, err
+		}
 	}
-	if err := issuing.certificate.CheckSignatureFrom(root.certificate); err != nil {
-		return nil, fmt.Errorf("certsrv: %s: issuing.pem is not signed by root.pem: %w", o.Dir, err)
-	}
-	a.root, a.issuing, a.key = root.certificate, issuing.certificate, issuing.key
 	return a, nil
 }
 
@@ -157,9 +231,9 @@ func (a *authority) serial(reqID int) (*big.Int, error) {
 // sign has the issuing CA sign template, dated from now for validity, and never
 // beyond the issuing CA's own end.
 func (a *authority) sign(template *x509.Certificate, pub crypto.PublicKey, validity time.Duration, reqID int) (*x509.Certificate, error) {
-	now := a.now()
-	template.NotBefore = later(now.Add(-clockSkew), a.issuing.NotBefore)
-	template.NotAfter = earlier(now.Add(validity), a.issuing.NotAfter)
+	now, issuing := a.now(), a.newest()
+	template.NotBefore = later(now.Add(-clockSkew), issuing.certificate.NotBefore)
+	template.NotAfter = earlier(now.Add(validity), issuing.certificate.NotAfter)
 	if !template.NotAfter.After(now) {
 		return nil, errors.New("certsrv: the issuing CA has expired, start a new CA in another folder")
 	}
@@ -168,7 +242,7 @@ func (a *authority) sign(template *x509.Certificate, pub crypto.PublicKey, valid
 	if template.SerialNumber, err = a.serial(reqID); err != nil {
 		return nil, err
 	}
-	c, err := x509util.CreateCertificate(template, a.issuing, pub, a.key)
+	c, err := x509util.CreateCertificate(template, issuing.certificate, pub, issuing.key)
 	if err != nil {
 		return nil, fmt.Errorf("certsrv: sign the certificate of request %d: %w", reqID, err)
 	}
@@ -181,17 +255,7 @@ func (a *authority) serverCertificate(hosts []string) (tls.Certificate, error) {
 	if len(hosts) == 0 {
 		return tls.Certificate{}, errors.New("certsrv: a server certificate needs at least one host name or address")
 	}
-	template := &x509.Certificate{
-		KeyUsage:    x509.KeyUsageDigitalSignature | x509.KeyUsageKeyEncipherment,
-		ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth},
-	}
-	for _, h := range hosts {
-		if ip := net.ParseIP(h); ip != nil {
-			template.IPAddresses = append(template.IPAddresses, ip)
-		} else {
-			template.DNSNames = append(template.DNSNames, h)
-		}
-	}
+	template := serverTemplate(hosts)
 	if len(hosts[0]) <= maxCommonName {
 		template.Subject.CommonName = hosts[0]
 	}
@@ -203,7 +267,37 @@ func (a *authority) serverCertificate(hosts []string) (tls.Certificate, error) {
 	if err != nil {
 		return tls.Certificate{}, err
 	}
-	return tls.Certificate{Certificate: [][]byte{leaf.Raw, a.issuing.Raw}, PrivateKey: key, Leaf: leaf}, nil
+	return tls.Certificate{Certificate: [][]byte{leaf.Raw, a.newest().certificate.Raw}, PrivateKey: key, Leaf: leaf}, nil
+}
+
+// serverTemplate is a TLS server's certificate for hosts, without a subject.
+func serverTemplate(hosts []string) *x509.Certificate {
+	template := &x509.Certificate{
+		KeyUsage:    x509.KeyUsageDigitalSignature | x509.KeyUsageKeyEncipherment,
+		ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth},
+	}
+	for _, h := range hosts {
+		if ip := net.ParseIP(h); ip != nil {
+			template.IPAddresses = append(template.IPAddresses, ip)
+		} else {
+			template.DNSNames = append(template.DNSNames, h)
+		}
+	}
+	return template
+}
+
+// certify signs a finished template; the issuer's certificate goes with it, unless
+// it has signed itself.
+func (a *authority) certify(template *x509.Certificate, issuer *pair, key crypto.Signer) (tls.Certificate, error) {
+	leaf, err := x509util.CreateCertificate(template, issuer.certificate, key.Public(), issuer.key)
+	if err != nil {
+		return tls.Certificate{}, fmt.Errorf("certsrv: sign the certificate of %s: %w", template.Subject.CommonName, err)
+	}
+	c := tls.Certificate{Certificate: [][]byte{leaf.Raw}, PrivateKey: key, Leaf: leaf}
+	if issuer.certificate != template {
+		c.Certificate = append(c.Certificate, issuer.certificate.Raw)
+	}
+	return c, nil
 }
 
 func earlier(a, b time.Time) time.Time {

@@ -32,7 +32,7 @@ func (s *Server) newRequest(c call, form params) *answer {
 	if strings.TrimSpace(text) == "" {
 		return s.failed(c, failed(modeNew, hrInvalidParameter)) // nothing to send to the CA
 	}
-	r, err := s.submit(c.who, text, parseAttributes(form["certattrib"]))
+	r, err := s.submit(c.Context(), c.who, text, parseAttributes(form["certattrib"]))
 	if err != nil {
 		return s.broken(c, err)
 	}

@@ -2,6 +2,7 @@ package certsrv
 
 import (
 	"bytes"
+	"crypto/x509"
 	"encoding/base64"
 	"net/http"
 	"slices"
@@ -21,10 +22,11 @@ const (
 // text/html (reference: certsrv.md 0, fact 6).
 func (s *Server) certnewCer(c call) *answer {
 	if s.asksForCA(c) {
-		if !currentRenewal(c) {
+		ca := s.renewal(c)
+		if ca == nil {
 			return s.failed(c, failed(modeFetch, hrInvalidParameter))
 		}
-		return certificateFile(c, typeCertificate, s.authority.issuing.Raw)
+		return certificateFile(c, typeCertificate, ca.Raw)
 	}
 	der, a := s.fetch(c)
 	if a != nil {
@@ -39,17 +41,19 @@ func (s *Server) certnewCer(c call) *answer {
 
 // certnewP7B hands out a certificate and its chain as a certs-only PKCS#7.
 func (s *Server) certnewP7B(c call) *answer {
-	certificates := [][]byte{s.authority.issuing.Raw, s.authority.root.Raw}
+	certificates := [][]byte{s.authority.root.Raw}
 	if s.asksForCA(c) {
-		if !currentRenewal(c) {
+		ca := s.renewal(c)
+		if ca == nil {
 			return s.failed(c, failed(modeFetch, hrInvalidParameter))
 		}
+		certificates = append(certificates, ca.Raw)
 	} else {
 		der, a := s.fetch(c)
 		if a != nil {
 			return a
 		}
-		certificates = append(certificates, der)
+		certificates = append(certificates, der, s.issuerOf(der))
 	}
 	// A SET OF is sorted in DER: leaf and root come in whatever order that gives,
 	// and clients that rely on another one break (reference: certsrv.md 2).
@@ -63,11 +67,25 @@ func (s *Server) certnewP7B(c call) *answer {
 
 func (s *Server) asksForCA(c call) bool { return strings.EqualFold(c.query["reqid"], "CACert") }
 
-// currentRenewal tells whether the CA certificate asked for is the one there is: this CA
-// is never renewed, so that the oldest, 0, is also the newest, -1.
-func currentRenewal(c call) bool {
+// renewal returns the CA certificate that is asked for: 0 is the oldest, -1 the
+// newest. nil where there is none.
+func (s *Server) renewal(c call) *x509.Certificate {
 	n, err := strconv.Atoi(c.query["renewal"])
-	return err == nil && (n == 0 || n == -1)
+	if err != nil {
+		return nil
+	}
+	return s.authority.generation(n)
+}
+
+// issuerOf returns the CA certificate whose key has signed a certificate.
+func (s *Server) issuerOf(der []byte) []byte {
+	leaf, err := x509.ParseCertificate(der)
+	for n := s.authority.renewals(); err == nil && n > 0; n-- {
+		if ca := s.authority.generation(n); leaf.CheckSignatureFrom(ca) == nil {
+			return ca.Raw
+		}
+	}
+	return s.authority.generation(0).Raw
 }
 
 // fetch returns the certificate of the request asked for, or the page that says why

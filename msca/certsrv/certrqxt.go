@@ -2,6 +2,7 @@ package certsrv
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 )
 
@@ -12,7 +13,16 @@ type listOption struct{ Value, Text string }
 // that the user may enroll for.
 func (s *Server) certrqxt(c call) *answer {
 	var data pageData
-	for _, t := range s.policy.listed(c.who) {
+	listed := s.policy.listed(c.who)
+	if s.opts.Offer != nil {
+		names := make([]string, len(listed))
+		for i, t := range listed {
+			names[i] = t.Name
+		}
+		names = s.opts.Offer(c.Context(), names)
+		listed = slices.DeleteFunc(listed, func(t Template) bool { return !slices.Contains(names, t.Name) })
+	}
+	for _, t := range listed {
 		data.Templates = append(data.Templates, listOption{t.listValue(), t.FriendlyName})
 	}
 	return s.render(c, "certrqxt.tmpl", data)

@@ -5,6 +5,7 @@ import "fmt"
 // The HRESULTs that this CA answers with (reference: certsrv.md 5.6).
 const (
 	hrInvalidParameter    uint32 = 0x80070057
+	hrServerUnavailable   uint32 = 0x800706ba
 	hrInvalidData         uint32 = 0x8007000d
 	hrBadSignature        uint32 = 0x80090006
 	hrBadAlgorithm        uint32 = 0x80090008
@@ -27,6 +28,8 @@ func textOf(hr uint32) resultText {
 		return resultText{"", "The operation completed successfully."}
 	case hrInvalidParameter:
 		return resultText{"ERROR_INVALID_PARAMETER", "The parameter is incorrect."}
+	case hrServerUnavailable:
+		return resultText{"RPC_S_SERVER_UNAVAILABLE", "The RPC server is unavailable."}
 	case hrInvalidData:
 		return resultText{"ERROR_INVALID_DATA", "The data is invalid."}
 	case hrBadSignature:

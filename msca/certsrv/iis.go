@@ -40,6 +40,7 @@ type answer struct {
 	challenges  []string // WWW-Authenticate, one header each
 	location    string
 	allow       string
+	close       bool // the connection ends with it
 	asp         bool // made by an ASP page: it has a session, and is private
 	body        []byte
 }
@@ -161,6 +162,9 @@ func (i *iis) write(w http.ResponseWriter, r *http.Request, a *answer) {
 	}
 	if a.allow != "" {
 		h.Set("Allow", a.allow)
+	}
+	if a.close {
+		h.Set("Connection", "close")
 	}
 	if a.asp {
 		h.Set("Cache-Control", "private")

@@ -1,6 +1,7 @@
 package certsrv
 
 import (
+	"context"
 	"crypto/rand"
 	"crypto/tls"
 	"crypto/x509"
@@ -47,6 +48,14 @@ type Options struct {
 	// Middleware wraps everything IIS does, log-in included, first one
 	// outermost; the access log is outside of it and sees what it does.
 	Middleware []func(http.Handler) http.Handler
+
+	// TLSConfig, where set, decorates the listener's TLS configuration.
+	TLSConfig func(*tls.Config) *tls.Config
+	// Decide, where set, sees what the policy makes of a request, and returns what
+	// is done. ctx is that of the request for certfnsh.asp.
+	Decide func(ctx context.Context, d Decision) Decision
+	// Offer, where set, returns those of the templates that certrqxt.asp lists.
+	Offer func(ctx context.Context, templates []string) []string
 
 	Rand   io.Reader        // serial numbers, challenges, session ids; nil = crypto/rand. Keys always come from crypto/rand.
 	Now    func() time.Time // nil = time.Now

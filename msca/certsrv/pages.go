@@ -6,6 +6,7 @@ import (
 	"html/template"
 	"net/http"
 	"net/url"
+	"strconv"
 	"strings"
 
 	"go.uber.org/zap"
@@ -24,6 +25,10 @@ var pageTemplates = template.Must(template.ParseFS(pageFiles, "pages/*.tmpl"))
 type pageData struct {
 	CA      string // shown in the banner
 	Browser bool   // the page may use scripts
+
+	Renewals int         // of the CA's certificate
+	Script   template.JS // the same, for a script: html/template would put blanks around it
+	Words    words
 
 	Templates []listOption // certrqxt.tmpl
 	Request   Request      // issued.tmpl, pending.tmpl, denied.tmpl
@@ -50,9 +55,13 @@ const (
 // render makes an ASP page: always 200, whatever it says; CRLF line ends, since
 // clients cut values at them.
 func (s *Server) render(c call, name string, data pageData) *answer {
-	data.CA = s.authority.issuing.Subject.CommonName
+	data.CA = s.authority.newest().certificate.Subject.CommonName
+	data.Renewals = s.authority.renewals()
+	data.Script = template.JS(strconv.Itoa(data.Renewals)) //nolint:gosec // a number
 	data.Browser = isBrowser(c.Request)
 	var b bytes.Buffer
+	language, _ := c.Context().Value(languageKey{}).(string)
+	data.Words = wordsIn(language)
 	if err := pageTemplates.ExecuteTemplate(&b, name, data); err != nil {
 		s.opts.Logger.Error("page not made", zap.String("page", name), zap.Error(err))
 		return staticError(http.StatusInternalServerError, 100, win32Fail)

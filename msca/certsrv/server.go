@@ -79,9 +79,9 @@ func (s *Server) Close() error { return s.requests.journal.close() }
 // Root returns the root CA's certificate, the anchor for clients.
 func (s *Server) Root() *x509.Certificate { return s.authority.root }
 
-// Chain returns the issuing CA's certificate and the root's.
+// Chain returns the issuing CA's newest certificate and the root's.
 func (s *Server) Chain() []*x509.Certificate {
-	return []*x509.Certificate{s.authority.issuing, s.authority.root}
+	return []*x509.Certificate{s.authority.newest().certificate, s.authority.root}
 }
 
 // IssueServerCertificate makes a key and a certificate for another TLS server of
@@ -89,6 +89,15 @@ func (s *Server) Chain() []*x509.Certificate {
 // goes with the issuing CA's, for clients that trust the root.
 func (s *Server) IssueServerCertificate(hosts []string) (tls.Certificate, error) {
 	return s.authority.serverCertificate(hosts)
+}
+
+// Renew renews the CA's certificate, each time with a new key, until it has been
+// renewed n times; earlier ones stay. With a folder that lasts.
+func (s *Server) Renew(n int) error {
+	if n > maxRenewals {
+		return fmt.Errorf("certsrv: %d renewals: at most %d", n, maxRenewals)
+	}
+	return s.authority.renew(s.opts, n)
 }
 
 // Requests returns all requests by ReqID.
@@ -144,13 +153,17 @@ func (s *Server) Serve(ctx context.Context, l net.Listener) error {
 }
 
 func (s *Server) tlsConfig() *tls.Config {
-	return &tls.Config{
+	c := &tls.Config{
 		Certificates: []tls.Certificate{s.certificate},
 		MinVersion:   s.opts.TLS.Min,
 		MaxVersion:   s.opts.TLS.Max,
 		NextProtos:   []string{"http/1.1"},
 		Time:         s.opts.Now,
 	}
+	if s.opts.TLSConfig != nil {
+		return s.opts.TLSConfig(c)
+	}
+	return c
 }
 
 func (s *Server) acceptor() *ntlm.Acceptor {

@@ -1,6 +1,7 @@
 package certsrv
 
 import (
+	"context"
 	"crypto/x509"
 	"errors"
 	"fmt"
@@ -19,7 +20,7 @@ const takenUnderSubmission = "Taken Under Submission"
 // submit is a request's way through the CA: it gets a ReqID, is read, verified,
 // held against its template, and issued, denied or put aside. An error means that
 // the CA itself failed; a refusal is an outcome like the others.
-func (s *Server) submit(who *ntlm.Identity, text string, attribs attributes) (Request, error) {
+func (s *Server) submit(ctx context.Context, who *ntlm.Identity, text string, attribs attributes) (Request, error) {
 	r := record{Request: Request{
 		ID:        s.requests.reserve(),
 		Requester: who.String(),
@@ -37,16 +38,30 @@ func (s *Server) submit(who *ntlm.Identity, text string, attribs attributes) (Re
 		return s.deny(r, hr, "Error Verifying Request Signature or Signing Certificate  "+resultLine(hr))
 	}
 	t, hr, reason := s.policy.check(r.Requester, r.Template, csr)
-	if hr != 0 {
-		return s.deny(r, hr, fmt.Sprintf("Denied by Policy Module  0x%08x, %s", hr, reason))
+	d := Decision{ReqID: r.ID, Requester: r.Requester, Template: r.Template, HRESULT: hr, Reason: reason, Pending: t.ManagerApproval}
+	if s.opts.Decide != nil {
+		d = s.opts.Decide(ctx, d)
 	}
-	if t.ManagerApproval {
+	if d.HRESULT != 0 {
+		if d.Reason == "" {
+			d.Reason = textOf(d.HRESULT).message
+		}
+		return s.deny(r, d.HRESULT, fmt.Sprintf("Denied by Policy Module  0x%08x, %s", d.HRESULT, d.Reason))
+	}
+	if d.Pending {
 		r.Disposition, r.Message, r.CSR = DispositionPending, takenUnderSubmission, csr.Raw
 		if err := s.requests.put(r); err != nil {
 			return Request{}, err
 		}
 		s.opts.Events(RequestPending{r.Request})
 		return r.Request, nil
+	}
+	if d.OtherKey {
+		key, err := ecKey()
+		if err != nil {
+			return Request{}, fmt.Errorf("certsrv: make another key: %w", err)
+		}
+		csr.PublicKey = key.Public()
 	}
 	return s.issue(r, t, csr, "Issued")
 }

@@ -1,0 +1,138 @@
+package fault
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"net/http"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// held is an answer that a handler gave and that has not been sent.
+type held struct {
+	inner  http.ResponseWriter
+	header http.Header
+	status int
+	body   bytes.Buffer
+}
+
+func hold(w http.ResponseWriter) *held {
+	return &held{inner: w, header: http.Header{}}
+}
+
+// Unwrap lets http.ResponseController reach the connection.
+func (h *held) Unwrap() http.ResponseWriter { return h.inner }
+
+func (h *held) Header() http.Header { return h.header }
+
+func (h *held) WriteHeader(status int) {
+	if h.status == 0 && status >= 200 {
+		h.status = status
+	}
+}
+
+func (h *held) Write(p []byte) (int, error) {
+	if h.status == 0 {
+		h.status = http.StatusOK
+	}
+	return h.body.Write(p)
+}
+
+// FlushError does nothing: what is held is sent as one.
+func (h *held) FlushError() error { return nil }
+
+// send passes the answer on as it was given.
+func (h *held) send() {
+	if h.status == 0 {
+		return
+	}
+	h.copyHeader()
+	h.inner.WriteHeader(h.status)
+	_, _ = h.inner.Write(h.body.Bytes()) // who cannot be written to is gone
+}
+
+func (h *held) copyHeader() {
+	to := h.inner.Header()
+	for name, values := range h.header {
+		to[name] = values
+	}
+}
+
+// hangUp ends the exchange without an answer.
+func hangUp() { panic(http.ErrAbortHandler) }
+
+// reset ends the connection beneath an exchange with a reset.
+func reset(w http.ResponseWriter) {
+	conn, _, err := http.NewResponseController(w).Hijack()
+	if err == nil {
+		Reset(conn)
+	}
+	hangUp()
+}
+
+// pause does what a fault does to the time of an answer. It comes back for
+// delay, and not where the answer never comes.
+func pause(ctx context.Context, w http.ResponseWriter, f Fault) {
+	switch f.Kind {
+	case "delay":
+		if wait(ctx, f.delay) != nil {
+			hangUp()
+		}
+	case "hang":
+		<-ctx.Done()
+		hangUp()
+	case "reset":
+		reset(w)
+	case "close":
+		hangUp()
+	}
+}
+
+// drip sends an answer, its head included, one byte in each such time.
+func (h *held) drip(ctx context.Context, every time.Duration) {
+	conn, _, err := http.NewResponseController(h.inner).Hijack()
+	if err != nil {
+		hangUp()
+	}
+	defer conn.Close()
+	var all bytes.Buffer
+	h.writeTo(&all, strconv.Itoa(h.body.Len()))
+	stop := context.AfterFunc(ctx, func() { conn.Close() })
+	defer stop()
+	for i := range all.Len() {
+		if _, err := conn.Write(all.Bytes()[i : i+1]); err != nil {
+			return
+		}
+		if wait(ctx, every) != nil {
+			return
+		}
+	}
+}
+
+// truncate sends the head and half of the body, and closes.
+func (h *held) truncate() {
+	h.copyHeader()
+	h.inner.Header().Set("Content-Length", strconv.Itoa(h.body.Len()))
+	h.inner.WriteHeader(h.status)
+	_, _ = h.inner.Write(h.body.Bytes()[:h.body.Len()/2])
+	_ = http.NewResponseController(h.inner).Flush()
+	hangUp()
+}
+
+// writeTo writes the answer as HTTP/1.1 has it.
+func (h *held) writeTo(b *bytes.Buffer, length string) {
+	b.WriteString("HTTP/1.1 " + strconv.Itoa(h.status) + " " + http.StatusText(h.status) + "\r\n")
+	if length != "" {
+		h.header["Content-Length"] = []string{length}
+	}
+	_ = h.header.Write(b) // a buffer takes all
+	if !strings.EqualFold(h.header.Get("Connection"), "close") {
+		b.WriteString("Connection: close\r\n")
+	}
+	b.WriteString("\r\n")
+	b.Write(h.body.Bytes())
+}
+
+var errNoAnswer = errors.New("the handler gave no answer")

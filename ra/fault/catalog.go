@@ -1,0 +1,160 @@
+package fault
+
+import (
+	"slices"
+	"strings"
+)
+
+// Place is where a fault bites.
+type Place string
+
+// The places.
+const (
+	Resolve         Place = "resolve"
+	CertsrvTLS      Place = "certsrv.tls"
+	CertsrvLogin    Place = "certsrv.login"
+	CertsrvTemplate Place = "certsrv.template"
+	CertsrvSubmit   Place = "certsrv.submit"
+	CertsrvFetch    Place = "certsrv.fetch"
+	CertsrvChain    Place = "certsrv.chain"
+	CertsrvAny      Place = "certsrv.any"
+	CertsrvCA       Place = "certsrv.ca"
+	ESTTLS          Place = "est.tls"
+	ESTCACerts      Place = "est.cacerts"
+	ESTEnroll       Place = "est.simpleenroll"
+	ESTReenroll     Place = "est.simplereenroll"
+	ESTCSRAttrs     Place = "est.csrattrs"
+	ESTServerKeygen Place = "est.serverkeygen"
+	ESTAny          Place = "est.any"
+)
+
+// AtCA tells whether the place is inside the built-in CA, so that only that can
+// have the fault.
+func (p Place) AtCA() bool { return strings.HasPrefix(string(p), "certsrv.") }
+
+// AtEST tells whether the place is the front end.
+func (p Place) AtEST() bool { return strings.HasPrefix(string(p), "est.") }
+
+// valueKind is what a kind's value is.
+type valueKind int
+
+const (
+	noValue valueKind = iota
+	duration
+	status
+	hresult
+	language
+	number
+	text
+	optionalText
+	optionalHRESULT
+)
+
+// Entry is one kind of fault at some places.
+type Entry struct {
+	Places []Place
+	Kind   string
+	Value  string // what it takes: "", "DURATION", "STATUS", ...; in brackets where it can be left out
+	Help   string
+
+	value valueKind
+}
+
+var (
+	pages      = []Place{CertsrvLogin, CertsrvTemplate, CertsrvSubmit, CertsrvFetch, CertsrvChain, CertsrvAny}
+	operations = []Place{ESTCACerts, ESTEnroll, ESTReenroll, ESTCSRAttrs, ESTServerKeygen, ESTAny}
+	enrolls    = []Place{ESTEnroll, ESTReenroll, ESTAny}
+	both       = slices.Concat(pages, operations)
+)
+
+// Catalog lists every fault that there is, place by place.
+func Catalog() []Entry {
+	one := func(p ...Place) []Place { return p }
+	return []Entry{
+		{one(Resolve), "not-found", "", "the CA's name does not exist", noValue},
+		{one(Resolve), "timeout", "", "the name servers do not answer", noValue},
+
+		{one(CertsrvTLS), "self-signed", "", "IIS's certificate is self-signed, as PowerShell makes it (no keyCertSign)", noValue},
+		{one(CertsrvTLS), "self-signed-ca", "", "IIS's certificate is self-signed, with keyCertSign", noValue},
+		{one(CertsrvTLS), "missing-intermediate", "", "IIS leaves out the issuing CA's certificate", noValue},
+		{one(CertsrvTLS), "unknown-root", "", "IIS's chain ends in a root that nobody knows", noValue},
+		{one(CertsrvTLS), "wrong-name", "", "IIS's certificate has another DNS name", noValue},
+		{one(CertsrvTLS), "wrong-name-cn", "[CN]", "IIS's certificate has a CN and no DNS name, and it is another (lab-dc)", optionalText},
+		{one(CertsrvTLS), "expired", "", "IIS's certificate has expired", noValue},
+		{one(CertsrvTLS), "not-yet-valid", "", "IIS's certificate is not valid yet: a clock is wrong", noValue},
+		{one(CertsrvTLS), "client-certificate", "", "IIS demands a client certificate in the handshake", noValue},
+		{one(CertsrvTLS), "tls1.0", "", "IIS speaks TLS 1.0 only", noValue},
+		{one(CertsrvTLS), "plain-http", "", "plain HTTP answers on the port", noValue},
+		{one(CertsrvTLS), "refuse", "", "the connection is closed at once", noValue},
+		{one(CertsrvTLS, ESTTLS), "stall", "", "the handshake stalls", noValue},
+		{one(CertsrvTLS, ESTTLS), "reset", "", "the connection is reset in the handshake", noValue},
+
+		{one(ESTTLS), "self-signed", "", "the RA's certificate is self-signed", noValue},
+		{one(ESTTLS), "wrong-name", "", "the RA's certificate has another DNS name", noValue},
+		{one(ESTTLS), "expired", "", "the RA's certificate has expired", noValue},
+		{one(ESTTLS), "not-yet-valid", "", "the RA's certificate is not valid yet", noValue},
+		{one(ESTTLS), "tls1.0", "", "the RA speaks TLS 1.0 only", noValue},
+		{one(ESTTLS), "tls1.3", "", "the RA speaks TLS 1.3 only", noValue},
+
+		{both, "delay", "DURATION", "the answer comes later", duration},
+		{both, "hang", "", "the request is read, and no answer comes", noValue},
+		{both, "drip", "DURATION", "the answer comes one byte in each such time", duration},
+		{both, "reset", "", "the connection is reset in place of an answer", noValue},
+		{both, "close", "", "the connection is closed in place of an answer", noValue},
+
+		{pages, "truncate", "", "half of the answer's body comes, then the connection is closed", noValue},
+		{pages, "wrong-password", "", "401.1: user name or password is wrong", noValue},
+		{pages, "locked", "", "401.1: the account is locked; on the wire as a wrong password", noValue},
+		{pages, "no-dc", "", "401.1: IIS reaches no domain controller", noValue},
+		{pages, "403.4", "", "403.4: TLS is required", noValue},
+		{pages, "403.7", "", "403.7: a client certificate is required", noValue},
+		{pages, "404", "", "404: there is no such page", noValue},
+		{pages, "500", "", "500: IIS failed", noValue},
+		{pages, "503", "", "503 of http.sys: the application pool is stopped", noValue},
+		{pages, "asp-timeout", "", "500.100: the ASP script took too long", noValue},
+		{pages, "service-stopped", "", "the page that tells 0x800706ba: the CA's service is stopped", noValue},
+		{pages, "language", "LANGUAGE", "the page comes in fr, de, ja or ru", language},
+		{one(CertsrvLogin), "basic-only", "", "IIS offers Basic alone", noValue},
+		{one(CertsrvTemplate), "absent", "[TEMPLATE]", "the template is not in the list (without a value: the list is empty)", optionalText},
+		{one(CertsrvSubmit, CertsrvCA), "denied", "[HRESULT]", "the policy denies the request, with 0x80094012 or the code that is given", optionalHRESULT},
+		{one(CertsrvSubmit, CertsrvCA), "pending", "", "a manager has to approve the request", noValue},
+		{one(CertsrvSubmit, CertsrvCA), "wrong-key", "", "the CA certifies another key", noValue},
+		{one(CertsrvFetch), "wrong-key", "", "certnew.cer gives a certificate for another key", noValue},
+		{one(CertsrvCA), "renewed", "N", "the CA has been renewed N times, with new keys; stays once it bit", number},
+
+		{operations, "status", "STATUS", "the answer is this HTTP status; with retry-after=SECONDS that header", status},
+		{operations, "no-challenge", "", "401 without WWW-Authenticate", noValue},
+		{operations, "content-type", "VALUE", "the answer has this Content-Type", text},
+		{operations, "no-content-type", "", "the answer has no Content-Type", noValue},
+		{operations, "chunked", "", "the answer comes in chunks", noValue},
+		{operations, "single-line", "", "the base64 is not wrapped", noValue},
+		{operations, "garbage", "", "the PKCS #7 is none", noValue},
+		{enrolls, "wrong-key", "", "the certificate is for another key", noValue},
+		{enrolls, "two-certificates", "", "the answer has two certificates", noValue},
+	}
+}
+
+// Places lists all places.
+func Places() []Place {
+	return append([]Place{Resolve, CertsrvTLS, CertsrvCA, ESTTLS}, both...)
+}
+
+// kindsAt lists the kinds at a place.
+func kindsAt(p Place) []string {
+	var names []string
+	for _, e := range Catalog() {
+		if slices.Contains(e.Places, p) {
+			names = append(names, e.Kind)
+		}
+	}
+	return names
+}
+
+func entryOf(p Place, kind string) (Entry, bool) {
+	for _, e := range Catalog() {
+		if e.Kind == kind && slices.Contains(e.Places, p) {
+			return e, true
+		}
+	}
+	return Entry{}, false
+}

@@ -1,0 +1,227 @@
+package fault
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/netip"
+	"sync"
+	"time"
+)
+
+// DialFunc opens a connection, as [net.Dialer.DialContext].
+type DialFunc func(ctx context.Context, network, address string) (net.Conn, error)
+
+// ResolveFunc turns a host's name into addresses.
+type ResolveFunc func(ctx context.Context, host string) ([]netip.Addr, error)
+
+// Dial decorates the dialer towards the CA: the connections of an enrollment that
+// has selected faults are known by their address at the other end.
+func (r *Registry) Dial(next DialFunc) DialFunc {
+	return func(ctx context.Context, network, address string) (net.Conn, error) {
+		conn, err := next(ctx, network, address)
+		if err != nil {
+			return nil, err
+		}
+		scope := ScopeOf(ctx)
+		if !scope.Selected() {
+			return conn, nil
+		}
+		r.bind(conn, scope)
+		return &boundConn{Conn: conn, release: sync.OnceFunc(func() { r.unbind(conn, scope) })}, nil
+	}
+}
+
+type boundConn struct {
+	net.Conn
+	release func()
+}
+
+func (c *boundConn) Close() error {
+	c.release()
+	return c.Conn.Close()
+}
+
+// Resolve decorates the resolver of the CA's name.
+func (r *Registry) Resolve(next ResolveFunc) ResolveFunc {
+	return func(ctx context.Context, host string) ([]netip.Addr, error) {
+		for _, f := range r.bite(ScopeOf(ctx), nil, Resolve) {
+			if f.Kind == "not-found" {
+				return nil, &net.OpError{Op: "dial", Net: "tcp", Err: &net.DNSError{Err: "no such host", Name: host, IsNotFound: true}}
+			}
+			<-ctx.Done()
+			return nil, fmt.Errorf("look up %s: %w", host, context.Cause(ctx))
+		}
+		return next(ctx, host)
+	}
+}
+
+// Listener decorates a TLS listener's port: what happens to a connection before
+// and in its handshake. place is CertsrvTLS or ESTTLS.
+func (r *Registry) Listener(l net.Listener, place Place) net.Listener {
+	return &listener{l, r, place}
+}
+
+type listener struct {
+	net.Listener
+	registry *Registry
+	place    Place
+}
+
+func (l *listener) Accept() (net.Conn, error) {
+	conn, err := l.Listener.Accept()
+	if err != nil {
+		return nil, err
+	}
+	return &disturbedConn{Conn: conn, registry: l.registry, place: l.place}, nil
+}
+
+// disturbedConn meets its fault when the handshake's first bytes are read: by then
+// it is known whose connection it is.
+type disturbedConn struct {
+	net.Conn
+	registry *Registry
+	place    Place
+	once     sync.Once
+	err      error
+}
+
+// NetConn returns the connection beneath.
+func (c *disturbedConn) NetConn() net.Conn { return c.Conn }
+
+func (c *disturbedConn) Read(p []byte) (int, error) {
+	c.once.Do(func() { c.err = c.meet() })
+	if c.err != nil {
+		return 0, c.err
+	}
+	return c.Conn.Read(p)
+}
+
+var errFault = errors.New("a fault was ordered here")
+
+func (c *disturbedConn) meet() error {
+	scope := c.registry.scopeAt(c.RemoteAddr().String())
+	onConnection := func(f Fault) bool {
+		switch f.Kind {
+		case "stall", "reset", "refuse", "plain-http":
+			return true
+		}
+		return false
+	}
+	for _, f := range c.registry.bite(scope, onConnection, c.place) {
+		switch f.Kind {
+		case "stall":
+			// Until the other end, or this one's time for a handshake, gives up.
+			_, err := io.Copy(io.Discard, c.Conn)
+			return errors.Join(errFault, err)
+		case "reset":
+			c.readSome()
+			Reset(c.Conn)
+			return errFault
+		case "refuse":
+			c.Conn.Close()
+			return errFault
+		case "plain-http":
+			c.readSome()
+			const page = "<html><body><h2>Bad Request</h2></body></html>"
+			fmt.Fprintf(c.Conn, "HTTP/1.1 400 Bad Request\r\nContent-Type: text/html\r\nServer: Microsoft-HTTPAPI/2.0\r\nConnection: close\r\nContent-Length: %d\r\n\r\n%s", len(page), page)
+			c.Conn.Close()
+			return errFault
+		}
+	}
+	return nil
+}
+
+// readSome reads the ClientHello, or what of it comes first.
+func (c *disturbedConn) readSome() {
+	buffer := make([]byte, 4096)
+	_, _ = c.Conn.Read(buffer)
+}
+
+// Reset ends a connection with a reset, where it is a TCP connection; else it
+// closes it.
+func Reset(conn net.Conn) {
+	for {
+		switch c := conn.(type) {
+		case *net.TCPConn:
+			_ = c.SetLinger(0)
+			c.Close()
+			return
+		case interface{ NetConn() net.Conn }:
+			conn = c.NetConn()
+			continue
+		}
+		conn.Close()
+		return
+	}
+}
+
+// Shape makes the server certificate of a kind in the catalog's rows for
+// certsrv.tls and est.tls; value is the fault's.
+type Shape func(kind, value string) (tls.Certificate, error)
+
+// TLSConfig decorates a listener's TLS configuration. It takes over
+// GetConfigForClient, and calls the one that was there.
+func (r *Registry) TLSConfig(base *tls.Config, place Place, shape Shape) *tls.Config {
+	decorated := base.Clone()
+	before := base.GetConfigForClient
+	decorated.GetConfigForClient = func(hello *tls.ClientHelloInfo) (*tls.Config, error) {
+		config := base
+		if before != nil {
+			own, err := before(hello)
+			if err != nil {
+				return nil, err
+			}
+			if own != nil {
+				config = own
+			}
+		}
+		inHandshake := func(f Fault) bool {
+			switch f.Kind {
+			case "stall", "reset", "refuse", "plain-http":
+				return false
+			}
+			return true
+		}
+		faults := r.bite(r.scopeAt(hello.Conn.RemoteAddr().String()), inHandshake, place)
+		if len(faults) == 0 {
+			return config, nil
+		}
+		config = config.Clone()
+		config.GetConfigForClient = nil
+		for _, f := range faults {
+			switch f.Kind {
+			case "tls1.0":
+				config.MinVersion, config.MaxVersion = tls.VersionTLS10, tls.VersionTLS10 //nolint:gosec // that is the fault
+			case "tls1.3":
+				config.MinVersion, config.MaxVersion = tls.VersionTLS13, tls.VersionTLS13
+			case "client-certificate":
+				config.ClientAuth = tls.RequireAnyClientCert
+			default:
+				certificate, err := shape(f.Kind, f.Value)
+				if err != nil {
+					return nil, fmt.Errorf("make the certificate of %s: %w", f, err)
+				}
+				config.Certificates = []tls.Certificate{certificate}
+				config.GetCertificate = nil
+			}
+		}
+		return config, nil
+	}
+	return decorated
+}
+
+// wait waits for d, or until ctx ends.
+func wait(ctx context.Context, d time.Duration) error {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
