@@ -43,6 +43,10 @@ type Certsrv struct {
 	// default.
 	Admin Admin `yaml:"admin"`
 
+	// Faults are faults that are on from the start, such as
+	// "certsrv.submit:delay=12s".
+	Faults []string `yaml:"faults"`
+
 	source *source
 }
 

@@ -15,8 +15,8 @@ type RA struct {
 	Logs   Logs   `yaml:"logs"`
 	Admin  Admin  `yaml:"admin"`
 
-	// Faults are faults that are on from the start. Not in this version: only
-	// the empty list is taken.
+	// Faults are faults that are on from the start, such as
+	// "est.simpleenroll:delay=12s". `ra serve` refuses them without --allow-faults.
 	Faults []string `yaml:"faults"`
 
 	source *source

@@ -25,7 +25,6 @@ func (c *RA) validate(l *loader) {
 		l.address("admin.listen", c.Admin.Listen)
 		l.apart("est.listen", c.EST.Listen, "admin.listen", c.Admin.Listen)
 	}
-	l.later("faults", len(c.Faults) > 0, "remove it or set []")
 }
 
 var dsnSyntax = regexp.MustCompile(`^(sqlite:.|postgres(ql)?://.)`)

@@ -111,7 +111,7 @@ func (r *RA) admit(ctx context.Context, who *identity, req *http.Request) (vouch
 			return false, answer
 		}
 	}
-	if r.sessions == SessionsPerEnrollment {
+	if !r.pools(ctx) {
 		err = r.admitByLogin(ctx, who)
 	} else {
 		vouched, err = r.admitPooled(ctx, who)
@@ -191,10 +191,15 @@ func (r *RA) prove(ctx context.Context, who *identity) error {
 	return nil
 }
 
+// pools tells whether the request of this context may use kept connections.
+func (r *RA) pools(ctx context.Context) bool {
+	return r.sessions == SessionsPooled && !r.isolate(ctx)
+}
+
 // session returns an authenticated connection of this account, a kept one or a
 // new one, and when it was opened. Only who's own credentials open or reuse it.
 func (r *RA) session(ctx context.Context, who *identity) (*msca.Session, time.Time, error) {
-	if r.sessions == SessionsPooled {
+	if r.pools(ctx) {
 		if s, opened := r.accounts.take(who.key); s != nil {
 			return s, opened, nil
 		}
@@ -207,7 +212,7 @@ func (r *RA) session(ctx context.Context, who *identity) (*msca.Session, time.Ti
 		}
 		return nil, time.Time{}, err
 	}
-	if r.sessions == SessionsPooled {
+	if r.pools(ctx) {
 		r.accounts.prove(who.key, began)
 	}
 	return s, began, nil

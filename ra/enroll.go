@@ -77,7 +77,7 @@ func (r *RA) walk(ctx context.Context, who *identity, csr *x509.CertificateReque
 		h.notSent(ctx, err)
 		return nil, h.reqID(), err
 	}
-	defer func() { r.release(who, session, opened) }()
+	defer func() { r.release(ctx, who, session, opened) }()
 
 	// From here on a client that gives up ends nothing: what the CA issues must
 	// not be lost, and only the end of this walk tells under which ReqID it is.
@@ -122,7 +122,7 @@ func (r *RA) walk(ctx context.Context, who *identity, csr *x509.CertificateReque
 	// A kill here leaves the ReqID: the retry, or the recovery, fetches.
 
 	certificate, err = session.Fetch(ctx, h.reqID(), csr)
-	if isKind(err, msca.KindClosed) && r.sessions == SessionsPooled {
+	if isKind(err, msca.KindClosed) && r.pools(ctx) {
 		// The kept connection ended between two requests. To fetch is safe to
 		// repeat, to submit is not.
 		session.Close()
@@ -173,8 +173,8 @@ func (r *RA) detach(ctx context.Context) (context.Context, context.CancelFunc) {
 	return detached, func() { unhook(); cancel() }
 }
 
-func (r *RA) release(who *identity, s *msca.Session, opened time.Time) {
-	if r.sessions == SessionsPooled {
+func (r *RA) release(ctx context.Context, who *identity, s *msca.Session, opened time.Time) {
+	if r.pools(ctx) {
 		r.accounts.put(who.key, s, opened)
 		return
 	}

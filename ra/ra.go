@@ -91,9 +91,12 @@ type Options struct {
 	// EnrollmentID names, for the ledger, the request that a context belongs to;
 	// nil: rows name none.
 	EnrollmentID func(context.Context) string
-	Events       func(context.Context, Event)
-	Now          func() time.Time
-	Logger       *zap.Logger
+	// Isolate tells whether the request that a context belongs to gets connections
+	// to the CA of its own, never kept ones; nil: none does.
+	Isolate func(context.Context) bool
+	Events  func(context.Context, Event)
+	Now     func() time.Time
+	Logger  *zap.Logger
 }
 
 // RA is the registration authority's core. It implements the CA interface of
@@ -120,6 +123,7 @@ type RA struct {
 	join         time.Duration
 	retention    time.Duration
 	enrollmentID func(context.Context) string
+	isolate      func(context.Context) bool
 	ledgerErr    atomic.Pointer[ledgerState]
 	watchers     watchers
 
@@ -174,6 +178,7 @@ func New(o Options) (*RA, error) {
 		join:            orDefault(o.Join, 10*time.Minute),
 		retention:       o.Retention,
 		enrollmentID:    o.EnrollmentID,
+		isolate:         o.Isolate,
 		watchers:        watchers{byKey: map[[32]byte]*watcher{}},
 		events:          o.Events,
 		now:             o.Now,
@@ -187,6 +192,9 @@ func New(o Options) (*RA, error) {
 	}
 	if r.enrollmentID == nil {
 		r.enrollmentID = func(context.Context) string { return "" }
+	}
+	if r.isolate == nil {
+		r.isolate = func(context.Context) bool { return false }
 	}
 	r.chain.Store(&chainState{replaced: make(chan struct{})})
 	r.base, r.stop = context.WithCancel(context.Background())

@@ -174,7 +174,7 @@ func (r *RA) collect(ctx context.Context, h *held) error {
 		}
 		return err
 	}
-	defer func() { r.release(who, session, opened) }()
+	defer func() { r.release(ctx, who, session, opened) }()
 
 	if h.reqID() == 0 {
 		certificate, err := r.findOut(ctx, h, session, csr)

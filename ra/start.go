@@ -54,6 +54,7 @@ func (s *chainState) reason() string {
 // Readiness tells whether the RA can enroll.
 type Readiness struct {
 	Ready  bool
+	Tried  bool      // it has tried to log in, well or not
 	Reason string    // why it is not ready, or why the last refresh failed; "" when all is well
 	Since  time.Time // when the chain was read; zero when there is none
 	// Changed is closed when this state is no longer the RA's.
@@ -63,7 +64,7 @@ type Readiness struct {
 // Ready tells whether the RA has logged in and holds the CA's chain.
 func (r *RA) Ready() Readiness {
 	s := r.chain.Load()
-	readiness := Readiness{Ready: len(s.chain) > 0, Reason: s.reason(), Since: s.since, Changed: s.replaced}
+	readiness := Readiness{Ready: len(s.chain) > 0, Tried: len(s.chain) > 0 || s.err != nil, Reason: s.reason(), Since: s.since, Changed: s.replaced}
 	if r.ledgerAway() != nil {
 		readiness.Ready, readiness.Reason = false, "the ledger cannot be used: enrollments are answered 503"
 	}

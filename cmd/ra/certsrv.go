@@ -13,12 +13,14 @@ import (
 
 	"ciscora/config"
 	"ciscora/ra/admin"
+	"ciscora/ra/fault"
 	"ciscora/ra/lab"
 	"ciscora/ra/server"
 )
 
 func (c *cli) certsrvCommand() *cobra.Command {
 	var path, level string
+	var specs []string
 	cmd := &cobra.Command{
 		Use:   "certsrv --config certsrv.yaml",
 		Short: "Run the built-in Microsoft CA alone",
@@ -31,6 +33,7 @@ the folder that the configuration names.`,
 	}
 	cmd.Flags().StringVar(&path, "config", "certsrv.yaml", "configuration `file`")
 	cmd.Flags().StringVar(&level, "log-level", "info", "debug, info, warn or error")
+	cmd.Flags().StringArrayVar(&specs, "fault", nil, "a fault that is on from the start, `PLACE:KIND`; repeatable; see ra lab faults")
 	cmd.RunE = c.run(func(ctx context.Context, _ []string) error {
 		cfg, err := config.LoadCertsrv(path, c.env.LookupEnv)
 		if err != nil {
@@ -45,7 +48,11 @@ the folder that the configuration names.`,
 			return cfg.Problem("listen", err)
 		}
 		defer listener.Close()
-		ca, err := lab.OpenCA(cfg, lab.CAOptions{Logger: log})
+		faults, err := orderFaults(specs, fault.Options{Logger: log.Named("fault")})
+		if err != nil {
+			return err
+		}
+		ca, err := lab.OpenCA(cfg, lab.CAOptions{Logger: log, Faults: faults})
 		if err != nil {
 			return err
 		}
@@ -56,7 +63,7 @@ the folder that the configuration names.`,
 			if err != nil {
 				return cfg.Problem("admin.listen", err)
 			}
-			group.Go(func() error { return serveAdmin(ctx, adminListener, ca) })
+			group.Go(func() error { return serveAdmin(ctx, adminListener, ca, faults) })
 		}
 		group.Go(func() error { return ca.Serve(ctx, listener) })
 		fmt.Fprintf(c.env.Stdout, "certsrv  https://%s/certsrv\nready\n", listener.Addr())
@@ -66,12 +73,13 @@ the folder that the configuration names.`,
 }
 
 // serveAdmin shows the CA's requests and takes a manager's decisions.
-func serveAdmin(ctx context.Context, l net.Listener, ca *lab.CA) error {
+func serveAdmin(ctx context.Context, l net.Listener, ca *lab.CA, faults *fault.Registry) error {
 	s := &http.Server{
 		Handler: admin.New(admin.Options{
 			Ready:   func() admin.Readiness { return admin.Readiness{Ready: true} },
 			Roots:   ca.Chain,
 			Certsrv: ca.Queue(),
+			Faults:  lab.AdminFaults(faults),
 		}),
 		ReadHeaderTimeout: 10 * time.Second,
 	}

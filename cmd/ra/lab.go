@@ -10,6 +10,7 @@ import (
 	"go.uber.org/zap"
 
 	"ciscora/config"
+	"ciscora/ra/fault"
 	"ciscora/ra/lab"
 	"ciscora/ra/tracelog"
 )
@@ -17,6 +18,7 @@ import (
 func (c *cli) labCommand() *cobra.Command {
 	var o lab.Options
 	var profile, level string
+	var faults []string
 	var once, asJSON bool
 	cmd := &cobra.Command{
 		Use:   "lab",
@@ -31,7 +33,8 @@ too, the trust anchor, the account and the logs of the real products' kinds.`,
 		Example: `  ra lab
   ra lab --once                          enroll one phone, print its certificate, end
   ra lab --dir ./lab --profile modern    keep the CA and its requests in ./lab
-  ra lab --est 0.0.0.0:8084              let phones on the network in`,
+  ra lab --est 0.0.0.0:8084              let phones on the network in
+  ra lab --fault certsrv.login:hang      a CA that does not answer the log-in (ra lab faults lists all)`,
 		Args: cobra.NoArgs,
 	}
 	f := cmd.Flags()
@@ -40,6 +43,7 @@ too, the trust anchor, the account and the logs of the real products' kinds.`,
 	f.StringVar(&o.Certsrv, "certsrv", "127.0.0.1:8443", "the built-in CA's `address`")
 	f.StringVar(&o.Admin, "admin", "127.0.0.1:8085", "the admin port's `address`")
 	f.StringVar(&profile, "profile", string(config.ProfileCUCM), "cucm-12.5 behaves as CES, modern as one would wish")
+	f.StringArrayVar(&faults, "fault", nil, "a fault that is on from the start, `PLACE:KIND`; repeatable; see ra lab faults")
 	f.BoolVar(&once, "once", false, "enroll the sample phone, print the result, and end")
 	f.BoolVar(&asJSON, "json", false, "print addresses and paths (with --once: the result) as one JSON object")
 	f.StringVar(&level, "log-level", "error", "the structured log on standard error: debug, info, warn or error")
@@ -52,8 +56,12 @@ too, the trust anchor, the account and the logs of the real products' kinds.`,
 		if err != nil {
 			return err
 		}
+		if o.Faults, err = orderFaults(faults, fault.Options{Logger: log.Named("fault")}); err != nil {
+			return err
+		}
 		return c.lab(ctx, o, log, once, asJSON)
 	})
+	cmd.AddCommand(c.faultsCommand())
 	return cmd
 }
 
@@ -72,11 +80,14 @@ func (c *cli) lab(ctx context.Context, o lab.Options, log *zap.Logger, once, asJ
 	if !asJSON {
 		c.printAddresses(l)
 	}
-	if err := l.Ready(ctx); err != nil {
+	if err := l.Tried(ctx); err != nil {
 		if ctx.Err() != nil {
 			return nil // Ctrl-C before it was ready
 		}
 		return err
+	}
+	if why := l.NotReady(); why != "" {
+		fmt.Fprintf(c.env.Stderr, "ra: the RA has no chain: %s; it tries again by itself\n", why)
 	}
 	legs.start()
 	phone, err := l.EnrollPhone(ctx)
@@ -139,6 +150,10 @@ the CA's chain:
 a certificate of your own:
   openssl req -new -newkey rsa:2048 -nodes -keyout my.key -subj /CN=$(hostname) -outform DER | openssl base64 -out my.p10
   curl -K %[3]s -H 'Content-Type: application/pkcs10' --data-binary @my.p10 %[2]s/.well-known/est/simpleenroll | openssl base64 -d | openssl pkcs7 -inform DER -print_certs -out my.pem
+
+make it fail, and mend it:
+  curl -d certsrv.submit:delay=15s,count=1 %[4]s/faults
+  curl -X DELETE %[4]s/faults
 
 what happened, and the logs:
   curl %[4]s/enrollments

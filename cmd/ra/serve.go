@@ -2,15 +2,23 @@ package main
 
 import (
 	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
 
 	"github.com/spf13/cobra"
+	"go.uber.org/zap"
 
 	"ciscora/config"
+	"ciscora/ra/fault"
+	"ciscora/ra/lab"
 	"ciscora/ra/server"
 )
 
 func (c *cli) serveCommand() *cobra.Command {
 	var path string
+	var specs []string
+	var allowed bool
 	cmd := &cobra.Command{
 		Use:   "serve --config ra.yaml",
 		Short: "Run the RA in front of a Microsoft CA",
@@ -27,6 +35,8 @@ flight and end it.`,
 		Args: cobra.NoArgs,
 	}
 	cmd.Flags().StringVar(&path, "config", "ra.yaml", "configuration `file`")
+	cmd.Flags().BoolVar(&allowed, "allow-faults", false, "let the configuration, --fault, the admin port, labels and names order faults: never in production")
+	cmd.Flags().StringArrayVar(&specs, "fault", nil, "a fault that is on from the start, `PLACE:KIND`; repeatable; needs --allow-faults")
 	cmd.RunE = c.run(func(ctx context.Context, _ []string) error {
 		cfg, err := config.LoadRA(path, c.env.LookupEnv)
 		if err != nil {
@@ -36,13 +46,36 @@ flight and end it.`,
 		if err != nil {
 			return err
 		}
-		s, err := server.New(ctx, cfg, server.Options{Logger: log})
+		options := server.Options{Logger: log}
+		switch {
+		case allowed:
+			faults, err := orderFaults(specs, fault.Options{Logger: log.Named("fault"), ForeignCA: true})
+			if err != nil {
+				return err
+			}
+			if err := lab.OrderFaults(faults, cfg.Faults, cfg.Problem); err != nil {
+				return err
+			}
+			options.Seams, options.Faults = lab.FaultSeams(faults, noShape), lab.AdminFaults(faults)
+			log.Warn("faults are allowed: anybody may order them by the admin port, a label or a name in a CSR; never run this in production", zap.Int("on", len(faults.List())))
+		case len(specs) > 0:
+			return usagef("--fault needs --allow-faults: faults are for labs, never for production")
+		case len(cfg.Faults) > 0:
+			return usageError{cfg.Problem("faults", errors.New("faults need --allow-faults on the command line: they are for labs, never for production"))}
+		}
+		s, err := server.New(ctx, cfg, options)
 		if err != nil {
 			return err
 		}
 		return s.Run(ctx)
 	})
 	return cmd
+}
+
+// noShape says that an RA in front of a foreign CA has nobody to make certificates
+// with something wrong about them.
+func noShape(kind, _ string) (tls.Certificate, error) {
+	return tls.Certificate{}, fmt.Errorf("a certificate that is %s can only be had in the lab", kind)
 }
 
 // configError makes a configuration that cannot be read an error of the command

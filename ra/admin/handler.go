@@ -20,6 +20,7 @@ type Options struct {
 	Roots       func() []*x509.Certificate // the trust anchors of the RA's own servers
 	Enrollments *Enrollments
 	Certsrv     CertsrvQueue // only where the built-in CA runs
+	Faults      Faults       // only where faults are allowed
 	// Hosts are names, besides localhost and addresses, by which a client may
 	// call the port where it listens on a loopback address.
 	Hosts  []string
@@ -57,6 +58,12 @@ func New(o Options) http.Handler {
 	if o.Enrollments != nil {
 		get("/enrollments", h.listEnrollments)
 		get("/enrollments/{id}", h.getEnrollment)
+	}
+	if o.Faults != nil {
+		get("/faults", h.listFaults)
+		r.Post("/faults", h.orderFault)
+		r.Delete("/faults", h.clearFaults)
+		r.Delete("/faults/{id}", h.removeFault)
 	}
 	if o.Certsrv != nil {
 		get("/certsrv/requests", h.listRequests)
@@ -118,7 +125,7 @@ func headers(next http.Handler) http.Handler {
 // allowed returns the methods for a path, for Allow (RFC 9110 §10.2.1).
 func allowed(routes chi.Routes, path string) []string {
 	var methods []string
-	for _, method := range []string{http.MethodGet, http.MethodHead, http.MethodPost} {
+	for _, method := range []string{http.MethodGet, http.MethodHead, http.MethodPost, http.MethodDelete} {
 		if routes.Match(chi.NewRouteContext(), method, path) {
 			methods = append(methods, method)
 		}

@@ -3,7 +3,6 @@ package fault
 import (
 	"bytes"
 	"context"
-	"errors"
 	"net/http"
 	"strconv"
 	"strings"
@@ -16,6 +15,8 @@ type held struct {
 	header http.Header
 	status int
 	body   bytes.Buffer
+	// headFirst: the handler wanted its head sent before the body.
+	headFirst bool
 }
 
 func hold(w http.ResponseWriter) *held {
@@ -40,8 +41,11 @@ func (h *held) Write(p []byte) (int, error) {
 	return h.body.Write(p)
 }
 
-// FlushError does nothing: what is held is sent as one.
-func (h *held) FlushError() error { return nil }
+// FlushError notes where the handler wants a border between what is sent.
+func (h *held) FlushError() error {
+	h.headFirst = h.headFirst || h.status != 0 && h.body.Len() == 0
+	return nil
+}
 
 // send passes the answer on as it was given.
 func (h *held) send() {
@@ -50,6 +54,9 @@ func (h *held) send() {
 	}
 	h.copyHeader()
 	h.inner.WriteHeader(h.status)
+	if h.headFirst {
+		_ = http.NewResponseController(h.inner).Flush() // where that is impossible there are no records either
+	}
 	_, _ = h.inner.Write(h.body.Bytes()) // who cannot be written to is gone
 }
 
@@ -134,5 +141,3 @@ func (h *held) writeTo(b *bytes.Buffer, length string) {
 	b.WriteString("\r\n")
 	b.Write(h.body.Bytes())
 }
-
-var errNoAnswer = errors.New("the handler gave no answer")

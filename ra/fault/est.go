@@ -9,6 +9,7 @@ import (
 	"crypto/x509"
 	"crypto/x509/pkix"
 	"encoding/base64"
+	"errors"
 	"fmt"
 	"math/big"
 	"net/http"
@@ -24,12 +25,12 @@ import (
 const LabelPrefix = "fault:"
 
 // IsLabel tells whether a label selects a fault that there is.
-func IsLabel(label string) bool {
+func (r *Registry) IsLabel(label string) bool {
 	spec, ok := strings.CutPrefix(label, LabelPrefix)
 	if !ok {
 		return false
 	}
-	_, err := Parse(spec)
+	_, err := r.parse(spec)
 	return err == nil
 }
 
@@ -232,7 +233,7 @@ func otherCertificate() ([]byte, error) {
 // SelectByName lets the names in a CSR select faults for their enrollment, and
 // does what they do in place of the operation. Call it with the context of the
 // request once the CSR is read; the error is the answer's text where a name under
-// .fault.invalid selects none, or errAnswered where the fault has answered.
+// .fault.invalid selects none, or ErrAnswered where the fault has answered.
 func (r *Registry) SelectByName(ctx context.Context, csr *x509.CertificateRequest) error {
 	scope := ScopeOf(ctx)
 	if scope == nil {
@@ -241,6 +242,9 @@ func (r *Registry) SelectByName(ctx context.Context, csr *x509.CertificateReques
 	selected := false
 	for _, name := range append([]string{csr.Subject.CommonName}, csr.DNSNames...) {
 		f, ok, err := ParseName(name)
+		if ok && err == nil {
+			err = r.check(f)
+		}
 		switch {
 		case err != nil:
 			return err
@@ -256,4 +260,4 @@ func (r *Registry) SelectByName(ctx context.Context, csr *x509.CertificateReques
 }
 
 // ErrAnswered says that a fault has given the answer.
-var ErrAnswered = fmt.Errorf("a fault has answered")
+var ErrAnswered = errors.New("a fault has answered")

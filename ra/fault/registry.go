@@ -17,6 +17,9 @@ import (
 type Options struct {
 	Now    func() time.Time
 	Logger *zap.Logger // one warning for each bite
+	// ForeignCA says that the CA is not the built-in one: faults inside it cannot
+	// be had then.
+	ForeignCA bool
 }
 
 // maxFaults bounds what the management API may order.
@@ -25,8 +28,9 @@ const maxFaults = 1000
 // Registry holds the faults that are on. Its zero value is not ready: use
 // [NewRegistry]. It is safe for concurrent use.
 type Registry struct {
-	now func() time.Time
-	log *zap.Logger
+	now     func() time.Time
+	log     *zap.Logger
+	foreign bool
 
 	mu     sync.Mutex // guards all below and the state of every fault
 	all    []*active
@@ -55,7 +59,7 @@ type Status struct {
 
 // NewRegistry returns a registry without faults.
 func NewRegistry(o Options) *Registry {
-	r := &Registry{now: o.Now, log: o.Logger, bound: map[string]*Scope{}}
+	r := &Registry{now: o.Now, log: o.Logger, foreign: o.ForeignCA, bound: map[string]*Scope{}}
 	if r.now == nil {
 		r.now = time.Now
 	}
@@ -68,15 +72,33 @@ func NewRegistry(o Options) *Registry {
 // Order turns a fault on by its spec and returns its id. The error is a
 // *SpecError, or says that there are too many.
 func (r *Registry) Order(spec string) (id string, err error) {
-	f, err := Parse(spec)
+	f, err := r.parse(spec)
 	if err != nil {
 		return "", err
 	}
 	return r.Add(f)
 }
 
+func (r *Registry) parse(spec string) (Fault, error) {
+	f, err := Parse(spec)
+	if err == nil {
+		err = r.check(f)
+	}
+	return f, err
+}
+
+func (r *Registry) check(f Fault) error {
+	if r.foreign && f.Place.AtCA() {
+		return &SpecError{Spec: f.String(), Part: string(f.Place), Message: "is inside the CA, and only the built-in one (ra lab, ra certsrv) can have it"}
+	}
+	return nil
+}
+
 // Add turns a fault on and returns its id.
 func (r *Registry) Add(f Fault) (id string, err error) {
+	if err := r.check(f); err != nil {
+		return "", err
+	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if len(r.all) >= maxFaults {

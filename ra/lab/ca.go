@@ -1,8 +1,10 @@
 package lab
 
 import (
+	"context"
 	"errors"
 	"fmt"
+	"net"
 	"time"
 
 	"go.uber.org/zap"
@@ -11,6 +13,7 @@ import (
 	"ciscora/msca/certsrv"
 	"ciscora/msca/ntlm"
 	"ciscora/ra/admin"
+	"ciscora/ra/fault"
 	"ciscora/ra/tracelog"
 )
 
@@ -19,13 +22,23 @@ type CAOptions struct {
 	Logger *zap.Logger
 	Now    func() time.Time
 	Events func(certsrv.Event)
+	Faults *fault.Registry // nil = none
 }
 
 // CA is the built-in Microsoft CA as certsrv.yaml describes it: what `ra
 // certsrv` serves, and what the lab puts behind its RA.
 type CA struct {
 	*certsrv.Server
-	accessLog *tracelog.W3C // nil where certsrv.yaml names no folder
+	accessLog *tracelog.W3C   // nil where certsrv.yaml names no folder
+	faults    *fault.Registry // nil without
+}
+
+// Serve is the server's, on a port with its faults.
+func (ca *CA) Serve(ctx context.Context, l net.Listener) error {
+	if ca.faults != nil {
+		l = ca.faults.Listener(l, fault.CertsrvTLS)
+	}
+	return ca.Server.Serve(ctx, l)
 }
 
 // OpenCA opens the CA in the configuration's folder, or makes it there. Close it
@@ -65,7 +78,13 @@ func OpenCA(cfg *config.Certsrv, o CAOptions) (*CA, error) {
 			ManagerApproval:    t.ManagerApproval,
 		})
 	}
-	ca := &CA{}
+	ca := &CA{faults: o.Faults}
+	if o.Faults != nil {
+		if err := OrderFaults(o.Faults, cfg.Faults, cfg.Problem); err != nil {
+			return nil, err
+		}
+		decorate(&options, o.Faults, func() *certsrv.Server { return ca.Server })
+	}
 	if cfg.Log != "" {
 		if ca.accessLog, err = tracelog.NewW3CDir(cfg.Log); err != nil {
 			return nil, cfg.Problem("log", err)

@@ -167,8 +167,7 @@ func hostsOf(a net.Addr) []string {
 }
 
 // writeCertsrvConfig writes certsrv.yaml and reads it back, as `ra certsrv` will.
-func (l *Lab) writeCertsrvConfig(listen net.Addr) (*config.Certsrv, error) {
-	c := l.certsrvConfig(listen)
+func (l *Lab) writeCertsrvConfig(c config.Certsrv) (*config.Certsrv, error) {
 	text, err := c.YAML()
 	if err != nil {
 		return nil, fmt.Errorf("write %s: %w", fileCertsrv, err)
@@ -181,8 +180,8 @@ func (l *Lab) writeCertsrvConfig(listen net.Addr) (*config.Certsrv, error) {
 
 // writeRAConfig writes ra.yaml with the files that it names, and what a
 // newcomer's curl needs, and reads ra.yaml back, as `ra serve` will.
-func (l *Lab) writeRAConfig(est, certsrv, admin net.Addr) (*config.RA, error) {
-	tlsCert, err := l.ca.IssueServerCertificate(hostsOf(est))
+func (l *Lab) writeRAConfig(c config.RA, hosts []string) (*config.RA, error) {
+	tlsCert, err := l.ca.IssueServerCertificate(hosts)
 	if err != nil {
 		return nil, fmt.Errorf("issue the RA's server certificate: %w", err)
 	}
@@ -190,7 +189,6 @@ func (l *Lab) writeRAConfig(est, certsrv, admin net.Addr) (*config.RA, error) {
 	if err != nil {
 		return nil, err
 	}
-	c := l.raConfig(est, certsrv, admin)
 	text, err := c.YAML()
 	if err != nil {
 		return nil, fmt.Errorf("write %s: %w", fileRA, err)

@@ -8,6 +8,7 @@ package lab
 
 import (
 	"context"
+	"crypto/tls"
 	"crypto/x509"
 	"errors"
 	"fmt"
@@ -20,6 +21,7 @@ import (
 	"go.uber.org/zap"
 
 	"ciscora/config"
+	"ciscora/ra/fault"
 	"ciscora/ra/server"
 )
 
@@ -40,6 +42,13 @@ type Options struct {
 	Certsrv string         // the built-in CA's; "" = 127.0.0.1:8443
 	Admin   string         // the admin port's; "" = 127.0.0.1:8085
 	Profile config.Profile // "" = cucm-12.5
+	// Faults are those that are on; nil = none so far, see [Lab.Faults].
+	Faults *fault.Registry
+	// Configure changes what the lab is about to run with; nil = nothing. A name
+	// in ca.Hosts is resolved to the built-in CA, whatever port ra.CA.URL has.
+	Configure func(ra *config.RA, ca *config.Certsrv)
+	// Network is where the lab listens and connects; nil = TCP.
+	Network Network
 	// Watch sees each step of each enrollment as it happens; nil = nobody does.
 	Watch  func(Step)
 	Logger *zap.Logger
@@ -54,11 +63,16 @@ type Lab struct {
 	AdminURL   string // http://HOST:PORT
 	Roots      *x509.CertPool
 	Profile    config.Profile
+	// Faults are ordered here while the lab runs:
+	//
+	//	l.Faults.Order("certsrv.submit:hang,count=1")
+	Faults *fault.Registry
 
-	ca    *CA
-	ra    *server.Server
-	creds config.Credentials
-	now   func() time.Time
+	network Network
+	ca      *CA
+	ra      *server.Server
+	creds   config.Credentials
+	now     func() time.Time
 
 	cancel context.CancelFunc
 	done   chan struct{} // closed when both servers have ended
@@ -74,7 +88,7 @@ func Start(ctx context.Context, o Options) (_ *Lab, err error) {
 	if err != nil {
 		return nil, err
 	}
-	l := &Lab{Dir: dir, Profile: o.Profile, now: o.Now, done: make(chan struct{})}
+	l := &Lab{Dir: dir, Profile: o.Profile, Faults: o.Faults, network: o.Network, now: o.Now, done: make(chan struct{})}
 	var opened closers
 	defer func() {
 		if err != nil {
@@ -83,7 +97,7 @@ func Start(ctx context.Context, o Options) (_ *Lab, err error) {
 	}()
 	var listeners [3]net.Listener
 	for i, at := range []struct{ flag, address string }{{"--certsrv", o.Certsrv}, {"--est", o.EST}, {"--admin", o.Admin}} {
-		if listeners[i], err = server.Listen(ctx, at.address); err != nil {
+		if listeners[i], err = o.Network.Listen(ctx, at.address); err != nil {
 			return nil, fmt.Errorf("%s: %w", at.flag, err)
 		}
 		opened = append(opened, listeners[i])
@@ -98,21 +112,34 @@ func Start(ctx context.Context, o Options) (_ *Lab, err error) {
 	if l.creds, err = loadCredentials(l.Path(fileCredentials)); err != nil {
 		return nil, err
 	}
-	caConfig, err := l.writeCertsrvConfig(caListener.Addr())
+	configure := o.Configure
+	if configure == nil {
+		configure = func(*config.RA, *config.Certsrv) {}
+	}
+	caYAML, raYAML := l.certsrvConfig(caListener.Addr()), l.raConfig(estListener.Addr(), caListener.Addr(), adminListener.Addr())
+	configure(&raYAML, &caYAML)
+	caConfig, err := l.writeCertsrvConfig(caYAML)
 	if err != nil {
 		return nil, err
 	}
-	if l.ca, err = OpenCA(caConfig, CAOptions{Logger: o.Logger.Named("certsrv"), Now: o.Now}); err != nil {
+	if l.ca, err = OpenCA(caConfig, CAOptions{Logger: o.Logger.Named("certsrv"), Now: o.Now, Faults: l.Faults}); err != nil {
 		return nil, err
 	}
 	opened = append(opened, l.ca)
 	l.Roots = x509.NewCertPool()
 	l.Roots.AddCert(l.ca.Root())
-	raConfig, err := l.writeRAConfig(estListener.Addr(), caListener.Addr(), adminListener.Addr())
+	raConfig, err := l.writeRAConfig(raYAML, hostsOf(estListener.Addr()))
 	if err != nil {
 		return nil, err
 	}
-	serverOptions := server.Options{EST: estListener, Admin: adminListener, Requests: l.ca.Queue(), Logger: o.Logger, Now: o.Now}
+	seams := FaultSeams(l.Faults, func(kind, value string) (tls.Certificate, error) {
+		return l.ca.Shape(kind, value, hostsOf(estListener.Addr()))
+	})
+	seams.Dial = func(server.DialFunc) server.DialFunc { return l.Faults.Dial(l.dialCA(caListener.Addr())) }
+	seams.Resolve = func(server.ResolveFunc) server.ResolveFunc { return l.Faults.Resolve(resolver(caConfig.Hosts)) }
+	serverOptions := server.Options{
+		EST: estListener, Admin: adminListener, Requests: l.ca.Queue(), Faults: AdminFaults(l.Faults), Seams: seams, Logger: o.Logger, Now: o.Now,
+	}
 	if o.Watch != nil {
 		serverOptions.Events = steps(o.Watch)
 	}
@@ -163,6 +190,31 @@ func (l *Lab) Ready(ctx context.Context) error {
 	}
 }
 
+// Tried waits until the RA has tried to log in to the CA, well or not.
+func (l *Lab) Tried(ctx context.Context) error {
+	for {
+		state := l.ra.Ready()
+		if state.Tried {
+			return nil
+		}
+		select {
+		case <-state.Changed:
+		case <-ctx.Done():
+			return fmt.Errorf("the RA has not logged in: %w", ctx.Err())
+		case <-l.done:
+			return errors.Join(errors.New("the lab has ended"), l.err)
+		}
+	}
+}
+
+// NotReady says why the RA cannot enroll; "" when it can.
+func (l *Lab) NotReady() string {
+	if state := l.ra.Ready(); !state.Ready {
+		return state.Reason
+	}
+	return ""
+}
+
 // Wait returns when the lab has ended, with the reason if it did so by itself.
 func (l *Lab) Wait() error {
 	<-l.done
@@ -202,6 +254,12 @@ func (o Options) withDefaults() Options {
 	}
 	if o.Now == nil {
 		o.Now = time.Now
+	}
+	if o.Network == nil {
+		o.Network = tcp{}
+	}
+	if o.Faults == nil {
+		o.Faults = fault.NewRegistry(fault.Options{Now: o.Now, Logger: o.Logger.Named("fault")})
 	}
 	return o
 }

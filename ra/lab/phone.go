@@ -62,6 +62,7 @@ func (l *Lab) Client(events func(capf.Event)) (*capf.Client, error) {
 		URL: l.ESTURL, Roots: l.Roots,
 		User: l.creds.User, Password: string(l.creds.Password),
 		Timeout: 10 * time.Second,
+		Dial:    l.network.DialContext,
 		Events:  events, Now: l.now,
 	})
 }

@@ -91,8 +91,12 @@ func TestReplicasIssueOneCertificatePerCSRAndServeEveryClient(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
+			// A POST that the kill cut off before it got to the CA cannot be told from
+			// one that is lost inside the CA: it is reported, and the CSR sent again.
 			for _, row := range orphans {
-				t.Errorf("row %d of %s: %s, uncertain %v", row.ID, row.CN, row.State, row.Uncertain)
+				if !row.Uncertain || row.State != ledger.StateFailed {
+					t.Errorf("row %d of %s: %s, uncertain %v", row.ID, row.CN, row.State, row.Uncertain)
+				}
 			}
 		})
 	}

@@ -34,6 +34,10 @@ type Options struct {
 	EST, Admin net.Listener
 	// Requests is the built-in CA's queue, where one runs in this process.
 	Requests admin.CertsrvQueue
+	// Faults is what /faults of the admin port orders, where that is allowed.
+	Faults admin.Faults
+	// Seams decorate what the RA takes from outside.
+	Seams Seams
 	// Events also sees each event of the front end (est.Event) and of the core
 	// (ra.Event).
 	Events func(context.Context, any)
@@ -54,6 +58,7 @@ type Server struct {
 	estListener, adminListener net.Listener
 	estTLS                     *tls.Config
 	trace                      *traceLogs
+	seams                      Seams
 	done                       chan struct{} // closed when Run has returned
 }
 
@@ -72,7 +77,7 @@ func New(ctx context.Context, cfg *config.RA, o Options) (_ *Server, err error) 
 	if err != nil {
 		return nil, err
 	}
-	s := &Server{config: cfg, log: o.Logger, done: make(chan struct{})}
+	s := &Server{config: cfg, log: o.Logger, seams: o.Seams, done: make(chan struct{})}
 	defer func() {
 		if err != nil {
 			s.abandon(o)
@@ -112,10 +117,10 @@ func New(ctx context.Context, cfg *config.RA, o Options) (_ *Server, err error) 
 	if s.core, err = newCore(cfg, files, s.ledger, o, tell); err != nil {
 		return nil, err
 	}
-	if s.est, err = newFrontEnd(cfg, s.core, o, tell, challenges.middleware); err != nil {
+	if s.est, err = newFrontEnd(cfg, s.core, o, tell, append([]func(http.Handler) http.Handler{challenges.middleware}, o.Seams.Middleware...)...); err != nil {
 		return nil, err
 	}
-	s.estTLS = frontEndTLS(cfg, files, o.Now)
+	s.estTLS = o.Seams.tls(frontEndTLS(cfg, files, o.Now))
 
 	if s.adminListener != nil {
 		s.admin = &http.Server{
@@ -124,6 +129,7 @@ func New(ctx context.Context, cfg *config.RA, o Options) (_ *Server, err error) 
 				Roots:       func() []*x509.Certificate { return roots(s.core.Chain()) },
 				Enrollments: enrollments,
 				Certsrv:     o.Requests,
+				Faults:      o.Faults,
 				Logger:      o.Logger,
 			}),
 			ReadHeaderTimeout: 10 * time.Second,
@@ -179,6 +185,8 @@ func newCore(cfg *config.RA, files config.Files, book *ledger.Ledger, o Options,
 				Time:       o.Now,
 			},
 			NameCheck:      nameChecks[cfg.CA.NameCheck],
+			Dial:           o.Seams.dial(),
+			Resolve:        o.Seams.resolve(),
 			UserAgent:      userAgent(cfg),
 			Authentication: cfg.CA.Authentication,
 			ChannelBinding: cfg.CA.ChannelBinding,
@@ -204,6 +212,7 @@ func newCore(cfg *config.RA, files config.Files, book *ledger.Ledger, o Options,
 		Join:            cfg.Ledger.Join,
 		Retention:       cfg.Ledger.Retention,
 		EnrollmentID:    est.RequestID,
+		Isolate:         o.Seams.Isolate,
 		Events:          func(ctx context.Context, e ra.Event) { tell(ctx, e) },
 		Now:             o.Now,
 		Logger:          o.Logger,
@@ -240,11 +249,11 @@ func newFrontEnd(cfg *config.RA, core *ra.RA, o Options, tell func(context.Conte
 		dialect = est.DialectLibest
 	}
 	return est.New(est.Options{
-		CA:            core,
+		CA:            o.Seams.ca(core),
 		Authenticator: authenticator{core},
 		Dialect:       dialect,
 		Base64:        base64Forms[cfg.EST.Base64],
-		Label:         core.HasLabel,
+		Label:         o.Seams.label(core.HasLabel),
 		Limits: est.Limits{
 			Body:          int64(cfg.EST.Limits.Body),
 			HeaderTimeout: cfg.EST.Limits.HeaderTimeout,
@@ -341,7 +350,7 @@ func (s *Server) Run(ctx context.Context) error {
 	s.log.Info("listening", zap.Stringer("est", s.ESTAddr()), zap.String("ca", s.config.CA.URL), zap.String("profile", string(s.config.Profile)))
 	group, ctx := errgroup.WithContext(ctx)
 	group.Go(func() error {
-		if err := s.est.Serve(ctx, s.estListener, s.estTLS); err != nil {
+		if err := s.est.Serve(ctx, s.seams.listener(s.estListener), s.estTLS); err != nil {
 			return fmt.Errorf("est.listen: %w", err)
 		}
 		return nil

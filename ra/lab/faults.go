@@ -1,0 +1,78 @@
+package lab
+
+import (
+	"context"
+	"crypto/tls"
+	"net"
+	"net/http"
+	"strconv"
+
+	"ciscora/est"
+	"ciscora/msca/certsrv"
+	"ciscora/ra/admin"
+	"ciscora/ra/fault"
+	"ciscora/ra/server"
+)
+
+// FaultSeams are the decorators of an RA whose faults a registry holds. shape makes
+// certificates for est.tls; without one those faults cannot be had.
+func FaultSeams(faults *fault.Registry, shape fault.Shape) server.Seams {
+	return server.Seams{
+		Listener:   func(l net.Listener) net.Listener { return faults.Listener(l, fault.ESTTLS) },
+		TLS:        func(c *tls.Config) *tls.Config { return faults.TLSConfig(c, fault.ESTTLS, shape) },
+		Middleware: []func(http.Handler) http.Handler{faults.EST(est.Label, est.RequestID)},
+		Label:      faults.IsLabel,
+		CSR:        faults.SelectByName,
+		Isolate:    func(ctx context.Context) bool { return fault.ScopeOf(ctx).Selected() },
+		Dial:       func(next server.DialFunc) server.DialFunc { return faults.Dial(next) },
+		Resolve:    func(next server.ResolveFunc) server.ResolveFunc { return faults.Resolve(next) },
+	}
+}
+
+// AdminFaults is a registry as the admin port has it.
+func AdminFaults(faults *fault.Registry) admin.Faults { return adminFaults{faults} }
+
+type adminFaults struct{ *fault.Registry }
+
+func (a adminFaults) List() []admin.Fault {
+	list := []admin.Fault{}
+	for _, s := range a.Registry.List() {
+		list = append(list, admin.Fault(s))
+	}
+	return list
+}
+
+// OrderFaults turns on the faults that a configuration names; key is where they
+// stand in it.
+func OrderFaults(faults *fault.Registry, specs []string, problem func(key string, err error) error) error {
+	for i, spec := range specs {
+		if _, err := faults.Order(spec); err != nil {
+			return problem("faults["+strconv.Itoa(i)+"]", err)
+		}
+	}
+	return nil
+}
+
+// decorate puts a registry's faults into a built-in CA's options. The CA itself,
+// which makes answers and certificates for them, is there later: server returns it.
+func decorate(o *certsrv.Options, faults *fault.Registry, server func() *certsrv.Server) {
+	o.Middleware = append(o.Middleware, func(next http.Handler) http.Handler {
+		return faults.Certsrv(server())(next)
+	})
+	hosts := o.Hosts
+	o.TLSConfig = func(c *tls.Config) *tls.Config {
+		return faults.TLSConfig(c, fault.CertsrvTLS, func(kind, value string) (tls.Certificate, error) {
+			return server().Shape(kind, value, hosts)
+		})
+	}
+	o.Decide = func(ctx context.Context, d certsrv.Decision) certsrv.Decision {
+		v := faults.Policy(ctx)
+		if v.Denied != 0 {
+			d.HRESULT, d.Reason = v.Denied, ""
+		}
+		d.Pending = d.Pending || v.Pending
+		d.OtherKey = d.OtherKey || v.OtherKey
+		return d
+	}
+	o.Offer = faults.Offered
+}

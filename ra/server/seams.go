@@ -1,0 +1,115 @@
+package server
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"net"
+	"net/http"
+	"net/netip"
+
+	globalest "github.com/globalsign/est"
+
+	"ciscora/ra"
+)
+
+// DialFunc opens a connection, as [net.Dialer.DialContext].
+type DialFunc = func(ctx context.Context, network, address string) (net.Conn, error)
+
+// ResolveFunc turns a host's name into addresses.
+type ResolveFunc = func(ctx context.Context, host string) ([]netip.Addr, error)
+
+// Seams decorate what an RA takes from outside; what is nil stays as it is. A lab
+// puts its network and its faults in here; a production RA has none.
+type Seams struct {
+	Listener   func(net.Listener) net.Listener   // of EST clients, before TLS
+	TLS        func(*tls.Config) *tls.Config     // of that listener
+	Middleware []func(http.Handler) http.Handler // of each EST operation, once its label is known; the first outermost
+	Label      func(label string) bool           // labels besides the configured ones
+	// CSR sees each CSR before the core; its error is what the client is told.
+	CSR     func(ctx context.Context, csr *x509.CertificateRequest) error
+	Isolate func(context.Context) bool // see ra.Options
+	Dial    func(DialFunc) DialFunc    // towards the CA
+	Resolve func(ResolveFunc) ResolveFunc
+}
+
+func (s Seams) listener(l net.Listener) net.Listener {
+	if s.Listener == nil {
+		return l
+	}
+	return s.Listener(l)
+}
+
+func (s Seams) tls(c *tls.Config) *tls.Config {
+	if s.TLS == nil {
+		return c
+	}
+	return s.TLS(c)
+}
+
+func (s Seams) label(known func(string) bool) func(string) bool {
+	if s.Label == nil {
+		return known
+	}
+	return func(label string) bool { return known(label) || s.Label(label) }
+}
+
+func (s Seams) dial() DialFunc {
+	dial := (&net.Dialer{}).DialContext
+	if s.Dial == nil {
+		return dial
+	}
+	return s.Dial(dial)
+}
+
+func (s Seams) resolve() ResolveFunc {
+	resolve := func(ctx context.Context, host string) ([]netip.Addr, error) {
+		return net.DefaultResolver.LookupNetIP(ctx, "ip", host)
+	}
+	if s.Resolve == nil {
+		return resolve
+	}
+	return s.Resolve(resolve)
+}
+
+func (s Seams) ca(core *ra.RA) globalest.CA {
+	if s.CSR == nil {
+		return core
+	}
+	return seenCA{core, s.CSR}
+}
+
+// seenCA shows each CSR to a seam before the core has it.
+type seenCA struct {
+	*ra.RA
+	see func(context.Context, *x509.CertificateRequest) error
+}
+
+func (c seenCA) check(ctx context.Context, csr *x509.CertificateRequest) error {
+	err := c.see(ctx, csr)
+	if err == nil {
+		return nil
+	}
+	var answer *ra.Error
+	if errors.As(err, &answer) {
+		return answer
+	}
+	return &ra.Error{Status: http.StatusBadRequest, Text: err.Error()}
+}
+
+// Enroll is the core's, after the seam.
+func (c seenCA) Enroll(ctx context.Context, csr *x509.CertificateRequest, label string, r *http.Request) (*x509.Certificate, error) {
+	if err := c.check(ctx, csr); err != nil {
+		return nil, err
+	}
+	return c.RA.Enroll(ctx, csr, label, r)
+}
+
+// Reenroll is the core's, after the seam.
+func (c seenCA) Reenroll(ctx context.Context, cert *x509.Certificate, csr *x509.CertificateRequest, label string, r *http.Request) (*x509.Certificate, error) {
+	if err := c.check(ctx, csr); err != nil {
+		return nil, err
+	}
+	return c.RA.Reenroll(ctx, cert, csr, label, r)
+}
