@@ -169,15 +169,13 @@ func (r *Registry) TLSConfig(base *tls.Config, place Place, shape Shape) *tls.Co
 	decorated := base.Clone()
 	before := base.GetConfigForClient
 	decorated.GetConfigForClient = func(hello *tls.ClientHelloInfo) (*tls.Config, error) {
-		config := base
+		var config *tls.Config // nil: the listener's own, with what it added to base
 		if before != nil {
 			own, err := before(hello)
 			if err != nil {
 				return nil, err
 			}
-			if own != nil {
-				config = own
-			}
+			config = own
 		}
 		inHandshake := func(f Fault) bool {
 			switch f.Kind {
@@ -190,8 +188,12 @@ func (r *Registry) TLSConfig(base *tls.Config, place Place, shape Shape) *tls.Co
 		if len(faults) == 0 {
 			return config, nil
 		}
+		if config == nil {
+			config = base
+		}
 		config = config.Clone()
 		config.GetConfigForClient = nil
+		config.DynamicRecordSizingDisabled = true // an answer in as few records as can be (libest.md)
 		for _, f := range faults {
 			switch f.Kind {
 			case "tls1.0":
