@@ -108,6 +108,9 @@ type conn struct {
 	once   sync.Once
 }
 
+// NetConn returns the connection beneath.
+func (c *conn) NetConn() net.Conn { return c.Conn }
+
 // Close closes the connection and reports that, once.
 func (c *conn) Close() error {
 	err := c.Conn.Close()

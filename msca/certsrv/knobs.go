@@ -58,6 +58,9 @@ func (s *Server) AnswerAs(w http.ResponseWriter, r *http.Request, kind string) b
 	default:
 		return false
 	}
+	if c, _ := r.Context().Value(connectionKey{}).(*connection); a.status != http.StatusUnauthorized && c != nil && c.who != nil {
+		entryOf(r.Context()).user = c.who.String()
+	}
 	s.iis.write(w, r, a)
 	return true
 }
@@ -133,7 +136,7 @@ func (s *Server) Shape(kind, value string, hosts []string) (tls.Certificate, err
 		}
 		return a.serverNamed(issuing, value, nil, from, to)
 	case "expired":
-		return a.serverBetween(issuing, hosts, now.Add(-48*time.Hour), now.Add(-24*time.Hour))
+		return a.serverBetween(issuing, hosts, issuing.certificate.NotBefore.Add(-time.Hour), now.Add(-time.Minute))
 	case "not-yet-valid":
 		return a.serverBetween(issuing, hosts, now.Add(24*time.Hour), to)
 	}

@@ -3,6 +3,7 @@ package fault
 import (
 	"bytes"
 	"context"
+	"io"
 	"net/http"
 	"strconv"
 	"strings"
@@ -80,15 +81,28 @@ func reset(w http.ResponseWriter) {
 }
 
 // pause does what a fault does to the time of an answer. It comes back for
-// delay, and not where the answer never comes.
-func pause(ctx context.Context, w http.ResponseWriter, f Fault) {
+// delay, and not where the answer never comes. stays is set where a delay goes on
+// although the client has left, as a CA goes on.
+func (r *Registry) pause(ctx context.Context, w http.ResponseWriter, f Fault, stays bool) {
+	gone := ctx.Done()
+	if stays {
+		gone = nil
+	}
 	switch f.Kind {
 	case "delay":
-		if wait(ctx, f.delay) != nil {
+		timer := time.NewTimer(f.delay)
+		defer timer.Stop()
+		select {
+		case <-timer.C:
+		case <-r.ended():
+		case <-gone:
 			hangUp()
 		}
 	case "hang":
-		<-ctx.Done()
+		select {
+		case <-ctx.Done():
+		case <-r.ended():
+		}
 		hangUp()
 	case "reset":
 		reset(w)
@@ -96,6 +110,30 @@ func pause(ctx context.Context, w http.ResponseWriter, f Fault) {
 		hangUp()
 	}
 }
+
+// maxBody bounds what is read of a request, in bytes.
+const maxBody = 1 << 20
+
+// readBody reads a request's body and puts it back: only then does net/http notice
+// that the client has left.
+func readBody(req *http.Request) {
+	if req.Body == nil || req.Body == http.NoBody {
+		return
+	}
+	body, err := io.ReadAll(io.LimitReader(req.Body, maxBody))
+	rest := io.Reader(bytes.NewReader(body))
+	if err != nil {
+		rest = io.MultiReader(rest, failing{err})
+	}
+	req.Body = struct {
+		io.Reader
+		io.Closer
+	}{io.MultiReader(rest, req.Body), req.Body}
+}
+
+type failing struct{ err error }
+
+func (f failing) Read([]byte) (int, error) { return 0, f.err }
 
 // drip sends an answer, its head included, one byte in each such time.
 func (h *held) drip(ctx context.Context, every time.Duration) {

@@ -109,8 +109,9 @@ func isPolicy(f Fault) bool {
 func (r *Registry) disturb(pages Pages, faults []Fault, next http.Handler, w http.ResponseWriter, req *http.Request) {
 	h := hold(w)
 	answered := false
+	readBody(req)
 	for _, f := range faults {
-		pause(req.Context(), w, f)
+		r.pause(req.Context(), w, f, true)
 		if f.Kind == "language" {
 			req = pages.InLanguage(req, f.Value)
 		}

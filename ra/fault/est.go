@@ -51,6 +51,7 @@ func (r *Registry) EST(label, id func(context.Context) string) func(http.Handler
 			req = req.WithContext(ctx)
 			h := &estAnswer{held: hold(w), registry: r, scope: scope, place: Place("est." + path.Base(req.URL.Path))}
 			req = req.WithContext(context.WithValue(ctx, estAnswerKey{}, h))
+			h.request = req
 			if !h.replace(req.Context(), true) {
 				next.ServeHTTP(h, req)
 			}
@@ -65,6 +66,7 @@ type estAnswer struct {
 	registry *Registry
 	scope    *Scope
 	place    Place
+	request  *http.Request
 	replaced bool
 }
 
@@ -106,7 +108,8 @@ type estAnswerKey struct{}
 // enrollment's own faults, once the CSR's names are known.
 func (h *estAnswer) replace(ctx context.Context, everybodys bool) bool {
 	for _, f := range h.registry.meet(h.scope, everybodys, inPlace, h.place, ESTAny) {
-		pause(ctx, h.inner, f)
+		readBody(h.request)
+		h.registry.pause(ctx, h.inner, f, false)
 		switch f.Kind {
 		case "status":
 			h.put(f.number, f.RetryAfter)

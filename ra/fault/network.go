@@ -144,19 +144,20 @@ func (c *disturbedConn) readSome() {
 // Reset ends a connection with a reset, where it is a TCP connection; else it
 // closes it.
 func Reset(conn net.Conn) {
-	for {
-		switch c := conn.(type) {
+	for beneath := conn; beneath != nil; {
+		switch c := beneath.(type) {
 		case *net.TCPConn:
 			_ = c.SetLinger(0)
-			c.Close()
-			return
+			c.Close() // before TLS says goodbye
+			beneath = nil
 		case interface{ NetConn() net.Conn }:
-			conn = c.NetConn()
-			continue
+			beneath = c.NetConn()
+		default:
+			beneath.Close()
+			beneath = nil
 		}
-		conn.Close()
-		return
 	}
+	conn.Close()
 }
 
 // Shape makes the server certificate of a kind in the catalog's rows for

@@ -36,6 +36,7 @@ type Registry struct {
 	all    []*active
 	nextID int
 	bound  map[string]*Scope // connections of selected enrollments, by the client's address
+	over   chan struct{}     // closed by Clear, for who waits in a fault
 }
 
 // active is a fault that is on.
@@ -59,7 +60,7 @@ type Status struct {
 
 // NewRegistry returns a registry without faults.
 func NewRegistry(o Options) *Registry {
-	r := &Registry{now: o.Now, log: o.Logger, foreign: o.ForeignCA, bound: map[string]*Scope{}}
+	r := &Registry{now: o.Now, log: o.Logger, foreign: o.ForeignCA, bound: map[string]*Scope{}, over: make(chan struct{})}
 	if r.now == nil {
 		r.now = time.Now
 	}
@@ -131,13 +132,23 @@ func (r *Registry) Remove(id string) bool {
 	return len(r.all) < n
 }
 
-// Clear turns all faults off and returns how many there were.
+// Clear turns all faults off and returns how many there were. What waits in one
+// goes on, or ends.
 func (r *Registry) Clear() int {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	n := len(r.all)
 	r.all = nil
+	close(r.over)
+	r.over = make(chan struct{})
 	return n
+}
+
+// ended is closed by the next Clear.
+func (r *Registry) ended() <-chan struct{} {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.over
 }
 
 // List tells of the faults that are on, in the order in which they came.
@@ -146,7 +157,7 @@ func (r *Registry) List() []Status {
 	defer r.mu.Unlock()
 	list := make([]Status, 0, len(r.all))
 	for _, a := range r.all {
-		if r.over(a) {
+		if r.spent(a) {
 			continue
 		}
 		s := Status{ID: a.id, Spec: a.fault.String(), Hits: a.hits}
@@ -162,8 +173,8 @@ func (r *Registry) List() []Status {
 	return list
 }
 
-// over tells whether a fault's time or count is up; mu is held.
-func (r *Registry) over(a *active) bool {
+// spent tells whether a fault's time or count is up; mu is held.
+func (r *Registry) spent(a *active) bool {
 	return a.fault.Count > 0 && a.hits >= a.fault.Count || !a.expires.IsZero() && !r.now().Before(a.expires)
 }
 
@@ -180,7 +191,7 @@ func (r *Registry) meet(scope *Scope, everybodys bool, wanted func(Fault) bool, 
 	var faults []Fault
 	take := func(all []*active, whose string) {
 		for _, a := range all {
-			if !slices.Contains(places, a.fault.Place) || wanted != nil && !wanted(a.fault) || r.over(a) {
+			if !slices.Contains(places, a.fault.Place) || wanted != nil && !wanted(a.fault) || r.spent(a) {
 				continue
 			}
 			if a.skipped < a.fault.Skip {

@@ -70,13 +70,13 @@ func Parse(spec string) (Fault, error) {
 		for _, p := range Places() {
 			names = append(names, string(p))
 		}
-		return Fault{}, &SpecError{Spec: spec, Part: place, Message: fmt.Sprintf("unknown place %q", place), Nearest: nearest(place, names)}
+		return Fault{}, &SpecError{Spec: spec, Part: place, Message: fmt.Sprintf("unknown place %q", place), Nearest: Nearest(place, names)}
 	}
 	parts := strings.Split(rest, ",")
 	kind, value, hasValue := strings.Cut(parts[0], "=")
 	entry, ok := entryOf(f.Place, kind)
 	if !ok {
-		return Fault{}, &SpecError{Spec: spec, Part: kind, Message: fmt.Sprintf("%s has no kind %q", place, kind), Nearest: nearest(kind, kindsAt(f.Place))}
+		return Fault{}, &SpecError{Spec: spec, Part: kind, Message: fmt.Sprintf("%s has no kind %q", place, kind), Nearest: Nearest(kind, kindsAt(f.Place))}
 	}
 	f.Kind, f.Value = kind, value
 	if err := f.readValue(entry, hasValue); err != nil {
@@ -116,7 +116,7 @@ func Parse(spec string) (Fault, error) {
 			if kind == "status" {
 				names = append(names, "retry-after")
 			}
-			return Fault{}, &SpecError{Spec: spec, Part: part, Message: fmt.Sprintf("unknown parameter %q", name), Nearest: nearest(name, names)}
+			return Fault{}, &SpecError{Spec: spec, Part: part, Message: fmt.Sprintf("unknown parameter %q", name), Nearest: Nearest(name, names)}
 		}
 		if err != nil {
 			return Fault{}, wrong(part, "%s=%s: %v", name, value, err)
@@ -229,8 +229,8 @@ func (f Fault) Number() int { return f.number }
 // HRESULT is the value of denied.
 func (f Fault) HRESULT() uint32 { return f.hresult }
 
-// nearest returns the name that text was probably meant to be, or "".
-func nearest(text string, names []string) string {
+// Nearest returns the name that text was probably meant to be, or "".
+func Nearest(text string, names []string) string {
 	best, least := "", max(2, len(text)/3)+1
 	for _, name := range names {
 		if d := distance(text, name); d < least {

@@ -21,7 +21,9 @@ import (
 	"go.uber.org/zap"
 
 	"ciscora/config"
+	"ciscora/msca/certsrv"
 	"ciscora/ra/fault"
+	"ciscora/ra/ledger"
 	"ciscora/ra/server"
 )
 
@@ -44,9 +46,10 @@ type Options struct {
 	Profile config.Profile // "" = cucm-12.5
 	// Faults are those that are on; nil = none so far, see [Lab.Faults].
 	Faults *fault.Registry
-	// Configure changes what the lab is about to run with; nil = nothing. A name
-	// in ca.Hosts is resolved to the built-in CA, whatever port ra.CA.URL has.
-	Configure func(ra *config.RA, ca *config.Certsrv)
+	// Early are specs of faults that are on when it starts.
+	Early []string
+	// Variant is how this lab differs from the usual one.
+	Variant Variant
 	// Network is where the lab listens and connects; nil = TCP.
 	Network Network
 	// Watch sees each step of each enrollment as it happens; nil = nobody does.
@@ -79,6 +82,37 @@ type Lab struct {
 	err    error         // of either; read it after done
 }
 
+// SetProfile sets the profile by its name.
+func (o *Options) SetProfile(name string) (err error) {
+	o.Profile, err = config.ParseProfile(name)
+	return err
+}
+
+// Variant is how a lab differs from the usual one; zero values change nothing.
+type Variant struct {
+	CAURL      string   // of the CA, as ra.yaml has it; any port leads to the built-in CA
+	CANames    []string // further names of the built-in CA's server, which resolve to it
+	Template   string   // the RA's
+	Enroll     []string // who may enroll for the lab's template
+	MinKeySize int      // of the lab's template, in bits
+}
+
+func (v Variant) apply(ra *config.RA, ca *config.Certsrv) {
+	if v.CAURL != "" {
+		ra.CA.URL = v.CAURL
+	}
+	ca.Hosts = append(ca.Hosts, v.CANames...)
+	if v.Template != "" {
+		ra.CA.Template = v.Template
+	}
+	if v.Enroll != nil {
+		ca.Templates[0].Enroll = v.Enroll
+	}
+	if v.MinKeySize != 0 {
+		ca.Templates[0].MinKeySize = v.MinKeySize
+	}
+}
+
 // Start brings up the CA and the RA and returns once both listen; the RA logs in
 // meanwhile, see [Lab.Ready]. The lab ends with [Lab.Close] or with ctx. An
 // address in use is an error that names the flag and the remedy.
@@ -89,6 +123,11 @@ func Start(ctx context.Context, o Options) (_ *Lab, err error) {
 		return nil, err
 	}
 	l := &Lab{Dir: dir, Profile: o.Profile, Faults: o.Faults, network: o.Network, now: o.Now, done: make(chan struct{})}
+	for _, spec := range o.Early {
+		if _, err := l.Faults.Order(spec); err != nil {
+			return nil, err
+		}
+	}
 	var opened closers
 	defer func() {
 		if err != nil {
@@ -112,12 +151,8 @@ func Start(ctx context.Context, o Options) (_ *Lab, err error) {
 	if l.creds, err = loadCredentials(l.Path(fileCredentials)); err != nil {
 		return nil, err
 	}
-	configure := o.Configure
-	if configure == nil {
-		configure = func(*config.RA, *config.Certsrv) {}
-	}
 	caYAML, raYAML := l.certsrvConfig(caListener.Addr()), l.raConfig(estListener.Addr(), caListener.Addr(), adminListener.Addr())
-	configure(&raYAML, &caYAML)
+	o.Variant.apply(&raYAML, &caYAML)
 	caConfig, err := l.writeCertsrvConfig(caYAML)
 	if err != nil {
 		return nil, err
@@ -215,6 +250,60 @@ func (l *Lab) NotReady() string {
 	return ""
 }
 
+// Issued is how many certificates the built-in CA has issued.
+func (l *Lab) Issued() int {
+	n := 0
+	for _, r := range l.ca.Requests() {
+		if r.Disposition == certsrv.DispositionIssued {
+			n++
+		}
+	}
+	return n
+}
+
+// Decide approves, or denies, the newest request that waits for a manager.
+func (l *Lab) Decide(approve bool) error {
+	for _, r := range slices.Backward(l.ca.Requests()) {
+		switch {
+		case r.Disposition != certsrv.DispositionPending:
+		case approve:
+			return l.ca.Approve(r.ID)
+		default:
+			return l.ca.Deny(r.ID)
+		}
+	}
+	return errors.New("no request waits for a manager")
+}
+
+// Finish ends the lab as [Lab.Close] does, and tells how many certificates the
+// ledger counts as not collected, those that there may be included, once nothing
+// is in flight any more.
+func (l *Lab) Finish(orphans func(int)) error {
+	if err := l.Close(); err != nil {
+		return err
+	}
+	book, err := ledger.OpenReadOnly(context.Background(), "sqlite:"+l.Path("ra.db"), ledger.Options{})
+	if err != nil {
+		return err
+	}
+	defer book.Close()
+	rows, err := book.List(context.Background(), ledger.Filter{Orphans: true, Limit: 1000})
+	if err != nil {
+		return err
+	}
+	orphans(len(rows))
+	return nil
+}
+
+// MakeCA makes the keys of a lab's CA in a folder, for several labs to share.
+func MakeCA(dir string) error {
+	ca, err := certsrv.New(certsrv.Options{Dir: dir, Domain: Domain})
+	if err != nil {
+		return err
+	}
+	return ca.Close()
+}
+
 // Wait returns when the lab has ended, with the reason if it did so by itself.
 func (l *Lab) Wait() error {
 	<-l.done
@@ -223,6 +312,7 @@ func (l *Lab) Wait() error {
 
 // Close finishes what is in flight and ends the lab. The folder stays.
 func (l *Lab) Close() error {
+	l.Faults.Clear() // what waits in one holds up the end
 	l.cancel()
 	return l.Wait()
 }

@@ -56,15 +56,19 @@ func (l *Lab) EnrollPhone(ctx context.Context) (SamplePhone, error) {
 }
 
 // Client returns an EST client with libest's habits for this lab's RA and
-// account.
-func (l *Lab) Client(events func(capf.Event)) (*capf.Client, error) {
-	return capf.New(capf.Options{
+// account; change, where not nil, changes what it is made of.
+func (l *Lab) Client(events func(capf.Event), change ...func(*capf.Options)) (*capf.Client, error) {
+	o := capf.Options{
 		URL: l.ESTURL, Roots: l.Roots,
 		User: l.creds.User, Password: string(l.creds.Password),
 		Timeout: 10 * time.Second,
 		Dial:    l.network.DialContext,
 		Events:  events, Now: l.now,
-	})
+	}
+	for _, f := range change {
+		f(&o)
+	}
+	return capf.New(o)
 }
 
 func (l *Lab) writePhone(phone *capf.Phone) error {

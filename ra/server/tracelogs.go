@@ -6,9 +6,11 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"net/http"
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"time"
 
 	"ciscora/config"
@@ -106,11 +108,26 @@ func (t *traceLogs) event(ctx context.Context, event any) {
 		}
 	case est.Answered:
 		if t.nginx != nil {
+			t.ended(ctx, e)
 			t.nginx.Libest().Access(tracelog.Access{
 				Client: host(e.Client), Method: e.Received.Method, Path: e.Received.URI, Proto: e.Received.Proto,
 				Status: e.Status, Bytes: 0, Referer: e.Received.Referer, UserAgent: e.Received.UserAgent,
 			})
 		}
+	}
+}
+
+// ended words an enrollment that got no certificate after its client was known.
+func (t *traceLogs) ended(ctx context.Context, e est.Answered) {
+	switch {
+	case !slices.Contains(enrollOperations, e.Received.Operation):
+	case ctx.Err() != nil:
+		t.nginx.Libest().WriteFailed()
+	case e.Status >= http.StatusBadRequest && e.Status != http.StatusUnauthorized:
+		_, text, _ := strings.Cut(e.Text, "\n")
+		t.nginx.Libest().Refused(tracelog.Refusal{
+			RC: 25, Name: "EST_ERR_CA_ENROLL_FAIL", Status: e.Status, Reason: http.StatusText(e.Status), Text: strings.TrimSpace(text),
+		})
 	}
 }
 

@@ -70,6 +70,17 @@ type Refusal struct {
 // known. The lines are those of F6 with other values, which is inferred.
 func (l *Libest) Refused(r Refusal) { l.sink.put(refusalLines(r)...) }
 
+// WriteFailed says that the client was gone when the answer was there: the other
+// end of a race of timers (reference: ces.md, "Timers"). The lines are those of
+// [Libest.Refused], which is inferred; the code is the document's.
+func (l *Libest) WriteFailed() {
+	const rc = "10 (EST_ERR_HTTP_WRITE)"
+	l.sink.put(
+		libestLine("WARNING", "est_http_request", 1435, "Enrollment failed with rc="+rc),
+		libestLine("ERROR", "est_mg_handler", 1234, "EST error response code: "+rc),
+		libestLine("WARNING", "handle_request", 1267, "Incoming request failed rv="+rc))
+}
+
 func refusalLines(r Refusal) []string {
 	rc := fmt.Sprintf("%d (%s)", r.RC, clean(r.Name))
 	return []string{

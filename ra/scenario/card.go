@@ -1,0 +1,298 @@
+// Package scenario plays documented failures: each card is one failure, with the
+// faults that make it, what is run, the lines that the logs then hold, what the
+// client sees, why, and how to mend it.
+package scenario
+
+import (
+	"bytes"
+	"embed"
+	"errors"
+	"fmt"
+	"io/fs"
+	"path"
+	"reflect"
+	"slices"
+	"strings"
+	"time"
+
+	"go.yaml.in/yaml/v4"
+
+	"ciscora/ra/fault"
+)
+
+// Card is one failure.
+type Card struct {
+	Name  string `yaml:"name"`
+	Title string `yaml:"title"`
+	// Document is where it is documented: F1 to F9 of Cisco's document; "" where
+	// the card is inferred, and Source says from what.
+	Document string `yaml:"document"`
+	Source   string `yaml:"source"`
+	Profile  string `yaml:"profile"`
+	Lab      Lab    `yaml:"lab"`
+	Steps    []Step `yaml:"steps"`
+	Expect   Expect `yaml:"expect"`
+
+	Explanation string `yaml:"explanation"`
+	Fix         string `yaml:"fix"`
+
+	// RealTime cards need real connections: an errno decides.
+	RealTime bool `yaml:"real_time"`
+}
+
+// Lab is how the card's lab differs from the usual one.
+type Lab struct {
+	CAURL      string   `yaml:"ca_url"`
+	CANames    []string `yaml:"ca_names"`
+	Template   string   `yaml:"template"`
+	Enroll     []string `yaml:"enroll"`
+	MinKeySize int      `yaml:"min_key_size"`
+	Password   string   `yaml:"password"` // the client's; "" = the right one
+	Label      string   `yaml:"label"`    // the client's
+	Key        string   `yaml:"key"`      // of the phone; "" = ec256
+}
+
+// empty tells whether the lab is the usual one, but for what changes no outcome.
+func (l Lab) usual() Lab {
+	return Lab{CAURL: l.CAURL, CANames: l.CANames, Key: l.Key, Label: l.Label}
+}
+
+// Step is one thing that is done: start, fault, clear, enroll, approve or deny.
+type Step struct {
+	Do    string
+	Fault string // with fault
+}
+
+// UnmarshalYAML reads `enroll` or `fault: SPEC`.
+func (s *Step) UnmarshalYAML(node *yaml.Node) error {
+	switch node.Kind {
+	case yaml.ScalarNode:
+		s.Do = node.Value
+	case yaml.MappingNode:
+		if len(node.Content) == 2 && node.Content[0].Value == "fault" {
+			s.Do, s.Fault = "fault", node.Content[1].Value
+		}
+	}
+	return nil
+}
+
+// Expect is what the card's end looks like.
+type Expect struct {
+	RV      int    `yaml:"rv"`      // of the last enrollment; libest's return value
+	Wait    string `yaml:"wait"`    // of the last enrollment, LEAST..MOST
+	Issued  *int   `yaml:"issued"`  // by the CA, in all
+	Orphans *int   `yaml:"orphans"` // as the ledger counts
+	// Verifies tells whether the last certificate fits the chain of /cacerts.
+	Verifies *bool `yaml:"verifies"`
+	Logs     Logs  `yaml:"logs"`
+}
+
+// Logs are the lines of each log; see [match].
+type Logs struct {
+	NGINX   string `yaml:"nginx"`
+	CiscoRA string `yaml:"ciscora"`
+	CAPF    string `yaml:"capf"`
+	IIS     string `yaml:"iis"`
+}
+
+//go:embed cards/*.yaml
+var files embed.FS
+
+// Cards returns all cards, in the order of their names; those of the document
+// first.
+func Cards() ([]Card, error) {
+	names, err := fs.Glob(files, "cards/*.yaml")
+	if err != nil {
+		return nil, err
+	}
+	var cards []Card
+	var problems []error
+	for _, name := range names {
+		data, err := files.ReadFile(name)
+		if err != nil {
+			return nil, err
+		}
+		card, err := Parse(path.Base(name), data)
+		if err != nil {
+			problems = append(problems, err)
+			continue
+		}
+		cards = append(cards, card)
+	}
+	slices.SortStableFunc(cards, func(a, b Card) int {
+		switch {
+		case (a.Document != "") == (b.Document != ""):
+			return strings.Compare(a.Name, b.Name)
+		case a.Document != "":
+			return -1
+		}
+		return 1
+	})
+	return cards, errors.Join(problems...)
+}
+
+// Find returns the card of a name, or an error that names the nearest one.
+func Find(cards []Card, name string) (Card, error) {
+	var names []string
+	for _, c := range cards {
+		if c.Name == name {
+			return c, nil
+		}
+		names = append(names, c.Name)
+	}
+	return Card{}, fmt.Errorf("there is no scenario %q%s", name, suggest(name, names))
+}
+
+func suggest(name string, names []string) string {
+	if near := fault.Nearest(name, names); near != "" {
+		return ", did you mean " + near + "?"
+	}
+	return ": see ra scenario list"
+}
+
+var steps = []string{"start", "fault", "clear", "enroll", "approve", "deny"}
+
+// Parse reads a card. Errors name the file, the line and, for a name that is not
+// known, the nearest one.
+func Parse(file string, data []byte) (Card, error) {
+	var card Card
+	var root yaml.Node
+	if err := yaml.Unmarshal(data, &root); err != nil {
+		return card, fmt.Errorf("%s: %w", file, err)
+	}
+	var problems []error
+	report := func(node *yaml.Node, format string, args ...any) {
+		problems = append(problems, fmt.Errorf("%s:%d:%d: %s", file, node.Line, node.Column, fmt.Sprintf(format, args...)))
+	}
+	if len(root.Content) != 1 || root.Content[0].Kind != yaml.MappingNode {
+		return card, fmt.Errorf("%s: a card is a YAML mapping", file)
+	}
+	checkKeys(root.Content[0], reflect.TypeFor[Card](), "", report)
+	if err := root.Decode(&card); err != nil && len(problems) == 0 {
+		return card, fmt.Errorf("%s: %w", file, err)
+	}
+	checkSteps(root.Content[0], report)
+	missing := func(what string) { problems = append(problems, fmt.Errorf("%s: %s is missing", file, what)) }
+	if card.Name == "" || card.Name+".yaml" != file {
+		missing("name, which is the file's without .yaml,")
+	}
+	for what, text := range map[string]string{"title": card.Title, "explanation": card.Explanation, "fix": card.Fix} {
+		if strings.TrimSpace(text) == "" {
+			missing(what)
+		}
+	}
+	if (card.Document == "") == (card.Source == "") {
+		missing("document, or source: inferred and from what (one of the two)")
+	}
+	if card.Source != "" && !strings.HasPrefix(card.Source, "inferred") {
+		missing("inferred at the beginning of source")
+	}
+	if card.Profile != "cucm-12.5" && card.Profile != "modern" {
+		missing("profile, cucm-12.5 or modern,")
+	}
+	if _, _, err := card.Expect.wait(); err != nil {
+		problems = append(problems, fmt.Errorf("%s: expect.wait: %w", file, err))
+	}
+	for name, text := range card.Expect.Logs.all() {
+		if _, err := compile(text); err != nil {
+			problems = append(problems, fmt.Errorf("%s: expect.logs.%s: %w", file, name, err))
+		}
+	}
+	return card, errors.Join(problems...)
+}
+
+func (l Logs) all() map[string]string {
+	return map[string]string{"nginx": l.NGINX, "ciscora": l.CiscoRA, "capf": l.CAPF, "iis": l.IIS}
+}
+
+// checkKeys reports the keys that a struct does not have.
+func checkKeys(node *yaml.Node, t reflect.Type, at string, report func(*yaml.Node, string, ...any)) {
+	if node.Kind != yaml.MappingNode || t.Kind() != reflect.Struct {
+		return
+	}
+	fields := map[string]reflect.Type{}
+	var names []string
+	for f := range t.Fields() {
+		if tag := f.Tag.Get("yaml"); tag != "" {
+			fields[tag] = f.Type
+			names = append(names, tag)
+		}
+	}
+	for i := 0; i+1 < len(node.Content); i += 2 {
+		key := node.Content[i]
+		field, ok := fields[key.Value]
+		if !ok {
+			near := ""
+			if n := fault.Nearest(key.Value, names); n != "" {
+				near = ", did you mean " + n + "?"
+			}
+			report(key, "%s%s: unknown key%s", at, key.Value, near)
+			continue
+		}
+		checkKeys(node.Content[i+1], field, at+key.Value+".", report)
+	}
+}
+
+func checkSteps(root *yaml.Node, report func(*yaml.Node, string, ...any)) {
+	for i := 0; i+1 < len(root.Content); i += 2 {
+		if root.Content[i].Value != "steps" {
+			continue
+		}
+		for n, node := range root.Content[i+1].Content {
+			var step Step
+			_ = step.UnmarshalYAML(node) // never fails
+			switch {
+			case !slices.Contains(steps, step.Do):
+				near := ""
+				if x := fault.Nearest(step.Do, steps); x != "" {
+					near = ", did you mean " + x + "?"
+				}
+				report(node, "steps[%d]: unknown step %q%s", n, step.Do, near)
+			case step.Do == "fault":
+				if _, err := fault.Parse(step.Fault); err != nil {
+					report(node.Content[1], "steps[%d]: %v", n, err)
+				}
+			}
+		}
+	}
+}
+
+// wait reads the range of the last enrollment's time; without one any is right.
+func (e Expect) wait() (least, most time.Duration, err error) {
+	if e.Wait == "" {
+		return 0, time.Hour, nil
+	}
+	low, high, ok := strings.Cut(e.Wait, "..")
+	if !ok {
+		return 0, 0, fmt.Errorf("%q is no range: write 9s..12s", e.Wait)
+	}
+	if least, err = time.ParseDuration(low); err != nil {
+		return 0, 0, err
+	}
+	most, err = time.ParseDuration(high)
+	return least, most, err
+}
+
+// WithoutCause returns the card with all taken away that makes it fail: its faults
+// and what is wrong about its lab.
+func (c Card) WithoutCause() Card {
+	c.Steps = slices.DeleteFunc(slices.Clone(c.Steps), func(s Step) bool { return s.Do == "fault" || s.Do == "deny" })
+	c.Lab = c.Lab.usual()
+	if len(c.Lab.CANames) > 0 {
+		c.Lab.CAURL = "https://" + c.Lab.CANames[0] + ":443/certsrv"
+	}
+	return c
+}
+
+var newline = []byte("\n")
+
+func lines(data []byte) []string {
+	var out []string
+	for line := range bytes.SplitSeq(bytes.TrimRight(data, "\n"), newline) {
+		out = append(out, string(bytes.TrimRight(line, "\r")))
+	}
+	if len(out) == 1 && out[0] == "" {
+		return nil
+	}
+	return out
+}

@@ -1,0 +1,80 @@
+package scenario
+
+import (
+	"fmt"
+	"strings"
+)
+
+// Markdown writes the page of all failures, docs/failures.md.
+func Markdown(cards []Card) string {
+	var b strings.Builder
+	b.WriteString(`# Failures, as the logs show them
+
+This page is written by ` + "`ra scenario list --markdown`" + ` from the cards; each failure can be played with
+` + "`ra scenario run NAME`" + `. In the lines, what stands in braces differs from run to run, and ` + "`...`" + ` stands for other lines.
+
+| failure | from | what it is |
+|---|---|---|
+`)
+	for _, c := range cards {
+		fmt.Fprintf(&b, "| [%s](#%s) | %s | %s |\n", c.Name, c.Name, c.origin(), c.Title)
+	}
+	for _, c := range cards {
+		fmt.Fprintf(&b, "\n## %s\n\n%s. ", c.Name, c.Title)
+		if c.Document != "" {
+			fmt.Fprintf(&b, "Cisco's document: %s.", c.Document)
+		} else {
+			fmt.Fprintf(&b, "Source: %s.", strings.TrimSpace(c.Source))
+		}
+		fmt.Fprintf(&b, " Profile %s.\n\n", c.Profile)
+		for _, s := range c.Steps {
+			if s.Do == "fault" {
+				fmt.Fprintf(&b, "- fault `%s`\n", s.Fault)
+			} else {
+				fmt.Fprintf(&b, "- %s\n", s.Do)
+			}
+		}
+		for _, what := range c.outcome() {
+			fmt.Fprintf(&b, "- %s\n", what)
+		}
+		for _, log := range logNames {
+			if text := c.Expect.Logs.all()[log]; text != "" {
+				fmt.Fprintf(&b, "\n%s:\n\n```\n%s```\n", logTitles[log], text)
+			}
+		}
+		fmt.Fprintf(&b, "\n**Why:** %s\n\n**Mend it:** %s\n", strings.TrimSpace(c.Explanation), strings.TrimSpace(c.Fix))
+	}
+	return b.String()
+}
+
+var logTitles = map[string]string{"nginx": "NGINX error.log", "ciscora": "CiscoRA log", "capf": "CAPF trace", "iis": "IIS log"}
+
+func (c Card) origin() string {
+	if c.Document != "" {
+		return c.Document
+	}
+	return "inferred"
+}
+
+// outcome says in words what is expected besides the logs.
+func (c Card) outcome() []string {
+	var out []string
+	e := c.Expect
+	for _, s := range c.Steps {
+		if s.Do == "enroll" {
+			line := "the client's return value: " + capfStatus(e.RV)
+			if e.Wait != "" {
+				line += ", after " + strings.Replace(e.Wait, "..", " to ", 1)
+			}
+			out = append(out, line)
+			break
+		}
+	}
+	if e.Issued != nil {
+		out = append(out, fmt.Sprintf("certificates issued by the CA: %d", *e.Issued))
+	}
+	if e.Orphans != nil {
+		out = append(out, fmt.Sprintf("certificates that nobody has collected: %d", *e.Orphans))
+	}
+	return out
+}

@@ -1,0 +1,187 @@
+package scenario_test
+
+import (
+	"flag"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"testing/synctest"
+
+	"go.uber.org/goleak"
+
+	"ciscora/ra/scenario"
+)
+
+var update = flag.Bool("update", false, "write docs/failures.md anew")
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+func cards(t *testing.T) []scenario.Card {
+	t.Helper()
+	all, err := scenario.Cards()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return all
+}
+
+// play runs a card: in virtual time, unless an errno decides.
+func play(t *testing.T, card scenario.Card, keys keys) (result scenario.Result) {
+	t.Helper()
+	o := scenario.Options{Dir: filepath.Join(t.TempDir(), card.Name), Keys: keys.virtual}
+	if card.RealTime {
+		o.Keys = keys.real
+		return scenario.Run(t.Context(), card, o)
+	}
+	synctest.Test(t, func(t *testing.T) {
+		o.Network = newMemory()
+		result = scenario.Run(t.Context(), card, o)
+	})
+	return result
+}
+
+// keys are a CA's, for labs in real and in virtual time, which begins in 2000.
+type keys struct{ real, virtual string }
+
+func makeKeys(t *testing.T) (k keys) {
+	t.Helper()
+	in := func(t *testing.T, dir string) string {
+		made, err := scenario.MakeKeys(dir)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return made
+	}
+	k.real = in(t, t.TempDir())
+	virtual := t.TempDir()
+	synctest.Test(t, func(t *testing.T) { k.virtual = in(t, virtual) })
+	return k
+}
+
+func TestEveryCardIsAsItSays(t *testing.T) {
+	keys := makeKeys(t)
+	for _, card := range cards(t) {
+		t.Run(card.Name, func(t *testing.T) {
+			t.Parallel()
+			result := play(t, card, keys)
+			if result.Error != "" {
+				t.Error(result.Error)
+			}
+			for _, c := range result.Checks {
+				if !c.OK {
+					t.Errorf("%s\nexpected %s\nseen     %s", c.What, c.Expected, c.Seen)
+				}
+			}
+			if len(result.Checks) < 2 {
+				t.Errorf("only %d things were looked at", len(result.Checks))
+			}
+		})
+	}
+}
+
+// Without its cause no card passes: what it looks for comes from its fault.
+func TestEveryCardFailsWithoutItsCause(t *testing.T) {
+	keys := makeKeys(t)
+	for _, card := range cards(t) {
+		if strings.HasPrefix(card.Document, "good flow") {
+			continue // nothing is wrong there
+		}
+		t.Run(card.Name, func(t *testing.T) {
+			t.Parallel()
+			result := play(t, card.WithoutCause(), keys)
+			if result.Error != "" {
+				t.Fatalf("it could not be played: %s", result.Error)
+			}
+			if result.Passed {
+				t.Error("it passes although nothing is wrong")
+			}
+		})
+	}
+}
+
+// What the issue wants cards for; the names are the project's own.
+func TestTheCardsThatMustBeThereAreThere(t *testing.T) {
+	var documents, names []string
+	for _, c := range cards(t) {
+		documents = append(documents, c.Document)
+		names = append(names, c.Name)
+	}
+	for _, d := range []string{"F1", "F2", "F3", "F4", "F5", "F6", "F7", "F8", "F9", "good flow, start-up", "good flow, enrollment"} {
+		if !slices.Contains(documents, d) {
+			t.Errorf("no card for %s", d)
+		}
+	}
+	for _, n := range []string{
+		"timers-race", "wrong-password", "locked-account", "basic-refused", "service-stopped", "template-permission", "key-too-short", "pending",
+		"denied-by-manager", "renewed-ca", "language-fr", "language-ja", "pool-stopped", "tls10-only", "client-certificate", "retry-makes-a-second", "retry-is-recovered",
+	} {
+		if !slices.Contains(names, n) {
+			t.Errorf("no card %s", n)
+		}
+	}
+}
+
+func TestThePageOfFailuresIsCurrent(t *testing.T) {
+	want := scenario.Markdown(cards(t))
+	const page = "../../docs/failures.md"
+	if *update {
+		if err := os.WriteFile(page, []byte(want), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	got, err := os.ReadFile(page)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if string(got) != want {
+		t.Error("docs/failures.md is not what `ra scenario list --markdown` writes: go test ./ra/scenario -update")
+	}
+}
+
+func TestAMistakeInACardNamesItsPlaceAndWhatWasMeant(t *testing.T) {
+	const good = `name: x
+title: t
+document: F1
+profile: cucm-12.5
+steps:
+  - start
+expect: {rv: 0}
+explanation: e
+fix: f
+`
+	if _, err := scenario.Parse("x.yaml", []byte(good)); err != nil {
+		t.Fatal(err)
+	}
+	for _, test := range []struct{ old, new, want string }{
+		{"title: t", "titel: t", "x.yaml:2:1: titel: unknown key, did you mean title?"},
+		{"expect: {rv: 0}", "expect: {vr: 0}", "x.yaml:7:10: expect.vr: unknown key, did you mean rv?"},
+		{"- start", "- strat", `x.yaml:6:5: steps[0]: unknown step "strat", did you mean start?`},
+		{"- start", "- fault: certsrv.login:hangs", `x.yaml:6:12: steps[0]: fault "certsrv.login:hangs": certsrv.login has no kind "hangs", did you mean hang?`},
+		{"- start", "- fault: certsrv.logn:hang", `unknown place "certsrv.logn", did you mean certsrv.login?`},
+		{"- start", "- fault: certsrv.login:hang,cuont=2", `unknown parameter "cuont", did you mean count?`},
+		{"document: F1", "source: guessed", "inferred at the beginning of source is missing"},
+		{"document: F1\n", "", "document, or source"},
+		{"profile: cucm-12.5", "profile: cucm", "profile, cucm-12.5 or modern, is missing"},
+		{"name: x", "name: y", "name, which is the file's"},
+		{"{rv: 0}", "{wait: soon}", `expect.wait: "soon" is no range`},
+		{"{rv: 0}", `{logs: {nginx: "a {tiem} b"}}`, "expect.logs.nginx: unknown hole {tiem}, did you mean time?"},
+		{"name: x", "name: [", "x.yaml: "},
+	} {
+		_, err := scenario.Parse("x.yaml", []byte(strings.Replace(good, test.old, test.new, 1)))
+		if err == nil || !strings.Contains(err.Error(), test.want) {
+			t.Errorf("%s: %v, want %s", test.new, err, test.want)
+		}
+	}
+	if _, err := scenario.Find(cards(t), "f7-slow-logon"); err == nil || !strings.Contains(err.Error(), "did you mean f7-slow-login?") {
+		t.Errorf("a name that is not known: %v", err)
+	}
+}
+
+func FuzzParse(f *testing.F) {
+	f.Add([]byte("name: x\ntitle: t\nsteps: [start, {fault: \"certsrv.login:hang\"}]\nexpect: {logs: {nginx: \"{time} a\"}}\n"))
+	f.Fuzz(func(_ *testing.T, data []byte) {
+		_, _ = scenario.Parse("x.yaml", data) // must not panic
+	})
+}
