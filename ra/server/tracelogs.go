@@ -113,22 +113,44 @@ func (t *traceLogs) event(ctx context.Context, event any) {
 				Client: host(e.Client), Method: e.Received.Method, Path: e.Received.URI, Proto: e.Received.Proto,
 				Status: e.Status, Bytes: 0, Referer: e.Received.Referer, UserAgent: e.Received.UserAgent,
 			})
+			if e.Status >= http.StatusBadRequest && e.Bytes > 0 && !asksAgain(e.Err) {
+				// After an error libest ends the connection, and its client is
+				// gone by then (ces.md F6).
+				t.nginx.Libest().ShutdownFailed()
+			}
 		}
 	}
 }
 
-// ended words an enrollment that got no certificate after its client was known.
+// asksAgain tells whether an answer asks the client to come again with
+// credentials.
+func asksAgain(err error) bool {
+	var asked interface{ Challenge() bool }
+	return errors.As(err, &asked) && asked.Challenge()
+}
+
+// ended words an enrollment that got no certificate after its client was known; a
+// 401 has been told by then. The numbers are those of libest 2.1.0 (libest.md,
+// "Error codes"): 25 is whatever the CA did, 9 a CSR that cannot be used.
 func (t *traceLogs) ended(ctx context.Context, e est.Answered) {
+	var failed *ra.Error
+	_, text, dialect := strings.Cut(e.Text, "\n")
+	if !dialect {
+		text = e.Text // one line, outside libest's dialect
+	}
+	r := tracelog.Refusal{RC: 9, Name: "EST_ERR_BAD_PKCS10", Status: e.Status, Reason: http.StatusText(e.Status), Text: strings.TrimSpace(text)}
 	switch {
-	case !slices.Contains(enrollOperations, e.Received.Operation):
+	case !slices.Contains(enrollOperations, e.Received.Operation), e.Status == http.StatusUnauthorized:
+		return
 	case ctx.Err() != nil:
 		t.nginx.Libest().WriteFailed()
-	case e.Status >= http.StatusBadRequest && e.Status != http.StatusUnauthorized:
-		_, text, _ := strings.Cut(e.Text, "\n")
-		t.nginx.Libest().Refused(tracelog.Refusal{
-			RC: 25, Name: "EST_ERR_CA_ENROLL_FAIL", Status: e.Status, Reason: http.StatusText(e.Status), Text: strings.TrimSpace(text),
-		})
+		return
+	case e.Status < http.StatusBadRequest:
+		return
+	case errors.As(e.Err, &failed):
+		r.RC, r.Name = 25, "EST_ERR_CA_ENROLL_FAIL"
 	}
+	t.nginx.Libest().Refused(r)
 }
 
 // leg words one exchange with the CA. A refusal by the CA is no failure to curl
