@@ -23,6 +23,8 @@ type CAOptions struct {
 	Now    func() time.Time
 	Events func(certsrv.Event)
 	Faults *fault.Registry // nil = none
+	// Logged is called after each line of the access log; nil = nobody is told.
+	Logged func()
 }
 
 // CA is the built-in Microsoft CA as certsrv.yaml describes it: what `ra
@@ -89,7 +91,12 @@ func OpenCA(cfg *config.Certsrv, o CAOptions) (*CA, error) {
 		if ca.accessLog, err = tracelog.NewW3CDir(cfg.Log); err != nil {
 			return nil, cfg.Problem("log", err)
 		}
-		options.AccessLog = func(e certsrv.AccessEntry) { ca.accessLog.Log(tracelog.W3CEntry(e)) }
+		options.AccessLog = func(e certsrv.AccessEntry) {
+			ca.accessLog.Log(tracelog.W3CEntry(e))
+			if o.Logged != nil {
+				o.Logged()
+			}
+		}
 	}
 	if ca.Server, err = certsrv.New(options); err != nil {
 		return nil, errors.Join(fmt.Errorf("open the built-in CA in %s: %w", cfg.Dir, err), ca.closeLog())

@@ -5,6 +5,10 @@ import (
 	"ciscora/ra/tracelog"
 )
 
+// phoneSocket stands for the descriptor of a phone's connection, which there is
+// none of here: the EST client is all of CAPF that the lab has.
+const phoneSocket = 6
+
 // CAPFTrace returns a listener to an EST client's events that writes them as
 // CAPF's trace does.
 func CAPFTrace(trace *tracelog.CAPF) func(capf.Event) {
@@ -21,10 +25,13 @@ func CAPFTrace(trace *tracelog.CAPF) func(capf.Event) {
 		case capf.EnrollDone:
 			if e.Err != nil {
 				trace.SigningFailed(device(e.Enrollment), int(e.RV))
+				trace.AddedToReadSet(phoneSocket)
 				return
 			}
 			trace.SigningSucceeded(device(e.Enrollment))
+			trace.AddedToReadSet(phoneSocket)
 			trace.CertificateDelivered(device(e.Enrollment))
+			trace.OperationSucceeded(device(e.Enrollment))
 			trace.SessionEnded()
 		}
 	}

@@ -18,6 +18,7 @@ import (
 // Files under the lab's folder (design, section 3).
 const (
 	fileTrust       = "trust.pem"
+	fileOthers      = "others.pem" // Variant.Trust
 	fileRA          = "ra.yaml"
 	fileCertsrv     = "certsrv.yaml"
 	fileCredentials = "credentials.yaml"
@@ -204,6 +205,15 @@ func (l *Lab) writeRAConfig(c config.RA, hosts []string) (*config.RA, error) {
 		{fileCurl, curlConfig(l.creds, l.Path(fileTrust))},
 	} {
 		if err := l.write(f.name, f.data); err != nil {
+			return nil, err
+		}
+	}
+	if len(l.others) > 0 {
+		var ders [][]byte
+		for _, c := range l.others {
+			ders = append(ders, c.Raw)
+		}
+		if err := l.write(fileOthers, encodeCertificates(ders...)); err != nil {
 			return nil, err
 		}
 	}

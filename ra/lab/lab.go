@@ -53,7 +53,10 @@ type Options struct {
 	// Network is where the lab listens and connects; nil = TCP.
 	Network Network
 	// Watch sees each step of each enrollment as it happens; nil = nobody does.
-	Watch  func(Step)
+	Watch func(Step)
+	// Logged is called whenever something has been written to one of the
+	// emulated logs of RA and CA, from several goroutines; nil = nobody is told.
+	Logged func()
 	Logger *zap.Logger
 	Now    func() time.Time
 }
@@ -71,6 +74,7 @@ type Lab struct {
 	//	l.Faults.Order("certsrv.submit:hang,count=1")
 	Faults *fault.Registry
 
+	others  []*x509.Certificate // Variant.Trust
 	network Network
 	ca      *CA
 	ra      *server.Server
@@ -95,6 +99,8 @@ type Variant struct {
 	Template   string   // the RA's
 	Enroll     []string // who may enroll for the lab's template
 	MinKeySize int      // of the lab's template, in bits
+	// Trust stands in both trust stores, before the lab's own.
+	Trust []*x509.Certificate
 }
 
 func (v Variant) apply(ra *config.RA, ca *config.Certsrv) {
@@ -102,6 +108,10 @@ func (v Variant) apply(ra *config.RA, ca *config.Certsrv) {
 		ra.CA.URL = v.CAURL
 	}
 	ca.Hosts = append(ca.Hosts, v.CANames...)
+	if len(v.Trust) > 0 {
+		ra.EST.Trust = append([]string{fileOthers}, ra.EST.Trust...)
+		ra.CA.Trust = append([]string{fileOthers}, ra.CA.Trust...)
+	}
 	if v.Template != "" {
 		ra.CA.Template = v.Template
 	}
@@ -122,7 +132,7 @@ func Start(ctx context.Context, o Options) (_ *Lab, err error) {
 	if err != nil {
 		return nil, err
 	}
-	l := &Lab{Dir: dir, Profile: o.Profile, Faults: o.Faults, network: o.Network, now: o.Now, done: make(chan struct{})}
+	l := &Lab{Dir: dir, Profile: o.Profile, Faults: o.Faults, others: o.Variant.Trust, network: o.Network, now: o.Now, done: make(chan struct{})}
 	for _, spec := range o.Early {
 		if _, err := l.Faults.Order(spec); err != nil {
 			return nil, err
@@ -157,7 +167,7 @@ func Start(ctx context.Context, o Options) (_ *Lab, err error) {
 	if err != nil {
 		return nil, err
 	}
-	if l.ca, err = OpenCA(caConfig, CAOptions{Logger: o.Logger.Named("certsrv"), Now: o.Now, Faults: l.Faults}); err != nil {
+	if l.ca, err = OpenCA(caConfig, CAOptions{Logger: o.Logger.Named("certsrv"), Now: o.Now, Faults: l.Faults, Logged: o.Logged}); err != nil {
 		return nil, err
 	}
 	opened = append(opened, l.ca)
@@ -175,14 +185,27 @@ func Start(ctx context.Context, o Options) (_ *Lab, err error) {
 	serverOptions := server.Options{
 		EST: estListener, Admin: adminListener, Requests: l.ca.Queue(), Faults: AdminFaults(l.Faults), Seams: seams, Logger: o.Logger, Now: o.Now,
 	}
-	if o.Watch != nil {
-		serverOptions.Events = steps(o.Watch)
-	}
+	serverOptions.Events = o.events()
 	if l.ra, err = server.New(ctx, raConfig, serverOptions); err != nil {
 		return nil, err
 	}
 	l.run(ctx, caListener)
 	return l, nil
+}
+
+// events is who hears the RA's events; they come after the emulated logs' own.
+func (o Options) events() func(context.Context, any) {
+	watch, logged := func(context.Context, any) {}, func() {}
+	if o.Watch != nil {
+		watch = steps(o.Watch)
+	}
+	if o.Logged != nil {
+		logged = o.Logged
+	}
+	return func(ctx context.Context, event any) {
+		watch(ctx, event)
+		logged()
+	}
 }
 
 // run serves until ctx ends or one of the two servers does. The CA ends after

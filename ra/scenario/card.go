@@ -50,14 +50,18 @@ type Lab struct {
 	Password   string   `yaml:"password"` // the client's; "" = the right one
 	Label      string   `yaml:"label"`    // the client's
 	Key        string   `yaml:"key"`      // of the phone; "" = ec256
+	Phone      string   `yaml:"phone"`    // its name; "" = one at random
+	// Trust is the subjects, in OpenSSL's one-line form, of further CAs in both
+	// trust stores.
+	Trust []string `yaml:"trust"`
 }
 
 // empty tells whether the lab is the usual one, but for what changes no outcome.
 func (l Lab) usual() Lab {
-	return Lab{CAURL: l.CAURL, CANames: l.CANames, Key: l.Key, Label: l.Label}
+	return Lab{CAURL: l.CAURL, CANames: l.CANames, Key: l.Key, Label: l.Label, Phone: l.Phone, Trust: l.Trust}
 }
 
-// Step is one thing that is done: start, fault, clear, enroll, approve or deny.
+// Step is one thing that is done: one of steps.
 type Step struct {
 	Do    string
 	Fault string // with fault
@@ -150,7 +154,9 @@ func suggest(name string, names []string) string {
 	return ": see ra scenario list"
 }
 
-var steps = []string{"start", "fault", "clear", "enroll", "approve", "deny"}
+// What a step may be. service is CAPF reading its service parameters, client its
+// making of an EST client: the two stand before and after the start in its trace.
+var steps = []string{"service", "start", "client", "fault", "clear", "enroll", "approve", "deny"}
 
 // Parse reads a card. Errors name the file, the line and, for a name that is not
 // known, the nearest one.
@@ -162,7 +168,7 @@ func Parse(file string, data []byte) (Card, error) {
 	}
 	var problems []error
 	report := func(node *yaml.Node, format string, args ...any) {
-		problems = append(problems, fmt.Errorf("%s:%d:%d: %s", file, node.Line, node.Column, fmt.Sprintf(format, args...)))
+		problems = append(problems, fmt.Errorf("%s:%d:%d: %w", file, node.Line, node.Column, fmt.Errorf(format, args...)))
 	}
 	if len(root.Content) != 1 || root.Content[0].Kind != yaml.MappingNode {
 		return card, fmt.Errorf("%s: a card is a YAML mapping", file)
@@ -172,6 +178,7 @@ func Parse(file string, data []byte) (Card, error) {
 		return card, fmt.Errorf("%s: %w", file, err)
 	}
 	checkSteps(root.Content[0], report)
+	checkLogs(root.Content[0], report)
 	missing := func(what string) { problems = append(problems, fmt.Errorf("%s: %s is missing", file, what)) }
 	if card.Name == "" || card.Name+".yaml" != file {
 		missing("name, which is the file's without .yaml,")
@@ -192,11 +199,6 @@ func Parse(file string, data []byte) (Card, error) {
 	}
 	if _, _, err := card.Expect.wait(); err != nil {
 		problems = append(problems, fmt.Errorf("%s: expect.wait: %w", file, err))
-	}
-	for name, text := range card.Expect.Logs.all() {
-		if _, err := compile(text); err != nil {
-			problems = append(problems, fmt.Errorf("%s: expect.logs.%s: %w", file, name, err))
-		}
 	}
 	return card, errors.Join(problems...)
 }
@@ -234,24 +236,56 @@ func checkKeys(node *yaml.Node, t reflect.Type, at string, report func(*yaml.Nod
 }
 
 func checkSteps(root *yaml.Node, report func(*yaml.Node, string, ...any)) {
-	for i := 0; i+1 < len(root.Content); i += 2 {
-		if root.Content[i].Value != "steps" {
+	list := valueOf(root, "steps")
+	if list == nil {
+		return
+	}
+	for n, node := range list.Content {
+		var step Step
+		_ = step.UnmarshalYAML(node) // never fails
+		switch {
+		case !slices.Contains(steps, step.Do):
+			near := ""
+			if x := fault.Nearest(step.Do, steps); x != "" {
+				near = ", did you mean " + x + "?"
+			}
+			report(node, "steps[%d]: unknown step %q%s", n, step.Do, near)
+		case step.Do == "fault":
+			if _, err := fault.Parse(step.Fault); err != nil {
+				report(node.Content[1], "steps[%d]: %v", n, err)
+			}
+		}
+	}
+}
+
+// valueOf is what a mapping has under a key; nil where it has none.
+func valueOf(node *yaml.Node, key string) *yaml.Node {
+	if node == nil || node.Kind != yaml.MappingNode {
+		return nil
+	}
+	for i := 0; i+1 < len(node.Content); i += 2 {
+		if node.Content[i].Value == key {
+			return node.Content[i+1]
+		}
+	}
+	return nil
+}
+
+// checkLogs reports lines that cannot be read.
+func checkLogs(root *yaml.Node, report func(*yaml.Node, string, ...any)) {
+	logs := valueOf(valueOf(root, "expect"), "logs")
+	for _, name := range logNames {
+		node := valueOf(logs, name)
+		if node == nil || node.Kind != yaml.ScalarNode {
 			continue
 		}
-		for n, node := range root.Content[i+1].Content {
-			var step Step
-			_ = step.UnmarshalYAML(node) // never fails
-			switch {
-			case !slices.Contains(steps, step.Do):
-				near := ""
-				if x := fault.Nearest(step.Do, steps); x != "" {
-					near = ", did you mean " + x + "?"
+		for i, line := range lines([]byte(node.Value)) {
+			if _, err := compileLine(line); err != nil {
+				at := *node
+				if node.Style&yaml.LiteralStyle != 0 {
+					at.Line += 1 + i // the lines stand below the |
 				}
-				report(node, "steps[%d]: unknown step %q%s", n, step.Do, near)
-			case step.Do == "fault":
-				if _, err := fault.Parse(step.Fault); err != nil {
-					report(node.Content[1], "steps[%d]: %v", n, err)
-				}
+				report(&at, "expect.logs.%s[%d]: %w", name, i, err)
 			}
 		}
 	}

@@ -65,16 +65,13 @@ func run(ctx context.Context, card Card, o Options) (_ []Check, err error) {
 	if err := useKeys(o); err != nil {
 		return nil, err
 	}
-	p := &play{card: card, options: o}
+	p := &play{card: card, options: o, tail: newTail(o.Dir, o.Line)}
 	defer func() {
 		if p.lab != nil {
 			err = errors.Join(err, p.lab.Close())
 		}
+		err = errors.Join(err, p.tail.end())
 	}()
-	if o.Line != nil {
-		stop := follow(ctx, o.Dir, o.Line)
-		defer stop()
-	}
 	// The faults before the start are there when it starts.
 	for _, step := range card.Steps {
 		if err := p.step(ctx, step); err != nil {
@@ -88,6 +85,7 @@ func run(ctx context.Context, card Card, o Options) (_ []Check, err error) {
 type play struct {
 	card    Card
 	options Options
+	tail    *tail
 	lab     *lab.Lab
 	early   []string // faults that are ordered before the start
 	phone   *capf.Phone
@@ -95,10 +93,14 @@ type play struct {
 }
 
 func (p *play) step(ctx context.Context, step Step) error {
-	if p.lab == nil && step.Do != "start" && step.Do != "fault" {
+	if p.lab == nil && step.Do != "start" && step.Do != "fault" && step.Do != "service" {
 		return errors.New("comes before start")
 	}
 	switch step.Do {
+	case "service":
+		return p.traced(func(t *tracelog.CAPF) error { return p.service(t) })
+	case "client":
+		return p.traced(p.client)
 	case "start":
 		return p.start(ctx)
 	case "fault":
@@ -125,6 +127,14 @@ func (p *play) start(ctx context.Context) error {
 		Dir: p.options.Dir, EST: "127.0.0.1:0", Certsrv: "127.0.0.1:0", Admin: "127.0.0.1:0", Network: p.options.Network,
 		Variant: lab.Variant{CAURL: c.CAURL, CANames: c.CANames, Template: c.Template, Enroll: c.Enroll, MinKeySize: c.MinKeySize},
 		Early:   p.early,
+		Logged:  p.tail.poke,
+	}
+	for _, subject := range c.Trust {
+		certificate, err := authorityNamed(subject)
+		if err != nil {
+			return err
+		}
+		o.Variant.Trust = append(o.Variant.Trust, certificate)
 	}
 	if err := o.SetProfile(p.card.Profile); err != nil {
 		return err
@@ -143,18 +153,22 @@ func (p *play) enroll(ctx context.Context) error {
 		if key == "" {
 			key = "ec256"
 		}
-		phone, err := capf.NewPhone(rand.Reader, "", key)
+		phone, err := capf.NewPhone(rand.Reader, p.card.Lab.Phone, key)
 		if err != nil {
 			return err
 		}
 		p.phone = phone
 	}
-	trace, err := os.OpenFile(filepath.Join(p.options.Dir, "logs", "capf.log"), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
-	if err != nil {
-		return fmt.Errorf("open CAPF's trace: %w", err)
+	return p.traced(func(trace *tracelog.CAPF) error { return p.enrollTraced(ctx, trace) })
+}
+
+func (p *play) enrollTraced(ctx context.Context, trace *tracelog.CAPF) error {
+	events := lab.CAPFTrace(trace)
+	heard := func(e capf.Event) {
+		events(e)
+		p.tail.poke()
 	}
-	defer trace.Close()
-	client, err := p.lab.Client(lab.CAPFTrace(tracelog.NewCAPF(trace, tracelog.Options{})), func(o *capf.Options) {
+	client, err := p.lab.Client(heard, func(o *capf.Options) {
 		o.Label = p.card.Lab.Label
 		if p.card.Lab.Password != "" {
 			o.Password = p.card.Lab.Password
@@ -205,16 +219,16 @@ func (p *play) verdict(ctx context.Context) ([]Check, error) {
 		return nil, err
 	}
 	p.lab = nil
+	if err := p.tail.end(); err != nil {
+		return nil, err
+	}
+	bound := map[string]string{}
 	for _, log := range logNames {
 		want := e.Logs.all()[log]
 		if want == "" {
 			continue
 		}
-		got, err := readLog(p.options.Dir, log)
-		if err != nil {
-			return nil, err
-		}
-		checks = append(checks, match(log, want, got)...)
+		checks = append(checks, match(log, want, p.tail.of(log), bound)...)
 	}
 	return checks, nil
 }
@@ -222,20 +236,24 @@ func (p *play) verdict(ctx context.Context) ([]Check, error) {
 func capfStatus(rv int) string { return fmt.Sprintf("%d (%s)", rv, capf.Status(rv)) }
 
 // settle waits until the CA has issued so many certificates, at most for
-// settleTime, and returns how many there are.
+// settleTime, and returns how many there are. Whatever the CA does it logs.
 func (p *play) settle(ctx context.Context, want int) int {
-	ctx, cancel := context.WithTimeout(ctx, settleTime)
-	defer cancel()
-	tick := time.NewTicker(50 * time.Millisecond)
-	defer tick.Stop()
-	for p.lab.Issued() < want {
+	enough := time.NewTimer(settleTime)
+	defer enough.Stop()
+	for {
+		more := p.tail.more()
+		seen := p.lab.Issued()
+		if seen >= want {
+			return seen
+		}
 		select {
-		case <-tick.C:
+		case <-more:
+		case <-enough.C:
+			return seen
 		case <-ctx.Done():
-			return p.lab.Issued()
+			return seen
 		}
 	}
-	return p.lab.Issued()
 }
 
 // verifies tells whether a certificate of /cacerts has signed the phone's.
@@ -251,69 +269,6 @@ func (p *play) verifies(ctx context.Context) (bool, error) {
 	return slices.ContainsFunc(chain, func(ca *x509.Certificate) bool {
 		return p.last.Certificates[0].CheckSignatureFrom(ca) == nil
 	}), err
-}
-
-var logNames = []string{"capf", "nginx", "ciscora", "iis"}
-
-var logFiles = map[string]string{
-	"nginx": "logs/nginx-error.log", "ciscora": "logs/ciscora.log", "capf": "logs/capf.log", "iis": "logs/iis/*.log",
-}
-
-// readLog reads the lines of a log; of several daily files, all. The W3C log's
-// head is not among them.
-func readLog(dir, log string) ([]string, error) {
-	names, err := filepath.Glob(filepath.Join(dir, logFiles[log]))
-	if err != nil {
-		return nil, err
-	}
-	slices.Sort(names)
-	var all []string
-	for _, name := range names {
-		data, err := os.ReadFile(name)
-		if err != nil {
-			return nil, err
-		}
-		for _, line := range lines(data) {
-			if log != "iis" || line == "" || line[0] != '#' {
-				all = append(all, line)
-			}
-		}
-	}
-	return all, nil
-}
-
-// follow passes on the lines of all logs as they come, until the function it
-// returns is called.
-func follow(ctx context.Context, dir string, see func(log, line string)) (stop func()) {
-	ctx, cancel := context.WithCancel(ctx)
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		seen := map[string]int{}
-		tick := time.NewTicker(100 * time.Millisecond)
-		defer tick.Stop()
-		for last := false; ; {
-			for _, log := range logNames {
-				got, err := readLog(dir, log)
-				if err != nil {
-					continue
-				}
-				for _, line := range got[min(seen[log], len(got)):] {
-					see(log, line)
-				}
-				seen[log] = max(seen[log], len(got))
-			}
-			if last {
-				return
-			}
-			select {
-			case <-tick.C:
-			case <-ctx.Done():
-				last = true
-			}
-		}
-	}()
-	return func() { cancel(); <-done }
 }
 
 // keyFiles are what makes a lab's CA.

@@ -166,7 +166,7 @@ fix: f
 		{"profile: cucm-12.5", "profile: cucm", "profile, cucm-12.5 or modern, is missing"},
 		{"name: x", "name: y", "name, which is the file's"},
 		{"{rv: 0}", "{wait: soon}", `expect.wait: "soon" is no range`},
-		{"{rv: 0}", `{logs: {nginx: "a {tiem} b"}}`, "expect.logs.nginx: unknown hole {tiem}, did you mean time?"},
+		{"{rv: 0}", `{logs: {nginx: "a {tiem} b"}}`, "x.yaml:7:24: expect.logs.nginx[0]: unknown hole {tiem}, did you mean time?"},
 		{"name: x", "name: [", "x.yaml: "},
 	} {
 		_, err := scenario.Parse("x.yaml", []byte(strings.Replace(good, test.old, test.new, 1)))
