@@ -86,6 +86,10 @@ type Expect struct {
 	Wait    string `yaml:"wait"`    // of the last enrollment, LEAST..MOST
 	Issued  *int   `yaml:"issued"`  // by the CA, in all
 	Orphans *int   `yaml:"orphans"` // as the ledger counts
+	Says    string `yaml:"says"`    // stands in the answer to the last enrollment
+	// Certificate tells whether the last enrollment gave the phone one for its
+	// key; nil = as RV says.
+	Certificate *bool `yaml:"certificate"`
 	// Verifies tells whether the last certificate fits the chain of /cacerts.
 	Verifies *bool `yaml:"verifies"`
 	Logs     Logs  `yaml:"logs"`

@@ -49,6 +49,8 @@ This page is written by ` + "`ra scenario list --markdown`" + ` from the cards; 
 
 var logTitles = map[string]string{"nginx": "NGINX error.log", "ciscora": "CiscoRA log", "capf": "CAPF trace", "iis": "IIS log"}
 
+var yesNo = map[bool]string{true: "yes", false: "no"}
+
 func (c Card) origin() string {
 	if c.Document != "" {
 		return c.Document
@@ -69,6 +71,15 @@ func (c Card) outcome() []string {
 			out = append(out, line)
 			break
 		}
+	}
+	if e.Certificate != nil {
+		out = append(out, fmt.Sprintf("a certificate that the phone can use: %s", yesNo[*e.Certificate]))
+	}
+	if e.Says != "" {
+		out = append(out, fmt.Sprintf("the answer says %q", e.Says))
+	}
+	if e.Verifies != nil {
+		out = append(out, fmt.Sprintf("the certificate fits the chain of /cacerts: %s", yesNo[*e.Verifies]))
 	}
 	if e.Issued != nil {
 		out = append(out, fmt.Sprintf("certificates issued by the CA: %d", *e.Issued))

@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"time"
 
 	"ciscora/est/capf"
@@ -197,6 +198,22 @@ func (p *play) verdict(ctx context.Context) ([]Check, error) {
 		if e.Wait != "" {
 			check("wait at the client", e.Wait, p.last.Duration.Round(time.Millisecond), p.last.Duration >= least && p.last.Duration <= most)
 		}
+	}
+	if p.last != nil {
+		want := e.RV == int(capf.StatusNone)
+		if e.Certificate != nil {
+			want = *e.Certificate
+		}
+		seen := len(p.last.Certificates) > 0
+		check("a certificate for the phone's key", want, seen, seen == want)
+	}
+	if e.Says != "" {
+		said := ""
+		var failed *capf.Error
+		if p.last != nil && errors.As(p.last.Err, &failed) {
+			said = failed.Message
+		}
+		check("the answer says", e.Says, said, strings.Contains(said, e.Says))
 	}
 	if e.Issued != nil {
 		seen := p.settle(ctx, *e.Issued)

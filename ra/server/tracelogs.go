@@ -186,7 +186,16 @@ func (t *traceLogs) leg(ctx context.Context, e ra.Leg) {
 
 func (t *traceLogs) failedLeg(conn *tracelog.Connection, e ra.Leg) {
 	var ca *msca.Error
-	if !errors.As(e.Err, &ca) || ca.CurlCode == 0 {
+	if !errors.As(e.Err, &ca) {
+		return
+	}
+	if ca.CurlCode == 0 {
+		if t.nginx != nil && e.Phase == msca.PhaseTemplate && e.Status == http.StatusOK {
+			// A page without a list was read all the same: what it lacks shows in
+			// libest's lines alone, as in ces.md F6.
+			t.nginx.ReceivedData(conn, e.Bytes)
+			t.nginx.NavigatedToPage(conn, e.URL)
+		}
 		return
 	}
 	failure := tracelog.Failure{Code: ca.CurlCode, Text: ca.CurlText, URL: e.URL}
