@@ -22,3 +22,8 @@ func NotIn(c Card, log string, lines []string) []string {
 	}
 	return missing
 }
+
+// Match compares a log's lines with expected ones.
+func Match(want string, got ...string) []Check {
+	return match("log", want, got, map[string]string{})
+}
