@@ -199,7 +199,7 @@ func TestSecretsAreNeverPrinted(t *testing.T) {
 			t.Fatal(err)
 		}
 		text += string(data) + fmt.Sprint(log.Fields)
-		for _, leak := range []string{"geheim", "676568", "deadbeef", "222, 173", "222 173", "0xde"} {
+		for _, leak := range []string{"geheim", "676568", "deadbeef", "222, 173", "222 173", "0xde, 0xad"} {
 			if strings.Contains(text, leak) {
 				t.Errorf("%T: %s is in\n%s", secret, leak, text)
 			}

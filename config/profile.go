@@ -51,6 +51,8 @@ func Default(profile Profile) RA {
 		Logs: Logs{
 			Level: "info",
 			Files: LogFiles{NGINX: "logs/nginx-error.log", CiscoRA: "logs/ciscora.log"},
+
+			Rotate: Rotate{Size: 100 << 20, Keep: 7},
 		},
 		Admin: Admin{Listen: "127.0.0.1:8085"},
 	}

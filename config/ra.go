@@ -205,6 +205,16 @@ type Logs struct {
 	// Default info.
 	Level string   `yaml:"level" enum:"debug info warn error"`
 	Files LogFiles `yaml:"files"`
+
+	// Rotate says when a log of Files begins a new file, and how many old ones
+	// stay. Default 100MiB and 7.
+	Rotate Rotate `yaml:"rotate"`
+}
+
+// Rotate bounds what a log takes on the disk.
+type Rotate struct {
+	Size Size `yaml:"size"` // of one file, in whole MiB
+	Keep int  `yaml:"keep"` // old files
 }
 
 // LogFiles are the emulated logs; an empty path turns one off.

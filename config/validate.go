@@ -19,6 +19,12 @@ func (c *RA) validate(l *loader) {
 	if !dsnSyntax.MatchString(c.Ledger.DSN) && !l.reported("ledger.dsn") {
 		l.report("ledger.dsn", "want sqlite:FILE or postgres://...") // not quoted: a password may be in it
 	}
+	if c.Logs.Rotate.Size < 1<<20 {
+		l.report("logs.rotate.size", "must be 1MiB or more, the default is 100MiB")
+	}
+	if c.Logs.Rotate.Keep < 1 {
+		l.report("logs.rotate.keep", "must be 1 or more, the default is 7")
+	}
 	l.positive("ledger.join", c.Ledger.Join)
 	l.notNegative("ledger.retention", c.Ledger.Retention)
 	if c.Admin.Listen != "" {

@@ -81,7 +81,7 @@ func New(opts Options) (*Client, error) {
 	case opts.Roots == nil:
 		return nil, fmt.Errorf("EST server %q: no trust anchors for its certificate; hand in the CA's root", u.Redacted())
 	case !validLabel(opts.Label):
-		return nil, fmt.Errorf("label %q: must be one path segment, at most 128 of letters, digits and the signs - . _ ~ and colon", opts.Label)
+		return nil, fmt.Errorf("label %q: must be one path segment, at most 128 of letters, digits and any of -._~:!$&'()*+,;=@", opts.Label)
 	case strings.Contains(opts.User, ":"):
 		return nil, errors.New("user: must not contain a colon (RFC 7617 section 2)")
 	case strings.ContainsAny(opts.UserAgent, "\r\n\x00"):
@@ -121,7 +121,7 @@ func New(opts Options) (*Client, error) {
 func validLabel(label string) bool {
 	for _, r := range label {
 		switch {
-		case r >= 'a' && r <= 'z', r >= 'A' && r <= 'Z', r >= '0' && r <= '9', strings.ContainsRune("-._~:", r):
+		case r >= 'a' && r <= 'z', r >= 'A' && r <= 'Z', r >= '0' && r <= '9', strings.ContainsRune("-._~:!$&'()*+,;=@", r): // pchar of RFC 3986 §3.3
 		default:
 			return false
 		}

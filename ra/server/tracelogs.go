@@ -5,6 +5,7 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"net/http"
 	"os"
@@ -12,6 +13,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/DeRuina/timberjack"
 
 	"ciscora/config"
 	"ciscora/est"
@@ -25,14 +28,15 @@ import (
 type traceLogs struct {
 	nginx   *tracelog.NGINX   // nil = not written
 	ciscora *tracelog.CiscoRA // nil = not written
-	files   []*os.File
+	files   []io.Closer
+	rotate  config.Rotate
 	pid     int
 	web     []string // subjects of the web trust store
 	server  string   // the EST listener's address, as configured: 0.0.0.0:8084
 }
 
 func openTraceLogs(cfg *config.RA, now func() time.Time) (*traceLogs, error) {
-	t := &traceLogs{pid: os.Getpid()}
+	t := &traceLogs{pid: os.Getpid(), rotate: cfg.Logs.Rotate}
 	if path := cfg.Logs.Files.NGINX; path != "" {
 		f, err := t.append(path)
 		if err != nil {
@@ -51,16 +55,27 @@ func openTraceLogs(cfg *config.RA, now func() time.Time) (*traceLogs, error) {
 	return t, nil
 }
 
-func (t *traceLogs) append(path string) (*os.File, error) {
+// append opens a log to write at its end. At logs.rotate.size a new file is begun,
+// and logs.rotate.keep old ones stay, with the time in their names.
+func (t *traceLogs) append(path string) (io.Writer, error) {
 	if err := os.MkdirAll(filepath.Dir(path), 0o750); err != nil {
 		return nil, fmt.Errorf("make the log's folder: %w", err)
 	}
+	// That it can be written is known now, and not at the first line.
 	f, err := os.OpenFile(path, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o640) //nolint:gosec // an administrator's group reads logs
 	if err != nil {
 		return nil, fmt.Errorf("open the log: %w", err)
 	}
-	t.files = append(t.files, f)
-	return f, nil
+	if err := f.Close(); err != nil {
+		return nil, fmt.Errorf("open the log: %w", err)
+	}
+	const mebibyte = 1 << 20
+	log := &timberjack.Logger{
+		Filename: path, FileMode: 0o640, LocalTime: true,
+		MaxSize: int((t.rotate.Size + mebibyte - 1) / mebibyte), MaxBackups: t.rotate.Keep,
+	}
+	t.files = append(t.files, log)
+	return log, nil
 }
 
 func (t *traceLogs) close() {
