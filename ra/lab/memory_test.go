@@ -3,14 +3,13 @@ package lab_test
 import (
 	"errors"
 	"net"
-	"syscall"
-
-	"golang.org/x/net/nettest"
-
 	"strings"
+	"syscall"
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"golang.org/x/net/nettest"
 
 	"ciscora/ra/lab"
 )

@@ -308,7 +308,7 @@ func useKeys(o Options) error {
 		if err != nil {
 			return err
 		}
-		if err := os.WriteFile(filepath.Join(o.Dir, "ca", name), data, 0o600); err != nil {
+		if err := os.WriteFile(filepath.Join(o.Dir, "ca", name), data, 0o600); err != nil { //nolint:gosec // both folders are the caller's
 			return err
 		}
 	}

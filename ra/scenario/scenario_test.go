@@ -161,7 +161,7 @@ fix: f
 	for _, test := range []struct{ old, new, want string }{
 		{"title: t", "titel: t", "x.yaml:2:1: titel: unknown key, did you mean title?"},
 		{"expect: {rv: 0}", "expect: {vr: 0}", "x.yaml:7:10: expect.vr: unknown key, did you mean rv?"},
-		{"- start", "- strat", `x.yaml:6:5: steps[0]: unknown step "strat", did you mean start?`},
+		{"- start", "- starte", `x.yaml:6:5: steps[0]: unknown step "starte", did you mean start?`},
 		{"- start", "- fault: certsrv.login:hangs", `x.yaml:6:12: steps[0]: fault "certsrv.login:hangs": certsrv.login has no kind "hangs", did you mean hang?`},
 		{"- start", "- fault: certsrv.logn:hang", `unknown place "certsrv.logn", did you mean certsrv.login?`},
 		{"- start", "- fault: certsrv.login:hang,cuont=2", `unknown parameter "cuont", did you mean count?`},
@@ -170,7 +170,7 @@ fix: f
 		{"profile: cucm-12.5", "profile: cucm", "profile, cucm-12.5 or modern, is missing"},
 		{"name: x", "name: y", "name, which is the file's"},
 		{"{rv: 0}", "{wait: soon}", `expect.wait: "soon" is no range`},
-		{"{rv: 0}", `{logs: {nginx: "a {tiem} b"}}`, "x.yaml:7:24: expect.logs.nginx[0]: unknown hole {tiem}, did you mean time?"},
+		{"{rv: 0}", `{logs: {nginx: "a {timme} b"}}`, "x.yaml:7:24: expect.logs.nginx[0]: unknown hole {timme}, did you mean time?"},
 		{"name: x", "name: [", "x.yaml: "},
 	} {
 		_, err := scenario.Parse("x.yaml", []byte(strings.Replace(good, test.old, test.new, 1)))
