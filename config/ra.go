@@ -74,8 +74,10 @@ type EST struct {
 	// Limits bounds what one client may cost.
 	Limits Limits `yaml:"limits"`
 
-	// Patience is how long a client is kept waiting before it is told to come
-	// again. Not in this version: only 0s is taken.
+	// Patience is how long a client is kept waiting while the CA works: after 8s
+	// the start of the status line is sent, a byte each 8s, nine at most, since
+	// libest's time-out of 10s counts per read (reference: libest.md). 0s is off.
+	// Default 0s.
 	Patience time.Duration `yaml:"patience"`
 
 	// CAFailureStatus is the answer to a CA that is slow or down after the

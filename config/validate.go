@@ -58,12 +58,12 @@ func (e *EST) validate(l *loader) {
 		l.report("est.ca_failure_status", "%d is not to be had, want 400, 500, 502 or 504, or 0 for the profile's", e.CAFailureStatus)
 	}
 	l.notNegative("est.drain", e.Drain)
+	l.notNegative("est.patience", e.Patience)
 
 	l.later("est.users", e.Users != "", "remove it")
 	l.later("est.digest_users", e.DigestUsers != "", "remove it")
 	l.later("est.server_keygen", e.ServerKeygen, "remove it or set false")
 	l.later("est.proof_of_possession", e.ProofOfPossession, "remove it or set false")
-	l.later("est.patience", e.Patience != 0, "remove it or set 0s")
 }
 
 func (e *EST) validateAuthentication(l *loader) {

@@ -72,6 +72,7 @@ func (s *Server) enroll(
 	default:
 		return &refusal{why: refusedBusy, text: "too many enrollments at a time: try again later"}
 	}
+	x.bePatient(r)
 	r, err := s.authenticate(x, r)
 	if err != nil {
 		return err

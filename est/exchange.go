@@ -31,6 +31,8 @@ type exchange struct {
 	received Received
 	pending  bool // there is a body, and nobody has tried to read it
 
+	patience *patience // nil where nobody is kept waiting
+
 	status int
 	bytes  int64
 	text   string
@@ -104,6 +106,9 @@ func (s *Server) finish(x *exchange, r *http.Request, panicked any) {
 			s.fail(x, x, r, x.err)
 		}
 	}
+	if err := x.patience.finish(); err != nil && x.err == nil {
+		x.err = fmt.Errorf("the answer could not be sent: %w", err)
+	}
 	// net/http reads what is left of a body before it answers or goes on: that,
 	// too, must end.
 	if x.pending {
@@ -160,13 +165,31 @@ func (x *exchange) WriteHeader(status int) {
 	if x.status == 0 && status >= 200 {
 		x.status = status
 	}
+	if x.patience.takenOver() {
+		if x.patience.status == 0 && status >= 200 {
+			x.patience.status = status
+		}
+		return
+	}
 	x.ResponseWriter.WriteHeader(status)
+}
+
+// FlushError sends what was written so far.
+func (x *exchange) FlushError() error {
+	if x.patience.takenOver() {
+		return nil // it goes as one
+	}
+	return x.control.Flush()
 }
 
 // Write counts the body's bytes.
 func (x *exchange) Write(b []byte) (int, error) {
 	if x.status == 0 {
 		x.status = http.StatusOK
+	}
+	if x.patience.takenOver() {
+		x.bytes += int64(len(b))
+		return x.patience.body.Write(b)
 	}
 	n, err := x.ResponseWriter.Write(b)
 	x.bytes += int64(n)

@@ -35,6 +35,11 @@ type Options struct {
 	// Realm is that of the Basic challenge; "estrealm" by default, as libest's.
 	Realm  string
 	Limits Limits
+	// Patience keeps a client that waits for the CA from giving up, for at most
+	// this long: after 8 s the start of the status line is sent, a byte each 8 s,
+	// nine at most. For clients such as libest's, whose time-out counts per read.
+	// 0 is off.
+	Patience time.Duration
 	// DrainTimeout bounds how long Serve waits for what is in flight once its
 	// context has ended; 30 s by default.
 	DrainTimeout time.Duration
@@ -91,6 +96,7 @@ type Server struct {
 	label         func(string) bool
 	challenge     string
 	limits        Limits
+	patience      time.Duration
 	drainTimeout  time.Duration
 	events        func(context.Context, Event)
 	newID         func() string
@@ -143,6 +149,7 @@ func New(o Options) (*Server, error) {
 		label:         o.Label,
 		challenge:     `Basic realm="` + strings.NewReplacer(`\`, `\\`, `"`, `\"`).Replace(o.Realm) + `"`,
 		limits:        o.Limits,
+		patience:      o.Patience,
 		drainTimeout:  o.DrainTimeout,
 		events:        o.Events,
 		newID:         o.NewID,

@@ -99,6 +99,7 @@ type Variant struct {
 	Template   string   // the RA's
 	Enroll     []string // who may enroll for the lab's template
 	MinKeySize int      // of the lab's template, in bits
+	Patience   time.Duration
 	// Trust stands in both trust stores, before the lab's own.
 	Trust []*x509.Certificate
 }
@@ -117,6 +118,9 @@ func (v Variant) apply(ra *config.RA, ca *config.Certsrv) {
 	}
 	if v.Enroll != nil {
 		ca.Templates[0].Enroll = v.Enroll
+	}
+	if v.Patience != 0 {
+		ra.EST.Patience = v.Patience
 	}
 	if v.MinKeySize != 0 {
 		ca.Templates[0].MinKeySize = v.MinKeySize

@@ -47,6 +47,7 @@ type Lab struct {
 	Template   string   `yaml:"template"`
 	Enroll     []string `yaml:"enroll"`
 	MinKeySize int      `yaml:"min_key_size"`
+	Patience   int      `yaml:"patience"` // seconds
 	Password   string   `yaml:"password"` // the client's; "" = the right one
 	Label      string   `yaml:"label"`    // the client's
 	Key        string   `yaml:"key"`      // of the phone; "" = ec256

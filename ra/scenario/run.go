@@ -126,7 +126,7 @@ func (p *play) start(ctx context.Context) error {
 	c := p.card.Lab
 	o := lab.Options{
 		Dir: p.options.Dir, EST: "127.0.0.1:0", Certsrv: "127.0.0.1:0", Admin: "127.0.0.1:0", Network: p.options.Network,
-		Variant: lab.Variant{CAURL: c.CAURL, CANames: c.CANames, Template: c.Template, Enroll: c.Enroll, MinKeySize: c.MinKeySize},
+		Variant: lab.Variant{CAURL: c.CAURL, CANames: c.CANames, Template: c.Template, Enroll: c.Enroll, MinKeySize: c.MinKeySize, Patience: time.Duration(c.Patience) * time.Second},
 		Early:   p.early,
 		Logged:  p.tail.poke,
 	}

@@ -260,6 +260,7 @@ func newFrontEnd(cfg *config.RA, core *ra.RA, o Options, tell func(context.Conte
 			BodyTimeout:   cfg.EST.Limits.BodyTimeout,
 			InFlight:      cfg.EST.Limits.InFlight,
 		},
+		Patience:     cfg.EST.Patience,
 		DrainTimeout: cfg.EST.Drain,
 		Middleware:   middleware,
 		Events:       func(ctx context.Context, e est.Event) { tell(ctx, e) },
