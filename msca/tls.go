@@ -214,6 +214,15 @@ func untrustedText(certs []*x509.Certificate) string {
 				return "self signed certificate in certificate chain"
 			}
 		}
+		for i, issuer := range certs[1:] {
+			switch {
+			case !bytes.Equal(certs[i].RawIssuer, issuer.RawSubject):
+			case !issuer.IsCA:
+				return "invalid CA certificate"
+			case (issuer.MaxPathLen > 0 || issuer.MaxPathLenZero) && i > issuer.MaxPathLen:
+				return "path length constraint exceeded"
+			}
+		}
 	}
 	return "unable to get local issuer certificate"
 }

@@ -40,6 +40,9 @@ func TestServerCertificates(t *testing.T) {
 	}
 	stranger := issue(t, nil, authority("Stranger"))
 	expiredCA := issue(t, &p.root, both(authority("Lab Issuing old"), past))
+	noCA := issue(t, &p.root, cn("No CA"))
+	lastCA := issue(t, &p.root, both(authority("Last CA"), func(c *x509.Certificate) { c.MaxPathLenZero = true }))
+	below := issue(t, &lastCA, authority("CA below the last"))
 	plainSelf, serverSelf := self(0), self(x509.KeyUsageDigitalSignature|x509.KeyUsageKeyEncipherment)
 	const (
 		noIssuer = "SSL certificate problem: unable to get local issuer certificate"
@@ -72,6 +75,8 @@ func TestServerCertificates(t *testing.T) {
 		{"a stranger's, expired too", issue(t, &stranger, both(named(host), past)).tls(), nil, "tls-untrusted", noIssuer, "tls-validity"},
 		{"a stranger's, of another host too", issue(t, &stranger, named("other")).tls(), nil, "tls-untrusted", noIssuer, "tls-name"},
 		{"expired, of another host too", leaf(both(named("other"), past)).tls(p.issuing.cert), nil, "tls-validity", expired, "tls-validity"},
+		{"an issuer that is no CA", issue(t, &noCA, named(host)).tls(noCA.cert), nil, "tls-untrusted", "SSL certificate problem: invalid CA certificate", "tls-untrusted"},
+		{"one CA too many", issue(t, &below, named(host)).tls(below.cert, lastCA.cert), nil, "tls-untrusted", "SSL certificate problem: path length constraint exceeded", "tls-untrusted"},
 		{"for clients only", leaf(both(named(host), func(c *x509.Certificate) { c.ExtKeyUsage = []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth} })).tls(p.issuing.cert), nil, "tls-untrusted", "SSL certificate problem: unsupported certificate purpose", "tls-untrusted"},
 		{"self-signed", plainSelf.tls(), nil, "tls-untrusted", "SSL certificate problem: self signed certificate", "tls-untrusted"},
 		{"self-signed and trusted", plainSelf.tls(), []*x509.Certificate{plainSelf.cert}, "", "", ""},

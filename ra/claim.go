@@ -184,6 +184,8 @@ type held struct {
 	legs   *legs
 	change []func(*ledger.Row) // not written yet
 	lost   bool
+	last   bool // the next write gives the claim back
+	given  bool // it has
 
 	stop chan struct{}
 	done sync.WaitGroup
@@ -241,15 +243,22 @@ func (h *held) flush() error {
 	if h.lost {
 		return ledger.ErrLost
 	}
-	err := h.ra.updateOnce(h.ctx, &h.claim, func(row *ledger.Row) {
+	change := func(row *ledger.Row) {
 		for _, change := range h.change {
 			change(row)
 		}
 		row.Legs = append(row.Legs, h.legs.take()...)
-	})
+	}
+	ctx, cancel := context.WithTimeout(h.ctx, ledgerTimeout)
+	defer cancel()
+	write := h.ra.ledger.Update
+	if h.last {
+		write = h.ra.ledger.Finish
+	}
+	err := write(ctx, &h.claim, change)
 	switch {
 	case err == nil:
-		h.change = nil
+		h.change, h.given = nil, h.last
 		h.ra.watchers.changed(h.claim.Row.Key())
 	case errors.Is(err, ledger.ErrLost):
 		h.lost = true
@@ -268,15 +277,11 @@ func (h *held) recordLoudly(what string, change func(*ledger.Row)) {
 // background, for as long as the RA lives.
 func (h *held) letGo() {
 	if len(h.change) == 0 || h.lost {
-		h.rest()
-		h.ra.giveBack(h.ctx, h.claim)
+		h.end()
 		return
 	}
 	h.ra.own.Go(func() {
-		defer func() {
-			h.rest()
-			h.ra.giveBack(h.ctx, h.claim)
-		}()
+		defer h.end()
 		for wait := firstLook; ; wait = min(2*wait, lastRetryOfLedger) {
 			if !sleep(h.ra.base, wait) {
 				_ = h.flush() // a last try; what is lost now, recovery finds out
@@ -287,6 +292,13 @@ func (h *held) letGo() {
 			}
 		}
 	})
+}
+
+func (h *held) end() {
+	h.rest()
+	if !h.given {
+		h.ra.giveBack(h.ctx, h.claim)
+	}
 }
 
 const lastRetryOfLedger = 10 * time.Second
@@ -316,6 +328,7 @@ func (h *held) submitted(_ context.Context, reqID int) {
 }
 
 func (h *held) issued(_ context.Context, certificate *x509.Certificate) {
+	h.last = true
 	h.recordLoudly("record the certificate", func(row *ledger.Row) {
 		row.State, row.Certificate, row.Issued = ledger.StateIssued, certificate.Raw, h.ra.now()
 		row.Disposition, row.HRESULT, row.Error, row.NextPoll, row.Uncertain = 3, 0, "", time.Time{}, false

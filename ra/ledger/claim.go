@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"time"
 )
 
 // Claim is a row, and the right to change it where it is Mine.
@@ -127,6 +128,15 @@ func (l *Ledger) Extend(ctx context.Context, c Claim) error {
 // A row that goes to submitted is on the disk when Update returns: a power cut must
 // not hide that the CA may have a request. All else can be found out again.
 func (l *Ledger) Update(ctx context.Context, c *Claim, change func(*Row)) error {
+	return l.update(ctx, c, change, false)
+}
+
+// Finish is Update and Release in one.
+func (l *Ledger) Finish(ctx context.Context, c *Claim, change func(*Row)) error {
+	return l.update(ctx, c, change, true)
+}
+
+func (l *Ledger) update(ctx context.Context, c *Claim, change func(*Row), last bool) error {
 	row := c.Row
 	row.Legs = append([]Leg(nil), c.Row.Legs...)
 	change(&row)
@@ -136,18 +146,22 @@ func (l *Ledger) Update(ctx context.Context, c *Claim, change func(*Row)) error 
 	}
 	row.ID, row.Request, row.Updated = c.Row.ID, c.Row.Request, now
 	row.Replica, row.LeaseUntil = l.replica, now.Add(l.lease)
+	token := c.token
+	if last {
+		row.LeaseUntil, token = time.Time{}, ""
+	}
 	row.bound()
 	values, err := row.changedValues()
 	if err != nil {
 		return err
 	}
 	n := len(values)
-	values = append(values, micros(row.LeaseUntil), string(row.State), c.Row.ID, c.token)
+	values = append(values, micros(row.LeaseUntil), token, string(row.State), c.Row.ID, c.token)
 	// A row that was delivered meanwhile stays that, whenever it is written that it
 	// was issued.
-	err = l.change(ctx, row.State == StateSubmitted && c.Row.State != StateSubmitted, fmt.Sprintf(`UPDATE requests SET (%s, lease_until) = (%s),
+	err = l.change(ctx, row.State == StateSubmitted && c.Row.State != StateSubmitted, fmt.Sprintf(`UPDATE requests SET (%s, lease_until, token) = (%s),
 		state = CASE WHEN $%[3]d = 'issued' AND deliveries > 0 THEN 'delivered' ELSE $%[3]d END WHERE id = $%[4]d AND token = $%[5]d`,
-		changedColumns, placeholders(1, n+1), n+2, n+3, n+4), values...)
+		changedColumns, placeholders(1, n+2), n+3, n+4, n+5), values...)
 	if err != nil {
 		return err
 	}

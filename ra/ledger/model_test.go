@@ -100,7 +100,11 @@ func TestARandomWalkDoesWhatTheModelDoes(t *testing.T) {
 				default:
 					state := ledger.States()[random.IntN(7)]
 					open, reqID := state != ledger.StateFailed && m.row.open, random.IntN(100)
-					err := l.Update(ctx, &m.claim, func(r *ledger.Row) { r.State, r.Open, r.ReqID = state, open, reqID })
+					last, write := random.IntN(4) == 0, l.Update
+					if last {
+						write = l.Finish
+					}
+					err := write(ctx, &m.claim, func(r *ledger.Row) { r.State, r.Open, r.ReqID = state, open, reqID })
 					if ours != (err == nil) || err != nil && !errors.Is(err, ledger.ErrLost) {
 						t.Fatalf("update: ours %v, %v", ours, err)
 					}
@@ -110,6 +114,9 @@ func TestARandomWalkDoesWhatTheModelDoes(t *testing.T) {
 							m.row.state = ledger.StateDelivered
 						}
 						m.row.until = d.clock.after(ledger.DefaultLease)
+						if last {
+							m.row.holder = -1
+						}
 					}
 				}
 			case op == 5 && len(rows) > 0: // take
