@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strings"
 	"sync"
 	"text/tabwriter"
@@ -167,6 +168,27 @@ and how to mend it. --all plays all at once and prints a table. The exit status 
 // than there are processors.
 func playingAtOnce() int { return 12 * runtime.GOMAXPROCS(0) }
 
+// playingOrder is the order in which cards begin, by their indices: where all are
+// played at once, those that wait for a timer come first.
+func playingOrder(cards []scenario.Card, all bool) []int {
+	order := make([]int, len(cards))
+	for i := range order {
+		order[i] = i
+	}
+	if all {
+		slices.SortStableFunc(order, func(a, b int) int {
+			switch {
+			case cards[a].Waits() == cards[b].Waits():
+				return 0
+			case cards[a].Waits():
+				return -1
+			}
+			return 1
+		})
+	}
+	return order
+}
+
 func (c *cli) playCards(ctx context.Context, cards []scenario.Card, dir string, all, asJSON bool) error {
 	keyDir, err := os.MkdirTemp("", "ra-scenario-keys-")
 	if err != nil {
@@ -185,7 +207,8 @@ func (c *cli) playCards(ctx context.Context, cards []scenario.Card, dir string, 
 		group.SetLimit(playingAtOnce())
 	}
 	var mu sync.Mutex // one line at a time
-	for i, card := range cards {
+	for _, i := range playingOrder(cards, all) {
+		card := cards[i]
 		group.Go(func() error {
 			o := scenario.Options{Dir: filepath.Join(dir, card.Name), Keys: keys}
 			if err := freshFolder(o.Dir); err != nil {

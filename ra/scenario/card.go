@@ -312,6 +312,15 @@ func (e Expect) wait() (least, most time.Duration, err error) {
 	return least, most, err
 }
 
+// Waits tells whether the card waits for a timer, which takes some 10 s whatever the
+// machine: of several cards such a one had better begin first.
+func (c Card) Waits() bool {
+	return slices.ContainsFunc(c.Steps, func(s Step) bool {
+		f, err := fault.Parse(s.Fault)
+		return err == nil && slices.Contains([]string{"hang", "stall", "timeout", "delay", "drip"}, f.Kind)
+	})
+}
+
 // WithoutCause returns the card with all taken away that makes it fail: its faults
 // and what is wrong about its lab.
 func (c Card) WithoutCause() Card {
