@@ -17,6 +17,7 @@ func Default(profile Profile) RA {
 			Dialect:        DialectRFC8951,
 			Base64:         Base64Auto,
 			Authentication: []Authentication{AuthenticateRelay},
+			CSRAttributes:  "classic",
 			Lockout:        Lockout{Failures: 3, For: 15 * time.Minute},
 			Limits: Limits{
 				Body:          64 << 10,
@@ -59,6 +60,7 @@ func Default(profile Profile) RA {
 	if profile == ProfileCUCM {
 		c.EST.TLS = TLS{Min: tls.VersionTLS12, Max: tls.VersionTLS12}
 		c.EST.Dialect = DialectLibest
+		c.EST.CSRAttributes = "none"
 		c.CA.TLS = TLS{Min: tls.VersionTLS10, Max: tls.VersionTLS12}
 		c.CA.NameCheck = "curl"
 		c.CA.Sessions = SessionsPerEnrollment

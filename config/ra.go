@@ -60,7 +60,12 @@ type EST struct {
 	// Lockout spares the CA's accounts. Default 3 failures, for 15m.
 	Lockout Lockout `yaml:"lockout"`
 
-	// ServerKeygen serves /serverkeygen. Not in this version.
+	// CSRAttributes is how /csrattrs tells what a CSR for the template should
+	// have: "classic" (RFC 7030), "template" (RFC 9908) or "none", which is 204.
+	// Default classic; none in cucm-12.5.
+	CSRAttributes string `yaml:"csr_attributes" enum:"classic template none"`
+
+	// ServerKeygen serves /serverkeygen: the RA makes the key. Default false.
 	ServerKeygen bool `yaml:"server_keygen"`
 
 	// Labels are additional path segments (RFC 7030 §3.2.2) and what each
@@ -68,7 +73,8 @@ type EST struct {
 	Labels map[string]Label `yaml:"labels"`
 
 	// ProofOfPossession demands that a CSR is tied to its TLS connection
-	// (RFC 7030 §3.5). Not in this version.
+	// (RFC 7030 §3.5, RFC 9266). A proof that is there is always checked. Default
+	// false.
 	ProofOfPossession bool `yaml:"proof_of_possession"`
 
 	// Limits bounds what one client may cost.
@@ -101,6 +107,9 @@ type Lockout struct {
 type Label struct {
 	// Template is asked for instead of CA.Template.
 	Template string `yaml:"template" required:"yes"`
+
+	// ProofOfPossession demands it under this label, whatever EST says.
+	ProofOfPossession bool `yaml:"proof_of_possession"`
 }
 
 // Limits bounds what one client may cost.

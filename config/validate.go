@@ -62,8 +62,6 @@ func (e *EST) validate(l *loader) {
 
 	l.later("est.users", e.Users != "", "remove it")
 	l.later("est.digest_users", e.DigestUsers != "", "remove it")
-	l.later("est.server_keygen", e.ServerKeygen, "remove it or set false")
-	l.later("est.proof_of_possession", e.ProofOfPossession, "remove it or set false")
 }
 
 func (e *EST) validateAuthentication(l *loader) {

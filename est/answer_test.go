@@ -106,7 +106,7 @@ func TestAnswersToRequestsThatAreRefused(t *testing.T) {
 		},
 		{
 			"fullcmc is not served", post("/.well-known/est/fullcmc", good),
-			expected{404, "/simpleenroll", nil},
+			expected{501, "full CMC is not implemented", nil},
 			expected{400, badRequest, nil},
 		},
 		{

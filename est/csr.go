@@ -72,6 +72,24 @@ func (s *Server) oversized(x *exchange, r *http.Request) error {
 // parseCSR returns the CSR in an enrollment's body. Its errors are refusals, whose
 // text tells the client what is wrong and what to do.
 func parseCSR(body []byte) (*x509.CertificateRequest, error) {
+	csr, err := parseUnsignedCSR(body)
+	if err != nil {
+		return nil, err
+	}
+	if key, ok := csr.PublicKey.(*rsa.PublicKey); ok && key.N.BitLen() > maxModulus {
+		return nil, badCSR(nil, "the CSR's RSA key has %d bits: at most %d are taken", key.N.BitLen(), maxModulus)
+	}
+	if err := csr.CheckSignature(); err != nil {
+		if _, insecure := errors.AsType[x509.InsecureAlgorithmError](err); insecure || errors.Is(err, x509.ErrUnsupportedAlgorithm) {
+			return nil, badCSR(err, "the CSR's signature cannot be checked: sign it with RSA, ECDSA or Ed25519, and SHA-256 or better")
+		}
+		return nil, badCSR(err, "the CSR's signature is wrong: sign it, unchanged, with the private key that belongs to the public key in it")
+	}
+	return csr, nil
+}
+
+// parseUnsignedCSR is parseCSR without a look at the signature.
+func parseUnsignedCSR(body []byte) (*x509.CertificateRequest, error) {
 	der, err := decodeBody(body)
 	if err != nil {
 		return nil, &refusal{why: refusedCSR, text: err.Error(), cause: err}
@@ -87,15 +105,6 @@ func parseCSR(body []byte) (*x509.CertificateRequest, error) {
 	csr, err := x509.ParseCertificateRequest(der)
 	if err != nil {
 		return nil, badCSR(err, "the body is no PKCS #10 request (RFC 2986): send one whole CSR")
-	}
-	if key, ok := csr.PublicKey.(*rsa.PublicKey); ok && key.N.BitLen() > maxModulus {
-		return nil, badCSR(nil, "the CSR's RSA key has %d bits: at most %d are taken", key.N.BitLen(), maxModulus)
-	}
-	if err := csr.CheckSignature(); err != nil {
-		if _, insecure := errors.AsType[x509.InsecureAlgorithmError](err); insecure || errors.Is(err, x509.ErrUnsupportedAlgorithm) {
-			return nil, badCSR(err, "the CSR's signature cannot be checked: sign it with RSA, ECDSA or Ed25519, and SHA-256 or better")
-		}
-		return nil, badCSR(err, "the CSR's signature is wrong: sign it, unchanged, with the private key that belongs to the public key in it")
 	}
 	return csr, nil
 }

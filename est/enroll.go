@@ -3,7 +3,9 @@ package est
 import (
 	"crypto/x509"
 	"errors"
+	"fmt"
 	"net/http"
+	"slices"
 )
 
 // Media types (RFC 7030 §3.2.4). libest compares that of an enrollment byte by
@@ -12,6 +14,7 @@ const (
 	typePKCS10    = "application/pkcs10"
 	typeCACerts   = "application/pkcs7-mime"
 	typeCertsOnly = "application/pkcs7-mime; smime-type=certs-only"
+	typeCSRAttrs  = "application/csrattrs"
 )
 
 // cacerts answers with the CA's chain (RFC 7030 §4.1.3).
@@ -34,9 +37,25 @@ func (s *Server) cacerts(x *exchange, w http.ResponseWriter, r *http.Request) er
 	return nil
 }
 
-// csrattrs says that nothing is asked of a CSR (RFC 7030 §4.5.2).
-func (s *Server) csrattrs(*exchange, http.ResponseWriter, *http.Request) error {
-	return &Error{Status: http.StatusNoContent}
+// csrattrs tells what a CSR should have (RFC 7030 §4.5), or, with 204, that nothing
+// is asked of it.
+func (s *Server) csrattrs(x *exchange, w http.ResponseWriter, r *http.Request) error {
+	attrs, err := s.ca.CSRAttrs(r.Context(), x.received.Label, r)
+	if err != nil {
+		return err
+	}
+	if s.possession(x.received.Label) && !slices.ContainsFunc(attrs.OIDs, oidChallengePassword.Equal) {
+		attrs.OIDs = append(slices.Clone(attrs.OIDs), oidChallengePassword)
+	}
+	if len(attrs.OIDs)+len(attrs.Attributes) == 0 {
+		return &Error{Status: http.StatusNoContent}
+	}
+	der, err := attrs.Marshal()
+	if err != nil {
+		return fmt.Errorf("encode the CSR attributes: %w", err)
+	}
+	s.succeed(x, w, r, typeCSRAttrs, der)
+	return nil
 }
 
 // simpleenroll enrolls (RFC 7030 §4.2.1).
@@ -65,20 +84,21 @@ func (s *Server) enroll(
 	x *exchange, w http.ResponseWriter, r *http.Request,
 	issue func(*http.Request, *x509.CertificateRequest) (*x509.Certificate, error),
 ) error {
-	// An Authenticator that asks the CA waits as an enrollment does, so it counts.
-	select {
-	case s.inFlight <- struct{}{}:
-		defer func() { <-s.inFlight }()
-	default:
-		return &refusal{why: refusedBusy, text: "too many enrollments at a time: try again later"}
+	release, err := s.enter()
+	if err != nil {
+		return err
 	}
+	defer release()
 	x.bePatient(r)
-	r, err := s.authenticate(x, r)
+	r, err = s.authenticate(x, r)
 	if err != nil {
 		return err
 	}
 	csr, err := s.readCSR(x, r)
 	if err != nil {
+		return err
+	}
+	if err := checkPossession(r, csr, s.possession(x.received.Label)); err != nil {
 		return err
 	}
 	s.report(r.Context(), CSRRead{x.origin(), csr})
@@ -95,4 +115,15 @@ func (s *Server) enroll(
 	}
 	s.succeed(x, w, r, typeCertsOnly, der)
 	return nil
+}
+
+// enter counts an enrollment until the function it returns is called. An
+// Authenticator that asks the CA waits as an enrollment does, so it counts.
+func (s *Server) enter() (release func(), err error) {
+	select {
+	case s.inFlight <- struct{}{}:
+		return func() { <-s.inFlight }, nil
+	default:
+		return nil, &refusal{why: refusedBusy, text: "too many enrollments at a time: try again later"}
+	}
 }

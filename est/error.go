@@ -57,6 +57,10 @@ const (
 	refusedSize
 	refusedType
 	refusedCSR
+	// refusedPossession: the proof of possession is missing or wrong.
+	refusedPossession
+	// refusedUnimplemented: an operation, or a part of one, that is not done here.
+	refusedUnimplemented
 	refusedSlow
 	refusedBusy
 	refusedInternal

@@ -104,6 +104,7 @@ type ca struct {
 	globalest.CA // nil: the operations that nobody may call
 	chain        func() ([]*x509.Certificate, error)
 	enroll       func(ctx context.Context, csr *x509.CertificateRequest) (*x509.Certificate, error)
+	attrs        globalest.CSRAttrs
 
 	mu      sync.Mutex
 	labels  []string
@@ -131,6 +132,18 @@ func (c *ca) Reenroll(ctx context.Context, old *x509.Certificate, csr *x509.Cert
 	c.renewed = append(c.renewed, old)
 	c.mu.Unlock()
 	return c.Enroll(ctx, csr, label, r)
+}
+
+func (c *ca) CSRAttrs(context.Context, string, *http.Request) (globalest.CSRAttrs, error) {
+	return c.attrs, nil
+}
+
+func (c *ca) ServerKeyGen(ctx context.Context, csr *x509.CertificateRequest, _ string, _ *http.Request) (*x509.Certificate, []byte, error) {
+	key := must(ecdsa.GenerateKey(elliptic.P256(), rand.Reader))
+	own := *csr
+	own.PublicKey = key.Public()
+	certificate, err := issue(&own)
+	return certificate, must(x509.MarshalPKCS8PrivateKey(key)), err
 }
 
 func (c *ca) note(label string) {

@@ -54,7 +54,7 @@ func (libest) refuse(r *refusal) answer {
 	switch r.why {
 	case refusedPath, refusedLabel:
 		a.status, a.text = http.StatusNotFound, textLibestPath
-	case refusedOperation:
+	case refusedOperation, refusedUnimplemented:
 	case refusedNothing:
 		a.silent = true
 	case refusedMethod:
@@ -63,7 +63,7 @@ func (libest) refuse(r *refusal) answer {
 		a.text = textLibestLength
 	case refusedSize:
 		a.status = http.StatusRequestEntityTooLarge
-	case refusedType, refusedCSR, refusedSlow:
+	case refusedType, refusedCSR, refusedPossession, refusedSlow:
 		a.text = textLibestCSR
 	case refusedBusy:
 		a.status, a.text, a.retry = http.StatusServiceUnavailable, textLibestBusy, retryBusy

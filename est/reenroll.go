@@ -42,23 +42,7 @@ func sameSubject(csr *x509.CertificateRequest, old *x509.Certificate) error {
 // (RFC 6402 §2.8).
 func asksForChange(csr *x509.CertificateRequest) bool {
 	changeSubjectName := asn1.ObjectIdentifier{1, 3, 6, 1, 5, 5, 7, 7, 36}
-	var info struct {
-		Version    int
-		Subject    asn1.RawValue
-		PublicKey  asn1.RawValue
-		Attributes []asn1.RawValue `asn1:"tag:0,set"`
-	}
-	if _, err := asn1.Unmarshal(csr.RawTBSCertificateRequest, &info); err != nil {
-		return false
-	}
-	return slices.ContainsFunc(info.Attributes, func(raw asn1.RawValue) bool {
-		var attribute struct {
-			Type   asn1.ObjectIdentifier
-			Values asn1.RawValue
-		}
-		_, err := asn1.Unmarshal(raw.FullBytes, &attribute)
-		return err == nil && attribute.Type.Equal(changeSubjectName)
-	})
+	return slices.ContainsFunc(attributesOf(csr), func(a attribute) bool { return a.Type.Equal(changeSubjectName) })
 }
 
 // equalNames compares two DER names by their attributes' types and values.

@@ -33,8 +33,10 @@ func (rfc8951) refuse(r *refusal) answer {
 		a.status = http.StatusRequestEntityTooLarge
 	case refusedType:
 		a.status = http.StatusUnsupportedMediaType
-	case refusedCSR:
+	case refusedCSR, refusedPossession:
 		a.status = http.StatusBadRequest
+	case refusedUnimplemented:
+		a.status = http.StatusNotImplemented
 	case refusedSlow:
 		a.status = http.StatusRequestTimeout
 	case refusedBusy:

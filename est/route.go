@@ -23,15 +23,20 @@ type operation struct {
 	serve func(s *Server, x *exchange, w http.ResponseWriter, r *http.Request) error
 }
 
-// operations are those that are served.
-func operations() []operation {
+// operations are those that are served; fullcmc is answered with why it is not.
+func (s *Server) operations() []operation {
 	read := []string{http.MethodGet, http.MethodHead}
-	return []operation{
+	all := []operation{
 		{name: "cacerts", methods: read, serve: (*Server).cacerts},
 		{name: "csrattrs", methods: read, serve: (*Server).csrattrs},
 		{name: "simpleenroll", methods: []string{http.MethodPost}, csr: true, serve: (*Server).simpleenroll},
 		{name: "simplereenroll", methods: []string{http.MethodPost}, csr: true, serve: (*Server).simplereenroll},
+		{name: "fullcmc", methods: []string{http.MethodPost}, serve: (*Server).fullcmc},
 	}
+	if s.serverKeygen {
+		all = append(all, operation{name: "serverkeygen", methods: []string{http.MethodPost}, csr: true, serve: (*Server).serverkeygen})
+	}
+	return all
 }
 
 // isOperation tells whether a path segment names an operation, served or not: it
@@ -48,7 +53,7 @@ func isOperation(segment string) bool {
 // prefix and a label.
 func (s *Server) routes(middleware []func(http.Handler) http.Handler) http.Handler {
 	router := chi.NewRouter()
-	for _, op := range operations() {
+	for _, op := range s.operations() {
 		handler := wrap(s.perform(op), middleware)
 		router.Handle(prefix+"/"+op.name, s.begin(op.name, false, handler))
 		router.Handle(prefix+"/{label}/"+op.name, s.begin(op.name, true, handler))
@@ -160,7 +165,7 @@ func (s *Server) lost(w http.ResponseWriter, r *http.Request) {
 
 func (s *Server) strangeMethod(w http.ResponseWriter, r *http.Request) {
 	name := path.Base(r.URL.Path)
-	for _, op := range operations() {
+	for _, op := range s.operations() {
 		if op.name == name {
 			x := exchangeOf(r.Context())
 			s.received(x, r, op.name, "")

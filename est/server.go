@@ -18,7 +18,7 @@ import (
 // Options is what a [Server] is made of. CA and Authenticator are required; the
 // zero value of everything else is a sensible default.
 type Options struct {
-	// CA issues. Of its operations CACerts, Enroll and Reenroll are used; the
+	// CA issues. Of its operations all but TPMEnroll are used; the
 	// label goes with each, "" without one. Reenroll's certificate is nil where
 	// the TLS handshake verified none.
 	CA globalest.CA
@@ -32,6 +32,13 @@ type Options struct {
 	// segment of RFC 7030 §3.2.2. The name of an operation is never one. nil
 	// means that there are none.
 	Label func(label string) bool
+	// ServerKeygen serves /serverkeygen (RFC 7030 §4.4).
+	ServerKeygen bool
+	// ProofOfPossession tells whether enrollments under a label, "" without one, must
+	// prove that the CSR's key belongs to who speaks on the TLS connection
+	// (RFC 7030 §3.5). A proof that is there is always checked. nil: it is demanded
+	// of nobody.
+	ProofOfPossession func(label string) bool
 	// Realm is that of the Basic challenge; "estrealm" by default, as libest's.
 	Realm  string
 	Limits Limits
@@ -95,6 +102,8 @@ type Server struct {
 	base64        Base64
 	label         func(string) bool
 	challenge     string
+	serverKeygen  bool
+	possession    func(label string) bool
 	limits        Limits
 	patience      time.Duration
 	drainTimeout  time.Duration
@@ -135,6 +144,9 @@ func New(o Options) (*Server, error) {
 	if o.NewID == nil {
 		o.NewID = randomID
 	}
+	if o.ProofOfPossession == nil {
+		o.ProofOfPossession = func(string) bool { return false }
+	}
 	if o.Now == nil {
 		o.Now = time.Now
 	}
@@ -148,6 +160,8 @@ func New(o Options) (*Server, error) {
 		base64:        o.Base64,
 		label:         o.Label,
 		challenge:     `Basic realm="` + strings.NewReplacer(`\`, `\\`, `"`, `\"`).Replace(o.Realm) + `"`,
+		serverKeygen:  o.ServerKeygen,
+		possession:    o.ProofOfPossession,
 		limits:        o.Limits,
 		patience:      o.Patience,
 		drainTimeout:  o.DrainTimeout,

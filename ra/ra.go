@@ -88,6 +88,10 @@ type Options struct {
 	// Retention is how long the ledger keeps a row that nothing happens to; 0 = for
 	// ever.
 	Retention time.Duration
+	// CSRAttributes is how /csrattrs tells what a CSR should have.
+	CSRAttributes CSRAttributes
+	// ServerKeygen lets the RA make keys for its clients.
+	ServerKeygen bool
 	// EnrollmentID names, for the ledger, the request that a context belongs to;
 	// nil: rows name none.
 	EnrollmentID func(context.Context) string
@@ -118,14 +122,16 @@ type RA struct {
 
 	caFailureStatus int
 
-	ledger       *ledger.Ledger
-	ownsLedger   bool
-	join         time.Duration
-	retention    time.Duration
-	enrollmentID func(context.Context) string
-	isolate      func(context.Context) bool
-	ledgerErr    atomic.Pointer[ledgerState]
-	watchers     watchers
+	ledger        *ledger.Ledger
+	ownsLedger    bool
+	join          time.Duration
+	retention     time.Duration
+	csrAttributes CSRAttributes
+	serverKeygen  bool
+	enrollmentID  func(context.Context) string
+	isolate       func(context.Context) bool
+	ledgerErr     atomic.Pointer[ledgerState]
+	watchers      watchers
 
 	accounts *accounts
 	lockout  *lockout
@@ -177,6 +183,8 @@ func New(o Options) (*RA, error) {
 		ledger:          o.Ledger,
 		join:            orDefault(o.Join, 10*time.Minute),
 		retention:       o.Retention,
+		csrAttributes:   o.CSRAttributes,
+		serverKeygen:    o.ServerKeygen,
 		enrollmentID:    o.EnrollmentID,
 		isolate:         o.Isolate,
 		watchers:        watchers{byKey: map[[32]byte]*watcher{}},
@@ -276,16 +284,6 @@ func (r *RA) CACerts(context.Context, string, *http.Request) ([]*x509.Certificat
 		answer.Status, answer.Retry = http.StatusInternalServerError, 0 // libest.md L8: a status its clients know
 	}
 	return nil, answer
-}
-
-// CSRAttrs is not offered yet: none are asked for (RFC 7030 §4.5.2).
-func (r *RA) CSRAttrs(context.Context, string, *http.Request) (globalest.CSRAttrs, error) {
-	return globalest.CSRAttrs{}, nil
-}
-
-// ServerKeyGen is not offered.
-func (r *RA) ServerKeyGen(context.Context, *x509.CertificateRequest, string, *http.Request) (*x509.Certificate, []byte, error) {
-	return nil, nil, notImplemented("serverkeygen")
 }
 
 // TPMEnroll is not offered: it is no operation of RFC 7030.

@@ -92,6 +92,7 @@ func (l *Lab) raConfig(est, certsrv, admin net.Addr) config.RA {
 	// A phone can re-enroll with the certificate that it got here.
 	c.EST.Trust = []string{fileTrust, "ca/issuing.pem"}
 	c.EST.Authentication = []config.Authentication{config.AuthenticateRelay, config.AuthenticateCertificate}
+	c.EST.ServerKeygen = true
 	c.EST.Labels = map[string]config.Label{
 		"wifi":       {Template: WiFiTemplate},
 		"supervised": {Template: SupervisedTemplate},

@@ -19,7 +19,7 @@ type recorder struct {
 	challenges  *challenges
 }
 
-var enrollOperations = []string{"simpleenroll", "simplereenroll"}
+var enrollOperations = []string{"simpleenroll", "simplereenroll", "serverkeygen"}
 
 func (r *recorder) event(ctx context.Context, event any) {
 	id := est.RequestID(ctx)

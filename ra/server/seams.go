@@ -106,6 +106,14 @@ func (c seenCA) Enroll(ctx context.Context, csr *x509.CertificateRequest, label 
 	return c.RA.Enroll(ctx, csr, label, r)
 }
 
+// ServerKeyGen is the core's, after the seam.
+func (c seenCA) ServerKeyGen(ctx context.Context, csr *x509.CertificateRequest, label string, r *http.Request) (*x509.Certificate, []byte, error) {
+	if err := c.check(ctx, csr); err != nil {
+		return nil, nil, err
+	}
+	return c.RA.ServerKeyGen(ctx, csr, label, r)
+}
+
 // Reenroll is the core's, after the seam.
 func (c seenCA) Reenroll(ctx context.Context, cert *x509.Certificate, csr *x509.CertificateRequest, label string, r *http.Request) (*x509.Certificate, error) {
 	if err := c.check(ctx, csr); err != nil {

@@ -212,6 +212,8 @@ func newCore(cfg *config.RA, files config.Files, book *ledger.Ledger, o Options,
 		Join:            cfg.Ledger.Join,
 		Retention:       cfg.Ledger.Retention,
 		EnrollmentID:    est.RequestID,
+		CSRAttributes:   csrAttributes[cfg.EST.CSRAttributes],
+		ServerKeygen:    cfg.EST.ServerKeygen,
 		Isolate:         o.Seams.Isolate,
 		Events:          func(ctx context.Context, e ra.Event) { tell(ctx, e) },
 		Now:             o.Now,
@@ -261,6 +263,10 @@ func newFrontEnd(cfg *config.RA, core *ra.RA, o Options, tell func(context.Conte
 			InFlight:      cfg.EST.Limits.InFlight,
 		},
 		Patience:     cfg.EST.Patience,
+		ServerKeygen: cfg.EST.ServerKeygen,
+		ProofOfPossession: func(label string) bool {
+			return cfg.EST.ProofOfPossession || cfg.EST.Labels[label].ProofOfPossession
+		},
 		DrainTimeout: cfg.EST.Drain,
 		Middleware:   middleware,
 		Events:       func(ctx context.Context, e est.Event) { tell(ctx, e) },
@@ -276,6 +282,10 @@ func warnings(l *zap.Logger) *zap.Logger {
 		return l // it passes on less; zap refuses to raise its level to a lower one
 	}
 	return l.WithOptions(zap.IncreaseLevel(zap.WarnLevel))
+}
+
+var csrAttributes = map[string]ra.CSRAttributes{
+	"none": ra.CSRAttributesNone, "classic": ra.CSRAttributesClassic, "template": ra.CSRAttributesTemplate,
 }
 
 var base64Forms = map[config.Base64]est.Base64{

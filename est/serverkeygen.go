@@ -1,0 +1,111 @@
+package est
+
+import (
+	"bytes"
+	"crypto/x509"
+	"encoding/asn1"
+	"errors"
+	"mime/multipart"
+	"net/http"
+	"net/textproto"
+)
+
+const (
+	typePKCS8 = "application/pkcs8"
+	// keygenBoundary is fixed, as libest's: base64 has no dashes, so no part can
+	// hold it.
+	keygenBoundary = "est-server-boundary"
+)
+
+// The attributes by which a client asks for its key under another one (RFC 7030
+// §4.4.1.1, §4.4.1.2).
+var (
+	oidDecryptKeyIdentifier           = asn1.ObjectIdentifier{1, 2, 840, 113549, 1, 9, 16, 2, 37}
+	oidAsymmetricDecryptKeyIdentifier = asn1.ObjectIdentifier{1, 2, 840, 113549, 1, 9, 16, 2, 54}
+)
+
+// serverkeygen makes a key and a certificate for it (RFC 7030 §4.4). The CSR names
+// the subject; its key and its signature count for nothing. A client that wants
+// the key encrypted beyond TLS is refused: never is it sent the key otherwise.
+func (s *Server) serverkeygen(x *exchange, w http.ResponseWriter, r *http.Request) error {
+	release, err := s.enter()
+	if err != nil {
+		return err
+	}
+	defer release()
+	x.bePatient(r)
+	r, err = s.authenticate(x, r)
+	if err != nil {
+		return err
+	}
+	body, err := s.readBody(x, r)
+	if err != nil {
+		return err
+	}
+	csr, err := parseUnsignedCSR(body)
+	if err != nil {
+		return err
+	}
+	for _, a := range attributesOf(csr) {
+		if a.Type.Equal(oidDecryptKeyIdentifier) || a.Type.Equal(oidAsymmetricDecryptKeyIdentifier) {
+			return &refusal{why: refusedUnimplemented, text: "the CSR asks for its key to be encrypted (RFC 7030 section 4.4.1), which this server cannot do: make the key yourself and use simpleenroll, or leave the attribute out"}
+		}
+	}
+	s.report(r.Context(), CSRRead{x.origin(), csr})
+	cert, key, err := s.ca.ServerKeyGen(r.Context(), csr, x.received.Label, r)
+	defer clear(key)
+	if err != nil {
+		return err
+	}
+	if cert == nil || len(key) == 0 {
+		return errors.New("the CA returned no certificate or no key, and no error")
+	}
+	p7, err := certsOnly([]*x509.Certificate{cert})
+	if err != nil {
+		return err
+	}
+	answer, err := keygenParts(key, p7)
+	if err != nil {
+		return err
+	}
+	defer clear(answer)
+	h := w.Header()
+	s.style.success(h)
+	h.Del("Content-Transfer-Encoding") // the parts have it, each its own
+	h.Set("Content-Type", "multipart/mixed; boundary="+keygenBoundary)
+	if err := x.write(w, r, http.StatusOK, answer); err != nil {
+		return err
+	}
+	return nil
+}
+
+// keygenParts is the body with both parts, the key first (RFC 7030 §4.4.2, RFC 8951
+// §3.2.4).
+func keygenParts(key, p7 []byte) ([]byte, error) {
+	var b bytes.Buffer
+	parts := multipart.NewWriter(&b)
+	if err := parts.SetBoundary(keygenBoundary); err != nil {
+		return nil, err
+	}
+	for _, part := range []struct {
+		contentType string
+		der         []byte
+	}{{typePKCS8, key}, {typeCertsOnly, p7}} {
+		w, err := parts.CreatePart(textproto.MIMEHeader{"Content-Type": {part.contentType}, "Content-Transfer-Encoding": {"base64"}})
+		if err != nil {
+			return nil, err
+		}
+		if _, err := w.Write(encodeBase64(part.der, false)); err != nil {
+			return nil, err
+		}
+	}
+	if err := parts.Close(); err != nil {
+		return nil, err
+	}
+	return b.Bytes(), nil
+}
+
+// fullcmc is not served (RFC 7030 §4.3 makes it optional).
+func (s *Server) fullcmc(*exchange, http.ResponseWriter, *http.Request) error {
+	return &refusal{why: refusedUnimplemented, text: "full CMC is not implemented by this server: use simpleenroll"}
+}

@@ -1,0 +1,77 @@
+package ra
+
+import (
+	"context"
+	"crypto"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/rsa"
+	"crypto/x509"
+	"crypto/x509/pkix"
+	"encoding/asn1"
+	"fmt"
+	"net/http"
+)
+
+const defaultKeyBits = 2048
+
+// ServerKeyGen makes a key of the kind of the CSR's and enrolls it under the CSR's
+// names (RFC 7030 §4.4). It returns the certificate, and the key in PKCS #8, which
+// is kept nowhere: a client that loses the answer asks for another key.
+func (r *RA) ServerKeyGen(ctx context.Context, csr *x509.CertificateRequest, _ string, _ *http.Request) (*x509.Certificate, []byte, error) {
+	if !r.serverKeygen {
+		return nil, nil, notImplemented("serverkeygen")
+	}
+	key, err := keyLike(csr.PublicKey)
+	if err != nil {
+		return nil, nil, &Error{Status: http.StatusInternalServerError, Text: "the key could not be made", Cause: err}
+	}
+	der, err := x509.CreateCertificateRequest(rand.Reader, &x509.CertificateRequest{RawSubject: csr.RawSubject, ExtraExtensions: altNames(csr)}, key)
+	if err != nil {
+		return nil, nil, &Error{Status: http.StatusBadRequest, Text: "the CSR's names cannot be certified", Cause: err}
+	}
+	own, err := x509.ParseCertificateRequest(der)
+	if err != nil {
+		return nil, nil, &Error{Status: http.StatusBadRequest, Text: "the CSR's names cannot be certified", Cause: err}
+	}
+	certificate, err := r.enroll(ctx, own, false)
+	if err != nil {
+		return nil, nil, err
+	}
+	pkcs8, err := x509.MarshalPKCS8PrivateKey(key)
+	if err != nil {
+		return nil, nil, fmt.Errorf("encode the key: %w", err)
+	}
+	return certificate, pkcs8, nil
+}
+
+// keyLike makes a key of the same kind and size as a public key; RSA with 2048 bits
+// where that is of no use.
+func keyLike(public crypto.PublicKey) (crypto.Signer, error) {
+	switch p := public.(type) {
+	case *ecdsa.PublicKey:
+		switch p.Curve {
+		case elliptic.P256(), elliptic.P384(), elliptic.P521():
+			return ecdsa.GenerateKey(p.Curve, rand.Reader)
+		}
+	case *rsa.PublicKey:
+		switch bits := p.N.BitLen(); bits {
+		case 3072, 4096: // others would cost more than they give
+			return rsa.GenerateKey(rand.Reader, bits)
+		}
+	}
+	return rsa.GenerateKey(rand.Reader, defaultKeyBits)
+}
+
+// altNames returns the CSR's subjectAltName extension, the one thing besides the
+// subject that is carried over.
+func altNames(csr *x509.CertificateRequest) []pkix.Extension {
+	oid := asn1.ObjectIdentifier{2, 5, 29, 17}
+	for _, e := range csr.Extensions {
+		if e.Id.Equal(oid) {
+			return []pkix.Extension{e}
+		}
+	}
+	return nil
+}
