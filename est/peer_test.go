@@ -60,9 +60,14 @@ func rootFile(t *testing.T) string {
 
 func inBothDialects(t *testing.T, test func(t *testing.T, on *listening)) {
 	t.Helper()
+	inBothDialectsWith(t, func(*est.Options) {}, test)
+}
+
+func inBothDialectsWith(t *testing.T, change func(*est.Options), test func(t *testing.T, on *listening)) {
+	t.Helper()
 	for _, d := range bothDialects {
 		t.Run(fmt.Sprint(d), func(t *testing.T) {
-			test(t, listen(t, newServer(t, dialect(d), func(o *est.Options) {
+			test(t, listen(t, newServer(t, dialect(d), change, func(o *est.Options) {
 				o.Label = func(label string) bool { return label == "wifi" }
 			})))
 		})

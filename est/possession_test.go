@@ -1,0 +1,170 @@
+package est_test
+
+import (
+	"bufio"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/sha256"
+	"crypto/tls"
+	"crypto/x509"
+	"encoding/asn1"
+	"encoding/base64"
+	"io"
+	"strings"
+	"testing"
+
+	globalest "github.com/globalsign/est"
+
+	"ciscora/est"
+)
+
+var oidChallengePassword = asn1.ObjectIdentifier{1, 2, 840, 113549, 1, 9, 7}
+
+// csrWithAttributes makes a CSR by hand: crypto/x509 writes extensions only.
+func csrWithAttributes(tb testing.TB, cn string, attributes ...any) []byte {
+	tb.Helper()
+	key := must(ecdsa.GenerateKey(elliptic.P256(), rand.Reader))
+	plain, _ := phone(tb, cn)
+	subject := must(x509.ParseCertificateRequest(plain)).RawSubject
+	var set []asn1.RawValue
+	for _, a := range attributes {
+		set = append(set, asn1.RawValue{FullBytes: must(asn1.Marshal(a))})
+	}
+	info := must(asn1.Marshal(struct {
+		Version    int
+		Subject    asn1.RawValue
+		PublicKey  asn1.RawValue
+		Attributes []asn1.RawValue `asn1:"tag:0,set"`
+	}{0, asn1.RawValue{FullBytes: subject}, asn1.RawValue{FullBytes: must(x509.MarshalPKIXPublicKey(key.Public()))}, set}))
+	digest := sha256.Sum256(info)
+	signature := must(ecdsa.SignASN1(rand.Reader, key, digest[:]))
+	type algorithm struct{ Type asn1.ObjectIdentifier }
+	return must(asn1.Marshal(struct {
+		Info      asn1.RawValue
+		Algorithm algorithm
+		Signature asn1.BitString
+	}{asn1.RawValue{FullBytes: info}, algorithm{asn1.ObjectIdentifier{1, 2, 840, 10045, 4, 3, 2}}, asn1.BitString{Bytes: signature, BitLength: 8 * len(signature)}}))
+}
+
+type attributeOf[T any] struct {
+	Type   asn1.ObjectIdentifier
+	Values []T `asn1:"set"`
+}
+
+func challengePassword(value string) any {
+	return attributeOf[string]{oidChallengePassword, []string{value}}
+}
+
+// binding is the connection's, as a client has it.
+func binding(tb testing.TB, c *tls.Conn) string {
+	tb.Helper()
+	if err := c.HandshakeContext(tb.Context()); err != nil {
+		tb.Fatal(err)
+	}
+	state := c.ConnectionState()
+	if state.Version == tls.VersionTLS13 {
+		return base64.StdEncoding.EncodeToString(must(state.ExportKeyingMaterial("EXPORTER-Channel-Binding", nil, 32)))
+	}
+	return base64.StdEncoding.EncodeToString(state.TLSUnique)
+}
+
+// RFC 7030 §3.5 (tls-unique), RFC 9266 §3 and §4.2 (tls-exporter in TLS 1.3).
+func TestProofOfPossessionIsCheckedWhenItIsThereAndDemandedWhereConfigured(t *testing.T) {
+	for _, path := range []string{enrollPath, reenrollPath} {
+		for name, version := range map[string]uint16{"TLS 1.2": tls.VersionTLS12, "TLS 1.3": tls.VersionTLS13} {
+			for _, test := range []struct {
+				name      string
+				demanded  bool
+				attribute func(own string) []any
+				good      bool
+				says      string
+			}{
+				{"none is there, and none demanded", false, func(string) []any { return nil }, true, ""},
+				{"none is there, and it is demanded", true, func(string) []any { return nil }, false, "no proof of possession"},
+				{"the right one", true, func(own string) []any { return []any{challengePassword(own)} }, true, ""},
+				{"the right one, not demanded", false, func(own string) []any { return []any{challengePassword(own)} }, true, ""},
+				{"a wrong one, not demanded", false, func(own string) []any { return []any{challengePassword("AAAA" + own[4:])} }, false, "is not that of this TLS connection"},
+				{"a wrong one", true, func(string) []any { return []any{challengePassword("secret")} }, false, "is not that of this TLS connection"},
+				{"two", true, func(own string) []any { return []any{challengePassword(own), challengePassword(own)} }, false, "more than one challengePassword"},
+				{"a number", true, func(string) []any { return []any{attributeOf[int]{oidChallengePassword, []int{7}}} }, false, "is no string"},
+			} {
+				t.Run(path+"/"+name+"/"+test.name, func(t *testing.T) {
+					s := newServer(t, func(o *est.Options) { o.ProofOfPossession = func(string) bool { return test.demanded } })
+					on := listen(t, s)
+					c := on.dialVersion(t, version)
+					csr := csrWithAttributes(t, "phone", test.attribute(binding(t, c))...)
+					if _, err := io.WriteString(c, post(path, lines(csr), credentials)); err != nil {
+						t.Fatal(err)
+					}
+					got, err := readWire(bufio.NewReader(c), false)
+					if err != nil {
+						t.Fatal(err)
+					}
+					if want := map[bool]int{true: 200, false: 400}[test.good]; got.status() != want || !test.good && !strings.Contains(got.body, test.says) {
+						t.Errorf("%s %q, want %d %s", got.line, got.body, want, test.says)
+					}
+				})
+			}
+		}
+	}
+}
+
+func (on *listening) dialVersion(tb testing.TB, version uint16) *tls.Conn {
+	tb.Helper()
+	d := tls.Dialer{Config: &tls.Config{RootCAs: roots(), ServerName: "localhost", MinVersion: version, MaxVersion: version}}
+	c, err := d.DialContext(tb.Context(), "tcp", on.addr)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	tb.Cleanup(func() { c.Close() })
+	return c.(*tls.Conn)
+}
+
+// RFC 7030 §3.5: the value belongs to one connection.
+func TestAProofOfAnotherConnectionIsRefused(t *testing.T) {
+	on := listen(t, newServer(t))
+	first := on.dialVersion(t, tls.VersionTLS13)
+	csr := csrWithAttributes(t, "phone", challengePassword(binding(t, first)))
+	if got := on.ask(t, post(enrollPath, lines(csr), credentials)); got.status() != 400 {
+		t.Errorf("replayed on another connection: %s", got.line)
+	}
+}
+
+// libest.md: 2.1.0 answers a mismatch as any bad request.
+func TestAWrongProofInLibestsWords(t *testing.T) {
+	on := listen(t, newServer(t, dialect(est.DialectLibest)))
+	csr := csrWithAttributes(t, "phone", challengePassword("wrong"))
+	if got := on.ask(t, post(enrollPath, lines(csr), credentials)); got.status() != 400 || !strings.Contains(got.body, "Invalid or corrupted pkcs10 request.") {
+		t.Errorf("%s %q", got.line, got.body)
+	}
+}
+
+// RFC 7030 §4.5.2, RFC 8951 §3.1.
+func TestCSRAttributesAreToldAsTheCASays(t *testing.T) {
+	rsa := asn1.ObjectIdentifier{1, 2, 840, 113549, 1, 1, 1}
+	attrs := globalest.CSRAttrs{Attributes: []globalest.Attribute{{Type: rsa, Values: globalest.AttributeValueSET{2048}}}}
+	for _, d := range bothDialects {
+		on := listen(t, newServer(t, dialect(d), func(o *est.Options) {
+			o.CA = &ca{attrs: attrs}
+			o.ProofOfPossession = func(label string) bool { return label == "wifi" }
+			o.Label = func(label string) bool { return label == "wifi" }
+		}))
+		for label, oids := range map[string]int{"": 0, "wifi/": 1} {
+			got := on.ask(t, get("/.well-known/est/"+label+"csrattrs"))
+			if got.status() != 200 || got.get("Content-Type") != "application/csrattrs" || got.get("Content-Length") == "" {
+				t.Fatalf("%v: %s %q", d, got.line, got.header)
+			}
+			var read globalest.CSRAttrs
+			if err := read.Unmarshal(must(base64.StdEncoding.DecodeString(strings.Join(strings.Fields(got.body), "")))); err != nil {
+				t.Fatal(err)
+			}
+			if len(read.Attributes) != 1 || !read.Attributes[0].Type.Equal(rsa) || len(read.OIDs) != oids {
+				t.Errorf("%v %q: %+v", d, label, read)
+			}
+			if oids == 1 && !read.OIDs[0].Equal(oidChallengePassword) {
+				t.Errorf("%v: the label demands proof of possession, and challengePassword is not asked for", d)
+			}
+		}
+	}
+}
