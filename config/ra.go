@@ -50,11 +50,17 @@ type EST struct {
 
 	// Authentication lists the ways in which a client may say who it is, in
 	// order: "relay" asks the CA with the client's own Basic credentials,
-	// "certificate" takes a TLS client certificate under Trust. Default [relay].
+	// "certificate" takes a TLS client certificate under Trust, "users" Basic
+	// credentials of the file Users. The first for which the request carries
+	// something decides. Default [relay].
 	Authentication []Authentication `yaml:"authentication" enum:"relay certificate users"`
 
-	// Users and DigestUsers are password files. Not in this version.
-	Users       string `yaml:"users" file:"yes"`
+	// Users is the file for authentication by users: lines of a name, a colon and
+	// a bcrypt hash, as htpasswd -B writes them. It is read again when it changes.
+	Users string `yaml:"users" file:"yes"`
+
+	// DigestUsers is a file for HTTP Digest. Not in this version.
+	Users_      string `yaml:"users" file:"yes"`
 	DigestUsers string `yaml:"digest_users" file:"yes"`
 
 	// Lockout spares the CA's accounts. Default 3 failures, for 15m.

@@ -60,22 +60,21 @@ func (e *EST) validate(l *loader) {
 	l.notNegative("est.drain", e.Drain)
 	l.notNegative("est.patience", e.Patience)
 
-	l.later("est.users", e.Users != "", "remove it")
 	l.later("est.digest_users", e.DigestUsers != "", "remove it")
 }
 
 func (e *EST) validateAuthentication(l *loader) {
 	const key = "est.authentication"
 	if len(e.Authentication) == 0 && !l.reported(key) {
-		l.report(key, "is empty, want relay, certificate, or both")
+		l.report(key, "is empty, want some of relay, certificate and users")
 	}
 	for i, a := range e.Authentication {
 		at := key + "[" + strconv.Itoa(i) + "]"
 		switch {
 		case slices.Contains(e.Authentication[:i], a):
 			l.report(at, "%s is there twice, remove one", a)
-		case a == AuthenticateUsers:
-			l.later(at, true, "use relay or certificate")
+		case a == AuthenticateUsers && e.Users == "" && !l.reported("est.users"):
+			l.report(at, "users needs est.users, the file with their bcrypt hashes")
 		case a == AuthenticateCertificate && len(e.Trust) == 0 && !l.reported("est.trust"):
 			l.report(at, "certificate needs est.trust, the CAs of the clients' certificates")
 		}

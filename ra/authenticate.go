@@ -55,8 +55,30 @@ func (r *RA) Authenticate(req *http.Request, label string) (context.Context, err
 	return context.WithValue(ctx, identityKey{}, who), nil
 }
 
+// checkUser compares a user's password, unless there were too many wrong ones.
+func (r *RA) checkUser(req *http.Request, user, password string) error {
+	guard := lockoutKey("users:"+user, req)
+	refuse := func(text string, cause error) error {
+		answer := &Error{Status: http.StatusUnauthorized, Text: text, Challenged: true, Cause: cause}
+		if r.answers == AnswersCES {
+			answer.Text, answer.Challenged = textUnauthorized, false
+		}
+		r.report(req.Context(), NotAuthenticated{Account: user, Err: answer})
+		return answer
+	}
+	if until := r.lockout.blocked(guard); !until.IsZero() {
+		return refuse("too many wrong passwords: try again later", fmt.Errorf("user %q is not tried before %s (est.lockout)", user, until.Format(time.RFC3339)))
+	}
+	if !r.users.Check(user, password) {
+		r.lockout.failed(guard)
+		return refuse("the user or the password is wrong", nil)
+	}
+	r.lockout.succeeded(guard)
+	return nil
+}
+
 func (r *RA) identify(req *http.Request, template string) (*identity, error) {
-	for _, method := range r.methods {
+	for i, method := range r.methods {
 		switch method {
 		case MethodRelay:
 			user, password, ok := req.BasicAuth()
@@ -64,6 +86,21 @@ func (r *RA) identify(req *http.Request, template string) (*identity, error) {
 				continue
 			}
 			creds := msca.Credentials{User: user, Password: password}
+			return &identity{method: method, account: user, creds: creds, key: r.accounts.key(creds), template: template}, nil
+		case MethodUsers:
+			user, password, ok := req.BasicAuth()
+			// Where nothing comes after it, an unknown name takes as long as a wrong
+			// password.
+			if !ok || !r.users.Known(user) && i < len(r.methods)-1 {
+				continue
+			}
+			if err := r.checkUser(req, user, password); err != nil {
+				return nil, err
+			}
+			creds, err := r.credentials()
+			if err != nil {
+				return nil, &Error{Status: http.StatusServiceUnavailable, Retry: retryCA, Text: "the RA's credentials for the CA cannot be read", Cause: err}
+			}
 			return &identity{method: method, account: user, creds: creds, key: r.accounts.key(creds), template: template}, nil
 		case MethodCertificate:
 			certificate := VerifiedCertificate(req)
@@ -123,7 +160,7 @@ func (r *RA) admit(ctx context.Context, who *identity, req *http.Request) (vouch
 		r.lockout.failed(guard)
 	}
 	if err != nil {
-		if who.method == MethodCertificate && refused(err) {
+		if who.method != MethodRelay && refused(err) {
 			// It is the RA's own password that is wrong: asking the client for
 			// other credentials would mend nothing.
 			return false, &Error{Status: http.StatusServiceUnavailable, Retry: retryCA, Text: "the CA refused the RA's own credentials", Cause: err}

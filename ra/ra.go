@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -39,6 +40,9 @@ const (
 	// MethodCertificate takes a TLS client certificate that the listener has
 	// verified against the EST trust store; the RA's account then enrolls.
 	MethodCertificate Method = "certificate"
+	// MethodUsers takes Basic credentials of [Options.Users]; the RA's account then
+	// enrolls. A name that is not there is left to the next method.
+	MethodUsers Method = "users"
 )
 
 // Label is what an additional path segment changes.
@@ -64,6 +68,7 @@ type Options struct {
 	// Methods are tried in this order; the first one for which the request
 	// carries something decides.
 	Methods  []Method
+	Users    *Users // with MethodUsers
 	Sessions Sessions
 	// Vouch is how long a log-in stands for the credentials it was made with;
 	// then they are tried anew. Only with SessionsPooled; 0 means a minute.
@@ -112,6 +117,7 @@ type RA struct {
 	template    string
 	labels      map[string]Label
 	methods     []Method
+	users       *Users
 	sessions    Sessions
 	vouch       time.Duration
 	refresh     time.Duration
@@ -159,6 +165,9 @@ func New(o Options) (*RA, error) {
 	if len(o.Methods) == 0 {
 		o.Methods = []Method{MethodRelay}
 	}
+	if o.Users == nil && slices.Contains(o.Methods, MethodUsers) {
+		return nil, errors.New("ra: no file of users: set Options.Users")
+	}
 	if err := msca.ValidTemplate(o.Template); err != nil {
 		return nil, fmt.Errorf("ca.template: %w", err)
 	}
@@ -175,6 +184,7 @@ func New(o Options) (*RA, error) {
 		template:        o.Template,
 		labels:          o.Labels,
 		methods:         o.Methods,
+		users:           o.Users,
 		sessions:        o.Sessions,
 		vouch:           orDefault(o.Vouch, time.Minute),
 		refresh:         o.Refresh,

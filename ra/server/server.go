@@ -228,6 +228,13 @@ func newCore(cfg *config.RA, files config.Files, book *ledger.Ledger, o Options,
 	for name, label := range cfg.EST.Labels {
 		options.Labels[name] = ra.Label{Template: label.Template}
 	}
+	if slices.Contains(cfg.EST.Authentication, config.AuthenticateUsers) {
+		users, err := ra.OpenUsers(cfg.EST.Users, o.Now, o.Logger)
+		if err != nil {
+			return nil, cfg.Problem("est.users", err)
+		}
+		options.Users = users
+	}
 	for _, method := range cfg.EST.Authentication {
 		options.Methods = append(options.Methods, ra.Method(method))
 	}

@@ -1,0 +1,159 @@
+package ra_test
+
+import (
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"golang.org/x/crypto/bcrypt"
+
+	"ciscora/ra"
+)
+
+func bcrypted(t testing.TB, password string) string {
+	t.Helper()
+	hash, err := bcrypt.GenerateFromPassword([]byte(password), bcrypt.MinCost)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(hash)
+}
+
+func usersFile(t testing.TB, text string) string {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "users.htpasswd")
+	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+// RFC 7030 §3.2.3: the EST server's own users.
+func TestUsersOfAFileEnrollWithTheRAsAccount(t *testing.T) {
+	path := usersFile(t, "# phones\n\nann:"+bcrypted(t, "geheim")+"\r\n")
+	users, err := ra.OpenUsers(path, nil, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	f := newFixture(t, func(o *ra.Options) { o.Methods, o.Users = []ra.Method{ra.MethodUsers}, users })
+	if _, err := f.enroll(t.Context(), "ann", "geheim", "", newCSR(t, "phone")); err != nil {
+		t.Fatal(err)
+	}
+	for name, password := range map[string]string{"ann": "falsch", "bob": "geheim", "": "x"} {
+		if _, err := f.enroll(t.Context(), name, password, "", newCSR(t, "phone")); status(err) != http.StatusUnauthorized || strings.Contains(err.Error(), password+" ") {
+			t.Errorf("%q: %v", name, err)
+		}
+	}
+	// The CA knows this account, the file does not: relay is not among the methods.
+	if _, err := f.enroll(t.Context(), f.ca.User, f.ca.Password, "", newCSR(t, "phone")); status(err) != http.StatusUnauthorized {
+		t.Errorf("an account of the CA's: %v", err)
+	}
+}
+
+func TestANameThatIsNotInTheFileIsLeftToTheNextMethod(t *testing.T) {
+	users, err := ra.OpenUsers(usersFile(t, "ann:"+bcrypted(t, "geheim")+"\n"), nil, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	f := newFixture(t, func(o *ra.Options) { o.Methods, o.Users = []ra.Method{ra.MethodUsers, ra.MethodRelay}, users })
+	if _, err := f.enroll(t.Context(), f.ca.User, f.ca.Password, "", newCSR(t, "phone")); err != nil {
+		t.Errorf("relay after users: %v", err)
+	}
+	if _, err := f.enroll(t.Context(), "ann", "geheim", "", newCSR(t, "phone")); err != nil {
+		t.Errorf("a user: %v", err)
+	}
+	if _, err := f.enroll(t.Context(), "ann", "falsch", "", newCSR(t, "phone")); status(err) != http.StatusUnauthorized {
+		t.Errorf("a user with a wrong password: %v", err)
+	}
+}
+
+func TestTooManyWrongPasswordsOfAUserCloseTheDoorForAWhile(t *testing.T) {
+	users, err := ra.OpenUsers(usersFile(t, "ann:"+bcrypted(t, "geheim")+"\n"), nil, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	f := newFixture(t, func(o *ra.Options) { o.Methods, o.Users = []ra.Method{ra.MethodUsers}, users })
+	for range 3 {
+		if _, err := f.enroll(t.Context(), "ann", "falsch", "", newCSR(t, "phone")); status(err) != http.StatusUnauthorized {
+			t.Fatal(err)
+		}
+	}
+	if _, err := f.enroll(t.Context(), "ann", "geheim", "", newCSR(t, "phone")); status(err) != http.StatusUnauthorized || !strings.Contains(err.Error(), "too many") {
+		t.Errorf("the right password after three wrong ones: %v", err)
+	}
+}
+
+func TestAChangedFileOfUsersIsReadAnewAndABadOneKeepsTheOld(t *testing.T) {
+	path := usersFile(t, "ann:"+bcrypted(t, "geheim")+"\n")
+	now, mu := time.Now(), sync.Mutex{}
+	clock := func() time.Time { mu.Lock(); defer mu.Unlock(); return now }
+	users, err := ra.OpenUsers(path, clock, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	write := func(text string, modified time.Time) {
+		t.Helper()
+		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.Chtimes(path, modified, modified); err != nil {
+			t.Fatal(err)
+		}
+		mu.Lock()
+		now = now.Add(2 * time.Second)
+		mu.Unlock()
+	}
+	if !users.Check("ann", "geheim") || users.Check("bob", "neu") {
+		t.Fatal("the first file")
+	}
+	write("bob:"+bcrypted(t, "neu")+"\n", now.Add(time.Hour))
+	if users.Check("ann", "geheim") || !users.Check("bob", "neu") {
+		t.Error("the changed file does not count")
+	}
+	write("bob:plain\n", now.Add(2*time.Hour))
+	if !users.Check("bob", "neu") {
+		t.Error("a bad file throws out the users of the good one")
+	}
+}
+
+func TestAFileOfUsersThatCannotBeTakenSaysWhere(t *testing.T) {
+	good := bcrypted(t, "x")
+	expensive := "$2y$31$" + good[7:]
+	for _, test := range []struct{ text, want string }{
+		{"ann:{SHA}W6ph5Mm5Pz8GgiULbPgzG37mj9g=", ":1: the hash is not bcrypt's, and no other is taken"},
+		{"\n\nann", ":3: is no line of name:hash"},
+		{":" + good, ":1: is no line of name:hash"},
+		{"ann:" + good + "\nann:" + good, ":2: the name is there already"},
+		{"ann:" + expensive, ":1: the hash costs 31, and at most 16 is taken"},
+		{"# " + strings.Repeat("x", 2000), ":1: is longer than 1024 bytes"},
+	} {
+		path := usersFile(t, test.text)
+		_, err := ra.OpenUsers(path, nil, nil)
+		if err == nil || !strings.HasPrefix(err.Error(), path+test.want) || strings.Contains(err.Error(), "W6ph5") {
+			t.Errorf("%.30q: %v, want %s", test.text, err, test.want)
+		}
+	}
+	if _, err := ra.OpenUsers(filepath.Join(t.TempDir(), "none"), nil, nil); err == nil {
+		t.Error("no file, no error")
+	}
+}
+
+func FuzzUsersFile(f *testing.F) {
+	f.Add("ann:" + bcrypted(f, "x") + "\n# a\n")
+	f.Fuzz(func(t *testing.T, text string) {
+		path := usersFile(t, text)
+		if users, err := ra.OpenUsers(path, nil, nil); err == nil && users.Known("") {
+			t.Error("a user without a name")
+		}
+	})
+}
+
+func TestUsersNeedsItsFile(t *testing.T) {
+	if _, err := ra.New(ra.Options{Credentials: labAccount, Template: "CiscoRA", Methods: []ra.Method{ra.MethodUsers}}); err == nil {
+		t.Error("no file, no error")
+	}
+}
