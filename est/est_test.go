@@ -154,7 +154,7 @@ func (c *ca) note(label string) {
 
 func issue(csr *x509.CertificateRequest) (*x509.Certificate, error) {
 	template := &x509.Certificate{
-		SerialNumber: big.NewInt(7), Subject: csr.Subject, DNSNames: csr.DNSNames,
+		SerialNumber: must(rand.Int(rand.Reader, big.NewInt(1<<62))), Subject: csr.Subject, DNSNames: csr.DNSNames,
 		NotBefore:   time.Date(1999, 1, 1, 0, 0, 0, 0, time.UTC),
 		NotAfter:    time.Date(2049, 1, 1, 0, 0, 0, 0, time.UTC),
 		ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth},
