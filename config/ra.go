@@ -60,7 +60,6 @@ type EST struct {
 	Users string `yaml:"users" file:"yes"`
 
 	// DigestUsers is a file for HTTP Digest. Not in this version.
-	Users_      string `yaml:"users" file:"yes"`
 	DigestUsers string `yaml:"digest_users" file:"yes"`
 
 	// Lockout spares the CA's accounts. Default 3 failures, for 15m.

@@ -98,8 +98,12 @@ func (s *Server) enroll(
 	if err != nil {
 		return err
 	}
-	if err := checkPossession(r, csr, s.possession(x.received.Label)); err != nil {
+	proven, err := checkPossession(r, csr, s.possession(x.received.Label))
+	if err != nil {
 		return err
+	}
+	if proven {
+		x.closeAfter() // a binding proves once (RFC 9266 §4.1)
 	}
 	s.report(r.Context(), CSRRead{x.origin(), csr})
 	cert, err := issue(r, csr)

@@ -138,7 +138,7 @@ func (c *ca) CSRAttrs(context.Context, string, *http.Request) (globalest.CSRAttr
 	return c.attrs, nil
 }
 
-func (c *ca) ServerKeyGen(ctx context.Context, csr *x509.CertificateRequest, _ string, _ *http.Request) (*x509.Certificate, []byte, error) {
+func (c *ca) ServerKeyGen(_ context.Context, csr *x509.CertificateRequest, _ string, _ *http.Request) (*x509.Certificate, []byte, error) {
 	key := must(ecdsa.GenerateKey(elliptic.P256(), rand.Reader))
 	own := *csr
 	own.PublicKey = key.Public()

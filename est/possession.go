@@ -27,25 +27,25 @@ const (
 //
 // A resumed session of TLS 1.2 without the extended master secret has no tls-unique
 // that could be trusted (RFC 7627): there nothing is proven, and a proof is refused.
-func checkPossession(r *http.Request, csr *x509.CertificateRequest, demanded bool) error {
+func checkPossession(r *http.Request, csr *x509.CertificateRequest, demanded bool) (proven bool, err error) {
 	value, present, err := challengePassword(csr)
 	switch {
 	case err != nil:
-		return &refusal{why: refusedPossession, text: err.Error()}
+		return false, &refusal{why: refusedPossession, text: err.Error()}
 	case !present && !demanded:
-		return nil
+		return false, nil
 	case !present:
-		return &refusal{why: refusedPossession, text: "the CSR has no proof of possession: put the channel binding of this TLS connection into challengePassword (RFC 7030 section 3.5)"}
+		return false, &refusal{why: refusedPossession, text: "the CSR has no proof of possession: put the channel binding of this TLS connection into challengePassword (RFC 7030 section 3.5)"}
 	}
 	binding := channelBinding(r.TLS)
 	if binding == nil {
-		return &refusal{why: refusedPossession, text: "this TLS connection has no channel binding to prove possession with: make a new one, not a resumed one"}
+		return false, &refusal{why: refusedPossession, text: "this TLS connection has no channel binding to prove possession with: make a new one, not a resumed one"}
 	}
 	want := base64.StdEncoding.EncodeToString(binding)
 	if subtle.ConstantTimeCompare([]byte(value), []byte(want)) != 1 {
-		return &refusal{why: refusedPossession, text: "the CSR's proof of possession is not that of this TLS connection: challengePassword must hold its tls-unique (TLS 1.2) or tls-exporter (TLS 1.3) in base64, or be left out"}
+		return false, &refusal{why: refusedPossession, text: "the CSR's proof of possession is not that of this TLS connection: challengePassword must hold its tls-unique (TLS 1.2) or tls-exporter (TLS 1.3) in base64, or be left out"}
 	}
-	return nil
+	return true, nil
 }
 
 // channelBinding returns the connection's, nil where it has none.

@@ -131,6 +131,23 @@ func TestAProofOfAnotherConnectionIsRefused(t *testing.T) {
 	}
 }
 
+// RFC 9266 §4.1: a binding proves once, and the connection ends with the answer.
+func TestAConnectionThatProvedPossessionEndsWithItsAnswer(t *testing.T) {
+	on := listen(t, newServer(t))
+	c := on.dialVersion(t, tls.VersionTLS13)
+	if _, err := io.WriteString(c, post(enrollPath, lines(csrWithAttributes(t, "phone", challengePassword(binding(t, c)))), credentials)); err != nil {
+		t.Fatal(err)
+	}
+	in := bufio.NewReader(c)
+	got, err := readWire(in, false)
+	if err != nil || got.status() != 200 || got.get("Connection") != "close" {
+		t.Fatalf("%s %q %v", got.line, got.header, err)
+	}
+	if _, err := in.ReadByte(); err != io.EOF {
+		t.Errorf("the connection goes on: %v", err)
+	}
+}
+
 // libest.md: 2.1.0 answers a mismatch as any bad request.
 func TestAWrongProofInLibestsWords(t *testing.T) {
 	on := listen(t, newServer(t, dialect(est.DialectLibest)))

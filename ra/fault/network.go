@@ -48,14 +48,15 @@ func (c *boundConn) Close() error {
 // Resolve decorates the resolver of the CA's name.
 func (r *Registry) Resolve(next ResolveFunc) ResolveFunc {
 	return func(ctx context.Context, host string) ([]netip.Addr, error) {
-		for _, f := range r.bite(ScopeOf(ctx), nil, Resolve) {
-			if f.Kind == "not-found" {
-				return nil, &net.OpError{Op: "dial", Net: "tcp", Err: &net.DNSError{Err: "no such host", Name: host, IsNotFound: true}}
-			}
-			<-ctx.Done()
-			return nil, fmt.Errorf("look up %s: %w", host, context.Cause(ctx))
+		faults := r.bite(ScopeOf(ctx), nil, Resolve)
+		switch {
+		case len(faults) == 0:
+			return next(ctx, host)
+		case faults[0].Kind == "not-found":
+			return nil, &net.OpError{Op: "dial", Net: "tcp", Err: &net.DNSError{Err: "no such host", Name: host, IsNotFound: true}}
 		}
-		return next(ctx, host)
+		<-ctx.Done()
+		return nil, fmt.Errorf("look up %s: %w", host, context.Cause(ctx))
 	}
 }
 
@@ -122,13 +123,13 @@ func (c *disturbedConn) meet() error {
 			Reset(c.Conn)
 			return errFault
 		case "refuse":
-			c.Conn.Close()
+			c.Close()
 			return errFault
 		case "plain-http":
 			c.readSome()
 			const page = "<html><body><h2>Bad Request</h2></body></html>"
 			fmt.Fprintf(c.Conn, "HTTP/1.1 400 Bad Request\r\nContent-Type: text/html\r\nServer: Microsoft-HTTPAPI/2.0\r\nConnection: close\r\nContent-Length: %d\r\n\r\n%s", len(page), page)
-			c.Conn.Close()
+			c.Close()
 			return errFault
 		}
 	}
@@ -198,7 +199,7 @@ func (r *Registry) TLSConfig(base *tls.Config, place Place, shape Shape) *tls.Co
 		for _, f := range faults {
 			switch f.Kind {
 			case "tls1.0":
-				config.MinVersion, config.MaxVersion = tls.VersionTLS10, tls.VersionTLS10 //nolint:gosec // that is the fault
+				config.MinVersion, config.MaxVersion = tls.VersionTLS10, tls.VersionTLS10
 			case "tls1.3":
 				config.MinVersion, config.MaxVersion = tls.VersionTLS13, tls.VersionTLS13
 			case "client-certificate":

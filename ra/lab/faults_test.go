@@ -189,7 +189,7 @@ func Example_fault() {
 		panic(err)
 	}
 
-	l.Faults.Order("certsrv.submit:denied=0x80094012,count=1")
+	_, _ = l.Faults.Order("certsrv.submit:denied=0x80094012,count=1") // the id, to take it back by
 
 	for range 2 {
 		phone, err := l.EnrollPhone(ctx)

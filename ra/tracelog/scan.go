@@ -3,6 +3,7 @@ package tracelog
 import (
 	"bufio"
 	"bytes"
+	"errors"
 	"fmt"
 	"io"
 	"strings"
@@ -21,12 +22,12 @@ func Scan[T any](r io.Reader, parse func(line string) (T, bool), each func(numbe
 	for number := 1; ; number++ {
 		line, err := in.ReadSlice('\n')
 		tooLong := false
-		for err == bufio.ErrBufferFull { //nolint:errorlint // bufio returns it as it is
+		for errors.Is(err, bufio.ErrBufferFull) {
 			tooLong = true
 			line, err = in.ReadSlice('\n')
 		}
 		if len(line) == 0 && err != nil {
-			if err == io.EOF { //nolint:errorlint // bufio returns it as it is
+			if errors.Is(err, io.EOF) {
 				return unknown, nil
 			}
 			return unknown, fmt.Errorf("read log line %d: %w", number, err)
