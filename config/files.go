@@ -14,10 +14,66 @@ import (
 
 // Files are the contents of the files that ra.yaml names.
 type Files struct {
-	Certificate tls.Certificate     // est.certificate and est.key; its Leaf is set
-	ESTTrust    []*x509.Certificate // est.trust
+	EST         ESTFiles
 	CATrust     []*x509.Certificate // ca.trust
 	Credentials Credentials         // ca.credentials
+}
+
+// ESTFiles are those of the EST listener.
+type ESTFiles struct {
+	// Certificates are est.certificate with est.key, and those of
+	// est.certificates; each Leaf is set.
+	Certificates []tls.Certificate
+	Trust        []*x509.Certificate // est.trust
+}
+
+// ESTFileNames are the paths of what [RA.ESTFiles] reads.
+func (c *RA) ESTFileNames() []string {
+	names := append([]string{c.EST.Certificate, c.EST.Key}, c.EST.Trust...)
+	for _, more := range c.EST.Certificates {
+		names = append(names, more.Certificate, more.Key)
+	}
+	return names
+}
+
+// ESTFiles reads the files of the EST listener. The error is [Problems].
+func (c *RA) ESTFiles() (ESTFiles, error) {
+	var problems Problems
+	f := c.estFiles(&problems)
+	return f, problems.asError()
+}
+
+func (c *RA) estFiles(problems *Problems) (f ESTFiles) {
+	note := func(key string, err error) {
+		if err != nil {
+			*problems = append(*problems, c.source.problem(key, err))
+		}
+	}
+	read := func(at, certificate, key string) {
+		chain, err := readCertificates(certificate)
+		note(at+"certificate", err)
+		signer, keyErr := readKey(key)
+		note(at+"key", keyErr)
+		if err != nil || keyErr != nil {
+			return
+		}
+		whole, err := pair(chain, signer)
+		if err != nil {
+			err = fmt.Errorf("%s: %w %s: name the key for which it was issued", key, err, certificate)
+		}
+		note(at+"key", err)
+		f.Certificates = append(f.Certificates, whole)
+	}
+	read("est.", c.EST.Certificate, c.EST.Key)
+	for i, more := range c.EST.Certificates {
+		read(fmt.Sprintf("est.certificates[%d].", i), more.Certificate, more.Key)
+	}
+	for i, path := range c.EST.Trust {
+		certs, err := readCertificates(path)
+		note(fmt.Sprintf("est.trust[%d]", i), err)
+		f.Trust = append(f.Trust, certs...)
+	}
+	return f
 }
 
 // Files reads the files that the configuration names. The error is [Problems]
@@ -30,27 +86,13 @@ func (c *RA) Files() (Files, error) {
 			problems = append(problems, c.source.problem(key, err))
 		}
 	}
-	chain, err := readCertificates(c.EST.Certificate)
-	note("est.certificate", err)
-	key, keyErr := readKey(c.EST.Key)
-	note("est.key", keyErr)
-	if err == nil && keyErr == nil {
-		f.Certificate, err = pair(chain, key)
-		if err != nil {
-			err = fmt.Errorf("%s: %w %s: name the key for which it was issued", c.EST.Key, err, c.EST.Certificate)
-		}
-		note("est.key", err)
-	}
-	for i, path := range c.EST.Trust {
-		certs, err := readCertificates(path)
-		note(fmt.Sprintf("est.trust[%d]", i), err)
-		f.ESTTrust = append(f.ESTTrust, certs...)
-	}
+	f.EST = c.estFiles(&problems)
 	for i, path := range c.CA.Trust {
 		certs, err := readCertificates(path)
 		note(fmt.Sprintf("ca.trust[%d]", i), err)
 		f.CATrust = append(f.CATrust, certs...)
 	}
+	var err error
 	f.Credentials, err = LoadCredentials(c.CA.Credentials)
 	note("ca.credentials", err)
 	if err := problems.asError(); err != nil {

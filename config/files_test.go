@@ -69,10 +69,10 @@ func TestFilesHoldWhatTheConfigurationNames(t *testing.T) {
 		t.Fatal(err)
 	}
 	equal(t, config.Credentials{User: `LAB\ciscora`, Password: ` a: "b" #c`}, files.Credentials)
-	equal(t, "CN=ra.example", files.Certificate.Leaf.Subject.String())
-	equal(t, 1, len(files.Certificate.Certificate))
+	equal(t, "CN=ra.example", files.EST.Certificates[0].Leaf.Subject.String())
+	equal(t, 1, len(files.EST.Certificates[0].Certificate))
 	equal(t, 2, len(files.CATrust))
-	equal(t, 0, len(files.ESTTrust))
+	equal(t, 0, len(files.EST.Trust))
 	if err := c.Check(); err != nil {
 		t.Error(err)
 	}

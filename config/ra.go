@@ -32,6 +32,10 @@ type EST struct {
 	Certificate string `yaml:"certificate" file:"yes" required:"yes"`
 	Key         string `yaml:"key" file:"yes" required:"yes"`
 
+	// Certificates are further ones, such as an ECDSA one beside one of RSA: each
+	// client gets that which it can use.
+	Certificates []CertificateFiles `yaml:"certificates"`
+
 	// Trust holds the PEM files of the EST trust store: CAs whose client
 	// certificates are taken. Authentication by certificate requires it.
 	Trust []string `yaml:"trust" file:"yes"`
@@ -98,6 +102,12 @@ type EST struct {
 
 	// Drain is how long a shutdown waits for requests in flight. Default 30s.
 	Drain time.Duration `yaml:"drain"`
+}
+
+// CertificateFiles are a PEM chain, leaf first, and the leaf's private key.
+type CertificateFiles struct {
+	Certificate string `yaml:"certificate" file:"yes" required:"yes"`
+	Key         string `yaml:"key" file:"yes" required:"yes"`
 }
 
 // Lockout answers 401 without asking the CA after so many refusals of one

@@ -120,7 +120,11 @@ func New(ctx context.Context, cfg *config.RA, o Options) (_ *Server, err error) 
 	if s.est, err = newFrontEnd(cfg, s.core, o, tell, append([]func(http.Handler) http.Handler{challenges.middleware}, o.Seams.Middleware...)...); err != nil {
 		return nil, err
 	}
-	s.estTLS = o.Seams.tls(frontEndTLS(cfg, files, o.Now))
+	live, err := newLiveTLS(cfg, files.EST, o.Now, o.Logger)
+	if err != nil {
+		return nil, err
+	}
+	s.estTLS = o.Seams.tls(live.listener())
 
 	if s.adminListener != nil {
 		s.admin = &http.Server{
@@ -306,27 +310,6 @@ type authenticator struct{ core *ra.RA }
 
 func (a authenticator) Authenticate(r *http.Request) (context.Context, error) {
 	return a.core.Authenticate(r, est.Label(r.Context()))
-}
-
-// frontEndTLS makes the listener's TLS configuration: HTTP/1.1 only, and a
-// client certificate is asked for, and then verified, where there is an EST
-// trust store (RFC 7030 §3.3.2).
-func frontEndTLS(cfg *config.RA, files config.Files, now func() time.Time) *tls.Config {
-	c := &tls.Config{
-		Certificates: []tls.Certificate{files.Certificate},
-		MinVersion:   uint16(cfg.EST.TLS.Min),
-		MaxVersion:   uint16(cfg.EST.TLS.Max),
-		NextProtos:   []string{"http/1.1"},
-		Time:         now,
-	}
-	if len(files.ESTTrust) > 0 {
-		c.ClientCAs = x509.NewCertPool()
-		for _, ca := range files.ESTTrust {
-			c.ClientCAs.AddCert(ca)
-		}
-		c.ClientAuth = tls.VerifyClientCertIfGiven
-	}
-	return c
 }
 
 // roots are a chain's trust anchors: its self-issued certificates.

@@ -88,7 +88,7 @@ func (t *traceLogs) close() {
 func (t *traceLogs) startUp(files config.Files, server string) {
 	t.server = server
 	t.web = oneLineSubjects(files.CATrust)
-	block := tracelog.StartUp{Web: t.web, EST: oneLineSubjects(files.ESTTrust)}
+	block := tracelog.StartUp{Web: t.web, EST: oneLineSubjects(files.EST.Trust)}
 	if t.nginx != nil {
 		t.nginx.StartUp(block)
 	}
