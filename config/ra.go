@@ -81,6 +81,11 @@ type EST struct {
 	// changes. A request with a label that is not here gets 404.
 	Labels map[string]Label `yaml:"labels"`
 
+	// Policies are what a CSR must be before the CA sees it, by name; Policy is the
+	// one that holds where a label names none.
+	Policies map[string]Policy `yaml:"policies"`
+	Policy   string            `yaml:"policy"`
+
 	// ProofOfPossession demands that a CSR is tied to its TLS connection
 	// (RFC 7030 §3.5, RFC 9266). A proof that is there is always checked. Default
 	// false.
@@ -123,8 +128,35 @@ type Label struct {
 	// Template is asked for instead of CA.Template.
 	Template string `yaml:"template" required:"yes"`
 
+	// Authentication is that of this label; empty = EST's.
+	Authentication []Authentication `yaml:"authentication" enum:"relay certificate users"`
+
+	// Policy names one of EST.Policies; empty = EST.Policy.
+	Policy string `yaml:"policy"`
+
 	// ProofOfPossession demands it under this label, whatever EST says.
 	ProofOfPossession bool `yaml:"proof_of_possession"`
+}
+
+// Policy is what a CSR must be before the CA sees it. Whatever it says, the
+// extension of a Windows security identifier (1.3.6.1.4.1.311.25.2) and user
+// principal names (otherName 1.3.6.1.4.1.311.20.2.3) are refused unless Allow has
+// them.
+type Policy struct {
+	// Keys that are taken; empty = all.
+	Keys []string `yaml:"keys" enum:"rsa2048 rsa3072 rsa4096 ec256 ec384 ec521 ed25519"`
+
+	// Subject are regular expressions, one of which the whole subject (RFC 2253,
+	// such as CN=SEP001122334455) matches; empty = all.
+	Subject []string `yaml:"subject"`
+
+	// SAN are regular expressions, one of which each subject alternative name
+	// matches, as dns:NAME, ip:ADDRESS, email:ADDRESS or uri:URI; empty = all.
+	SAN []string `yaml:"san"`
+
+	// Forbid and Allow are object identifiers of extensions.
+	Forbid []string `yaml:"forbid"`
+	Allow  []string `yaml:"allow"`
 }
 
 // Limits bounds what one client may cost.

@@ -68,10 +68,28 @@ func (e *EST) validateAuthentication(l *loader) {
 	if len(e.Authentication) == 0 && !l.reported(key) {
 		l.report(key, "is empty, want some of relay, certificate and users")
 	}
-	for i, a := range e.Authentication {
+	e.validateMethods(l, key, e.Authentication)
+	e.validatePolicyName(l, "est.policy", e.Policy)
+}
+
+func (e *EST) validatePolicyName(l *loader, key, name string) {
+	if _, ok := e.Policies[name]; name != "" && !ok {
+		l.report(key, "%q is not among est.policies%s", name, nearPolicy(name, e.Policies))
+	}
+}
+
+func nearPolicy(name string, policies map[string]Policy) string {
+	if len(policies) == 0 {
+		return ", which is empty"
+	}
+	return ", " + Suggest(name, slices.Sorted(maps.Keys(policies)), "there are")
+}
+
+func (e *EST) validateMethods(l *loader, key string, methods []Authentication) {
+	for i, a := range methods {
 		at := key + "[" + strconv.Itoa(i) + "]"
 		switch {
-		case slices.Contains(e.Authentication[:i], a):
+		case slices.Contains(methods[:i], a):
 			l.report(at, "%s is there twice, remove one", a)
 		case a == AuthenticateUsers && e.Users == "" && !l.reported("est.users"):
 			l.report(at, "users needs est.users, the file with their bcrypt hashes")
@@ -101,6 +119,8 @@ func (e *EST) validateLabels(l *loader) {
 			l.report(key, "labels that begin with fault: are reserved, choose another name")
 		}
 		l.template(key+".template", e.Labels[name].Template)
+		e.validateMethods(l, key+".authentication", e.Labels[name].Authentication)
+		e.validatePolicyName(l, key+".policy", e.Labels[name].Policy)
 	}
 }
 

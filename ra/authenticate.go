@@ -41,7 +41,7 @@ type identityKey struct{}
 // It satisfies the front end's Authenticator; the request's body is not read.
 func (r *RA) Authenticate(req *http.Request, label string) (context.Context, error) {
 	ctx := withLegs(req.Context())
-	who, err := r.identify(req, r.templateOf(label))
+	who, err := r.identify(req, r.templateOf(label), label)
 	if err != nil {
 		return nil, err
 	}
@@ -77,8 +77,12 @@ func (r *RA) checkUser(req *http.Request, user, password string) error {
 	return nil
 }
 
-func (r *RA) identify(req *http.Request, template string) (*identity, error) {
-	for i, method := range r.methods {
+func (r *RA) identify(req *http.Request, template, label string) (*identity, error) {
+	methods := r.methods
+	if own := r.labels[label].Methods; len(own) > 0 {
+		methods = own
+	}
+	for i, method := range methods {
 		switch method {
 		case MethodRelay:
 			user, password, ok := req.BasicAuth()
@@ -91,7 +95,7 @@ func (r *RA) identify(req *http.Request, template string) (*identity, error) {
 			user, password, ok := req.BasicAuth()
 			// Where nothing comes after it, an unknown name takes as long as a wrong
 			// password.
-			if !ok || !r.users.Known(user) && i < len(r.methods)-1 {
+			if !ok || !r.users.Known(user) && i < len(methods)-1 {
 				continue
 			}
 			if err := r.checkUser(req, user, password); err != nil {

@@ -37,6 +37,10 @@ func (r *RA) enroll(ctx context.Context, csr *x509.CertificateRequest, renewal b
 		return nil, noCredentials()
 	}
 	r.report(ctx, Enrolling{Subject: csr.Subject.String(), CN: csr.Subject.CommonName, Template: who.template, Renewal: renewal})
+	if refused := r.checkPolicy(who.label, csr); refused != nil {
+		r.report(ctx, NotIssued{Err: cause(refused), Status: refused.Status})
+		return nil, refused
+	}
 	certificate, reqID, err := r.walk(ctx, who, csr, renewal)
 	if err != nil {
 		answer := r.enrollmentError(err)
@@ -143,6 +147,14 @@ func (r *RA) walk(ctx context.Context, who *identity, csr *x509.CertificateReque
 	// records that the answer was written; a kill before that record delivers
 	// the same certificate once more.
 	return certificate, h.reqID(), nil
+}
+
+// cause is what really happened, where the client is told less.
+func cause(e *Error) error {
+	if e.Cause != nil {
+		return e.Cause
+	}
+	return e
 }
 
 // requestOf is what the ledger knows a request by. The CSR itself is not kept: a

@@ -46,7 +46,11 @@ const (
 )
 
 // Label is what an additional path segment changes.
-type Label struct{ Template string }
+type Label struct {
+	Template string
+	Policy   *Policy  // nil = the RA's
+	Methods  []Method // none = the RA's
+}
 
 // Lockout guards the CA's accounts, whose own lock-out a lab of phones with an
 // old password would trip (design, section 4).
@@ -68,6 +72,7 @@ type Options struct {
 	// Methods are tried in this order; the first one for which the request
 	// carries something decides.
 	Methods  []Method
+	Policy   Policy // of CSRs, where a label has none of its own
 	Users    *Users // with MethodUsers
 	Sessions Sessions
 	// Vouch is how long a log-in stands for the credentials it was made with;
@@ -117,6 +122,7 @@ type RA struct {
 	template    string
 	labels      map[string]Label
 	methods     []Method
+	policy      Policy
 	users       *Users
 	sessions    Sessions
 	vouch       time.Duration
@@ -184,6 +190,7 @@ func New(o Options) (*RA, error) {
 		template:        o.Template,
 		labels:          o.Labels,
 		methods:         o.Methods,
+		policy:          o.Policy,
 		users:           o.Users,
 		sessions:        o.Sessions,
 		vouch:           orDefault(o.Vouch, time.Minute),

@@ -229,10 +229,22 @@ func newCore(cfg *config.RA, files config.Files, book *ledger.Ledger, o Options,
 	if cfg.EST.Dialect == config.DialectLibest {
 		options.Answers = ra.AnswersCES
 	}
-	for name, label := range cfg.EST.Labels {
-		options.Labels[name] = ra.Label{Template: label.Template}
+	policies, err := compilePolicies(cfg)
+	if err != nil {
+		return nil, err
 	}
-	if slices.Contains(cfg.EST.Authentication, config.AuthenticateUsers) {
+	options.Policy = policies[cfg.EST.Policy]
+	for name, label := range cfg.EST.Labels {
+		l := ra.Label{Template: label.Template}
+		if policy, ok := policies[label.Policy]; ok && label.Policy != "" {
+			l.Policy = &policy
+		}
+		for _, method := range label.Authentication {
+			l.Methods = append(l.Methods, ra.Method(method))
+		}
+		options.Labels[name] = l
+	}
+	if cfg.EST.Users != "" {
 		users, err := ra.OpenUsers(cfg.EST.Users, o.Now, o.Logger)
 		if err != nil {
 			return nil, cfg.Problem("est.users", err)

@@ -1,0 +1,48 @@
+package server
+
+import (
+	"encoding/asn1"
+	"regexp"
+	"strconv"
+
+	"ciscora/config"
+	"ciscora/ra"
+)
+
+// compilePolicies makes the CSR policies of a configuration; what cannot be
+// compiled is named by its key.
+func compilePolicies(cfg *config.RA) (map[string]ra.Policy, error) {
+	policies := map[string]ra.Policy{}
+	for name, from := range cfg.EST.Policies {
+		key := "est.policies." + name
+		p := ra.Policy{Keys: from.Keys}
+		for _, list := range []struct {
+			key      string
+			patterns []string
+			into     *[]*regexp.Regexp
+		}{{key + ".subject", from.Subject, &p.Subject}, {key + ".san", from.SAN, &p.SAN}} {
+			for i, text := range list.patterns {
+				pattern, err := ra.CompilePattern(text)
+				if err != nil {
+					return nil, cfg.Problem(list.key+"["+strconv.Itoa(i)+"]", err)
+				}
+				*list.into = append(*list.into, pattern)
+			}
+		}
+		for _, list := range []struct {
+			key  string
+			oids []string
+			into *[]asn1.ObjectIdentifier
+		}{{key + ".forbid", from.Forbid, &p.Forbid}, {key + ".allow", from.Allow, &p.Allow}} {
+			for i, text := range list.oids {
+				oid, err := ra.ParseOID(text)
+				if err != nil {
+					return nil, cfg.Problem(list.key+"["+strconv.Itoa(i)+"]", err)
+				}
+				*list.into = append(*list.into, oid)
+			}
+		}
+		policies[name] = p
+	}
+	return policies, nil
+}
