@@ -169,6 +169,7 @@ func (r *RA) admit(ctx context.Context, who *identity, req *http.Request) (vouch
 			// other credentials would mend nothing.
 			return false, &Error{Status: http.StatusServiceUnavailable, Retry: retryCA, Text: "the CA refused the RA's own credentials", Cause: err}
 		}
+		r.lagAsCES(ctx, err)
 		return false, r.authenticationError(err)
 	}
 	return vouched, nil

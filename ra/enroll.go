@@ -43,6 +43,7 @@ func (r *RA) enroll(ctx context.Context, csr *x509.CertificateRequest, renewal b
 	}
 	certificate, reqID, err := r.walk(ctx, who, csr, renewal)
 	if err != nil {
+		r.lagAsCES(ctx, err)
 		answer := r.enrollmentError(err)
 		pending := isKind(err, msca.KindPending)
 		if pending {

@@ -107,7 +107,9 @@ func TestAPolicyRefusesBeforeTheCASeesTheCSR(t *testing.T) {
 		{"another address", strict, p256, with(func(c *x509.CertificateRequest) { c.IPAddresses = []net.IP{net.IPv4(10, 0, 0, 1)} }), 403, `"ip:10.0.0.1"`},
 		{"an e-mail address", strict, p256, with(func(c *x509.CertificateRequest) { c.EmailAddresses = []string{"a@example.com"} }), 403, `"email:a@example.com"`},
 		{"a URI", strict, p256, with(func(c *x509.CertificateRequest) { c.URIs = []*url.URL{uri} }), 403, `"uri:https`},
-		{"a forbidden extension", strict, p256, with(func(c *x509.CertificateRequest) { c.ExtraExtensions = []pkix.Extension{{Id: smime, Value: []byte{5, 0}}} }), 403, "the extension 1.2.840.113549.1.9.15"},
+		{"a forbidden extension", strict, p256, with(func(c *x509.CertificateRequest) {
+			c.ExtraExtensions = []pkix.Extension{{Id: smime, Value: []byte{5, 0}}}
+		}), 403, "the extension 1.2.840.113549.1.9.15"},
 		{"without a policy all is taken", ra.Policy{}, p384, with(func(c *x509.CertificateRequest) { c.Subject.CommonName, c.DNSNames = "any", []string{"any"} }), 0, ""},
 		{"but no security identifier", ra.Policy{}, p256, with(func(c *x509.CertificateRequest) { c.ExtraExtensions = []pkix.Extension{{Id: sid, Value: []byte{5, 0}}} }), 403, "security identifier"},
 		{"and no user principal name", ra.Policy{}, p256, with(func(c *x509.CertificateRequest) { c.ExtraExtensions = []pkix.Extension{upnExtension(t)} }), 403, "user principal name"},
