@@ -342,3 +342,25 @@ func TestABodyThatEndsEarlyIsToldSo(t *testing.T) {
 		t.Errorf("%q %q, %v", got.line, got.body, err)
 	}
 }
+
+func TestAClientMayHaveSoManyConnectionsAndNoMore(t *testing.T) {
+	on := listen(t, newServer(t, func(o *est.Options) { o.Limits.PerClient = 2 }))
+	first := on.dial(t)
+	on.dial(t)
+	d := tls.Dialer{Config: &tls.Config{RootCAs: roots(), ServerName: "localhost"}}
+	if c, err := d.DialContext(t.Context(), "tcp", on.addr); err == nil {
+		c.Close()
+		t.Fatal("a third connection was taken")
+	}
+	first.Close()
+	for { // the server hears of the end a moment later
+		c, err := d.DialContext(t.Context(), "tcp", on.addr)
+		if err == nil {
+			c.Close()
+			return
+		}
+		if t.Context().Err() != nil {
+			t.Fatal(err)
+		}
+	}
+}

@@ -57,7 +57,7 @@ func (s *Server) Serve(ctx context.Context, l net.Listener, config *tls.Config) 
 	stopped := make(chan struct{})
 	go func() {
 		defer close(stopped)
-		err := server.Serve(tls.NewListener(&listener{Listener: l, server: s, ctx: base}, config))
+		err := server.Serve(tls.NewListener(&listener{Listener: l, server: s, ctx: base, clients: map[string]int{}}, config))
 		if !errors.Is(err, http.ErrServerClosed) {
 			failure = fmt.Errorf("est: accept connections on %v: %w", l.Addr(), err)
 		}
@@ -85,6 +85,37 @@ type listener struct {
 	net.Listener
 	server *Server
 	ctx    context.Context // what the events of connections come with
+
+	mu      sync.Mutex     // guards clients
+	clients map[string]int // connections by address; an address without any is not there
+}
+
+// enter counts a client's connection; false where it has too many already.
+func (l *listener) enter(client string) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.clients[client] >= l.server.limits.PerClient {
+		return false
+	}
+	l.clients[client]++
+	return true
+}
+
+func (l *listener) leave(client string) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.clients[client]--; l.clients[client] <= 0 {
+		delete(l.clients, client)
+	}
+}
+
+// clientOf is the address without the port.
+func clientOf(a net.Addr) string {
+	host, _, err := net.SplitHostPort(a.String())
+	if err != nil {
+		return a.String()
+	}
+	return host
 }
 
 func (l *listener) Accept() (net.Conn, error) {
@@ -92,7 +123,17 @@ func (l *listener) Accept() (net.Conn, error) {
 	if err != nil {
 		return nil, err
 	}
-	c := &conn{Conn: accepted, server: l.server, number: l.server.connections.Add(1), opened: l.server.now()}
+	client := clientOf(accepted.RemoteAddr())
+	for !l.enter(client) {
+		// Without a word: an answer would cost a handshake.
+		accepted.Close()
+		l.server.logger.Warn("a client has too many connections: one more was closed", zap.String("client", client), zap.Int("limit", l.server.limits.PerClient))
+		if accepted, err = l.Listener.Accept(); err != nil {
+			return nil, err
+		}
+		client = clientOf(accepted.RemoteAddr())
+	}
+	c := &conn{Conn: accepted, leave: func() { l.leave(client) }, server: l.server, number: l.server.connections.Add(1), opened: l.server.now()}
 	c.ctx = context.WithValue(l.ctx, connKey{}, c)
 	l.server.report(c.ctx, ConnectionOpened{c.origin(c.opened)})
 	return c, nil
@@ -101,6 +142,7 @@ func (l *listener) Accept() (net.Conn, error) {
 // conn is a TCP connection, under TLS, with its number.
 type conn struct {
 	net.Conn
+	leave  func()
 	server *Server
 	ctx    context.Context // what its events come with
 	number int64
@@ -115,6 +157,7 @@ func (c *conn) NetConn() net.Conn { return c.Conn }
 func (c *conn) Close() error {
 	err := c.Conn.Close()
 	c.once.Do(func() {
+		c.leave()
 		now := c.server.now()
 		c.server.report(c.ctx, ConnectionClosed{c.origin(now), now.Sub(c.opened)})
 	})

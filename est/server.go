@@ -69,6 +69,7 @@ type Limits struct {
 	BodyTimeout   time.Duration // a whole body; 30 s
 	AnswerTimeout time.Duration // writing an answer to a client that does not read; 2 min
 	InFlight      int           // enrollments at a time; 20,000. /cacerts does not count.
+	PerClient     int           // connections at a time of one client address; 1,000
 }
 
 func (l *Limits) setDefaults() {
@@ -77,6 +78,7 @@ func (l *Limits) setDefaults() {
 	setDefault(&l.BodyTimeout, 30*time.Second)
 	setDefault(&l.AnswerTimeout, 2*time.Minute)
 	setDefault(&l.InFlight, 20000)
+	setDefault(&l.PerClient, 1000)
 }
 
 func setDefault[T comparable](value *T, standard T) {
@@ -87,7 +89,7 @@ func setDefault[T comparable](value *T, standard T) {
 }
 
 func (l *Limits) check() error {
-	if l.Body < 0 || l.HeaderTimeout < 0 || l.BodyTimeout < 0 || l.AnswerTimeout < 0 || l.InFlight < 0 {
+	if l.Body < 0 || l.HeaderTimeout < 0 || l.BodyTimeout < 0 || l.AnswerTimeout < 0 || l.InFlight < 0 || l.PerClient < 0 {
 		return fmt.Errorf("est: a limit is negative in %+v: take 0 for its default", *l)
 	}
 	return nil

@@ -284,6 +284,7 @@ func newFrontEnd(cfg *config.RA, core *ra.RA, o Options, tell func(context.Conte
 			HeaderTimeout: cfg.EST.Limits.HeaderTimeout,
 			BodyTimeout:   cfg.EST.Limits.BodyTimeout,
 			InFlight:      cfg.EST.Limits.InFlight,
+			PerClient:     cfg.EST.Limits.PerClient,
 		},
 		Patience:     cfg.EST.Patience,
 		ServerKeygen: cfg.EST.ServerKeygen,
