@@ -12,17 +12,19 @@ import (
 
 // Chain gets the CA's certificate and those above it (certnew.p7b): issuing CA
 // first, root last, by their issuers, since the order in which they come means
-// nothing (reference: certsrv.md 2).
+// nothing (reference: certsrv.md 2). With [RenewalNewest] those of earlier renewals
+// follow, which have signed what is still valid (RFC 7030 §4.1.3).
 func (s *Session) Chain(ctx context.Context) ([]*x509.Certificate, error) {
 	var chain []*x509.Certificate
 	renewal := s.client.opts.Renewal
 	err := s.page(ctx, PhaseChain, s.chainURL(max(renewal, 0)), func(ctx context.Context, leg *Leg) error {
+		newest := renewal
 		if renewal == RenewalNewest {
-			n, err := s.newestRenewal(ctx, leg)
-			if err != nil {
+			var err error
+			if newest, err = s.newestRenewal(ctx, leg); err != nil {
 				return err
 			}
-			leg.URL = s.chainURL(n)
+			leg.URL = s.chainURL(newest)
 		}
 		a, err := s.get(ctx, leg, leg.URL)
 		if err != nil {
@@ -33,6 +35,21 @@ func (s *Session) Chain(ctx context.Context) ([]*x509.Certificate, error) {
 			return certificateExpected(a, err)
 		}
 		chain = sortByIssuer(certs)
+		for n := newest - 1; renewal == RenewalNewest && n >= max(0, newest-maxEarlier); n-- {
+			earlier, err := s.get(ctx, leg, s.chainURL(n))
+			if err != nil {
+				return err
+			}
+			certs, err := parseCertificates(earlier.body)
+			if err != nil {
+				continue // the CA may have thrown it away
+			}
+			for _, c := range sortByIssuer(certs) {
+				if !slices.ContainsFunc(chain, c.Equal) {
+					chain = append(chain, c)
+				}
+			}
+		}
 		return nil
 	})
 	return chain, err
@@ -41,6 +58,12 @@ func (s *Session) Chain(ctx context.Context) ([]*x509.Certificate, error) {
 func (s *Session) chainURL(renewal int) string {
 	return fmt.Sprintf("%s/certnew.p7b?ReqID=CACert&Renewal=%d&Enc=bin", s.client.base, renewal)
 }
+
+// maxEarlier bounds how many earlier certificates of the CA are asked for.
+const maxEarlier = 8
+
+// renewalLink is how the page without the script tells it.
+var renewalLink = regexp.MustCompile(`[?&;]Renewal=(\d{1,6})\b`)
 
 var renewals = regexp.MustCompile(`\bnRenewals\s*=\s*(\d{1,6})\b`)
 
@@ -59,7 +82,13 @@ func (s *Session) newestRenewal(ctx context.Context, leg *Leg) (int, error) {
 		e.URL = page
 		return 0, e
 	}
-	return 0, nil
+	newest := 0
+	for _, m := range renewalLink.FindAllSubmatch(a.body, 1000) {
+		if n, err := strconv.Atoi(string(m[1])); err == nil {
+			newest = max(newest, n)
+		}
+	}
+	return newest, nil
 }
 
 // sortByIssuer orders certificates so that each is followed by its issuer. What is

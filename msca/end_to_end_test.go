@@ -77,3 +77,31 @@ func TestEnrollmentAtTheBuiltInCA(t *testing.T) {
 		}
 	})
 }
+
+// RFC 7030 §4.1.3: after a renewal old and new certificates are told.
+func TestTheChainOfARenewedCAHasItsEarlierCertificatesToo(t *testing.T) {
+	ca := certsrv.NewTestServer()
+	defer ca.Close()
+	first := ca.Server.Chain()[0]
+	if err := ca.Server.Renew(2); err != nil {
+		t.Fatal(err)
+	}
+	for renewal, want := range map[int]int{msca.RenewalNewest: 4, 0: 2, 1: 2} {
+		client, err := msca.New(msca.Options{URL: ca.URL, TLS: &tls.Config{RootCAs: ca.Roots}, Renewal: renewal, ChannelBinding: true})
+		if err != nil {
+			t.Fatal(err)
+		}
+		session, err := client.Login(t.Context(), msca.Credentials{User: ca.User, Password: ca.Password})
+		if err != nil {
+			t.Fatal(err)
+		}
+		chain, err := session.Chain(t.Context())
+		session.Close()
+		if err != nil || len(chain) != want {
+			t.Fatalf("renewal %d: %d certificates, %v; want %d", renewal, len(chain), err, want)
+		}
+		if renewal == msca.RenewalNewest && (!chain[0].Equal(ca.Server.Chain()[0]) || !chain[1].Equal(ca.Server.Root()) || !chain[3].Equal(first)) {
+			t.Errorf("the order: %v", chain)
+		}
+	}
+}
