@@ -63,7 +63,9 @@ type EST struct {
 	// a bcrypt hash, as htpasswd -B writes them. It is read again when it changes.
 	Users string `yaml:"users" file:"yes"`
 
-	// DigestUsers is a file for HTTP Digest. Not in this version.
+	// DigestUsers is the file for authentication by users with HTTP Digest: lines
+	// of a name, the realm and HA1 (MD5 or SHA-256), as htdigest writes them, mode
+	// 0600. It is read at the start.
 	DigestUsers string `yaml:"digest_users" file:"yes"`
 
 	// Lockout spares the CA's accounts. Default 3 failures, for 15m.

@@ -267,6 +267,9 @@ func (s *Server) fail(x *exchange, w http.ResponseWriter, r *http.Request, err e
 	if a.challenge {
 		// Not Set, which would write Www-Authenticate (reference: libest.md L3).
 		h["WWW-Authenticate"] = []string{s.challenge}
+		if len(a.offers) > 0 {
+			h["WWW-Authenticate"] = a.offers
+		}
 	}
 	if a.allow != "" {
 		h.Set("Allow", a.allow)
