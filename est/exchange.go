@@ -281,6 +281,12 @@ func (s *Server) fail(x *exchange, w http.ResponseWriter, r *http.Request, err e
 	if a.status != http.StatusNoContent {
 		body = s.style.failure(h, a)
 	}
+	if a.challenge && body != "" && r.UserAgent() == "" && presentedBy(r) == credentialsAbsent {
+		// Bouncy Castle's client (1.72), which has no name, does not read the text of
+		// a challenge, and gives up because there is some.
+		body = ""
+		h["Content-Type"] = nil
+	}
 	x.text = body
 	// A client that cannot be written to is gone; err remains what is reported.
 	_ = x.write(w, r, a.status, []byte(body))
