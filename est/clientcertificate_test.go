@@ -5,12 +5,15 @@ import (
 	"crypto/ecdsa"
 	"crypto/tls"
 	"crypto/x509"
+	"encoding/asn1"
 	"fmt"
 	"io"
 	"net"
 	"sync"
 	"testing"
 	"time"
+
+	"ciscora/est"
 )
 
 // certificateOf makes a client's certificate; issuer nil is the trusted CA.
@@ -154,5 +157,48 @@ func TestManyEnrollmentsPassWhileOthersStall(t *testing.T) {
 	all.Wait()
 	if len(serials) != 200 {
 		t.Errorf("%d different certificates for 200 clients", len(serials))
+	}
+}
+
+// RFC 7030 §3.7, RFC 6402 §2.10: an RA's certificate enrolls for others, where that is
+// configured.
+func TestAnRAsCertificateEnrollsForOthersWhereConfigured(t *testing.T) {
+	ra := func(c *x509.Certificate) {
+		c.UnknownExtKeyUsage = []asn1.ObjectIdentifier{{1, 3, 6, 1, 5, 5, 7, 3, 28}}
+	}
+	for _, test := range []struct {
+		name    string
+		trusted bool
+		cert    tls.Certificate
+		status  int
+	}{
+		{"an RA, trusted", true, certificateOf(ra, nil, nil), 200},
+		{"an RA, not trusted", false, certificateOf(ra, nil, nil), 400},
+		{"somebody else", true, certificateOf(nil, nil, nil), 400},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			s := newServer(t, func(o *est.Options) {
+				o.TrustRA = test.trusted
+				o.ProofOfPossession = func(string) bool { return true }
+			})
+			on := listen(t, s, func(c *tls.Config) {
+				c.ClientCAs, c.ClientAuth = x509.NewCertPool(), tls.VerifyClientCertIfGiven
+				c.ClientCAs.AddCert(lab().issuing)
+			})
+			d := tls.Dialer{Config: &tls.Config{RootCAs: roots(), ServerName: "localhost", MaxVersion: tls.VersionTLS12, Certificates: []tls.Certificate{test.cert}}}
+			c, err := d.DialContext(t.Context(), "tcp", on.addr)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer c.Close()
+			csr, _ := phone(t, "another name")
+			if _, err := io.WriteString(c, post(reenrollPath, lines(csr), credentials)); err != nil {
+				t.Fatal(err)
+			}
+			got, err := readWire(bufio.NewReader(c), false)
+			if err != nil || got.status() != test.status {
+				t.Errorf("%s %q %v, want %d", got.line, got.body, err, test.status)
+			}
+		})
 	}
 }

@@ -21,6 +21,15 @@ func verifiedPeer(r *http.Request) *x509.Certificate {
 	return r.TLS.PeerCertificates[0]
 }
 
+// oidCMCRA is id-kp-cmcRA (RFC 6402 §2.10).
+var oidCMCRA = asn1.ObjectIdentifier{1, 3, 6, 1, 5, 5, 7, 3, 28}
+
+// forOthers tells whether the client may enroll for others.
+func (s *Server) forOthers(r *http.Request) bool {
+	peer := verifiedPeer(r)
+	return s.trustRA && peer != nil && slices.ContainsFunc(peer.UnknownExtKeyUsage, oidCMCRA.Equal)
+}
+
 // sameSubject returns an error unless the CSR asks for the subject and the
 // subject alternative names of the certificate being renewed, or for their change
 // by a ChangeSubjectName attribute (RFC 7030 §4.2.2). Encodings may differ: a CA

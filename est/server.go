@@ -39,6 +39,11 @@ type Options struct {
 	// (RFC 7030 §3.5). A proof that is there is always checked. nil: it is demanded
 	// of nobody.
 	ProofOfPossession func(label string) bool
+	// TrustRA lets clients whose certificate has the extended key usage id-kp-cmcRA
+	// enroll for others (RFC 7030 §3.7, RFC 6402 §2.10): their re-enrollments may name
+	// any subject, and no proof of possession is demanded of them, since the key is
+	// not theirs.
+	TrustRA bool
 	// Realm is that of the Basic challenge; "estrealm" by default, as libest's.
 	Realm  string
 	Limits Limits
@@ -105,6 +110,7 @@ type Server struct {
 	label         func(string) bool
 	challenge     string
 	serverKeygen  bool
+	trustRA       bool
 	possession    func(label string) bool
 	limits        Limits
 	patience      time.Duration
@@ -163,6 +169,7 @@ func New(o Options) (*Server, error) {
 		label:         o.Label,
 		challenge:     `Basic realm="` + strings.NewReplacer(`\`, `\\`, `"`, `\"`).Replace(o.Realm) + `"`,
 		serverKeygen:  o.ServerKeygen,
+		trustRA:       o.TrustRA,
 		possession:    o.ProofOfPossession,
 		limits:        o.Limits,
 		patience:      o.Patience,

@@ -295,6 +295,7 @@ func newFrontEnd(cfg *config.RA, core *ra.RA, o Options, tell func(context.Conte
 		},
 		Patience:     cfg.EST.Patience,
 		ServerKeygen: cfg.EST.ServerKeygen,
+		TrustRA:      cfg.EST.CMCRA,
 		ProofOfPossession: func(label string) bool {
 			return cfg.EST.ProofOfPossession || cfg.EST.Labels[label].ProofOfPossession
 		},
