@@ -53,11 +53,12 @@ func (s *Server) Serve(ctx context.Context, l net.Listener, config *tls.Config) 
 		DisableGeneralOptionsHandler: true,
 		Protocols:                    &protocols,
 	}
+	tcp := &listener{Listener: l, server: s, ctx: base, clients: map[string]int{}}
 	var failure error // of accepting; set before stopped is closed
 	stopped := make(chan struct{})
 	go func() {
 		defer close(stopped)
-		err := server.Serve(tls.NewListener(&listener{Listener: l, server: s, ctx: base, clients: map[string]int{}}, config))
+		err := server.Serve(tls.NewListener(tcp, config))
 		if !errors.Is(err, http.ErrServerClosed) {
 			failure = fmt.Errorf("est: accept connections on %v: %w", l.Addr(), err)
 		}
@@ -68,7 +69,10 @@ func (s *Server) Serve(ctx context.Context, l net.Listener, config *tls.Config) 
 	}
 	drain, cancel := context.WithTimeout(base, s.drainTimeout)
 	defer cancel()
-	switch err = server.Shutdown(drain); {
+	if err = server.Shutdown(drain); err == nil {
+		err = tcp.awaitPatient(drain)
+	}
+	switch {
 	case errors.Is(err, context.DeadlineExceeded):
 		abandon()
 		_ = server.Close() // what is left was waited for
@@ -86,8 +90,28 @@ type listener struct {
 	server *Server
 	ctx    context.Context // what the events of connections come with
 
+	// patient counts the connections that were taken over from net/http, which
+	// knows no more of them; each is added before that, hence while Shutdown still
+	// waits for it.
+	patient sync.WaitGroup
+
 	mu      sync.Mutex     // guards clients
 	clients map[string]int // connections by address; an address without any is not there
+}
+
+// awaitPatient waits until no client is kept waiting any more, or ctx ends.
+func (l *listener) awaitPatient(ctx context.Context) error {
+	done := make(chan struct{})
+	go func() { // ends with the requests, whose contexts end at the latest when Serve gives up
+		l.patient.Wait()
+		close(done)
+	}()
+	select {
+	case <-done:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
 }
 
 // enter counts a client's connection; false where it has too many already.
@@ -133,7 +157,7 @@ func (l *listener) Accept() (net.Conn, error) {
 		}
 		client = clientOf(accepted.RemoteAddr())
 	}
-	c := &conn{Conn: accepted, leave: func() { l.leave(client) }, server: l.server, number: l.server.connections.Add(1), opened: l.server.now()}
+	c := &conn{Conn: accepted, patient: &l.patient, leave: func() { l.leave(client) }, server: l.server, number: l.server.connections.Add(1), opened: l.server.now()}
 	c.ctx = context.WithValue(l.ctx, connKey{}, c)
 	l.server.report(c.ctx, ConnectionOpened{c.origin(c.opened)})
 	return c, nil
@@ -142,12 +166,13 @@ func (l *listener) Accept() (net.Conn, error) {
 // conn is a TCP connection, under TLS, with its number.
 type conn struct {
 	net.Conn
-	leave  func()
-	server *Server
-	ctx    context.Context // what its events come with
-	number int64
-	opened time.Time
-	once   sync.Once
+	patient *sync.WaitGroup // its listener's
+	leave   func()
+	server  *Server
+	ctx     context.Context // what its events come with
+	number  int64
+	opened  time.Time
+	once    sync.Once
 }
 
 // NetConn returns the connection beneath.

@@ -30,6 +30,7 @@ const (
 // the answer follows what was sent of the status line.
 type patience struct {
 	x     *exchange
+	on    *conn // the connection's own record; nil where Serve was not used
 	until time.Time
 	stop  chan struct{}
 	done  chan struct{}
@@ -44,15 +45,25 @@ type patience struct {
 	body   bytes.Buffer
 }
 
-// bePatient begins to keep the client waiting, if that is configured and can be.
-func (x *exchange) bePatient(r *http.Request) {
+// bePatient begins to keep the client waiting, if that is configured and can be. The
+// body is read before that: as long as it is on its way it is the client who is
+// late, and a connection must not be taken over while its body is read. So under
+// patience a body that cannot be read is refused before the client is asked who it
+// is.
+func (x *exchange) bePatient(r *http.Request) error {
 	total := x.server.patience
 	if total <= 0 || !r.ProtoAtLeast(1, 1) || r.Header.Get("Expect") != "" {
-		return
+		return nil
 	}
-	p := &patience{x: x, until: time.Now().Add(total), stop: make(chan struct{}), done: make(chan struct{})}
+	body, err := x.server.readBody(x, r)
+	if err != nil {
+		return err
+	}
+	x.body = body
+	p := &patience{x: x, on: connOf(r.Context()), until: time.Now().Add(total), stop: make(chan struct{}), done: make(chan struct{})}
 	x.patience = p
 	go p.run()
+	return nil
 }
 
 func (p *patience) run() {
@@ -79,8 +90,14 @@ func (p *patience) send() bool {
 		return false
 	}
 	if p.conn == nil {
+		// net/http forgets a connection that is taken over: from here on Serve
+		// waits for it by itself.
+		if p.on != nil {
+			p.on.patient.Add(1)
+		}
 		conn, _, err := p.x.control.Hijack()
 		if err != nil {
+			p.letGo()
 			return false
 		}
 		_ = conn.SetDeadline(time.Time{})
@@ -92,6 +109,13 @@ func (p *patience) send() bool {
 	}
 	p.sent++
 	return true
+}
+
+// letGo tells Serve that the connection is done with.
+func (p *patience) letGo() {
+	if p.on != nil {
+		p.on.patient.Done()
+	}
 }
 
 // takenOver says that the answer is known, and tells whether it is ours to write.
@@ -118,6 +142,7 @@ func (p *patience) finish() error {
 	if !mine {
 		return nil
 	}
+	defer p.letGo()
 	defer p.conn.Close()
 	if p.status == 0 {
 		return errors.New("there was no answer")
@@ -126,6 +151,9 @@ func (p *patience) finish() error {
 	answer.WriteString(statusLineStart + strconv.Itoa(p.status) + " " + http.StatusText(p.status) + "\r\n")
 	header := p.x.ResponseWriter.Header().Clone()
 	header["Connection"] = []string{"close"}
+	if _, chosen := header["Date"]; !chosen {
+		header.Set("Date", time.Now().UTC().Format(http.TimeFormat)) // as net/http
+	}
 	_ = header.Write(&answer) // a buffer takes all
 	answer.WriteString("\r\n")
 	answer.Write(p.body.Bytes())

@@ -33,7 +33,9 @@ func (s *Server) serverkeygen(x *exchange, w http.ResponseWriter, r *http.Reques
 		return err
 	}
 	defer release()
-	x.bePatient(r)
+	if err := x.bePatient(r); err != nil {
+		return err
+	}
 	r, err = s.authenticate(x, r)
 	if err != nil {
 		return err
