@@ -71,7 +71,8 @@ type EST struct {
 
 	// CSRAttributes is how /csrattrs tells what a CSR for the template should
 	// have: "classic" (RFC 7030), "template" (RFC 9908) or "none", which is 204.
-	// Default classic; none in cucm-12.5.
+	// The template cannot ask for proof of possession: where that is demanded the
+	// classic form is told. Default classic; none in cucm-12.5.
 	CSRAttributes string `yaml:"csr_attributes" enum:"classic template none"`
 
 	// ServerKeygen serves /serverkeygen: the RA makes the key. Default false.

@@ -1,6 +1,7 @@
 package ra_test
 
 import (
+	"context"
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
@@ -8,10 +9,14 @@ import (
 	"crypto/x509"
 	"crypto/x509/pkix"
 	"encoding/asn1"
+	"errors"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"testing"
+	"time"
 
+	"ciscora/msca"
 	"ciscora/msca/certsrv"
 	"ciscora/ra"
 	"ciscora/ra/ledger"
@@ -21,10 +26,14 @@ func large(o *certsrv.Options) {
 	o.Templates = append(o.Templates, certsrv.Template{Name: "Supervised", SubjectFromRequest: true, MinKeySize: 4096})
 }
 
+func always(form ra.CSRAttributes) func(string) ra.CSRAttributes {
+	return func(string) ra.CSRAttributes { return form }
+}
+
 // RFC 7030 §4.5.2: what the template behind the label wants.
 func TestCSRAttributesComeFromTheTemplateBehindTheLabel(t *testing.T) {
 	for name, p := range map[string]profile{"pooled": modern, "two log-ins": cucm} {
-		f := newFixture(t, func(o *ra.Options) { p(o); o.CSRAttributes = ra.CSRAttributesClassic }, large)
+		f := newFixture(t, func(o *ra.Options) { p(o); o.CSRAttributes = always(ra.CSRAttributesClassic) }, large)
 		for label, bits := range map[string]int{"": 2048, "supervised": 4096} {
 			attrs, err := f.CSRAttrs(t.Context(), label, nil)
 			if err != nil {
@@ -42,7 +51,7 @@ func TestCSRAttributesComeFromTheTemplateBehindTheLabel(t *testing.T) {
 	if attrs, err := f.CSRAttrs(t.Context(), "", nil); err != nil || len(attrs.Attributes)+len(attrs.OIDs) != 0 {
 		t.Errorf("switched off: %+v, %v", attrs, err)
 	}
-	f = newFixture(t, func(o *ra.Options) { o.CSRAttributes = ra.CSRAttributesClassic })
+	f = newFixture(t, func(o *ra.Options) { o.CSRAttributes = always(ra.CSRAttributesClassic) })
 	f.ca.Close()
 	if attrs, err := f.CSRAttrs(t.Context(), "", nil); err != nil || len(attrs.Attributes) != 0 {
 		t.Errorf("a CA that is away: %+v, %v; a client enrolls well without", attrs, err)
@@ -51,7 +60,7 @@ func TestCSRAttributesComeFromTheTemplateBehindTheLabel(t *testing.T) {
 
 // RFC 9908: one attribute with one CertificationRequestInfoTemplate.
 func TestCSRAttributesAsATemplateOfTheRequest(t *testing.T) {
-	f := newFixture(t, func(o *ra.Options) { o.CSRAttributes = ra.CSRAttributesTemplate }, large)
+	f := newFixture(t, func(o *ra.Options) { o.CSRAttributes = always(ra.CSRAttributesTemplate) }, large)
 	attrs, err := f.CSRAttrs(t.Context(), "supervised", nil)
 	if err != nil {
 		t.Fatal(err)
@@ -138,4 +147,103 @@ func TestServerKeygenEnrollsAKeyOfTheRAs(t *testing.T) {
 	if _, _, err := newFixture(t, modern).ServerKeyGen(ctx, rsaCSR, "", req); status(err) != http.StatusNotImplemented {
 		t.Errorf("switched off: %v", err)
 	}
+}
+
+// Anybody may ask for /csrattrs (RFC 7030 §4.5.1): however often that is, the CA sees
+// one log-in.
+func TestTheCAIsAskedOnceForAllWhoAskForCSRAttributes(t *testing.T) {
+	for name, p := range map[string]profile{"pooled": modern, "two log-ins": cucm} {
+		clock := time.Now()
+		f := newFixture(t, func(o *ra.Options) {
+			p(o)
+			o.CSRAttributes, o.Refresh, o.Now = always(ra.CSRAttributesClassic), time.Hour, func() time.Time { return clock }
+		}, large)
+		ask := func() int {
+			t.Helper()
+			for _, label := range []string{"", "supervised", "typo", "", "supervised"} {
+				clock = clock.Add(5 * time.Minute)
+				if attrs, err := f.CSRAttrs(t.Context(), label, nil); err != nil || (len(attrs.Attributes) == 1) == (label == "typo") {
+					t.Errorf("%s, label %q: %+v, %v", name, label, attrs, err)
+				}
+			}
+			return f.access.count(func(e certsrv.AccessEntry) bool {
+				return e.URIStem == "/certsrv/certrqxt.asp" && e.Status == http.StatusOK
+			})
+		}
+		if asked := ask(); asked != 1 {
+			t.Errorf("%s: the CA was asked %d times for 5 clients, want once", name, asked)
+		}
+		clock = clock.Add(time.Hour)
+		if asked := ask(); asked != 1 {
+			t.Errorf("%s: the CA was asked %d times after Refresh, want once", name, asked)
+		}
+	}
+}
+
+// A wrong password of the RA's own is tried once: every further try, which anybody
+// could cause, would bring the account nearer to its lock-out (design, section 4).
+func TestCSRAttributesDoNotTryAWrongPasswordOfTheRAAgain(t *testing.T) {
+	for name, p := range map[string]profile{"pooled": modern, "two log-ins": cucm} {
+		f := newFixture(t, modern)
+		password, clock := "wrong", time.Now()
+		r := newRA(t, f.ca.URL, f.ca.Roots, f.ca.User, "", f.events, func(o *ra.Options) {
+			p(o)
+			o.CSRAttributes, o.Now = always(ra.CSRAttributesClassic), func() time.Time { return clock }
+			o.Credentials = func() (msca.Credentials, error) {
+				return msca.Credentials{User: f.ca.User, Password: password}, nil
+			}
+		})
+		for range 5 {
+			clock = clock.Add(time.Hour)
+			if attrs, err := r.CSRAttrs(t.Context(), "", nil); err != nil || len(attrs.Attributes) != 0 {
+				t.Errorf("%s: %+v, %v", name, attrs, err)
+			}
+		}
+		wrongPassword := func(e certsrv.AccessEntry) bool { return e.Status == http.StatusUnauthorized && e.Win32 == 0x8009030C } // SEC_E_LOGON_DENIED (certsrv.md)
+		if refused := f.access.count(wrongPassword); refused != 1 {
+			t.Errorf("%s: the CA refused %d log-ins, want one", name, refused)
+		}
+		password = f.ca.Password
+		if attrs, err := r.CSRAttrs(t.Context(), "", nil); err != nil || len(attrs.Attributes) != 1 {
+			t.Errorf("%s: with other credentials: %+v, %v", name, attrs, err)
+		}
+	}
+}
+
+// A CA that is away is not asked by every client in turn.
+func TestCSRAttributesLeaveACAInPeaceThatIsAway(t *testing.T) {
+	f := newFixture(t, modern)
+	clock, dialed := time.Now(), 0
+	r := newRA(t, f.ca.URL, f.ca.Roots, f.ca.User, f.ca.Password, f.events, func(o *ra.Options) {
+		o.CSRAttributes, o.Now = always(ra.CSRAttributesClassic), func() time.Time { return clock }
+		o.CA.Dial = func(context.Context, string, string) (net.Conn, error) {
+			dialed++
+			return nil, errors.New("away")
+		}
+	})
+	for range 5 {
+		if attrs, err := r.CSRAttrs(t.Context(), "", nil); err != nil || len(attrs.Attributes) != 0 {
+			t.Errorf("%+v, %v", attrs, err)
+		}
+	}
+	if dialed != 1 {
+		t.Errorf("%d connections for 5 clients, want one", dialed)
+	}
+	clock = clock.Add(time.Hour)
+	if _, _ = r.CSRAttrs(t.Context(), "", nil); dialed != 2 {
+		t.Errorf("%d connections after an hour, want one more", dialed)
+	}
+}
+
+// count counts the requests for which want holds, and forgets all of them.
+func (l *accessLog) count(want func(certsrv.AccessEntry) bool) (n int) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, e := range l.entries {
+		if want(e) {
+			n++
+		}
+	}
+	l.entries = nil
+	return n
 }
