@@ -63,7 +63,9 @@ type EST struct {
 	// a bcrypt hash, as htpasswd -B writes them. It is read again when it changes.
 	Users string `yaml:"users" file:"yes"`
 
-	// DigestUsers is a file for HTTP Digest. Not in this version.
+	// DigestUsers is the file for authentication by users with HTTP Digest: lines
+	// of a name, the realm and HA1 (MD5 or SHA-256), as htdigest writes them, mode
+	// 0600. It is read at the start.
 	DigestUsers string `yaml:"digest_users" file:"yes"`
 
 	// Lockout spares the CA's accounts. Default 3 failures, for 15m.
@@ -166,7 +168,7 @@ type Limits struct {
 	HeaderTimeout time.Duration `yaml:"header_timeout"` // handshake and header; default 10s
 	BodyTimeout   time.Duration `yaml:"body_timeout"`   // default 30s
 	InFlight      int           `yaml:"in_flight"`      // requests at once; default 20000
-	PerClient     int           `yaml:"per_client"`     // connections of one address; default 1000
+	PerClient     int           `yaml:"per_client"`     // connections of one address, which a load balancer is, too; default 20000
 }
 
 // CA is the Microsoft CA's Web Enrollment, and how the RA asks it.

@@ -53,7 +53,7 @@ func (e *EST) validate(l *loader) {
 		l.report("est.limits.in_flight", "must be more than 0, the default is 20000")
 	}
 	if e.Limits.PerClient <= 0 {
-		l.report("est.limits.per_client", "must be more than 0, the default is 1000")
+		l.report("est.limits.per_client", "must be more than 0, the default is 20000")
 	}
 	switch e.CAFailureStatus {
 	case 0, 400, 500, 502, 504:
@@ -62,8 +62,6 @@ func (e *EST) validate(l *loader) {
 	}
 	l.notNegative("est.drain", e.Drain)
 	l.notNegative("est.patience", e.Patience)
-
-	l.later("est.digest_users", e.DigestUsers != "", "remove it")
 }
 
 func (e *EST) validateAuthentication(l *loader) {
@@ -94,8 +92,8 @@ func (e *EST) validateMethods(l *loader, key string, methods []Authentication) {
 		switch {
 		case slices.Contains(methods[:i], a):
 			l.report(at, "%s is there twice, remove one", a)
-		case a == AuthenticateUsers && e.Users == "" && !l.reported("est.users"):
-			l.report(at, "users needs est.users, the file with their bcrypt hashes")
+		case a == AuthenticateUsers && e.Users == "" && e.DigestUsers == "" && !l.reported("est.users"):
+			l.report(at, "users needs est.users, the file with their bcrypt hashes, or est.digest_users")
 		case a == AuthenticateCertificate && len(e.Trust) == 0 && !l.reported("est.trust"):
 			l.report(at, "certificate needs est.trust, the CAs of the clients' certificates")
 		}
@@ -238,12 +236,5 @@ func (l *loader) positive(key string, d time.Duration) {
 func (l *loader) notNegative(key string, d time.Duration) {
 	if d < 0 {
 		l.report(key, "%s is negative, want 0s or more", formatDuration(d))
-	}
-}
-
-// later refuses what this version cannot do yet.
-func (l *loader) later(key string, set bool, remedy string) {
-	if set {
-		l.report(key, "not in this version, %s", remedy)
 	}
 }

@@ -17,7 +17,8 @@ type Authenticator interface {
 	//
 	// An error with the methods of github.com/globalsign/est's Error is answered
 	// as it says; where it has a method Challenge() bool too, that tells whether a
-	// 401 asks for credentials. Any other error is answered with 500.
+	// 401 asks for credentials, and where it has Challenges() []string, with which
+	// values of WWW-Authenticate, if there are any. Any other error is answered with 500.
 	Authenticate(r *http.Request) (context.Context, error)
 }
 
@@ -89,6 +90,9 @@ func (s *Server) answerTo(r *http.Request, err error) answer {
 			asked = &wants
 		}
 		a.challenge = s.style.challenge(presentedBy(r), asked)
+		if c, ok := theirs.(interface{ Challenges() []string }); ok {
+			a.offers = c.Challenges()
+		}
 	case http.StatusAccepted:
 		if a.retry == 0 {
 			a.retry = retryAccepted

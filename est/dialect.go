@@ -64,9 +64,10 @@ type answer struct {
 	status    int
 	text      string // without a final LF
 	allow     string
-	retry     int  // seconds; 0 = no Retry-After
-	challenge bool // 401 with WWW-Authenticate
-	silent    bool // no answer: the connection ends
+	retry     int      // seconds; 0 = no Retry-After
+	challenge bool     // 401 with WWW-Authenticate
+	offers    []string // its values; none = the server's own
+	silent    bool     // no answer: the connection ends
 }
 
 // retryAccepted stands in where a 202 comes without its Retry-After, which

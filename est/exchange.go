@@ -268,6 +268,9 @@ func (s *Server) fail(x *exchange, w http.ResponseWriter, r *http.Request, err e
 	if a.challenge {
 		// Not Set, which would write Www-Authenticate (reference: libest.md L3).
 		h["WWW-Authenticate"] = []string{s.challenge}
+		if len(a.offers) > 0 {
+			h["WWW-Authenticate"] = a.offers
+		}
 	}
 	if a.allow != "" {
 		h.Set("Allow", a.allow)
@@ -278,6 +281,12 @@ func (s *Server) fail(x *exchange, w http.ResponseWriter, r *http.Request, err e
 	var body string
 	if a.status != http.StatusNoContent {
 		body = s.style.failure(h, a)
+	}
+	if a.challenge && body != "" && r.UserAgent() == "" && presentedBy(r) == credentialsAbsent {
+		// Bouncy Castle's client (1.72), which has no name, does not read the text of
+		// a challenge, and gives up because there is some.
+		body = ""
+		h["Content-Type"] = nil
 	}
 	x.text = body
 	// A client that cannot be written to is gone; err remains what is reported.

@@ -69,7 +69,7 @@ type Limits struct {
 	BodyTimeout   time.Duration // a whole body; 30 s
 	AnswerTimeout time.Duration // writing an answer to a client that does not read; 2 min
 	InFlight      int           // enrollments at a time; 20,000. /cacerts does not count.
-	PerClient     int           // connections at a time of one client address; 1,000
+	PerClient     int           // connections at a time of one client address; 20,000, since a load balancer is one
 }
 
 func (l *Limits) setDefaults() {
@@ -78,7 +78,7 @@ func (l *Limits) setDefaults() {
 	setDefault(&l.BodyTimeout, 30*time.Second)
 	setDefault(&l.AnswerTimeout, 2*time.Minute)
 	setDefault(&l.InFlight, 20000)
-	setDefault(&l.PerClient, 1000)
+	setDefault(&l.PerClient, 20000)
 }
 
 func setDefault[T comparable](value *T, standard T) {

@@ -3,8 +3,10 @@ package ra
 import (
 	"context"
 	"crypto/x509"
+	"errors"
 	"fmt"
 	"net/http"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -55,6 +57,36 @@ func (r *RA) Authenticate(req *http.Request, label string) (context.Context, err
 	return context.WithValue(ctx, identityKey{}, who), nil
 }
 
+// userIdentity is a user of a file, for whom the RA's own account enrolls.
+func (r *RA) userIdentity(user, template string) (*identity, error) {
+	creds, err := r.credentials()
+	if err != nil {
+		return nil, &Error{Status: http.StatusServiceUnavailable, Retry: retryCA, Text: "the RA's credentials for the CA cannot be read", Cause: err}
+	}
+	return &identity{method: MethodUsers, account: user, creds: creds, key: r.accounts.key(creds), template: template}, nil
+}
+
+// digestIdentity finds out by HTTP Digest who asks.
+func (r *RA) digestIdentity(req *http.Request, template string) (*identity, error) {
+	user, err := r.digest.check(req)
+	guard := lockoutKey("digest:"+user, req)
+	answer := &Error{Status: http.StatusUnauthorized, Text: "the user or the password is wrong", Challenged: true, Offers: r.digest.challenges(false), Cause: err}
+	switch blocked := !r.lockout.blocked(guard).IsZero(); {
+	case blocked:
+		answer.Text = "too many wrong passwords: try again later"
+	case err == nil:
+		r.lockout.succeeded(guard)
+		return r.userIdentity(user, template)
+	case errors.Is(err, errDigestStale):
+		answer.Text, answer.Offers = "the nonce is too old: try again with the new one", r.digest.challenges(true)
+		return nil, answer
+	default:
+		r.lockout.failed(guard)
+	}
+	r.report(req.Context(), NotAuthenticated{Account: user, Err: answer})
+	return nil, answer
+}
+
 // checkUser compares a user's password, unless there were too many wrong ones.
 func (r *RA) checkUser(req *http.Request, user, password string) error {
 	guard := lockoutKey("users:"+user, req)
@@ -92,7 +124,11 @@ func (r *RA) identify(req *http.Request, template, label string) (*identity, err
 			creds := msca.Credentials{User: user, Password: password}
 			return &identity{method: method, account: user, creds: creds, key: r.accounts.key(creds), template: template}, nil
 		case MethodUsers:
+			if r.digest != nil && parseDigest(req.Header.Get("Authorization")) != nil {
+				return r.digestIdentity(req, template)
+			}
 			user, password, ok := req.BasicAuth()
+			ok = ok && r.users != nil
 			// Where nothing comes after it, an unknown name takes as long as a wrong
 			// password.
 			if !ok || !r.users.Known(user) && i < len(methods)-1 {
@@ -101,11 +137,7 @@ func (r *RA) identify(req *http.Request, template, label string) (*identity, err
 			if err := r.checkUser(req, user, password); err != nil {
 				return nil, err
 			}
-			creds, err := r.credentials()
-			if err != nil {
-				return nil, &Error{Status: http.StatusServiceUnavailable, Retry: retryCA, Text: "the RA's credentials for the CA cannot be read", Cause: err}
-			}
-			return &identity{method: method, account: user, creds: creds, key: r.accounts.key(creds), template: template}, nil
+			return r.userIdentity(user, template)
 		case MethodCertificate:
 			certificate := VerifiedCertificate(req)
 			if certificate == nil {
@@ -124,9 +156,26 @@ func (r *RA) identify(req *http.Request, template, label string) (*identity, err
 		if r.answers == AnswersCES {
 			answer.Text, answer.Challenged = textUnauthorized, false // libest.md: "wrong scheme; bad base64; no colon"
 		}
+		answer.Offers = r.offers(methods)
 		return nil, answer
 	}
-	return nil, noCredentials()
+	answer := noCredentials()
+	answer.Offers = r.offers(methods)
+	return nil, answer
+}
+
+// offers are the challenges for those methods, where there are others than Basic's:
+// Basic first where it is of use, since some clients look at the first alone
+// (libest.md L10).
+func (r *RA) offers(methods []Method) []string {
+	if r.digest == nil || !slices.Contains(methods, MethodUsers) {
+		return nil
+	}
+	digests := r.digest.challenges(false)
+	if r.users != nil || slices.Contains(methods, MethodRelay) {
+		return append([]string{`Basic realm="estrealm"`}, digests...)
+	}
+	return digests
 }
 
 // VerifiedCertificate returns the client's TLS certificate if the listener has

@@ -71,9 +71,11 @@ type Options struct {
 	Labels      map[string]Label
 	// Methods are tried in this order; the first one for which the request
 	// carries something decides.
-	Methods  []Method
-	Policy   Policy // of CSRs, where a label has none of its own
-	Users    *Users // with MethodUsers
+	Methods []Method
+	Policy  Policy // of CSRs, where a label has none of its own
+	// Users and Digest, or one of them, are those of MethodUsers.
+	Users    *Users
+	Digest   *DigestUsers
 	Sessions Sessions
 	// Vouch is how long a log-in stands for the credentials it was made with;
 	// then they are tried anew. Only with SessionsPooled; 0 means a minute.
@@ -125,6 +127,7 @@ type RA struct {
 	methods     []Method
 	policy      Policy
 	users       *Users
+	digest      *DigestUsers
 	sessions    Sessions
 	vouch       time.Duration
 	refresh     time.Duration
@@ -173,7 +176,7 @@ func New(o Options) (*RA, error) {
 	if len(o.Methods) == 0 {
 		o.Methods = []Method{MethodRelay}
 	}
-	if o.Users == nil && slices.Contains(o.Methods, MethodUsers) {
+	if o.Users == nil && o.Digest == nil && slices.Contains(o.Methods, MethodUsers) {
 		return nil, errors.New("ra: no file of users: set Options.Users")
 	}
 	if err := msca.ValidTemplate(o.Template); err != nil {
@@ -194,6 +197,7 @@ func New(o Options) (*RA, error) {
 		methods:         o.Methods,
 		policy:          o.Policy,
 		users:           o.Users,
+		digest:          o.Digest,
 		sessions:        o.Sessions,
 		vouch:           orDefault(o.Vouch, time.Minute),
 		refresh:         o.Refresh,

@@ -31,6 +31,7 @@ type Error struct {
 	Text       string        // the one line that the client is shown; no secret, no HTML
 	Retry      time.Duration // Retry-After; 0 = none
 	Challenged bool          // a 401 comes with WWW-Authenticate
+	Offers     []string      // its values; nil = the front end's own, Basic
 	Cause      error         // what really happened, for the log; nil where Text says it all
 }
 
@@ -44,6 +45,9 @@ func (e *Error) RetryAfter() int { return int((e.Retry + time.Second - 1) / time
 
 // Challenge tells whether a 401 comes with a challenge.
 func (e *Error) Challenge() bool { return e.Challenged }
+
+// Challenges are the values of WWW-Authenticate; nil = the front end's own.
+func (e *Error) Challenges() []string { return e.Offers }
 
 func (e *Error) Unwrap() error { return e.Cause }
 

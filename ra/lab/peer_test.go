@@ -183,3 +183,50 @@ func newCSR(t *testing.T, cn string) (*ecdsa.PrivateKey, *x509.CertificateReques
 	}
 	return key, csr
 }
+
+// bouncyCastle are the jars of Debian's libbcpkix-java.
+var bouncyCastle = []string{"/usr/share/java/bcpkix.jar", "/usr/share/java/bcprov.jar", "/usr/share/java/bcutil.jar"}
+
+// Bouncy Castle's EST client: the chain, the CSR attributes, an enrollment and, in
+// cucm-12.5, where a password is enough for that, a second one as re-enrollment.
+func TestBouncyCastleEnrolls(t *testing.T) {
+	program(t, "java")
+	for _, jar := range bouncyCastle {
+		if _, err := os.Stat(jar); err != nil {
+			if os.Getenv("RA_PEERS") == "required" {
+				t.Fatal(err)
+			}
+			t.Skip(err)
+		}
+	}
+	for _, test := range []struct {
+		profile config.Profile
+		want    []string
+	}{
+		{config.ProfileCUCM, []string{"cacerts 2", "csrattrs 0", "enrolled CN=SEP001122334455 true", "reenrolled 1"}},
+		{config.ProfileModern, []string{"cacerts 2", "csrattrs 2", "enrolled CN=SEP001122334455 true"}},
+	} {
+		t.Run(string(test.profile), func(t *testing.T) {
+			l := start(t, lab.Options{Profile: test.profile})
+			creds, err := config.LoadCredentials(l.Path("credentials.yaml"))
+			if err != nil {
+				t.Fatal(err)
+			}
+			account := filepath.Join(t.TempDir(), "account")
+			if err := os.WriteFile(account, []byte(creds.User+"\n"+string(creds.Password)+"\n"), 0o600); err != nil {
+				t.Fatal(err)
+			}
+			server := strings.Replace(strings.TrimPrefix(l.ESTURL, "https://"), "127.0.0.1", "localhost", 1)
+			out, err := exec.CommandContext(t.Context(), "java", "-cp", strings.Join(bouncyCastle, ":"), "testdata/bouncycastle/Enroll.java",
+				server, l.Path("trust.pem"), account, "SEP001122334455").CombinedOutput()
+			for _, line := range test.want {
+				if !strings.Contains(string(out), line+"\n") {
+					t.Errorf("no line %q, %v:\n%s", line, err, out)
+				}
+			}
+			if again := strings.Contains(string(out), "reenrolled"); again != (test.profile == config.ProfileCUCM) {
+				t.Errorf("re-enrolled with a password: %v", again)
+			}
+		})
+	}
+}

@@ -251,6 +251,13 @@ func newCore(cfg *config.RA, files config.Files, book *ledger.Ledger, o Options,
 		}
 		options.Users = users
 	}
+	if cfg.EST.DigestUsers != "" {
+		digest, err := ra.OpenDigestUsers(cfg.EST.DigestUsers, o.Now)
+		if err != nil {
+			return nil, cfg.Problem("est.digest_users", err)
+		}
+		options.Digest = digest
+	}
 	for _, method := range cfg.EST.Authentication {
 		options.Methods = append(options.Methods, ra.Method(method))
 	}

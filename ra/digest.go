@@ -1,0 +1,244 @@
+package ra
+
+import (
+	"bufio"
+	"crypto/hmac"
+	"crypto/md5" // RFC 7616 still has it, and libest knows nothing else
+	"crypto/rand"
+	"crypto/sha256"
+	"crypto/subtle"
+	"encoding/base64"
+	"encoding/binary"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"hash"
+	"net/http"
+	"os"
+	"regexp"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+)
+
+const (
+	nonceLife  = 5 * time.Minute
+	maxNonces  = 10_000 // that have been used and may come again
+	maxDigests = 4096   // bytes of an Authorization header
+)
+
+// DigestUsers is a file for HTTP Digest (RFC 7616): lines of a name, the realm and
+// HA1 in hexadecimal, by MD5 or SHA-256, as `htdigest` writes them. HA1 is as good
+// as the password, so the file must be mode 0600. Nonces hold their time and a MAC,
+// and live five minutes; each count of one is taken once.
+type DigestUsers struct {
+	realm  string
+	now    func() time.Time
+	secret []byte
+	md5    map[string][]byte // HA1 by user
+	sha256 map[string][]byte
+
+	mu   sync.Mutex // guards used
+	used map[string]uint64
+}
+
+// OpenDigestUsers reads the file, whose users are all of one realm. Its errors name
+// the file, the line, the reason and the remedy; no line is quoted.
+func OpenDigestUsers(path string, now func() time.Time) (*DigestUsers, error) {
+	info, err := os.Stat(path)
+	if err != nil {
+		return nil, err
+	}
+	if mode := info.Mode().Perm(); mode&0o077 != 0 {
+		return nil, fmt.Errorf("%s: is mode %04o, and who reads it can log in: chmod 600 it", path, mode)
+	}
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	d := &DigestUsers{now: now, secret: make([]byte, 32), md5: map[string][]byte{}, sha256: map[string][]byte{}, used: map[string]uint64{}}
+	if d.now == nil {
+		d.now = time.Now
+	}
+	if _, err := rand.Read(d.secret); err != nil {
+		return nil, fmt.Errorf("read randomness: %w", err)
+	}
+	lines := bufio.NewScanner(f)
+	lines.Buffer(nil, maxUsersLine)
+	for number := 1; lines.Scan(); number++ {
+		line := strings.TrimRight(lines.Text(), "\r")
+		if line == "" || strings.HasPrefix(line, "#") {
+			continue
+		}
+		if err := d.add(line); err != nil {
+			return nil, fmt.Errorf("%s:%d: %w", path, number, err)
+		}
+	}
+	if err := lines.Err(); err != nil {
+		return nil, fmt.Errorf("%s: %w", path, err)
+	}
+	if d.realm == "" {
+		return nil, fmt.Errorf("%s: holds no user; htdigest makes lines of name:realm:HA1", path)
+	}
+	return d, nil
+}
+
+func (d *DigestUsers) add(line string) error {
+	parts := strings.Split(line, ":")
+	if len(parts) != 3 || parts[0] == "" || parts[1] == "" || strings.ContainsAny(parts[1], "\"\\") {
+		return errors.New("is no line of name:realm:HA1; htdigest makes them")
+	}
+	ha1, err := hex.DecodeString(parts[2])
+	switch {
+	case err != nil || len(ha1) != md5.Size && len(ha1) != sha256.Size:
+		return errors.New("HA1 is not 32 (MD5) or 64 (SHA-256) hexadecimal digits")
+	case d.realm != "" && d.realm != parts[1]:
+		return errors.New("is of another realm than the lines before: one file has one realm")
+	case len(d.md5)+len(d.sha256) >= maxUsers:
+		return fmt.Errorf("there are more than %d users", maxUsers)
+	}
+	d.realm = parts[1]
+	users := d.md5
+	if len(ha1) == sha256.Size {
+		users = d.sha256
+	}
+	if users[parts[0]] != nil {
+		return errors.New("the name is there already, remove one")
+	}
+	users[parts[0]] = ha1
+	return nil
+}
+
+// challenges are the values of WWW-Authenticate, the stronger one first
+// (RFC 7616 §3.7).
+func (d *DigestUsers) challenges(stale bool) []string {
+	var all []string
+	offer := func(users map[string][]byte, algorithm string) {
+		if len(users) == 0 {
+			return
+		}
+		value := fmt.Sprintf(`Digest realm="%s", qop="auth", algorithm=%s, nonce="%s"`, d.realm, algorithm, d.nonce())
+		if stale {
+			value += ", stale=true"
+		}
+		all = append(all, value)
+	}
+	offer(d.sha256, "SHA-256")
+	offer(d.md5, "MD5")
+	return all
+}
+
+// nonce is the time and a MAC over it and something random.
+func (d *DigestUsers) nonce() string {
+	raw := make([]byte, 16, 32)
+	binary.BigEndian.PutUint64(raw, uint64(d.now().UnixNano()))
+	if _, err := rand.Read(raw[8:16]); err != nil {
+		return ""
+	}
+	return base64.RawURLEncoding.EncodeToString(append(raw, d.mac(raw)...))
+}
+
+func (d *DigestUsers) mac(raw []byte) []byte {
+	m := hmac.New(sha256.New, d.secret)
+	m.Write(raw)
+	return m.Sum(nil)[:16]
+}
+
+// age tells how old a nonce is; false for one that this server has not given.
+func (d *DigestUsers) age(nonce string) (time.Duration, bool) {
+	raw, err := base64.RawURLEncoding.DecodeString(nonce)
+	if err != nil || len(raw) != 32 || !hmac.Equal(d.mac(raw[:16]), raw[16:]) {
+		return 0, false
+	}
+	return d.now().Sub(time.Unix(0, int64(binary.BigEndian.Uint64(raw)))), true
+}
+
+var (
+	errDigestWrong = errors.New("the user or the password is wrong")
+	errDigestStale = errors.New("the nonce is too old")
+)
+
+var digestParameter = regexp.MustCompile(`^\s*([A-Za-z0-9*-]+)\s*=\s*("(?:[^"\\]|\\.)*"|[^\s,"]+)\s*(?:,|$)`)
+
+// parseDigest reads the parameters of a Digest Authorization header (RFC 7616 §3.4);
+// nil for another one.
+func parseDigest(header string) map[string]string {
+	scheme, rest, ok := strings.Cut(header, " ")
+	if !ok || !strings.EqualFold(scheme, "Digest") || len(header) > maxDigests {
+		return nil
+	}
+	parameters := map[string]string{}
+	for strings.TrimSpace(rest) != "" {
+		m := digestParameter.FindStringSubmatch(rest)
+		if m == nil {
+			return nil
+		}
+		name, value := strings.ToLower(m[1]), m[2]
+		if strings.HasPrefix(value, `"`) {
+			value = strings.NewReplacer(`\\`, `\`, `\"`, `"`).Replace(value[1 : len(value)-1])
+		}
+		if _, twice := parameters[name]; twice {
+			return nil
+		}
+		parameters[name] = value
+		rest = rest[len(m[0]):]
+	}
+	return parameters
+}
+
+// check returns the user of a request, errDigestStale where it should ask again with
+// another nonce, or errDigestWrong.
+func (d *DigestUsers) check(r *http.Request) (user string, err error) {
+	p := parseDigest(r.Header.Get("Authorization"))
+	user = p["username"]
+	users, newHash := d.md5, md5.New
+	switch {
+	case strings.EqualFold(p["algorithm"], "SHA-256"):
+		users, newHash = d.sha256, sha256.New
+	case p["algorithm"] != "" && !strings.EqualFold(p["algorithm"], "MD5"):
+		return user, errDigestWrong
+	}
+	count, countErr := strconv.ParseUint(p["nc"], 16, 32)
+	age, ours := d.age(p["nonce"])
+	if p["realm"] != d.realm || p["qop"] != "auth" || p["cnonce"] == "" || len(p["nc"]) != 8 || countErr != nil || p["uri"] != r.RequestURI || !ours {
+		return user, errDigestWrong
+	}
+	ha1 := users[user] // of a user that is not there: none, and nothing fits
+	sum := func(h func() hash.Hash, parts ...string) string {
+		x := h()
+		x.Write([]byte(strings.Join(parts, ":")))
+		return hex.EncodeToString(x.Sum(nil))
+	}
+	ha2 := sum(newHash, r.Method, p["uri"])
+	want := sum(newHash, hex.EncodeToString(ha1), p["nonce"], p["nc"], p["cnonce"], p["qop"], ha2)
+	if subtle.ConstantTimeCompare([]byte(want), []byte(strings.ToLower(p["response"]))) != 1 || len(ha1) == 0 {
+		return user, errDigestWrong
+	}
+	if age < 0 || age >= nonceLife || !d.use(p["nonce"], count) {
+		return user, errDigestStale
+	}
+	return user, nil
+}
+
+// use takes a count of a nonce once; they only go up (RFC 7616 §3.4, nc).
+func (d *DigestUsers) use(nonce string, count uint64) bool {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if count <= d.used[nonce] {
+		return false
+	}
+	if len(d.used) >= maxNonces {
+		for n := range d.used {
+			if age, _ := d.age(n); age >= nonceLife {
+				delete(d.used, n)
+			}
+		}
+		if len(d.used) >= maxNonces {
+			return false // too many at a time: the client gets another nonce
+		}
+	}
+	d.used[nonce] = count
+	return true
+}
