@@ -1,5 +1,7 @@
 package est
 
+import "time"
+
 // Doors for the tests of package est_test.
 var (
 	ParseCSR      = parseCSR
@@ -8,3 +10,6 @@ var (
 	SameSubject   = sameSubject
 	OneLine       = oneLine
 )
+
+// SetPatienceStep changes the pause between two bytes.
+func (s *Server) SetPatienceStep(d time.Duration) { s.patienceStep = d }

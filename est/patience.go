@@ -16,7 +16,7 @@ import (
 // a byte at a time it keeps such a client waiting while the CA works.
 const (
 	statusLineStart = "HTTP/1.1 "
-	patienceStep    = 8 * time.Second // under libest's 10 s, with room for the way
+	patienceStep    = 8 * time.Second // under libest's 10 s, with room for the way; Server.patienceStep
 
 	// lingerTime and lingerBytes bound what is read from a client after its
 	// answer: a close before that would be a reset, which may take the answer with
@@ -50,9 +50,12 @@ type patience struct {
 // late, and a connection must not be taken over while its body is read. So under
 // patience a body that cannot be read is refused before the client is asked who it
 // is.
+//
+// A client without a User-Agent, which is strongSwan, waits by itself and takes a
+// status line in pieces for a malformed one: it gets none.
 func (x *exchange) bePatient(r *http.Request) error {
 	total := x.server.patience
-	if total <= 0 || !r.ProtoAtLeast(1, 1) || r.Header.Get("Expect") != "" {
+	if total <= 0 || !r.ProtoAtLeast(1, 1) || r.Header.Get("Expect") != "" || r.UserAgent() == "" {
 		return nil
 	}
 	body, err := x.server.readBody(x, r)
@@ -68,7 +71,7 @@ func (x *exchange) bePatient(r *http.Request) error {
 
 func (p *patience) run() {
 	defer close(p.done)
-	tick := time.NewTicker(patienceStep)
+	tick := time.NewTicker(p.x.server.patienceStep)
 	defer tick.Stop()
 	for range len(statusLineStart) {
 		select {
@@ -103,7 +106,7 @@ func (p *patience) send() bool {
 		_ = conn.SetDeadline(time.Time{})
 		p.conn = conn
 	}
-	_ = p.conn.SetWriteDeadline(time.Now().Add(patienceStep))
+	_ = p.conn.SetWriteDeadline(time.Now().Add(p.x.server.patienceStep))
 	if _, err := p.conn.Write([]byte(statusLineStart[p.sent : p.sent+1])); err != nil {
 		return false // gone: what the CA issues waits for its retry
 	}
