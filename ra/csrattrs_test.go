@@ -2,24 +2,18 @@ package ra_test
 
 import (
 	"context"
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
-	"crypto/rsa"
 	"crypto/x509"
 	"crypto/x509/pkix"
 	"encoding/asn1"
 	"errors"
 	"net"
 	"net/http"
-	"net/http/httptest"
 	"testing"
 	"time"
 
 	"ciscora/msca"
 	"ciscora/msca/certsrv"
 	"ciscora/ra"
-	"ciscora/ra/ledger"
 )
 
 func large(o *certsrv.Options) {
@@ -93,59 +87,6 @@ func TestCSRAttributesAsATemplateOfTheRequest(t *testing.T) {
 	der, err := attrs.Marshal()
 	if err != nil || len(der) == 0 {
 		t.Errorf("marshal: %v", err)
-	}
-}
-
-// RFC 7030 §4.4: the RA makes the key, of the kind of the CSR's, and keeps it
-// nowhere.
-func TestServerKeygenEnrollsAKeyOfTheRAs(t *testing.T) {
-	ecKey, err := ecdsa.GenerateKey(elliptic.P384(), rand.Reader)
-	if err != nil {
-		t.Fatal(err)
-	}
-	book, err := ledger.Open(t.Context(), "sqlite::memory:", ledger.Options{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { book.Close() })
-	f := newFixture(t, func(o *ra.Options) { o.ServerKeygen, o.Ledger = true, book })
-	der, err := x509.CreateCertificateRequest(rand.Reader, &x509.CertificateRequest{Subject: pkix.Name{CommonName: "phone"}, DNSNames: []string{"phone.example"}}, ecKey)
-	if err != nil {
-		t.Fatal(err)
-	}
-	csr, err := x509.ParseCertificateRequest(der)
-	if err != nil {
-		t.Fatal(err)
-	}
-	req := httptest.NewRequestWithContext(t.Context(), http.MethodPost, "/", nil)
-	req.SetBasicAuth(f.ca.User, f.ca.Password)
-	ctx, err := f.Authenticate(req, "")
-	if err != nil {
-		t.Fatal(err)
-	}
-	cert, pkcs8, err := f.ServerKeyGen(ctx, csr, "", req)
-	if err != nil {
-		t.Fatal(err)
-	}
-	made, err := x509.ParsePKCS8PrivateKey(pkcs8)
-	if err != nil {
-		t.Fatal(err)
-	}
-	key, ok := made.(*ecdsa.PrivateKey)
-	if !ok || key.Curve != elliptic.P384() || !key.PublicKey.Equal(cert.PublicKey) || key.PublicKey.Equal(csr.PublicKey) {
-		t.Errorf("the key is %T", made)
-	}
-	if cert.Subject.CommonName != "phone" || len(cert.DNSNames) != 1 || cert.DNSNames[0] != "phone.example" {
-		t.Errorf("the names: %s %v", cert.Subject, cert.DNSNames)
-	}
-	rows, err := book.List(t.Context(), ledger.Filter{})
-	if err != nil || len(rows) != 1 || rows[0].State != ledger.StateIssued {
-		t.Errorf("the ledger: %+v, %v", rows, err)
-	}
-	rsaCSR := newCSR(t, "other")
-	rsaCSR.PublicKey = &rsa.PublicKey{}
-	if _, _, err := newFixture(t, modern).ServerKeyGen(ctx, rsaCSR, "", req); status(err) != http.StatusNotImplemented {
-		t.Errorf("switched off: %v", err)
 	}
 }
 
