@@ -9,6 +9,7 @@ var (
 	SelfContained = selfContained
 	SameSubject   = sameSubject
 	OneLine       = oneLine
+	KeygenParts   = keygenParts
 )
 
 // SetPatienceStep changes the pause between two bytes.
