@@ -53,7 +53,7 @@ func (s *Server) Serve(ctx context.Context, l net.Listener, config *tls.Config) 
 		DisableGeneralOptionsHandler: true,
 		Protocols:                    &protocols,
 	}
-	tcp := &listener{Listener: l, server: s, ctx: base, clients: map[string]int{}}
+	tcp := &listener{Listener: l, server: s, ctx: base, clients: map[string]*connections{}}
 	var failure error // of accepting; set before stopped is closed
 	stopped := make(chan struct{})
 	go func() {
@@ -95,8 +95,14 @@ type listener struct {
 	// waits for it.
 	patient sync.WaitGroup
 
-	mu      sync.Mutex     // guards clients
-	clients map[string]int // connections by address; an address without any is not there
+	mu      sync.Mutex              // guards clients
+	clients map[string]*connections // by address; an address without any is not there
+}
+
+// connections are those of one client address.
+type connections struct {
+	open int
+	told bool // that one more was closed; again only once the last one has ended
 }
 
 // awaitPatient waits until no client is kept waiting any more, or ctx ends.
@@ -114,21 +120,30 @@ func (l *listener) awaitPatient(ctx context.Context) error {
 	}
 }
 
-// enter counts a client's connection; false where it has too many already.
-func (l *listener) enter(client string) bool {
+// enter counts a client's connection; false where it has too many already, and then
+// whether that is news.
+func (l *listener) enter(client string) (ok, news bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if l.clients[client] >= l.server.limits.PerClient {
-		return false
+	c := l.clients[client]
+	switch {
+	case c == nil:
+		l.clients[client] = &connections{open: 1}
+		return true, false
+	case c.open >= l.server.limits.PerClient:
+		news = !c.told
+		c.told = true
+		return false, news
 	}
-	l.clients[client]++
-	return true
+	c.open++
+	return true, false
 }
 
 func (l *listener) leave(client string) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if l.clients[client]--; l.clients[client] <= 0 {
+	c := l.clients[client]
+	if c.open--; c.open <= 0 {
 		delete(l.clients, client)
 	}
 }
@@ -148,10 +163,17 @@ func (l *listener) Accept() (net.Conn, error) {
 		return nil, err
 	}
 	client := clientOf(accepted.RemoteAddr())
-	for !l.enter(client) {
+	for {
+		ok, news := l.enter(client)
+		if ok {
+			break
+		}
 		// Without a word: an answer would cost a handshake.
 		accepted.Close()
-		l.server.logger.Warn("a client has too many connections: one more was closed", zap.String("client", client), zap.Int("limit", l.server.limits.PerClient))
+		if news { // a line for each would be the next thing to have too many of
+			l.server.logger.Warn("a client has too many connections: whatever more it opens is closed",
+				zap.String("client", client), zap.Int("limit", l.server.limits.PerClient))
+		}
 		if accepted, err = l.Listener.Accept(); err != nil {
 			return nil, err
 		}
