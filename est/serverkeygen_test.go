@@ -190,7 +190,7 @@ func TestServerKeygenTellsTheKeyToNobodyElse(t *testing.T) {
 	if !strings.Contains(told.String(), "serverkeygen") {
 		t.Fatal("nothing was told at all")
 	}
-	for form, text := range map[string]string{"base64": body[40:72], "hexadecimal": hex.EncodeToString(key[40:60]), "numbers": strings.Trim(fmt.Sprint(key[40:50]), "[]")} {
+	for form, text := range map[string]string{"base64": body[40:72], "hexadecimal": hex.EncodeToString(key[40:60]), "numbers": strings.Trim(fmt.Sprintf("%d", key[40:50]), "[]")} {
 		if strings.Contains(strings.ToLower(told.String()), strings.ToLower(text)) {
 			t.Errorf("the key, in %s, is in an event or the log", form)
 		}
