@@ -73,7 +73,8 @@ type EST struct {
 
 	// CSRAttributes is how /csrattrs tells what a CSR for the template should
 	// have: "classic" (RFC 7030), "template" (RFC 9908) or "none", which is 204.
-	// Default classic; none in cucm-12.5.
+	// The template cannot ask for proof of possession: where that is demanded the
+	// classic form is told. Default classic; none in cucm-12.5.
 	CSRAttributes string `yaml:"csr_attributes" enum:"classic template none"`
 
 	// ServerKeygen serves /serverkeygen: the RA makes the key. Default false.
@@ -103,8 +104,8 @@ type EST struct {
 
 	// Patience is how long a client is kept waiting while the CA works: after 8s
 	// the start of the status line is sent, a byte each 8s, nine at most, since
-	// libest's time-out of 10s counts per read (reference: libest.md). 0s is off.
-	// Default 0s.
+	// libest's time-out of 10s counts per read (reference: libest.md). Clients that
+	// send no User-Agent (strongSwan) are left alone. 0s is off. Default 0s.
 	Patience time.Duration `yaml:"patience"`
 
 	// CAFailureStatus is the answer to a CA that is slow or down after the

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"strings"
 )
 
 // Base64 chooses the form of the base64 in answers. The clients of one listener
@@ -88,13 +89,23 @@ func decodeBody(body []byte) ([]byte, error) {
 	return der[:n], nil
 }
 
+// pemKind names a PEM block's type, unless it is none that software writes: what a
+// client made up is not sent back.
+func pemKind(kind string) string {
+	const longest = 40
+	if len(kind) > longest || strings.Trim(kind, "ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789 ") != "" {
+		return "none of a CSR"
+	}
+	return "a " + kind
+}
+
 func decodePEM(text []byte) ([]byte, error) {
 	block, rest := pem.Decode(text)
 	switch {
 	case block == nil:
 		return nil, errors.New("the PEM block in the body is damaged or cut off: send it whole")
 	case block.Type != "CERTIFICATE REQUEST" && block.Type != "NEW CERTIFICATE REQUEST":
-		return nil, fmt.Errorf("the PEM block in the body is a %s: send a CERTIFICATE REQUEST", oneLine(block.Type))
+		return nil, fmt.Errorf("the PEM block in the body is %s: send a CERTIFICATE REQUEST", pemKind(block.Type))
 	case len(bytes.TrimSpace(rest)) > 0:
 		return nil, errors.New("something follows the PEM block in the body: send the CERTIFICATE REQUEST alone")
 	}

@@ -1,6 +1,7 @@
 // Package est is the front end of an EST server (RFC 7030, RFC 8951): it serves
-// /cacerts, /simpleenroll and /simplereenroll, with and without a label, for a
-// CA in the sense of github.com/globalsign/est.
+// /cacerts, /csrattrs, /simpleenroll, /simplereenroll and, where it is switched on,
+// /serverkeygen, with and without a label, for a CA in the sense of
+// github.com/globalsign/est. /fullcmc is answered with 501.
 //
 // # One request
 //
@@ -9,8 +10,12 @@
 // "Order of checks"): declared length, path and label, method, Content-Type,
 // then who asks, and only then the CSR itself: base64 or PEM, DER, signature.
 // So a foreign type is refused before missing credentials are asked for, and
-// these before a bad CSR is looked at. /cacerts asks nobody who they are
-// (RFC 7030 §4.1.2).
+// these before a bad CSR is looked at. /cacerts and /csrattrs ask nobody who they
+// are (RFC 7030 §4.1.2, §4.5.1). A CSR's proof of possession, which ties it to the
+// TLS connection it came on, is checked last (RFC 7030 §3.5, RFC 9266).
+//
+// With [Options.Patience] the body is read before anybody is asked, since from then
+// on the client is kept waiting.
 //
 // # Dialects
 //

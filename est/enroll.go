@@ -89,7 +89,9 @@ func (s *Server) enroll(
 		return err
 	}
 	defer release()
-	x.bePatient(r)
+	if err := x.bePatient(r); err != nil {
+		return err
+	}
 	r, err = s.authenticate(x, r)
 	if err != nil {
 		return err

@@ -32,6 +32,7 @@ type exchange struct {
 	pending  bool // there is a body, and nobody has tried to read it
 
 	patience *patience // nil where nobody is kept waiting
+	body     []byte    // where it was read before its turn; see bePatient
 
 	status int
 	bytes  int64

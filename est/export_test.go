@@ -1,5 +1,7 @@
 package est
 
+import "time"
+
 // Doors for the tests of package est_test.
 var (
 	ParseCSR      = parseCSR
@@ -7,4 +9,8 @@ var (
 	SelfContained = selfContained
 	SameSubject   = sameSubject
 	OneLine       = oneLine
+	KeygenParts   = keygenParts
 )
+
+// SetPatienceStep changes the pause between two bytes.
+func (s *Server) SetPatienceStep(d time.Duration) { s.patienceStep = d }

@@ -15,6 +15,9 @@ import (
 	"testing/synctest"
 	"time"
 
+	"go.uber.org/zap"
+	"go.uber.org/zap/zaptest/observer"
+
 	"ciscora/est"
 )
 
@@ -344,13 +347,19 @@ func TestABodyThatEndsEarlyIsToldSo(t *testing.T) {
 }
 
 func TestAClientMayHaveSoManyConnectionsAndNoMore(t *testing.T) {
-	on := listen(t, newServer(t, func(o *est.Options) { o.Limits.PerClient = 2 }))
+	core, logs := observer.New(zap.DebugLevel)
+	on := listen(t, newServer(t, func(o *est.Options) { o.Limits.PerClient, o.Logger = 2, zap.New(core) }))
 	first := on.dial(t)
 	on.dial(t)
 	d := tls.Dialer{Config: &tls.Config{RootCAs: roots(), ServerName: "localhost"}}
-	if c, err := d.DialContext(t.Context(), "tcp", on.addr); err == nil {
-		c.Close()
-		t.Fatal("a third connection was taken")
+	for range 5 {
+		if c, err := d.DialContext(t.Context(), "tcp", on.addr); err == nil {
+			c.Close()
+			t.Fatal("a third connection was taken")
+		}
+	}
+	if told := logs.FilterMessageSnippet("too many connections").Len(); told != 1 {
+		t.Errorf("%d lines of the log for 5 connections over the limit, want one", told)
 	}
 	first.Close()
 	for { // the server hears of the end a moment later

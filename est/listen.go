@@ -53,11 +53,12 @@ func (s *Server) Serve(ctx context.Context, l net.Listener, config *tls.Config) 
 		DisableGeneralOptionsHandler: true,
 		Protocols:                    &protocols,
 	}
+	tcp := &listener{Listener: l, server: s, ctx: base, clients: map[string]*connections{}}
 	var failure error // of accepting; set before stopped is closed
 	stopped := make(chan struct{})
 	go func() {
 		defer close(stopped)
-		err := server.Serve(tls.NewListener(&listener{Listener: l, server: s, ctx: base, clients: map[string]int{}}, config))
+		err := server.Serve(tls.NewListener(tcp, config))
 		if !errors.Is(err, http.ErrServerClosed) {
 			failure = fmt.Errorf("est: accept connections on %v: %w", l.Addr(), err)
 		}
@@ -68,7 +69,10 @@ func (s *Server) Serve(ctx context.Context, l net.Listener, config *tls.Config) 
 	}
 	drain, cancel := context.WithTimeout(base, s.drainTimeout)
 	defer cancel()
-	switch err = server.Shutdown(drain); {
+	if err = server.Shutdown(drain); err == nil {
+		err = tcp.awaitPatient(drain)
+	}
+	switch {
 	case errors.Is(err, context.DeadlineExceeded):
 		abandon()
 		_ = server.Close() // what is left was waited for
@@ -86,25 +90,60 @@ type listener struct {
 	server *Server
 	ctx    context.Context // what the events of connections come with
 
-	mu      sync.Mutex     // guards clients
-	clients map[string]int // connections by address; an address without any is not there
+	// patient counts the connections that were taken over from net/http, which
+	// knows no more of them; each is added before that, hence while Shutdown still
+	// waits for it.
+	patient sync.WaitGroup
+
+	mu      sync.Mutex              // guards clients
+	clients map[string]*connections // by address; an address without any is not there
 }
 
-// enter counts a client's connection; false where it has too many already.
-func (l *listener) enter(client string) bool {
+// connections are those of one client address.
+type connections struct {
+	open int
+	told bool // that one more was closed; again only once the last one has ended
+}
+
+// awaitPatient waits until no client is kept waiting any more, or ctx ends.
+func (l *listener) awaitPatient(ctx context.Context) error {
+	done := make(chan struct{})
+	go func() { // ends with the requests, whose contexts end at the latest when Serve gives up
+		l.patient.Wait()
+		close(done)
+	}()
+	select {
+	case <-done:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// enter counts a client's connection; false where it has too many already, and then
+// whether that is news.
+func (l *listener) enter(client string) (ok, news bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if l.clients[client] >= l.server.limits.PerClient {
-		return false
+	c := l.clients[client]
+	switch {
+	case c == nil:
+		l.clients[client] = &connections{open: 1}
+		return true, false
+	case c.open >= l.server.limits.PerClient:
+		news = !c.told
+		c.told = true
+		return false, news
 	}
-	l.clients[client]++
-	return true
+	c.open++
+	return true, false
 }
 
 func (l *listener) leave(client string) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if l.clients[client]--; l.clients[client] <= 0 {
+	c := l.clients[client]
+	if c.open--; c.open <= 0 {
 		delete(l.clients, client)
 	}
 }
@@ -124,16 +163,23 @@ func (l *listener) Accept() (net.Conn, error) {
 		return nil, err
 	}
 	client := clientOf(accepted.RemoteAddr())
-	for !l.enter(client) {
+	for {
+		ok, news := l.enter(client)
+		if ok {
+			break
+		}
 		// Without a word: an answer would cost a handshake.
 		accepted.Close()
-		l.server.logger.Warn("a client has too many connections: one more was closed", zap.String("client", client), zap.Int("limit", l.server.limits.PerClient))
+		if news { // a line for each would be the next thing to have too many of
+			l.server.logger.Warn("a client has too many connections: whatever more it opens is closed",
+				zap.String("client", client), zap.Int("limit", l.server.limits.PerClient))
+		}
 		if accepted, err = l.Listener.Accept(); err != nil {
 			return nil, err
 		}
 		client = clientOf(accepted.RemoteAddr())
 	}
-	c := &conn{Conn: accepted, leave: func() { l.leave(client) }, server: l.server, number: l.server.connections.Add(1), opened: l.server.now()}
+	c := &conn{Conn: accepted, patient: &l.patient, leave: func() { l.leave(client) }, server: l.server, number: l.server.connections.Add(1), opened: l.server.now()}
 	c.ctx = context.WithValue(l.ctx, connKey{}, c)
 	l.server.report(c.ctx, ConnectionOpened{c.origin(c.opened)})
 	return c, nil
@@ -142,12 +188,13 @@ func (l *listener) Accept() (net.Conn, error) {
 // conn is a TCP connection, under TLS, with its number.
 type conn struct {
 	net.Conn
-	leave  func()
-	server *Server
-	ctx    context.Context // what its events come with
-	number int64
-	opened time.Time
-	once   sync.Once
+	patient *sync.WaitGroup // its listener's
+	leave   func()
+	server  *Server
+	ctx     context.Context // what its events come with
+	number  int64
+	opened  time.Time
+	once    sync.Once
 }
 
 // NetConn returns the connection beneath.

@@ -16,7 +16,7 @@ import (
 // a byte at a time it keeps such a client waiting while the CA works.
 const (
 	statusLineStart = "HTTP/1.1 "
-	patienceStep    = 8 * time.Second // under libest's 10 s, with room for the way
+	patienceStep    = 8 * time.Second // under libest's 10 s, with room for the way; Server.patienceStep
 
 	// lingerTime and lingerBytes bound what is read from a client after its
 	// answer: a close before that would be a reset, which may take the answer with
@@ -30,6 +30,7 @@ const (
 // the answer follows what was sent of the status line.
 type patience struct {
 	x     *exchange
+	on    *conn // the connection's own record; nil where Serve was not used
 	until time.Time
 	stop  chan struct{}
 	done  chan struct{}
@@ -44,20 +45,33 @@ type patience struct {
 	body   bytes.Buffer
 }
 
-// bePatient begins to keep the client waiting, if that is configured and can be.
-func (x *exchange) bePatient(r *http.Request) {
+// bePatient begins to keep the client waiting, if that is configured and can be. The
+// body is read before that: as long as it is on its way it is the client who is
+// late, and a connection must not be taken over while its body is read. So under
+// patience a body that cannot be read is refused before the client is asked who it
+// is.
+//
+// A client without a User-Agent, which is strongSwan, waits by itself and takes a
+// status line in pieces for a malformed one: it gets none.
+func (x *exchange) bePatient(r *http.Request) error {
 	total := x.server.patience
-	if total <= 0 || !r.ProtoAtLeast(1, 1) || r.Header.Get("Expect") != "" {
-		return
+	if total <= 0 || !r.ProtoAtLeast(1, 1) || r.Header.Get("Expect") != "" || r.UserAgent() == "" {
+		return nil
 	}
-	p := &patience{x: x, until: time.Now().Add(total), stop: make(chan struct{}), done: make(chan struct{})}
+	body, err := x.server.readBody(x, r)
+	if err != nil {
+		return err
+	}
+	x.body = body
+	p := &patience{x: x, on: connOf(r.Context()), until: time.Now().Add(total), stop: make(chan struct{}), done: make(chan struct{})}
 	x.patience = p
 	go p.run()
+	return nil
 }
 
 func (p *patience) run() {
 	defer close(p.done)
-	tick := time.NewTicker(patienceStep)
+	tick := time.NewTicker(p.x.server.patienceStep)
 	defer tick.Stop()
 	for range len(statusLineStart) {
 		select {
@@ -79,19 +93,32 @@ func (p *patience) send() bool {
 		return false
 	}
 	if p.conn == nil {
+		// net/http forgets a connection that is taken over: from here on Serve
+		// waits for it by itself.
+		if p.on != nil {
+			p.on.patient.Add(1)
+		}
 		conn, _, err := p.x.control.Hijack()
 		if err != nil {
+			p.letGo()
 			return false
 		}
 		_ = conn.SetDeadline(time.Time{})
 		p.conn = conn
 	}
-	_ = p.conn.SetWriteDeadline(time.Now().Add(patienceStep))
+	_ = p.conn.SetWriteDeadline(time.Now().Add(p.x.server.patienceStep))
 	if _, err := p.conn.Write([]byte(statusLineStart[p.sent : p.sent+1])); err != nil {
 		return false // gone: what the CA issues waits for its retry
 	}
 	p.sent++
 	return true
+}
+
+// letGo tells Serve that the connection is done with.
+func (p *patience) letGo() {
+	if p.on != nil {
+		p.on.patient.Done()
+	}
 }
 
 // takenOver says that the answer is known, and tells whether it is ours to write.
@@ -118,6 +145,7 @@ func (p *patience) finish() error {
 	if !mine {
 		return nil
 	}
+	defer p.letGo()
 	defer p.conn.Close()
 	if p.status == 0 {
 		return errors.New("there was no answer")
@@ -126,6 +154,9 @@ func (p *patience) finish() error {
 	answer.WriteString(statusLineStart + strconv.Itoa(p.status) + " " + http.StatusText(p.status) + "\r\n")
 	header := p.x.ResponseWriter.Header().Clone()
 	header["Connection"] = []string{"close"}
+	if _, chosen := header["Date"]; !chosen {
+		header.Set("Date", time.Now().UTC().Format(http.TimeFormat)) // as net/http
+	}
 	_ = header.Write(&answer) // a buffer takes all
 	answer.WriteString("\r\n")
 	answer.Write(p.body.Bytes())

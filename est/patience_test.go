@@ -1,12 +1,15 @@
 package est_test
 
 import (
+	"bufio"
+	"bytes"
 	"context"
 	"crypto/tls"
 	"crypto/x509"
 	"errors"
 	"io"
 	"net/http"
+	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -119,4 +122,154 @@ func dateless(head string) string {
 		}
 	}
 	return strings.Join(kept, "\n")
+}
+
+func patient(o *est.Options) { o.Patience = time.Minute }
+
+// A body that does not come ends as without patience, and with a whole answer: the
+// start of a status line is not sent while the client is the one who is late.
+func TestAStalledBodyEndsUnderPatienceToo(t *testing.T) {
+	virtual(t, func(o *est.Options) { patient(o); o.Limits.BodyTimeout = 30 * time.Second }, func(t *testing.T, p *pipes, _ func() error) {
+		c := secure(t, p.dial())
+		defer c.Close()
+		start := time.Now()
+		if _, err := io.WriteString(c, strings.TrimSuffix(post(enrollPath, strings.Repeat("A", 800), credentials), "AAAA")); err != nil {
+			t.Fatal(err)
+		}
+		_ = c.SetReadDeadline(start.Add(time.Hour))
+		got, err := readWire(bufio.NewReader(c), false)
+		if err != nil || got.status() != 408 {
+			t.Errorf("%q, %v, want 408", got.line, err)
+		}
+		if took := time.Since(start); took < 30*time.Second || took > 31*time.Second {
+			t.Errorf("answered after %v, want 30 s", took)
+		}
+	})
+}
+
+// A CA that is slow at its log-in is asked before the body is: the client waits there,
+// too, and its CSR arrives whole.
+func TestPatienceCoversTheAuthentication(t *testing.T) {
+	csr, key := phone(t, "phone")
+	virtual(t, func(o *est.Options) {
+		patient(o)
+		o.Authenticator = est.AuthenticatorFunc(func(r *http.Request) (context.Context, error) {
+			time.Sleep(25 * time.Second) // virtual
+			return basic(r)
+		})
+	}, func(t *testing.T, p *pipes, _ func() error) {
+		c := secure(t, p.dial())
+		defer c.Close()
+		if _, err := io.WriteString(c, post(enrollPath, lines(csr), credentials)); err != nil {
+			t.Fatal(err)
+		}
+		got, err := readWire(bufio.NewReader(c), false)
+		if err != nil || got.status() != 200 {
+			t.Fatalf("%q, %v", got.line, err)
+		}
+		if certs := certificates(t, got.body); len(certs) != 1 || !key.PublicKey.Equal(certs[0].PublicKey) {
+			t.Error("not the certificate for this CSR")
+		}
+	})
+}
+
+// The end of the server waits for a client that is kept waiting as for any other.
+func TestServeFinishesWhatIsKeptWaiting(t *testing.T) {
+	csr, _ := phone(t, "phone")
+	virtual(t, func(o *est.Options) {
+		patient(o)
+		o.DrainTimeout = time.Minute
+		o.CA = &ca{enroll: func(ctx context.Context, csr *x509.CertificateRequest) (*x509.Certificate, error) {
+			select {
+			case <-time.After(40 * time.Second): // virtual
+				return issue(csr)
+			case <-ctx.Done():
+				return nil, ctx.Err()
+			}
+		}}
+	}, func(t *testing.T, p *pipes, stop func() error) {
+		c := secure(t, p.dial())
+		defer c.Close()
+		if _, err := io.WriteString(c, post(enrollPath, lines(csr), credentials)); err != nil {
+			t.Fatal(err)
+		}
+		first := make([]byte, 1)
+		if _, err := io.ReadFull(c, first); err != nil {
+			t.Fatal(err)
+		}
+		answered := make(chan wire, 1)
+		go func() {
+			got, _ := readWire(bufio.NewReader(io.MultiReader(bytes.NewReader(first), c)), false)
+			answered <- got
+		}()
+		start := time.Now()
+		if err := stop(); err != nil {
+			t.Error(err)
+		}
+		if took := time.Since(start); took < 30*time.Second {
+			t.Errorf("Serve returned after %v, with a request in flight", took)
+		}
+		if got := <-answered; got.status() != 200 {
+			t.Errorf("%q", got.line)
+		}
+	})
+}
+
+// It waits for such a client no longer than for any other.
+func TestServeAbandonsWhatIsKeptWaitingAfterDrainTimeout(t *testing.T) {
+	csr, _ := phone(t, "phone")
+	virtual(t, func(o *est.Options) {
+		patient(o)
+		o.DrainTimeout = 20 * time.Second
+		o.CA = &ca{enroll: func(ctx context.Context, _ *x509.CertificateRequest) (*x509.Certificate, error) {
+			<-ctx.Done()
+			return nil, ctx.Err()
+		}}
+	}, func(t *testing.T, p *pipes, stop func() error) {
+		c := secure(t, p.dial())
+		defer c.Close()
+		if _, err := io.WriteString(c, post(enrollPath, lines(csr), credentials)); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := io.ReadFull(c, make([]byte, 1)); err != nil {
+			t.Fatal(err)
+		}
+		gone := make(chan struct{})
+		go func() {
+			_, _ = io.Copy(io.Discard, c)
+			close(gone)
+		}()
+		start := time.Now()
+		if err := stop(); !errors.Is(err, context.DeadlineExceeded) {
+			t.Errorf("Serve returned %v", err)
+		}
+		if took := time.Since(start); took < 20*time.Second || took > 21*time.Second {
+			t.Errorf("Serve returned after %v, want 20 s", took)
+		}
+		<-gone
+	})
+}
+
+// RFC 9110 §6.6.1: an answer has a Date, and nothing of one that net/http would have
+// written is missing because the client had to wait for it.
+func TestAnAnswerAfterPatienceHasTheHeadersOfAnyOther(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		csr, _ := phone(t, "phone")
+		request := post(enrollPath, lines(csr), credentials, "Connection: close\r\n")
+		_, without := enrollSlowly(t, time.Second, 0, request)
+		_, with := enrollSlowly(t, 25*time.Second, time.Minute, request)
+		names := func(whole string) []string {
+			head, _, _ := strings.Cut(whole, "\r\n\r\n")
+			var all []string
+			for _, line := range strings.Split(head, "\r\n")[1:] {
+				name, _, _ := strings.Cut(line, ":")
+				all = append(all, name)
+			}
+			slices.Sort(all)
+			return all
+		}
+		if got, want := names(with), names(without); !slices.Equal(got, want) {
+			t.Errorf("headers %q, want %q", got, want)
+		}
+	})
 }

@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	globalest "github.com/globalsign/est"
 
@@ -155,6 +156,44 @@ func TestGlobalSignsClientEnrolls(t *testing.T) {
 			if cert, err := enroll(); err != nil || !key.PublicKey.Equal(cert.PublicKey) {
 				t.Errorf("%s: %v", name, err)
 			}
+		}
+	})
+}
+
+// A client that a patient server keeps waiting with bytes gets the same certificate.
+func TestPeersThatAPatientServerKeepsWaiting(t *testing.T) {
+	slow := func(o *est.Options) {
+		patient(o)
+		o.CA = &slowCA{after: 300 * time.Millisecond}
+	}
+	start := func(t *testing.T) *listening {
+		s := newServer(t, slow)
+		s.SetPatienceStep(50 * time.Millisecond)
+		return listen(t, s)
+	}
+	csr, key := phone(t, "SEP001122334455")
+	t.Run("curl", func(t *testing.T) {
+		peer(t, "curl")
+		answer := run(t, []byte(lines(csr)), "curl", "--silent", "--show-error", "--fail-with-body", "--cacert", rootFile(t), "--anyauth",
+			"--user", "estuser:estpwd", "--data-binary", "@-", "-H", "Content-Type: application/pkcs10", "https://"+start(t).addr+enrollPath)
+		if certs := certificates(t, string(answer)); len(certs) != 1 || !key.PublicKey.Equal(certs[0].PublicKey) {
+			t.Error("not the phone's certificate")
+		}
+	})
+	t.Run("strongSwan", func(t *testing.T) {
+		peer(t, "pki")
+		issuing := writeFile(t, "issuing.pem", pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: lab().issuing.Raw}))
+		der := run(t, nil, "pki", "--est", "--url", "https://"+start(t).addr, "--cacert", rootFile(t), "--cacert", issuing,
+			"--userpass", "estuser:estpwd", "--in", writeFile(t, "phone.der", csr))
+		if cert, err := x509.ParseCertificate(der); err != nil || !key.PublicKey.Equal(cert.PublicKey) {
+			t.Errorf("not the phone's certificate: %v", err)
+		}
+	})
+	t.Run("net/http", func(t *testing.T) {
+		client := &globalest.Client{Host: start(t).addr, ExplicitAnchor: roots(), Username: "estuser", Password: "estpwd", DisableKeepAlives: true}
+		cert, err := client.Enroll(t.Context(), must(x509.ParseCertificateRequest(csr)))
+		if err != nil || !key.PublicKey.Equal(cert.PublicKey) {
+			t.Errorf("not the phone's certificate: %v", err)
 		}
 	})
 }

@@ -11,6 +11,7 @@ import (
 	"encoding/asn1"
 	"encoding/base64"
 	"io"
+	"net/http/httptest"
 	"strings"
 	"testing"
 
@@ -123,11 +124,96 @@ func (on *listening) dialVersion(tb testing.TB, version uint16) *tls.Conn {
 
 // RFC 7030 §3.5: the value belongs to one connection.
 func TestAProofOfAnotherConnectionIsRefused(t *testing.T) {
-	on := listen(t, newServer(t))
-	first := on.dialVersion(t, tls.VersionTLS13)
-	csr := csrWithAttributes(t, "phone", challengePassword(binding(t, first)))
-	if got := on.ask(t, post(enrollPath, lines(csr), credentials)); got.status() != 400 {
-		t.Errorf("replayed on another connection: %s", got.line)
+	for _, path := range []string{enrollPath, reenrollPath} {
+		for _, d := range bothDialects {
+			on := listen(t, newServer(t, dialect(d)))
+			first := on.dialVersion(t, tls.VersionTLS13)
+			csr := csrWithAttributes(t, "phone", challengePassword(binding(t, first)))
+			if got := on.ask(t, post(path, lines(csr), credentials)); got.status() != 400 {
+				t.Errorf("%s, %v: replayed on another connection: %s", path, d, got.line)
+			}
+		}
+	}
+}
+
+// RFC 7627 §5.4: the tls-unique of a resumed session is the connection's own where the
+// extended master secret is in use; that of the session's first connection, replayed,
+// is wrong.
+func TestAProofOfTheSessionsFirstConnectionIsRefusedOnTheOneThatResumesIt(t *testing.T) {
+	for name, version := range map[string]uint16{"TLS 1.2": tls.VersionTLS12, "TLS 1.3": tls.VersionTLS13} {
+		t.Run(name, func(t *testing.T) {
+			on := listen(t, newServer(t))
+			config := &tls.Config{RootCAs: roots(), ServerName: "localhost", MinVersion: version, MaxVersion: version, ClientSessionCache: tls.NewLRUClientSessionCache(1)}
+			dial := func() *tls.Conn {
+				c := must((&tls.Dialer{Config: config}).DialContext(t.Context(), "tcp", on.addr)).(*tls.Conn)
+				t.Cleanup(func() { c.Close() })
+				return c
+			}
+			send := func(c *tls.Conn, request string) wire {
+				must(io.WriteString(c, request))
+				return must(readWire(bufio.NewReader(c), false))
+			}
+			first := dial()
+			old := binding(t, first)
+			send(first, get(cacertsPath)) // 1.3 sends its ticket with the answer
+			for proof, status := range map[string]int{"old": 400, "own": 200} {
+				c := dial()
+				value := binding(t, c)
+				if !c.ConnectionState().DidResume {
+					t.Fatal("not resumed")
+				}
+				if value == old {
+					t.Fatal("both connections have the same binding")
+				}
+				if proof == "old" {
+					value = old
+				}
+				got := send(c, post(enrollPath, lines(csrWithAttributes(t, "phone", challengePassword(value))), credentials))
+				if got.status() != status {
+					t.Errorf("%s binding: %s %q, want %d", proof, got.line, got.body, status)
+				}
+			}
+		})
+	}
+}
+
+// RFC 7627 §1: without the extended master secret a man in the middle can give two
+// resumed sessions the same tls-unique. crypto/tls then has none, and no proof is
+// good, an empty one least of all.
+func TestWhereTheConnectionHasNoBindingNoProofIsGood(t *testing.T) {
+	for name, state := range map[string]*tls.ConnectionState{
+		"resumed without the extended master secret": {Version: tls.VersionTLS12, DidResume: true, HandshakeComplete: true},
+		"no TLS that this server knows of":           nil,
+	} {
+		for _, value := range []string{"", "AAAA"} {
+			for _, demanded := range []bool{true, false} {
+				s := newServer(t, func(o *est.Options) { o.ProofOfPossession = func(string) bool { return demanded } })
+				r := httptest.NewRequestWithContext(t.Context(), "POST", enrollPath, strings.NewReader(lines(csrWithAttributes(t, "phone", challengePassword(value)))))
+				r.Header.Set("Content-Type", "application/pkcs10")
+				r.SetBasicAuth("estuser", "estpwd")
+				r.TLS = state
+				w := httptest.NewRecorder()
+				s.ServeHTTP(w, r)
+				if w.Code != 400 || !strings.Contains(w.Body.String(), "no channel binding") {
+					t.Errorf("%s, demanded %v, proof %q: %d %q", name, demanded, value, w.Code, w.Body)
+				}
+			}
+		}
+	}
+}
+
+// RFC 2985 §5.4.1: challengePassword is a DirectoryString; older software writes
+// IA5String and T61String.
+func TestAProofMayComeAsAnyKindOfString(t *testing.T) {
+	for name, tag := range map[string]int{"PrintableString": asn1.TagPrintableString, "UTF8String": asn1.TagUTF8String, "IA5String": asn1.TagIA5String, "T61String": asn1.TagT61String} {
+		on := listen(t, newServer(t))
+		c := on.dialVersion(t, tls.VersionTLS13)
+		value := asn1.RawValue{Tag: tag, Bytes: []byte(binding(t, c))}
+		csr := csrWithAttributes(t, "phone", attributeOf[asn1.RawValue]{oidChallengePassword, []asn1.RawValue{value}})
+		must(io.WriteString(c, post(enrollPath, lines(csr), credentials)))
+		if got := must(readWire(bufio.NewReader(c), false)); got.status() != 200 {
+			t.Errorf("%s: %s %q", name, got.line, got.body)
+		}
 	}
 }
 

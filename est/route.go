@@ -159,7 +159,7 @@ func (s *Server) lost(w http.ResponseWriter, r *http.Request) {
 	}
 	s.fail(x, w, r, &refusal{
 		why:  s.style.path(r.URL.Path),
-		text: "no such operation: this server has /cacerts, /simpleenroll and /simplereenroll under " + prefix + ", with or without a label before them",
+		text: "no such operation: this server has /cacerts, /csrattrs, /simpleenroll and /simplereenroll under " + prefix + ", with or without a label before them",
 	})
 }
 

@@ -49,8 +49,8 @@ type Options struct {
 	Limits Limits
 	// Patience keeps a client that waits for the CA from giving up, for at most
 	// this long: after 8 s the start of the status line is sent, a byte each 8 s,
-	// nine at most. For clients such as libest's, whose time-out counts per read.
-	// 0 is off.
+	// nine at most. For clients such as libest's, whose time-out counts per read;
+	// those that send no User-Agent are left alone. 0 is off.
 	Patience time.Duration
 	// DrainTimeout bounds how long Serve waits for what is in flight once its
 	// context has ended; 30 s by default.
@@ -114,6 +114,7 @@ type Server struct {
 	possession    func(label string) bool
 	limits        Limits
 	patience      time.Duration
+	patienceStep  time.Duration // a constant, but for tests with programs that know no virtual time
 	drainTimeout  time.Duration
 	events        func(context.Context, Event)
 	newID         func() string
@@ -173,6 +174,7 @@ func New(o Options) (*Server, error) {
 		possession:    o.ProofOfPossession,
 		limits:        o.Limits,
 		patience:      o.Patience,
+		patienceStep:  patienceStep,
 		drainTimeout:  o.DrainTimeout,
 		events:        o.Events,
 		newID:         o.NewID,

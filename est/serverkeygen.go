@@ -3,8 +3,10 @@ package est
 import (
 	"bytes"
 	"crypto/x509"
+	"crypto/x509/pkix"
 	"encoding/asn1"
 	"errors"
+	"fmt"
 	"mime/multipart"
 	"net/http"
 	"net/textproto"
@@ -33,7 +35,9 @@ func (s *Server) serverkeygen(x *exchange, w http.ResponseWriter, r *http.Reques
 		return err
 	}
 	defer release()
-	x.bePatient(r)
+	if err := x.bePatient(r); err != nil {
+		return err
+	}
 	r, err = s.authenticate(x, r)
 	if err != nil {
 		return err
@@ -42,8 +46,14 @@ func (s *Server) serverkeygen(x *exchange, w http.ResponseWriter, r *http.Reques
 	if err != nil {
 		return err
 	}
-	csr, err := parseUnsignedCSR(body)
+	csr, err := parseKeygenCSR(body)
 	if err != nil {
+		return err
+	}
+	// In all other respects the CSR counts as any (RFC 7030 §4.4.1): a proof of
+	// possession that is there is checked. None is demanded, since the client has
+	// no key to prove the possession of.
+	if _, err := checkPossession(r, csr, false); err != nil {
 		return err
 	}
 	for _, a := range attributesOf(csr) {
@@ -74,9 +84,63 @@ func (s *Server) serverkeygen(x *exchange, w http.ResponseWriter, r *http.Reques
 	h.Del("Content-Transfer-Encoding") // the parts have it, each its own
 	h.Set("Content-Type", "multipart/mixed; boundary="+keygenBoundary)
 	if err := x.write(w, r, http.StatusOK, answer); err != nil {
-		return err
+		x.err = fmt.Errorf("the answer could not be sent: %w", err)
 	}
 	return nil
+}
+
+// parseKeygenCSR is parseCSR for a CSR whose key and signature count for nothing
+// (RFC 7030 §4.4.1): a key that is none does not harm. The CSR that is returned has
+// an unknown key then.
+func parseKeygenCSR(body []byte) (*x509.CertificateRequest, error) {
+	csr, err := parseUnsignedCSR(body)
+	if err == nil {
+		return csr, nil
+	}
+	der, unreadable := decodeBody(body)
+	if unreadable != nil {
+		return nil, err
+	}
+	if der, unreadable = withoutKey(der); unreadable != nil {
+		return nil, err
+	}
+	csr, unreadable = x509.ParseCertificateRequest(der)
+	if unreadable != nil {
+		return nil, err
+	}
+	return csr, nil
+}
+
+// withoutKey puts a key of no known kind into a CSR.
+func withoutKey(der []byte) ([]byte, error) {
+	var csr struct {
+		Info      asn1.RawValue
+		Algorithm asn1.RawValue
+		Signature asn1.BitString
+	}
+	if rest, err := asn1.Unmarshal(der, &csr); err != nil || len(rest) > 0 {
+		return nil, errors.New("no PKCS #10 request")
+	}
+	var info struct {
+		Version            int
+		Subject, PublicKey asn1.RawValue
+		Attributes         []asn1.RawValue `asn1:"tag:0,set"`
+	}
+	if _, err := asn1.Unmarshal(csr.Info.FullBytes, &info); err != nil {
+		return nil, err
+	}
+	key, err := asn1.Marshal(struct {
+		Algorithm pkix.AlgorithmIdentifier
+		Key       asn1.BitString
+	}{Algorithm: pkix.AlgorithmIdentifier{Algorithm: asn1.ObjectIdentifier{0, 0}}})
+	if err != nil {
+		return nil, err
+	}
+	info.PublicKey = asn1.RawValue{FullBytes: key}
+	if csr.Info.FullBytes, err = asn1.Marshal(info); err != nil {
+		return nil, err
+	}
+	return asn1.Marshal(csr)
 }
 
 // keygenParts is the body with both parts, the key first (RFC 7030 §4.4.2, RFC 8951

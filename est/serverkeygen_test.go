@@ -1,19 +1,28 @@
 package est_test
 
 import (
+	"bufio"
+	"bytes"
+	"context"
 	"crypto/ecdsa"
+	"crypto/tls"
 	"crypto/x509"
 	"encoding/asn1"
 	"encoding/base64"
+	"encoding/hex"
+	"fmt"
 	"io"
 	"mime"
 	"mime/multipart"
 	"net/http/httptest"
 	"net/textproto"
 	"strings"
+	"sync"
 	"testing"
 
 	globalest "github.com/globalsign/est"
+	"go.uber.org/zap"
+	"go.uber.org/zap/zaptest/observer"
 
 	"ciscora/est"
 )
@@ -73,6 +82,49 @@ func TestServerKeygenIgnoresTheCSRsSignature(t *testing.T) {
 	}
 }
 
+// RFC 7030 §4.4.1: the public key's value MUST be ignored, what it is worth included.
+func TestServerKeygenIgnoresAKeyThatIsNone(t *testing.T) {
+	on := listen(t, newServer(t, keygen))
+	csr, _ := phone(t, "SEP001122334455", "a.example")
+	point := must(x509.ParseCertificateRequest(csr)).PublicKey.(*ecdsa.PublicKey)
+	raw := must(point.Bytes())
+	for name, key := range map[string][]byte{"zeros": make([]byte, len(raw)), "a point that is not on the curve": append([]byte{4}, bytes.Repeat([]byte{7}, len(raw)-1)...)} {
+		got := on.ask(t, post(keygenPath, lines(bytes.Replace(csr, raw, key, 1)), credentials))
+		if got.status() != 200 {
+			t.Errorf("%s: %s %q", name, got.line, got.body)
+		}
+		if got := on.ask(t, post(enrollPath, lines(bytes.Replace(csr, raw, key, 1)), credentials)); got.status() != 400 {
+			t.Errorf("%s: to enroll, a key counts: %s", name, got.line)
+		}
+	}
+	for name, der := range map[string][]byte{"cut off": csr[:len(csr)-9], "no CSR": lab().root.Raw, "something after it": append(bytes.Clone(csr), 5, 0)} {
+		if got := on.ask(t, post(keygenPath, lines(der), credentials)); got.status() != 400 {
+			t.Errorf("%s: %s", name, got.line)
+		}
+	}
+}
+
+// RFC 7030 §3.5, §4.4.1: the CSR counts as any but for its key and signature, so a
+// proof of possession that is there is checked; there is no key to demand one for.
+func TestServerKeygenChecksAProofOfPossessionThatIsThere(t *testing.T) {
+	on := listen(t, newServer(t, keygen, func(o *est.Options) { o.ProofOfPossession = func(string) bool { return true } }))
+	for name, test := range map[string]struct {
+		attributes func(own string) []any
+		status     int
+	}{
+		"none":      {func(string) []any { return nil }, 200},
+		"its own":   {func(own string) []any { return []any{challengePassword(own)} }, 200},
+		"a foreign": {func(own string) []any { return []any{challengePassword("AAAA" + own[4:])} }, 400},
+	} {
+		c := on.dialVersion(t, tls.VersionTLS13)
+		csr := csrWithAttributes(t, "phone", test.attributes(binding(t, c))...)
+		must(io.WriteString(c, post(keygenPath, lines(csr), credentials)))
+		if got := must(readWire(bufio.NewReader(c), false)); got.status() != test.status {
+			t.Errorf("%s: %s %q, want %d", name, got.line, got.body, test.status)
+		}
+	}
+}
+
 // RFC 7030 §4.4.1.1, §4.4.1.2: never the key in the clear instead.
 func TestServerKeygenRefusesToSendAKeyThatShouldBeEncrypted(t *testing.T) {
 	for name, oid := range map[string]asn1.ObjectIdentifier{
@@ -101,6 +153,47 @@ func TestServerKeygenIsThereOnlyWhereItIsSwitchedOn(t *testing.T) {
 	}
 	if got := on.ask(t, get(keygenPath)); got.status() != 405 {
 		t.Errorf("GET: %s", got.line)
+	}
+}
+
+// The key is in the answer and nowhere else: in no event, and no line of the log.
+func TestServerKeygenTellsTheKeyToNobodyElse(t *testing.T) {
+	core, logs := observer.New(zap.DebugLevel)
+	var mu sync.Mutex
+	var told strings.Builder
+	on := listen(t, newServer(t, keygen, func(o *est.Options) {
+		o.Logger = zap.New(core)
+		o.Events = func(_ context.Context, e est.Event) {
+			mu.Lock()
+			defer mu.Unlock()
+			fmt.Fprintf(&told, "%+v\n", e)
+		}
+	}))
+	csr, _ := phone(t, "SEP001122334455")
+	got := on.ask(t, post(keygenPath, lines(csr), credentials))
+	_, params, err := mime.ParseMediaType(got.get("Content-Type"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	part := must(multipart.NewReader(strings.NewReader(got.body), params["boundary"]).NextRawPart())
+	body := strings.Join(strings.Fields(string(must(io.ReadAll(part)))), "")
+	key := must(base64.StdEncoding.DecodeString(body))
+	on.stop()
+	if err := <-on.done; err != nil {
+		t.Fatal(err)
+	}
+	mu.Lock()
+	defer mu.Unlock()
+	for _, entry := range logs.All() {
+		fmt.Fprintf(&told, "%s %+v\n", entry.Message, entry.ContextMap())
+	}
+	if !strings.Contains(told.String(), "serverkeygen") {
+		t.Fatal("nothing was told at all")
+	}
+	for form, text := range map[string]string{"base64": body[40:72], "hexadecimal": hex.EncodeToString(key[40:60]), "numbers": strings.Trim(fmt.Sprintf("%d", key[40:50]), "[]")} {
+		if strings.Contains(strings.ToLower(told.String()), strings.ToLower(text)) {
+			t.Errorf("the key, in %s, is in an event or the log", form)
+		}
 	}
 }
 

@@ -20,7 +20,8 @@ const (
 	CSRAttributesNone CSRAttributes = iota
 	// CSRAttributesClassic is the form of RFC 7030 §4.5.2.
 	CSRAttributesClassic
-	// CSRAttributesTemplate is the certificationRequestInfoTemplate of RFC 9908.
+	// CSRAttributesTemplate is the certificationRequestInfoTemplate of RFC 9908,
+	// besides which a client that knows it reads nothing.
 	CSRAttributesTemplate
 )
 
@@ -42,7 +43,8 @@ const (
 // with the RA's own account; where the CA cannot be asked, nothing is told, since a
 // client enrolls well without.
 func (r *RA) CSRAttrs(ctx context.Context, label string, _ *http.Request) (globalest.CSRAttrs, error) {
-	if r.csrAttributes == CSRAttributesNone {
+	form := r.csrAttributes(label)
+	if form == CSRAttributesNone {
 		return globalest.CSRAttrs{}, nil
 	}
 	template, ok := r.templateNamed(ctx, r.templateOf(label))
@@ -53,42 +55,13 @@ func (r *RA) CSRAttrs(ctx context.Context, label string, _ *http.Request) (globa
 	if bits == 0 {
 		return globalest.CSRAttrs{}, nil
 	}
-	if r.csrAttributes == CSRAttributesTemplate {
+	if form == CSRAttributesTemplate {
 		return requestInfoTemplate(bits, template.SubjectFromRequest)
 	}
 	return globalest.CSRAttrs{
 		OIDs:       []asn1.ObjectIdentifier{oidSHA256WithRSA},
 		Attributes: []globalest.Attribute{{Type: oidRSA, Values: globalest.AttributeValueSET{bits}}},
 	}, nil
-}
-
-// templateNamed returns a template of the list that the RA's own account is shown.
-func (r *RA) templateNamed(ctx context.Context, name string) (msca.Template, bool) {
-	who, err := r.ownIdentity()
-	if err != nil {
-		return msca.Template{}, false
-	}
-	who.template = name
-	if list, fresh, ok := r.accounts.proven(who.key, r.refresh); ok && fresh {
-		return list.Find(name)
-	}
-	if r.pools(ctx) {
-		if _, err := r.admitPooled(ctx, who); err != nil {
-			return msca.Template{}, false
-		}
-		list, _, _ := r.accounts.proven(who.key, r.refresh)
-		return list.Find(name)
-	}
-	session, err := r.client.Login(ctx, who.creds)
-	if err != nil {
-		return msca.Template{}, false
-	}
-	defer session.Close()
-	list, err := session.Templates(ctx)
-	if err != nil {
-		return msca.Template{}, false
-	}
-	return list.Find(name)
 }
 
 // minKeySize reads the smallest RSA key of a template, in bits; 0 where the list

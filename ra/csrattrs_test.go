@@ -1,30 +1,33 @@
 package ra_test
 
 import (
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
-	"crypto/rsa"
+	"context"
 	"crypto/x509"
 	"crypto/x509/pkix"
 	"encoding/asn1"
+	"errors"
+	"net"
 	"net/http"
-	"net/http/httptest"
 	"testing"
+	"time"
 
+	"ciscora/msca"
 	"ciscora/msca/certsrv"
 	"ciscora/ra"
-	"ciscora/ra/ledger"
 )
 
 func large(o *certsrv.Options) {
 	o.Templates = append(o.Templates, certsrv.Template{Name: "Supervised", SubjectFromRequest: true, MinKeySize: 4096})
 }
 
+func always(form ra.CSRAttributes) func(string) ra.CSRAttributes {
+	return func(string) ra.CSRAttributes { return form }
+}
+
 // RFC 7030 §4.5.2: what the template behind the label wants.
 func TestCSRAttributesComeFromTheTemplateBehindTheLabel(t *testing.T) {
 	for name, p := range map[string]profile{"pooled": modern, "two log-ins": cucm} {
-		f := newFixture(t, func(o *ra.Options) { p(o); o.CSRAttributes = ra.CSRAttributesClassic }, large)
+		f := newFixture(t, func(o *ra.Options) { p(o); o.CSRAttributes = always(ra.CSRAttributesClassic) }, large)
 		for label, bits := range map[string]int{"": 2048, "supervised": 4096} {
 			attrs, err := f.CSRAttrs(t.Context(), label, nil)
 			if err != nil {
@@ -42,7 +45,7 @@ func TestCSRAttributesComeFromTheTemplateBehindTheLabel(t *testing.T) {
 	if attrs, err := f.CSRAttrs(t.Context(), "", nil); err != nil || len(attrs.Attributes)+len(attrs.OIDs) != 0 {
 		t.Errorf("switched off: %+v, %v", attrs, err)
 	}
-	f = newFixture(t, func(o *ra.Options) { o.CSRAttributes = ra.CSRAttributesClassic })
+	f = newFixture(t, func(o *ra.Options) { o.CSRAttributes = always(ra.CSRAttributesClassic) })
 	f.ca.Close()
 	if attrs, err := f.CSRAttrs(t.Context(), "", nil); err != nil || len(attrs.Attributes) != 0 {
 		t.Errorf("a CA that is away: %+v, %v; a client enrolls well without", attrs, err)
@@ -51,7 +54,7 @@ func TestCSRAttributesComeFromTheTemplateBehindTheLabel(t *testing.T) {
 
 // RFC 9908: one attribute with one CertificationRequestInfoTemplate.
 func TestCSRAttributesAsATemplateOfTheRequest(t *testing.T) {
-	f := newFixture(t, func(o *ra.Options) { o.CSRAttributes = ra.CSRAttributesTemplate }, large)
+	f := newFixture(t, func(o *ra.Options) { o.CSRAttributes = always(ra.CSRAttributesTemplate) }, large)
 	attrs, err := f.CSRAttrs(t.Context(), "supervised", nil)
 	if err != nil {
 		t.Fatal(err)
@@ -87,55 +90,101 @@ func TestCSRAttributesAsATemplateOfTheRequest(t *testing.T) {
 	}
 }
 
-// RFC 7030 §4.4: the RA makes the key, of the kind of the CSR's, and keeps it
-// nowhere.
-func TestServerKeygenEnrollsAKeyOfTheRAs(t *testing.T) {
-	ecKey, err := ecdsa.GenerateKey(elliptic.P384(), rand.Reader)
-	if err != nil {
-		t.Fatal(err)
+// Anybody may ask for /csrattrs (RFC 7030 §4.5.1): however often that is, the CA sees
+// one log-in.
+func TestTheCAIsAskedOnceForAllWhoAskForCSRAttributes(t *testing.T) {
+	for name, p := range map[string]profile{"pooled": modern, "two log-ins": cucm} {
+		clock := time.Now()
+		f := newFixture(t, func(o *ra.Options) {
+			p(o)
+			o.CSRAttributes, o.Refresh, o.Now = always(ra.CSRAttributesClassic), time.Hour, func() time.Time { return clock }
+		}, large)
+		ask := func() int {
+			t.Helper()
+			for _, label := range []string{"", "supervised", "typo", "", "supervised"} {
+				clock = clock.Add(5 * time.Minute)
+				if attrs, err := f.CSRAttrs(t.Context(), label, nil); err != nil || (len(attrs.Attributes) == 1) == (label == "typo") {
+					t.Errorf("%s, label %q: %+v, %v", name, label, attrs, err)
+				}
+			}
+			return f.access.count(func(e certsrv.AccessEntry) bool {
+				return e.URIStem == "/certsrv/certrqxt.asp" && e.Status == http.StatusOK
+			})
+		}
+		if asked := ask(); asked != 1 {
+			t.Errorf("%s: the CA was asked %d times for 5 clients, want once", name, asked)
+		}
+		clock = clock.Add(time.Hour)
+		if asked := ask(); asked != 1 {
+			t.Errorf("%s: the CA was asked %d times after Refresh, want once", name, asked)
+		}
 	}
-	book, err := ledger.Open(t.Context(), "sqlite::memory:", ledger.Options{})
-	if err != nil {
-		t.Fatal(err)
+}
+
+// A wrong password of the RA's own is tried once: every further try, which anybody
+// could cause, would bring the account nearer to its lock-out (design, section 4).
+func TestCSRAttributesDoNotTryAWrongPasswordOfTheRAAgain(t *testing.T) {
+	for name, p := range map[string]profile{"pooled": modern, "two log-ins": cucm} {
+		f := newFixture(t, modern)
+		password, clock := "wrong", time.Now()
+		r := newRA(t, f.ca.URL, f.ca.Roots, f.ca.User, "", f.events, func(o *ra.Options) {
+			p(o)
+			o.CSRAttributes, o.Now = always(ra.CSRAttributesClassic), func() time.Time { return clock }
+			o.Credentials = func() (msca.Credentials, error) {
+				return msca.Credentials{User: f.ca.User, Password: password}, nil
+			}
+		})
+		for range 5 {
+			clock = clock.Add(time.Hour)
+			if attrs, err := r.CSRAttrs(t.Context(), "", nil); err != nil || len(attrs.Attributes) != 0 {
+				t.Errorf("%s: %+v, %v", name, attrs, err)
+			}
+		}
+		wrongPassword := func(e certsrv.AccessEntry) bool { return e.Status == http.StatusUnauthorized && e.Win32 == 0x8009030C } // SEC_E_LOGON_DENIED (certsrv.md)
+		if refused := f.access.count(wrongPassword); refused != 1 {
+			t.Errorf("%s: the CA refused %d log-ins, want one", name, refused)
+		}
+		password = f.ca.Password
+		if attrs, err := r.CSRAttrs(t.Context(), "", nil); err != nil || len(attrs.Attributes) != 1 {
+			t.Errorf("%s: with other credentials: %+v, %v", name, attrs, err)
+		}
 	}
-	t.Cleanup(func() { book.Close() })
-	f := newFixture(t, func(o *ra.Options) { o.ServerKeygen, o.Ledger = true, book })
-	der, err := x509.CreateCertificateRequest(rand.Reader, &x509.CertificateRequest{Subject: pkix.Name{CommonName: "phone"}, DNSNames: []string{"phone.example"}}, ecKey)
-	if err != nil {
-		t.Fatal(err)
+}
+
+// A CA that is away is not asked by every client in turn.
+func TestCSRAttributesLeaveACAInPeaceThatIsAway(t *testing.T) {
+	f := newFixture(t, modern)
+	clock, dialed := time.Now(), 0
+	r := newRA(t, f.ca.URL, f.ca.Roots, f.ca.User, f.ca.Password, f.events, func(o *ra.Options) {
+		o.CSRAttributes, o.Now = always(ra.CSRAttributesClassic), func() time.Time { return clock }
+		o.CA.Dial = func(context.Context, string, string) (net.Conn, error) {
+			dialed++
+			return nil, errors.New("away")
+		}
+	})
+	for range 5 {
+		if attrs, err := r.CSRAttrs(t.Context(), "", nil); err != nil || len(attrs.Attributes) != 0 {
+			t.Errorf("%+v, %v", attrs, err)
+		}
 	}
-	csr, err := x509.ParseCertificateRequest(der)
-	if err != nil {
-		t.Fatal(err)
+	if dialed != 1 {
+		t.Errorf("%d connections for 5 clients, want one", dialed)
 	}
-	req := httptest.NewRequestWithContext(t.Context(), http.MethodPost, "/", nil)
-	req.SetBasicAuth(f.ca.User, f.ca.Password)
-	ctx, err := f.Authenticate(req, "")
-	if err != nil {
-		t.Fatal(err)
+	clock = clock.Add(time.Hour)
+	if _, _ = r.CSRAttrs(t.Context(), "", nil); dialed != 2 {
+		t.Errorf("%d connections after an hour, want one more", dialed)
 	}
-	cert, pkcs8, err := f.ServerKeyGen(ctx, csr, "", req)
-	if err != nil {
-		t.Fatal(err)
+}
+
+// count counts the requests for which want holds, and forgets all of them.
+func (l *accessLog) count(want func(certsrv.AccessEntry) bool) (n int) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, e := range l.entries {
+		if want(e) {
+			n++
+		}
 	}
-	made, err := x509.ParsePKCS8PrivateKey(pkcs8)
-	if err != nil {
-		t.Fatal(err)
-	}
-	key, ok := made.(*ecdsa.PrivateKey)
-	if !ok || key.Curve != elliptic.P384() || !key.PublicKey.Equal(cert.PublicKey) || key.PublicKey.Equal(csr.PublicKey) {
-		t.Errorf("the key is %T", made)
-	}
-	if cert.Subject.CommonName != "phone" || len(cert.DNSNames) != 1 || cert.DNSNames[0] != "phone.example" {
-		t.Errorf("the names: %s %v", cert.Subject, cert.DNSNames)
-	}
-	rows, err := book.List(t.Context(), ledger.Filter{})
-	if err != nil || len(rows) != 1 || rows[0].State != ledger.StateIssued {
-		t.Errorf("the ledger: %+v, %v", rows, err)
-	}
-	rsaCSR := newCSR(t, "other")
-	rsaCSR.PublicKey = &rsa.PublicKey{}
-	if _, _, err := newFixture(t, modern).ServerKeyGen(ctx, rsaCSR, "", req); status(err) != http.StatusNotImplemented {
-		t.Errorf("switched off: %v", err)
-	}
+	l.entries = nil
+	return n
 }

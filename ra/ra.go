@@ -100,8 +100,9 @@ type Options struct {
 	// Retention is how long the ledger keeps a row that nothing happens to; 0 = for
 	// ever.
 	Retention time.Duration
-	// CSRAttributes is how /csrattrs tells what a CSR should have.
-	CSRAttributes CSRAttributes
+	// CSRAttributes is how /csrattrs tells, under a label, "" without one, what a
+	// CSR should have; nil = not at all.
+	CSRAttributes func(label string) CSRAttributes
 	// ServerKeygen lets the RA make keys for its clients.
 	ServerKeygen bool
 	// EnrollmentID names, for the ledger, the request that a context belongs to;
@@ -141,7 +142,8 @@ type RA struct {
 	ownsLedger    bool
 	join          time.Duration
 	retention     time.Duration
-	csrAttributes CSRAttributes
+	csrAttributes func(label string) CSRAttributes
+	ownTemplates  ownTemplates
 	serverKeygen  bool
 	enrollmentID  func(context.Context) string
 	isolate       func(context.Context) bool
@@ -221,6 +223,9 @@ func New(o Options) (*RA, error) {
 	}
 	if r.enrollmentID == nil {
 		r.enrollmentID = func(context.Context) string { return "" }
+	}
+	if r.csrAttributes == nil {
+		r.csrAttributes = func(string) CSRAttributes { return CSRAttributesNone }
 	}
 	if r.isolate == nil {
 		r.isolate = func(context.Context) bool { return false }

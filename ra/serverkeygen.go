@@ -10,15 +10,19 @@ import (
 	"crypto/x509"
 	"crypto/x509/pkix"
 	"encoding/asn1"
+	"errors"
 	"fmt"
 	"net/http"
+	"slices"
 )
 
 const defaultKeyBits = 2048
 
 // ServerKeyGen makes a key of the kind of the CSR's and enrolls it under the CSR's
-// names (RFC 7030 §4.4). It returns the certificate, and the key in PKCS #8, which
-// is kept nowhere: a client that loses the answer asks for another key.
+// names and extensions (RFC 7030 §4.4). It returns the certificate, and the key in
+// PKCS #8, which is kept nowhere: a client that loses the answer asks for another
+// key. So a request that waits for a manager's approval is refused: by the time it is
+// approved its key is gone, and each retry would be another request.
 func (r *RA) ServerKeyGen(ctx context.Context, csr *x509.CertificateRequest, _ string, _ *http.Request) (*x509.Certificate, []byte, error) {
 	if !r.serverKeygen {
 		return nil, nil, notImplemented("serverkeygen")
@@ -27,15 +31,25 @@ func (r *RA) ServerKeyGen(ctx context.Context, csr *x509.CertificateRequest, _ s
 	if err != nil {
 		return nil, nil, &Error{Status: http.StatusInternalServerError, Text: "the key could not be made", Cause: err}
 	}
-	der, err := x509.CreateCertificateRequest(rand.Reader, &x509.CertificateRequest{RawSubject: csr.RawSubject, ExtraExtensions: altNames(csr)}, key)
+	der, err := x509.CreateCertificateRequest(rand.Reader, &x509.CertificateRequest{RawSubject: csr.RawSubject, ExtraExtensions: carriedOver(csr)}, key)
 	if err != nil {
-		return nil, nil, &Error{Status: http.StatusBadRequest, Text: "the CSR's names cannot be certified", Cause: err}
+		return nil, nil, &Error{Status: http.StatusBadRequest, Text: "the CSR's names and extensions cannot be certified", Cause: err}
 	}
 	own, err := x509.ParseCertificateRequest(der)
 	if err != nil {
-		return nil, nil, &Error{Status: http.StatusBadRequest, Text: "the CSR's names cannot be certified", Cause: err}
+		return nil, nil, &Error{Status: http.StatusBadRequest, Text: "the CSR's names and extensions cannot be certified", Cause: err}
 	}
 	certificate, err := r.enroll(ctx, own, false)
+	if answer, ok := errors.AsType[*Error](err); ok && answer.Status == http.StatusAccepted {
+		refused := &Error{
+			Status: http.StatusForbidden, Cause: err,
+			Text: "the request waits for a manager's approval, and the key would be gone by then: make the key yourself and use simpleenroll",
+		}
+		if r.answers == AnswersCES {
+			refused.Status, refused.Text = http.StatusBadRequest, textCorrupted
+		}
+		return nil, nil, refused
+	}
 	if err != nil {
 		return nil, nil, err
 	}
@@ -64,14 +78,10 @@ func keyLike(public crypto.PublicKey) (crypto.Signer, error) {
 	return rsa.GenerateKey(rand.Reader, defaultKeyBits)
 }
 
-// altNames returns the CSR's subjectAltName extension, the one thing besides the
-// subject that is carried over.
-func altNames(csr *x509.CertificateRequest) []pkix.Extension {
-	oid := asn1.ObjectIdentifier{2, 5, 29, 17}
-	for _, e := range csr.Extensions {
-		if e.Id.Equal(oid) {
-			return []pkix.Extension{e}
-		}
-	}
-	return nil
+// carriedOver returns the extensions that the CSR asks for, but for the one that
+// speaks of its key, which is not certified. They meet the label's policy as any
+// CSR's do (RFC 7030 §4.4.1: the server SHOULD treat the CSR as any).
+func carriedOver(csr *x509.CertificateRequest) []pkix.Extension {
+	subjectKeyIdentifier := asn1.ObjectIdentifier{2, 5, 29, 14}
+	return slices.DeleteFunc(slices.Clone(csr.Extensions), func(e pkix.Extension) bool { return e.Id.Equal(subjectKeyIdentifier) })
 }

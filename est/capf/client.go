@@ -176,7 +176,7 @@ func (r Result) PEM() []byte {
 // §4.1.2), and verifies them against the roots among them as libest does
 // (reference: libest.md L4, L12). Its error is an [Error].
 func (c *Client) CACerts(ctx context.Context) ([]*x509.Certificate, error) {
-	o := c.run(ctx, cacerts, nil, nil)
+	o := c.run(ctx, cacerts, same(nil), nil)
 	if o.err != nil {
 		return nil, o.err
 	}
@@ -193,16 +193,16 @@ func (c *Client) CACerts(ctx context.Context) ([]*x509.Certificate, error) {
 // Enroll sends a CSR in DER to /simpleenroll (RFC 7030 §4.2.1). device names the
 // phone in events.
 func (c *Client) Enroll(ctx context.Context, device string, csrDER []byte) Result {
-	return c.enroll(ctx, simpleEnroll, device, csrDER)
+	return c.enroll(ctx, simpleEnroll, device, csrDER, same(wrapBase64(csrDER)))
 }
 
 // Reenroll sends a CSR in DER to /simplereenroll (RFC 7030 §4.2.2), showing
 // Options.Certificate.
 func (c *Client) Reenroll(ctx context.Context, device string, csrDER []byte) Result {
-	return c.enroll(ctx, simpleReenroll, device, csrDER)
+	return c.enroll(ctx, simpleReenroll, device, csrDER, same(wrapBase64(csrDER)))
 }
 
-func (c *Client) enroll(ctx context.Context, op operation, device string, csrDER []byte) (r Result) {
+func (c *Client) enroll(ctx context.Context, op operation, device string, csrDER []byte, body payload) (r Result) {
 	start := c.opts.Now()
 	which := Enrollment{Index: c.count.Add(1), Device: device}
 	c.opts.Events(EnrollStarted{which})
@@ -220,7 +220,7 @@ func (c *Client) enroll(ctx context.Context, op operation, device string, csrDER
 	}
 	c.opts.Events(CSRRead{which})
 
-	o := c.run(ctx, op, wrapBase64(csrDER), func() { c.opts.Events(Challenged{which}) })
+	o := c.run(ctx, op, body, func() { c.opts.Events(Challenged{which}) })
 	r = Result{
 		RV: o.rv, PKCS7: o.payload, HTTPStatus: o.status, RetryAfter: o.retryAfter,
 		Challenged: o.challenged, Resumed: o.resumed, Err: o.failure(),

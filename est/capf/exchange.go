@@ -47,7 +47,7 @@ func (o outcome) failure() error {
 // Basic, once more with them on a second connection. challenged, if not nil, is
 // called between the two. /cacerts is never sent with credentials (reference:
 // libest.md, "The client, as a server sees it").
-func (c *Client) run(ctx context.Context, op operation, body []byte, challenged func()) outcome {
+func (c *Client) run(ctx context.Context, op operation, body payload, challenged func()) outcome {
 	// One session cache for the two connections of one operation: the second
 	// resumes, and no phone resumes another's session.
 	sessions := tls.NewLRUClientSessionCache(1)
@@ -79,7 +79,7 @@ func (c *Client) run(ctx context.Context, op operation, body []byte, challenged 
 
 // exchange is one connection: the request, and the answer to its end. Its error
 // is an *Error.
-func (c *Client) exchange(ctx context.Context, op operation, body []byte, authorization string, sessions tls.ClientSessionCache) (raw []byte, resumed bool, err error) {
+func (c *Client) exchange(ctx context.Context, op operation, makeBody payload, authorization string, sessions tls.ClientSessionCache) (raw []byte, resumed bool, err error) {
 	fail := func(rv Status, reason string, below error) error {
 		if ctx.Err() != nil {
 			reason, below = "given up", context.Cause(ctx)
@@ -101,6 +101,10 @@ func (c *Client) exchange(ctx context.Context, op operation, body []byte, author
 	defer stop()
 
 	resumed = conn.ConnectionState().DidResume
+	body, err := makeBody(conn.ConnectionState())
+	if err != nil {
+		return nil, resumed, fail(StatusAuthFailTLSUID, "the CSR could not be tied to its connection", err)
+	}
 	_ = conn.SetWriteDeadline(time.Now().Add(c.opts.Timeout)) // a closed connection fails in Write
 	// The first read counts from here: of two timers of the same length, the
 	// client's and the one of a server that waits for its CA, the one that began

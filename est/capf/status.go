@@ -19,6 +19,7 @@ const (
 	StatusHTTPNoContent      Status = 15 // 204
 	StatusHTTPLocked         Status = 16 // 423
 	StatusAuthFail           Status = 22 // 401, with credentials or without a usable challenge
+	StatusAuthFailTLSUID     Status = 23 // no tls-unique to prove possession with
 	StatusEnrollRetry        Status = 26 // 202 with Retry-After
 	StatusSSLWrite           Status = 34 // the connection broke while the request was sent
 	StatusSSLRead            Status = 35 // no data in time, or the connection broke

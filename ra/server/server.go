@@ -216,7 +216,7 @@ func newCore(cfg *config.RA, files config.Files, book *ledger.Ledger, o Options,
 		Join:            cfg.Ledger.Join,
 		Retention:       cfg.Ledger.Retention,
 		EnrollmentID:    est.RequestID,
-		CSRAttributes:   csrAttributes[cfg.EST.CSRAttributes],
+		CSRAttributes:   func(label string) ra.CSRAttributes { return csrAttributesOf(cfg, label) },
 		ServerKeygen:    cfg.EST.ServerKeygen,
 		Isolate:         o.Seams.Isolate,
 		Events:          func(ctx context.Context, e ra.Event) { tell(ctx, e) },
@@ -293,16 +293,14 @@ func newFrontEnd(cfg *config.RA, core *ra.RA, o Options, tell func(context.Conte
 			InFlight:      cfg.EST.Limits.InFlight,
 			PerClient:     cfg.EST.Limits.PerClient,
 		},
-		Patience:     cfg.EST.Patience,
-		ServerKeygen: cfg.EST.ServerKeygen,
-		TrustRA:      cfg.EST.CMCRA,
-		ProofOfPossession: func(label string) bool {
-			return cfg.EST.ProofOfPossession || cfg.EST.Labels[label].ProofOfPossession
-		},
-		DrainTimeout: cfg.EST.Drain,
-		Middleware:   middleware,
-		Events:       func(ctx context.Context, e est.Event) { tell(ctx, e) },
-		Now:          o.Now,
+		Patience:          cfg.EST.Patience,
+		ServerKeygen:      cfg.EST.ServerKeygen,
+		TrustRA:           cfg.EST.CMCRA,
+		ProofOfPossession: func(label string) bool { return demandsPossession(cfg, label) },
+		DrainTimeout:      cfg.EST.Drain,
+		Middleware:        middleware,
+		Events:            func(ctx context.Context, e est.Event) { tell(ctx, e) },
+		Now:               o.Now,
 		// Its line for each answer is the event log's already.
 		Logger: warnings(o.Logger),
 	})
@@ -314,6 +312,21 @@ func warnings(l *zap.Logger) *zap.Logger {
 		return l // it passes on less; zap refuses to raise its level to a lower one
 	}
 	return l.WithOptions(zap.IncreaseLevel(zap.WarnLevel))
+}
+
+func demandsPossession(cfg *config.RA, label string) bool {
+	return cfg.EST.ProofOfPossession || cfg.EST.Labels[label].ProofOfPossession
+}
+
+// csrAttributesOf is the form for a label. A client that knows the template reads
+// nothing besides it (RFC 9908 §4), and the template has no words for proof of
+// possession: where that is demanded, it is asked for in the classic form.
+func csrAttributesOf(cfg *config.RA, label string) ra.CSRAttributes {
+	form := csrAttributes[cfg.EST.CSRAttributes]
+	if form == ra.CSRAttributesTemplate && demandsPossession(cfg, label) {
+		return ra.CSRAttributesClassic
+	}
+	return form
 }
 
 var csrAttributes = map[string]ra.CSRAttributes{
