@@ -136,6 +136,11 @@ type Label struct {
 	// Template is asked for instead of CA.Template.
 	Template string `yaml:"template" required:"yes"`
 
+	// Profile is that of this label: it decides est.dialect, est.csr_attributes,
+	// ca.sessions and what clients are told when the CA fails, by the profile's own
+	// defaults. TLS on both sides and ca.timeouts stay the RA's. Empty = the RA's.
+	Profile Profile `yaml:"profile" enum:"modern cucm-12.5"`
+
 	// Authentication is that of this label; empty = EST's.
 	Authentication []Authentication `yaml:"authentication" enum:"relay certificate users"`
 

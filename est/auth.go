@@ -55,7 +55,7 @@ func (s *Server) authenticate(x *exchange, r *http.Request) (*http.Request, erro
 	ctx, err := s.authenticator.Authenticate(r)
 	took := s.now().Sub(start)
 	if err != nil {
-		a := s.answerTo(r, err)
+		a := x.answerTo(r, err)
 		if a.challenge && presentedBy(r) == credentialsAbsent {
 			s.report(r.Context(), Challenged{x.origin()})
 		} else {
@@ -73,13 +73,13 @@ func (s *Server) authenticate(x *exchange, r *http.Request) (*http.Request, erro
 
 // answerTo turns an error of the front end, the Authenticator or the CA into the
 // answer to r.
-func (s *Server) answerTo(r *http.Request, err error) answer {
+func (x *exchange) answerTo(r *http.Request, err error) answer {
 	if own, ok := errors.AsType[*refusal](err); ok {
-		return s.style.refuse(own)
+		return x.style.refuse(own)
 	}
 	theirs, ok := errors.AsType[globalest.Error](err)
 	if !ok || !answerable(theirs.StatusCode()) {
-		return s.style.refuse(&refusal{why: refusedInternal, text: "internal error: the server's log says more, see there or try again"})
+		return x.style.refuse(&refusal{why: refusedInternal, text: "internal error: the server's log says more, see there or try again"})
 	}
 	a := answer{status: theirs.StatusCode(), text: oneLine(theirs.Error()), retry: max(theirs.RetryAfter(), 0)}
 	switch a.status {
@@ -89,7 +89,7 @@ func (s *Server) answerTo(r *http.Request, err error) answer {
 			wants := c.Challenge()
 			asked = &wants
 		}
-		a.challenge = s.style.challenge(presentedBy(r), asked)
+		a.challenge = x.style.challenge(presentedBy(r), asked)
 		if c, ok := theirs.(interface{ Challenges() []string }); ok {
 			a.offers = c.Challenges()
 		}

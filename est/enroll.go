@@ -26,7 +26,7 @@ func (s *Server) cacerts(x *exchange, w http.ResponseWriter, r *http.Request) er
 	if len(chain) == 0 {
 		return errors.New("the CA returned no certificates for /cacerts")
 	}
-	if s.style.trimsChain() {
+	if x.style.trimsChain() {
 		chain = selfContained(chain)
 	}
 	der, err := certsOnly(chain)
@@ -69,7 +69,7 @@ func (s *Server) simpleenroll(x *exchange, w http.ResponseWriter, r *http.Reques
 func (s *Server) simplereenroll(x *exchange, w http.ResponseWriter, r *http.Request) error {
 	return s.enroll(x, w, r, func(r *http.Request, csr *x509.CertificateRequest) (*x509.Certificate, error) {
 		old := verifiedPeer(r)
-		if old != nil && s.style.checksSubject() && !s.forOthers(r) {
+		if old != nil && x.style.checksSubject() && !s.forOthers(r) {
 			if err := sameSubject(csr, old); err != nil {
 				return nil, &refusal{why: refusedCSR, text: err.Error(), cause: err}
 			}

@@ -21,6 +21,7 @@ type exchange struct {
 	control *http.ResponseController
 
 	server *Server
+	style  style // the label's, once that is known
 	id     string
 	conn   int64
 	client net.Addr
@@ -72,6 +73,7 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		ResponseWriter: w,
 		control:        http.NewResponseController(w),
 		server:         s,
+		style:          s.style,
 		id:             s.newID(),
 		start:          s.now(),
 		pending:        r.Body != nil && r.Body != http.NoBody,
@@ -250,7 +252,7 @@ func (x *exchange) write(w http.ResponseWriter, r *http.Request, status int, bod
 // succeed answers with der in base64.
 func (s *Server) succeed(x *exchange, w http.ResponseWriter, r *http.Request, contentType string, der []byte) {
 	h := w.Header()
-	s.style.success(h)
+	x.style.success(h)
 	h.Set("Content-Type", contentType)
 	if err := x.write(w, r, http.StatusOK, encodeBase64(der, s.base64.single(r))); err != nil {
 		x.err = fmt.Errorf("the answer could not be sent: %w", err)
@@ -260,7 +262,7 @@ func (s *Server) succeed(x *exchange, w http.ResponseWriter, r *http.Request, co
 // fail answers with what err says.
 func (s *Server) fail(x *exchange, w http.ResponseWriter, r *http.Request, err error) {
 	x.err = err
-	a := s.answerTo(r, err)
+	a := x.answerTo(r, err)
 	if a.silent {
 		panic(http.ErrAbortHandler)
 	}
@@ -280,7 +282,7 @@ func (s *Server) fail(x *exchange, w http.ResponseWriter, r *http.Request, err e
 	}
 	var body string
 	if a.status != http.StatusNoContent {
-		body = s.style.failure(h, a)
+		body = x.style.failure(h, a)
 	}
 	if a.challenge && body != "" && r.UserAgent() == "" && presentedBy(r) == credentialsAbsent {
 		// Bouncy Castle's client (1.72), which has no name, does not read the text of

@@ -83,6 +83,11 @@ func (s *Server) begin(name string, labelled bool, next http.Handler) http.Handl
 				s.fail(x, w, r, &refusal{why: why, text: "no such label: see that the path is the one that was configured for this client"})
 				return
 			}
+			if s.dialectOf != nil {
+				if style, err := s.dialectOf(label).style(); err == nil {
+					x.style = style
+				}
+			}
 		}
 		next.ServeHTTP(w, r)
 	}
@@ -138,7 +143,7 @@ func (s *Server) checkHead(op operation, x *exchange, r *http.Request) error {
 		return wrongMethod(op)
 	case op.csr && r.ContentLength == 0 && r.Header.Get("Content-Length") == "":
 		return &refusal{why: refusedLength, text: "the request has no body: send the PKCS #10 request, DER in base64, with its Content-Length"}
-	case op.csr && !s.style.contentType(r.Header.Get("Content-Type")):
+	case op.csr && !x.style.contentType(r.Header.Get("Content-Type")):
 		return &refusal{why: refusedType, text: "the Content-Type is not " + typePKCS10 + ": send the CSR as that (RFC 7030 section 4.2.1)"}
 	}
 	return nil

@@ -26,7 +26,11 @@ type Options struct {
 	Authenticator Authenticator
 
 	Dialect Dialect
-	Base64  Base64
+	// DialectOf is the dialect under a label; nil: Dialect is everybody's. What is
+	// refused before the label is known is refused in Dialect's words, and so is all
+	// where DialectOf returns none that there is.
+	DialectOf func(label string) Dialect
+	Base64    Base64
 
 	// Label tells whether there is such a label, the decoded additional path
 	// segment of RFC 7030 §3.2.2. The name of an operation is never one. nil
@@ -106,6 +110,7 @@ type Server struct {
 	ca            globalest.CA
 	authenticator Authenticator
 	style         style
+	dialectOf     func(label string) Dialect // nil: style is everybody's
 	base64        Base64
 	label         func(string) bool
 	challenge     string
@@ -166,6 +171,7 @@ func New(o Options) (*Server, error) {
 		ca:            o.CA,
 		authenticator: o.Authenticator,
 		style:         style,
+		dialectOf:     o.DialectOf,
 		base64:        o.Base64,
 		label:         o.Label,
 		challenge:     `Basic realm="` + strings.NewReplacer(`\`, `\\`, `"`, `\"`).Replace(o.Realm) + `"`,

@@ -80,7 +80,7 @@ func (s *Server) serverkeygen(x *exchange, w http.ResponseWriter, r *http.Reques
 	}
 	defer clear(answer)
 	h := w.Header()
-	s.style.success(h)
+	x.style.success(h)
 	h.Del("Content-Transfer-Encoding") // the parts have it, each its own
 	h.Set("Content-Type", "multipart/mixed; boundary="+keygenBoundary)
 	if err := x.write(w, r, http.StatusOK, answer); err != nil {

@@ -88,11 +88,11 @@ func (r *RA) digestIdentity(req *http.Request, template string) (*identity, erro
 }
 
 // checkUser compares a user's password, unless there were too many wrong ones.
-func (r *RA) checkUser(req *http.Request, user, password string) error {
+func (r *RA) checkUser(req *http.Request, label, user, password string) error {
 	guard := lockoutKey("users:"+user, req)
 	refuse := func(text string, cause error) error {
 		answer := &Error{Status: http.StatusUnauthorized, Text: text, Challenged: true, Cause: cause}
-		if r.answers == AnswersCES {
+		if r.asCES(label) {
 			answer.Text, answer.Challenged = textUnauthorized, false
 		}
 		r.report(req.Context(), NotAuthenticated{Account: user, Err: answer})
@@ -134,7 +134,7 @@ func (r *RA) identify(req *http.Request, template, label string) (*identity, err
 			if !ok || !r.users.Known(user) && i < len(methods)-1 {
 				continue
 			}
-			if err := r.checkUser(req, user, password); err != nil {
+			if err := r.checkUser(req, label, user, password); err != nil {
 				return nil, err
 			}
 			return r.userIdentity(user, template)
@@ -153,7 +153,7 @@ func (r *RA) identify(req *http.Request, template, label string) (*identity, err
 	if req.Header.Get("Authorization") != "" {
 		answer := noCredentials()
 		answer.Text = "the Authorization header cannot be used: send the CA account's user name and password with HTTP Basic"
-		if r.answers == AnswersCES {
+		if r.asCES(label) {
 			answer.Text, answer.Challenged = textUnauthorized, false // libest.md: "wrong scheme; bad base64; no colon"
 		}
 		answer.Offers = r.offers(methods)
@@ -195,13 +195,13 @@ func (r *RA) admit(ctx context.Context, who *identity, req *http.Request) (vouch
 		if until := r.lockout.blocked(guard); !until.IsZero() {
 			cause := fmt.Errorf("account %q is not tried at the CA before %s: too many refused log-ins from this client (est.lockout)", who.account, until.Format(time.RFC3339))
 			answer := &Error{Status: http.StatusUnauthorized, Text: "too many refused log-ins: the CA is not asked again for some time", Cause: cause}
-			if r.answers == AnswersCES {
+			if r.asCES(who.label) {
 				answer.Text = textUnauthorized
 			}
 			return false, answer
 		}
 	}
-	if !r.pools(ctx) {
+	if !r.pools(ctx, who) {
 		err = r.admitByLogin(ctx, who)
 	} else {
 		vouched, err = r.admitPooled(ctx, who)
@@ -218,8 +218,8 @@ func (r *RA) admit(ctx context.Context, who *identity, req *http.Request) (vouch
 			// other credentials would mend nothing.
 			return false, &Error{Status: http.StatusServiceUnavailable, Retry: retryCA, Text: "the CA refused the RA's own credentials", Cause: err}
 		}
-		r.lagAsCES(ctx, err)
-		return false, r.authenticationError(err)
+		r.lagAsCES(ctx, who.label, err)
+		return false, r.authenticationError(who.label, err)
 	}
 	return vouched, nil
 }
@@ -248,7 +248,7 @@ func (r *RA) admitPooled(ctx context.Context, who *identity) (vouched bool, err 
 	// give up on its own, so the log-in must not end with the first one's
 	// request.
 	result := make(chan error, 1)
-	detached, done := r.outlive(ctx)
+	detached, done := r.outlive(ctx, who.label)
 	r.own.Go(func() {
 		defer done()
 		_, err, _ := r.logins.Do(string(who.key[:]), func() (any, error) { return nil, r.prove(detached, who) })
@@ -283,14 +283,14 @@ func (r *RA) prove(ctx context.Context, who *identity) error {
 }
 
 // pools tells whether the request of this context may use kept connections.
-func (r *RA) pools(ctx context.Context) bool {
-	return r.sessions == SessionsPooled && !r.isolate(ctx)
+func (r *RA) pools(ctx context.Context, who *identity) bool {
+	return r.mannerOf(who.label).Sessions == SessionsPooled && !r.isolate(ctx)
 }
 
 // session returns an authenticated connection of this account, a kept one or a
 // new one, and when it was opened. Only who's own credentials open or reuse it.
 func (r *RA) session(ctx context.Context, who *identity) (*msca.Session, time.Time, error) {
-	if r.pools(ctx) {
+	if r.pools(ctx, who) {
 		if s, opened := r.accounts.take(who.key); s != nil {
 			return s, opened, nil
 		}
@@ -303,7 +303,7 @@ func (r *RA) session(ctx context.Context, who *identity) (*msca.Session, time.Ti
 		}
 		return nil, time.Time{}, err
 	}
-	if r.pools(ctx) {
+	if r.pools(ctx, who) {
 		r.accounts.prove(who.key, began)
 	}
 	return s, began, nil

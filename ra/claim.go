@@ -28,7 +28,7 @@ func fingerprintOf(der []byte) [sha256.Size]byte { return sha256.Sum256(der) }
 // claim waits; a claim of a dead replica ends by itself. The error is the
 // client's end or the ledger's.
 func (r *RA) claim(ctx context.Context, request ledger.Request) (ledger.Claim, error) {
-	if r.answers == AnswersCES {
+	if r.asCES(request.Label) {
 		return r.claimAsCES(ctx, request)
 	}
 	for wait := firstLook; ; wait = min(2*wait, lastLook) {
@@ -339,7 +339,7 @@ func (h *held) issued(_ context.Context, certificate *x509.Certificate) {
 // worth another look.
 func (h *held) notIssued(_ context.Context, reqID int, reason error) {
 	now := h.ra.now()
-	ces := h.ra.answers == AnswersCES
+	ces := h.ra.asCES(h.claim.Row.Label)
 	var ca *msca.Error
 	errors.As(reason, &ca)
 	h.recordLoudly("record the failure", func(row *ledger.Row) {

@@ -24,8 +24,8 @@ func (r *RA) Enroll(ctx context.Context, csr *x509.CertificateRequest, _ string,
 
 // Reenroll renews or rekeys (RFC 7030 §4.2.2); cert is the client's verified TLS
 // certificate, or nil. To the CA it is an enrollment like any other.
-func (r *RA) Reenroll(ctx context.Context, cert *x509.Certificate, csr *x509.CertificateRequest, _ string, _ *http.Request) (*x509.Certificate, error) {
-	if cert == nil && r.answers == AnswersPlain {
+func (r *RA) Reenroll(ctx context.Context, cert *x509.Certificate, csr *x509.CertificateRequest, label string, _ *http.Request) (*x509.Certificate, error) {
+	if cert == nil && !r.asCES(label) {
 		return nil, &Error{Status: http.StatusForbidden, Text: "re-enrollment needs the certificate that it renews as TLS client certificate; use simpleenroll otherwise"}
 	}
 	return r.enroll(ctx, csr, true)
@@ -43,8 +43,8 @@ func (r *RA) enroll(ctx context.Context, csr *x509.CertificateRequest, renewal b
 	}
 	certificate, reqID, err := r.walk(ctx, who, csr, renewal)
 	if err != nil {
-		r.lagAsCES(ctx, err)
-		answer := r.enrollmentError(err)
+		r.lagAsCES(ctx, who.label, err)
+		answer := r.enrollmentError(who.label, err)
 		pending := isKind(err, msca.KindPending)
 		if pending {
 			answer.Retry = r.retryPending(ctx, who.template)
@@ -86,7 +86,7 @@ func (r *RA) walk(ctx context.Context, who *identity, csr *x509.CertificateReque
 
 	// From here on a client that gives up ends nothing: what the CA issues must
 	// not be lost, and only the end of this walk tells under which ReqID it is.
-	ctx, done := r.outlive(ctx)
+	ctx, done := r.outlive(ctx, who.label)
 	defer done()
 
 	if h.reqID() == 0 && h.state() == ledger.StateSubmitted {
@@ -127,7 +127,7 @@ func (r *RA) walk(ctx context.Context, who *identity, csr *x509.CertificateReque
 	// A kill here leaves the ReqID: the retry, or the recovery, fetches.
 
 	certificate, err = session.Fetch(ctx, h.reqID(), csr)
-	if isKind(err, msca.KindClosed) && r.pools(ctx) {
+	if isKind(err, msca.KindClosed) && r.pools(ctx, who) {
 		// The kept connection ended between two requests. To fetch is safe to
 		// repeat, to submit is not.
 		session.Close()
@@ -172,8 +172,8 @@ func (r *RA) requestOf(ctx context.Context, who *identity, csr *x509.Certificate
 // outlive returns a context that does not end with the client's request, only
 // with the RA itself; the time-outs of each leg still bound it. CES gives up with
 // its client.
-func (r *RA) outlive(ctx context.Context) (context.Context, context.CancelFunc) {
-	if r.answers == AnswersCES {
+func (r *RA) outlive(ctx context.Context, label string) (context.Context, context.CancelFunc) {
+	if r.asCES(label) {
 		return ctx, func() {}
 	}
 	return r.detach(ctx)
@@ -187,7 +187,7 @@ func (r *RA) detach(ctx context.Context) (context.Context, context.CancelFunc) {
 }
 
 func (r *RA) release(ctx context.Context, who *identity, s *msca.Session, opened time.Time) {
-	if r.pools(ctx) {
+	if r.pools(ctx, who) {
 		r.accounts.put(who.key, s, opened)
 		return
 	}

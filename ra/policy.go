@@ -158,7 +158,7 @@ func (r *RA) checkPolicy(label string, csr *x509.CertificateRequest) *Error {
 	if refused == nil {
 		return nil
 	}
-	if r.answers == AnswersCES {
+	if r.asCES(label) {
 		return &Error{Status: http.StatusBadRequest, Text: textCorrupted, Cause: refused}
 	}
 	return refused

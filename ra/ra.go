@@ -50,6 +50,13 @@ type Label struct {
 	Template string
 	Policy   *Policy  // nil = the RA's
 	Methods  []Method // none = the RA's
+	Manner   *Manner  // nil = the RA's
+}
+
+// Manner is how an RA deals with client and CA: as one would wish, or as CES.
+type Manner struct {
+	Sessions Sessions
+	Answers  Answers
 }
 
 // Lockout guards the CA's accounts, whose own lock-out a lab of phones with an
@@ -74,9 +81,10 @@ type Options struct {
 	Methods []Method
 	Policy  Policy // of CSRs, where a label has none of its own
 	// Users and Digest, or one of them, are those of MethodUsers.
-	Users    *Users
-	Digest   *DigestUsers
-	Sessions Sessions
+	Users  *Users
+	Digest *DigestUsers
+	// Manner is that of all labels that have none of their own.
+	Manner
 	// Vouch is how long a log-in stands for the credentials it was made with;
 	// then they are tried anew. Only with SessionsPooled; 0 means a minute.
 	Vouch time.Duration
@@ -86,7 +94,6 @@ type Options struct {
 	// at the start.
 	Refresh time.Duration
 	Lockout Lockout
-	Answers Answers
 	// CAFailureStatus is the answer when the CA is slow or down after the log-in:
 	// 400, 500, 502 or 504. 0 means 400 with AnswersCES, and with AnswersPlain
 	// what fits the failure.
@@ -128,10 +135,9 @@ type RA struct {
 	policy      Policy
 	users       *Users
 	digest      *DigestUsers
-	sessions    Sessions
+	manner      Manner
 	vouch       time.Duration
 	refresh     time.Duration
-	answers     Answers
 	events      func(context.Context, Event)
 	now         func() time.Time
 	log         *zap.Logger
@@ -198,10 +204,9 @@ func New(o Options) (*RA, error) {
 		policy:          o.Policy,
 		users:           o.Users,
 		digest:          o.Digest,
-		sessions:        o.Sessions,
+		manner:          o.Manner,
 		vouch:           orDefault(o.Vouch, time.Minute),
 		refresh:         o.Refresh,
-		answers:         o.Answers,
 		caFailureStatus: o.CAFailureStatus,
 		ledger:          o.Ledger,
 		join:            orDefault(o.Join, 10*time.Minute),
@@ -290,6 +295,16 @@ func (r *RA) HasLabel(label string) bool {
 	return ok
 }
 
+// mannerOf returns the manner of a label; "" is the plain path.
+func (r *RA) mannerOf(label string) Manner {
+	if l, ok := r.labels[label]; ok && l.Manner != nil {
+		return *l.Manner
+	}
+	return r.manner
+}
+
+func (r *RA) asCES(label string) bool { return r.mannerOf(label).Answers == AnswersCES }
+
 // templateOf returns the template behind a label; "" is the plain path.
 func (r *RA) templateOf(label string) string {
 	if l, ok := r.labels[label]; ok && l.Template != "" {
@@ -300,13 +315,13 @@ func (r *RA) templateOf(label string) string {
 
 // CACerts returns the CA's chain, issuing CA first (RFC 7030 §4.1), or an error
 // that says why there is none yet.
-func (r *RA) CACerts(context.Context, string, *http.Request) ([]*x509.Certificate, error) {
+func (r *RA) CACerts(_ context.Context, label string, _ *http.Request) ([]*x509.Certificate, error) {
 	s := r.chain.Load()
 	if len(s.chain) > 0 {
 		return s.chain, nil
 	}
 	answer := &Error{Status: http.StatusServiceUnavailable, Retry: retryCA, Text: "no CA chain yet: " + s.reason(), Cause: s.err}
-	if r.answers == AnswersCES {
+	if r.asCES(label) {
 		answer.Status, answer.Retry = http.StatusInternalServerError, 0 // libest.md L8: a status its clients know
 	}
 	return nil, answer

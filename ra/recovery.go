@@ -128,10 +128,10 @@ func (r *RA) recoverOne(ctx context.Context, id int64) {
 			row.State, row.Open, row.NextPoll, row.Error = ledger.StateFailed, false, time.Time{}, "given up after ten days: "+row.Error
 		})
 		return
-	case r.answers == AnswersCES && row.ReqID == 0:
+	case r.asCES(row.Label) && row.ReqID == 0:
 		h.recordLoudly("mark as uncertain", uncertainForGood)
 		return
-	case r.answers == AnswersCES:
+	case r.asCES(row.Label):
 		// CES collects nothing that its client does not ask for.
 		h.recordLoudly("let rest", func(row *ledger.Row) { row.NextPoll = time.Time{}; row.Open = isPending(*row) })
 		return

@@ -23,7 +23,7 @@ const defaultKeyBits = 2048
 // PKCS #8, which is kept nowhere: a client that loses the answer asks for another
 // key. So a request that waits for a manager's approval is refused: by the time it is
 // approved its key is gone, and each retry would be another request.
-func (r *RA) ServerKeyGen(ctx context.Context, csr *x509.CertificateRequest, _ string, _ *http.Request) (*x509.Certificate, []byte, error) {
+func (r *RA) ServerKeyGen(ctx context.Context, csr *x509.CertificateRequest, label string, _ *http.Request) (*x509.Certificate, []byte, error) {
 	if !r.serverKeygen {
 		return nil, nil, notImplemented("serverkeygen")
 	}
@@ -45,7 +45,7 @@ func (r *RA) ServerKeyGen(ctx context.Context, csr *x509.CertificateRequest, _ s
 			Status: http.StatusForbidden, Cause: err,
 			Text: "the request waits for a manager's approval, and the key would be gone by then: make the key yourself and use simpleenroll",
 		}
-		if r.answers == AnswersCES {
+		if r.asCES(label) {
 			refused.Status, refused.Text = http.StatusBadRequest, textCorrupted
 		}
 		return nil, nil, refused

@@ -73,16 +73,16 @@ const cesLag = 50 * time.Millisecond
 
 // lagAsCES waits where CES would after a time-out, so that the race of the timers
 // ends as at a customer's, and not as the scheduler has it.
-func (r *RA) lagAsCES(ctx context.Context, err error) {
-	if r.answers == AnswersCES && isKind(err, msca.KindTimeout) {
+func (r *RA) lagAsCES(ctx context.Context, label string, err error) {
+	if r.asCES(label) && isKind(err, msca.KindTimeout) {
 		sleep(ctx, cesLag)
 	}
 }
 
 // authenticationError makes the answer for a failure in the authentication step
 // (log-in and certrqxt.asp).
-func (r *RA) authenticationError(err error) *Error {
-	if r.answers == AnswersCES {
+func (r *RA) authenticationError(label string, err error) *Error {
+	if r.asCES(label) {
 		return &Error{Status: http.StatusUnauthorized, Text: textUnauthorized, Cause: err}
 	}
 	var ca *msca.Error
@@ -96,9 +96,9 @@ func (r *RA) authenticationError(err error) *Error {
 }
 
 // enrollmentError makes the answer for a failure after the authentication step.
-func (r *RA) enrollmentError(err error) *Error {
+func (r *RA) enrollmentError(label string, err error) *Error {
 	plain := r.plainError(err)
-	if r.answers != AnswersCES {
+	if !r.asCES(label) {
 		if r.caFailureStatus != 0 && plain.Status >= http.StatusInternalServerError {
 			plain.Status, plain.Retry = r.caFailureStatus, 0
 		}

@@ -223,12 +223,7 @@ func newCore(cfg *config.RA, files config.Files, book *ledger.Ledger, o Options,
 		Now:             o.Now,
 		Logger:          o.Logger,
 	}
-	if cfg.CA.Sessions == config.SessionsPerEnrollment {
-		options.Sessions = ra.SessionsPerEnrollment
-	}
-	if cfg.EST.Dialect == config.DialectLibest {
-		options.Answers = ra.AnswersCES
-	}
+	options.Manner = mannerOf(cfg)
 	policies, err := compilePolicies(cfg)
 	if err != nil {
 		return nil, err
@@ -236,6 +231,10 @@ func newCore(cfg *config.RA, files config.Files, book *ledger.Ledger, o Options,
 	options.Policy = policies[cfg.EST.Policy]
 	for name, label := range cfg.EST.Labels {
 		l := ra.Label{Template: label.Template}
+		if label.Profile != "" {
+			manner := mannerOf(underLabel(cfg, name))
+			l.Manner = &manner
+		}
 		if policy, ok := policies[label.Policy]; ok && label.Policy != "" {
 			l.Policy = &policy
 		}
@@ -276,14 +275,11 @@ func userAgent(cfg *config.RA) string {
 }
 
 func newFrontEnd(cfg *config.RA, core *ra.RA, o Options, tell func(context.Context, any), middleware ...func(http.Handler) http.Handler) (*est.Server, error) {
-	dialect := est.DialectRFC8951
-	if cfg.EST.Dialect == config.DialectLibest {
-		dialect = est.DialectLibest
-	}
 	return est.New(est.Options{
 		CA:            o.Seams.ca(core),
 		Authenticator: authenticator{core},
-		Dialect:       dialect,
+		Dialect:       dialects[cfg.EST.Dialect],
+		DialectOf:     func(label string) est.Dialect { return dialects[underLabel(cfg, label).EST.Dialect] },
 		Base64:        base64Forms[cfg.EST.Base64],
 		Label:         o.Seams.label(core.HasLabel),
 		Limits: est.Limits{
@@ -322,11 +318,36 @@ func demandsPossession(cfg *config.RA, label string) bool {
 // nothing besides it (RFC 9908 §4), and the template has no words for proof of
 // possession: where that is demanded, it is asked for in the classic form.
 func csrAttributesOf(cfg *config.RA, label string) ra.CSRAttributes {
-	form := csrAttributes[cfg.EST.CSRAttributes]
+	form := csrAttributes[underLabel(cfg, label).EST.CSRAttributes]
 	if form == ra.CSRAttributesTemplate && demandsPossession(cfg, label) {
 		return ra.CSRAttributesClassic
 	}
 	return form
+}
+
+// underLabel is the configuration under a label, whose profile may be another one.
+func underLabel(cfg *config.RA, label string) *config.RA {
+	l := cfg.EST.Labels[label]
+	if l.Profile == "" {
+		return cfg
+	}
+	c := config.Default(l.Profile)
+	return &c
+}
+
+func mannerOf(cfg *config.RA) (m ra.Manner) {
+	if cfg.CA.Sessions == config.SessionsPerEnrollment {
+		m.Sessions = ra.SessionsPerEnrollment
+	}
+	if cfg.EST.Dialect == config.DialectLibest {
+		m.Answers = ra.AnswersCES
+	}
+	return m
+}
+
+var dialects = map[config.Dialect]est.Dialect{
+	config.DialectRFC8951: est.DialectRFC8951,
+	config.DialectLibest:  est.DialectLibest,
 }
 
 var csrAttributes = map[string]ra.CSRAttributes{
