@@ -150,11 +150,7 @@ func alternativeNames(csr *x509.CertificateRequest) ([]string, error) {
 
 // checkPolicy applies the policy of a label, in the words of the profile.
 func (r *RA) checkPolicy(label string, csr *x509.CertificateRequest) *Error {
-	policy := r.policy
-	if l, ok := r.labels[label]; ok && l.Policy != nil {
-		policy = *l.Policy
-	}
-	refused := policy.check(csr)
+	refused := r.policyOf(label).check(csr)
 	if refused == nil {
 		return nil
 	}
@@ -162,6 +158,14 @@ func (r *RA) checkPolicy(label string, csr *x509.CertificateRequest) *Error {
 		return &Error{Status: http.StatusBadRequest, Text: textCorrupted, Cause: refused}
 	}
 	return refused
+}
+
+// policyOf returns the policy of a label; "" is the plain path.
+func (r *RA) policyOf(label string) Policy {
+	if l, ok := r.labels[label]; ok && l.Policy != nil {
+		return *l.Policy
+	}
+	return r.policy
 }
 
 // CompilePattern compiles a pattern of a policy: it matches a whole text.
