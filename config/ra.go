@@ -65,7 +65,7 @@ type EST struct {
 
 	// DigestUsers is the file for authentication by users with HTTP Digest: lines
 	// of a name, the realm and HA1 (MD5 or SHA-256), as htdigest writes them, mode
-	// 0600. It is read at the start.
+	// 0600. It is read again when it changes.
 	DigestUsers string `yaml:"digest_users" file:"yes"`
 
 	// Lockout spares the CA's accounts. Default 3 failures, for 15m.

@@ -20,6 +20,8 @@ import (
 	"strings"
 	"sync"
 	"time"
+
+	"go.uber.org/zap"
 )
 
 const (
@@ -31,40 +33,51 @@ const (
 // DigestUsers is a file for HTTP Digest (RFC 7616): lines of a name, the realm and
 // HA1 in hexadecimal, by MD5 or SHA-256, as `htdigest` writes them. HA1 is as good
 // as the password, so the file must be mode 0600. Nonces hold their time and a MAC,
-// and live five minutes; each count of one is taken once.
+// and live five minutes; each count of one is taken once. The file is read again when
+// it has changed.
 type DigestUsers struct {
-	realm  string
+	file   watchedFile[digestFile]
 	now    func() time.Time
 	secret []byte
-	md5    map[string][]byte // HA1 by user
-	sha256 map[string][]byte
 
 	mu   sync.Mutex // guards used
 	used map[string]uint64
 }
 
+// digestFile is what such a file holds.
+type digestFile struct {
+	realm  string
+	md5    map[string][]byte // HA1 by user
+	sha256 map[string][]byte
+}
+
 // OpenDigestUsers reads the file, whose users are all of one realm. Its errors name
 // the file, the line, the reason and the remedy; no line is quoted.
-func OpenDigestUsers(path string, now func() time.Time) (*DigestUsers, error) {
-	info, err := os.Stat(path)
-	if err != nil {
-		return nil, err
+func OpenDigestUsers(path string, now func() time.Time, log *zap.Logger) (*DigestUsers, error) {
+	if now == nil {
+		now = time.Now
 	}
-	if mode := info.Mode().Perm(); mode&0o077 != 0 {
-		return nil, fmt.Errorf("%s: is mode %04o, and who reads it can log in: chmod 600 it", path, mode)
+	if log == nil {
+		log = zap.NewNop()
 	}
-	f, err := os.Open(path)
-	if err != nil {
-		return nil, err
-	}
-	defer f.Close()
-	d := &DigestUsers{now: now, secret: make([]byte, 32), md5: map[string][]byte{}, sha256: map[string][]byte{}, used: map[string]uint64{}}
-	if d.now == nil {
-		d.now = time.Now
-	}
+	d := &DigestUsers{now: now, secret: make([]byte, 32), used: map[string]uint64{}}
 	if _, err := rand.Read(d.secret); err != nil {
 		return nil, fmt.Errorf("read randomness: %w", err)
 	}
+	d.file = watchedFile[digestFile]{path: path, parse: parseDigestFile, now: now, log: log}
+	return d, d.file.open()
+}
+
+func parseDigestFile(f *os.File) (d digestFile, err error) {
+	path := f.Name()
+	info, err := f.Stat()
+	if err != nil {
+		return d, err
+	}
+	if mode := info.Mode().Perm(); mode&0o077 != 0 {
+		return d, fmt.Errorf("%s: is mode %04o, and who reads it can log in: chmod 600 it", path, mode)
+	}
+	d.md5, d.sha256 = map[string][]byte{}, map[string][]byte{}
 	lines := bufio.NewScanner(f)
 	lines.Buffer(nil, maxUsersLine)
 	for number := 1; lines.Scan(); number++ {
@@ -73,19 +86,19 @@ func OpenDigestUsers(path string, now func() time.Time) (*DigestUsers, error) {
 			continue
 		}
 		if err := d.add(line); err != nil {
-			return nil, fmt.Errorf("%s:%d: %w", path, number, err)
+			return d, fmt.Errorf("%s:%d: %w", path, number, err)
 		}
 	}
 	if err := lines.Err(); err != nil {
-		return nil, fmt.Errorf("%s: %w", path, err)
+		return d, fmt.Errorf("%s: %w", path, err)
 	}
 	if d.realm == "" {
-		return nil, fmt.Errorf("%s: holds no user; htdigest makes lines of name:realm:HA1", path)
+		return d, fmt.Errorf("%s: holds no user; htdigest makes lines of name:realm:HA1", path)
 	}
 	return d, nil
 }
 
-func (d *DigestUsers) add(line string) error {
+func (d *digestFile) add(line string) error {
 	parts := strings.Split(line, ":")
 	if len(parts) != 3 || parts[0] == "" || parts[1] == "" || strings.ContainsAny(parts[1], "\"\\") {
 		return errors.New("is no line of name:realm:HA1; htdigest makes them")
@@ -114,19 +127,20 @@ func (d *DigestUsers) add(line string) error {
 // challenges are the values of WWW-Authenticate, the stronger one first
 // (RFC 7616 §3.7).
 func (d *DigestUsers) challenges(stale bool) []string {
+	file := d.file.get()
 	var all []string
 	offer := func(users map[string][]byte, algorithm string) {
 		if len(users) == 0 {
 			return
 		}
-		value := fmt.Sprintf(`Digest realm="%s", qop="auth", algorithm=%s, nonce="%s"`, d.realm, algorithm, d.nonce())
+		value := fmt.Sprintf(`Digest realm="%s", qop="auth", algorithm=%s, nonce="%s"`, file.realm, algorithm, d.nonce())
 		if stale {
 			value += ", stale=true"
 		}
 		all = append(all, value)
 	}
-	offer(d.sha256, "SHA-256")
-	offer(d.md5, "MD5")
+	offer(file.sha256, "SHA-256")
+	offer(file.md5, "MD5")
 	return all
 }
 
@@ -193,16 +207,17 @@ func parseDigest(header string) map[string]string {
 func (d *DigestUsers) check(r *http.Request) (user string, err error) {
 	p := parseDigest(r.Header.Get("Authorization"))
 	user = p["username"]
-	users, newHash := d.md5, md5.New
+	file := d.file.get()
+	users, newHash := file.md5, md5.New
 	switch {
 	case strings.EqualFold(p["algorithm"], "SHA-256"):
-		users, newHash = d.sha256, sha256.New
+		users, newHash = file.sha256, sha256.New
 	case p["algorithm"] != "" && !strings.EqualFold(p["algorithm"], "MD5"):
 		return user, errDigestWrong
 	}
 	count, countErr := strconv.ParseUint(p["nc"], 16, 32)
 	age, ours := d.age(p["nonce"])
-	if p["realm"] != d.realm || p["qop"] != "auth" || p["cnonce"] == "" || len(p["nc"]) != 8 || countErr != nil || p["uri"] != r.RequestURI || !ours {
+	if p["realm"] != file.realm || p["qop"] != "auth" || p["cnonce"] == "" || len(p["nc"]) != 8 || countErr != nil || p["uri"] != r.RequestURI || !ours {
 		return user, errDigestWrong
 	}
 	ha1 := users[user] // of a user that is not there: none, and nothing fits

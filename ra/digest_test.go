@@ -62,7 +62,7 @@ func TestDigestUsersEnroll(t *testing.T) {
 	now := func() time.Time { return time.Now().Add(time.Duration(moved.Load())) }
 	const realm = "est"
 	digest, err := ra.OpenDigestUsers(digestFile(t, 0o600,
-		"# users", "ann:"+realm+":"+digestOf(md5.New, "ann", realm, "geheim"), "bob:"+realm+":"+digestOf(sha256.New, "bob", realm, "secret")), now)
+		"# users", "ann:"+realm+":"+digestOf(md5.New, "ann", realm, "geheim"), "bob:"+realm+":"+digestOf(sha256.New, "bob", realm, "secret")), now, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -145,6 +145,65 @@ func TestDigestUsersEnroll(t *testing.T) {
 	}
 }
 
+func TestAChangedFileForDigestIsReadAnew(t *testing.T) {
+	var moved atomic.Int64
+	now := func() time.Time { return time.Now().Add(time.Duration(moved.Load())) }
+	line := func(user, password string) string {
+		return user + ":est:" + digestOf(sha256.New, user, "est", password)
+	}
+	path := digestFile(t, 0o600, line("ann", "geheim"))
+	digest, err := ra.OpenDigestUsers(path, now, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	f := newFixture(t, func(o *ra.Options) {
+		o.Methods, o.Digest, o.Lockout = []ra.Method{ra.MethodUsers}, digest, ra.Lockout{}
+	})
+	const uri = "/.well-known/est/simpleenroll"
+	ask := func(authorization string) error {
+		req := httptest.NewRequest(http.MethodPost, uri, nil)
+		req.Header.Set("Authorization", authorization)
+		_, err := f.Authenticate(req, "")
+		return err
+	}
+	known := func(user, password string) bool {
+		t.Helper()
+		answer, ok := errors.AsType[*ra.Error](ask(""))
+		if !ok {
+			t.Fatal("no challenge")
+		}
+		_, rest, _ := strings.Cut(answer.Challenges()[0], `nonce="`)
+		nonce, _, _ := strings.Cut(rest, `"`)
+		client := digestClient{user: user, password: password, uri: uri, hash: sha256.New, algorithm: "SHA-256"}
+		return ask(client.header(nonce, "est", 1)) == nil
+	}
+	write := func(mode os.FileMode, lines ...string) {
+		t.Helper()
+		if err := os.WriteFile(path, []byte(strings.Join(lines, "\n")+"\n"), mode); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.Chmod(path, mode); err != nil {
+			t.Fatal(err)
+		}
+		moved.Add(int64(2 * time.Second))
+	}
+	if !known("ann", "geheim") || known("bob", "neu") {
+		t.Fatal("the first file")
+	}
+	write(0o600, line("ann", "anders"), line("bob", "neu"))
+	if known("ann", "geheim") || !known("ann", "anders") || !known("bob", "neu") {
+		t.Error("the changed file does not count")
+	}
+	write(0o644, line("eve", "offen"))
+	if known("eve", "offen") || !known("bob", "neu") {
+		t.Error("a file that everybody may read is taken")
+	}
+	write(0o600, line("eve", "offen"))
+	if !known("eve", "offen") {
+		t.Error("after chmod 600 it is not")
+	}
+}
+
 func TestADigestFileThatCannotBeTakenSaysWhere(t *testing.T) {
 	ha1 := digestOf(md5.New, "a")
 	for _, test := range []struct {
@@ -160,14 +219,14 @@ func TestADigestFileThatCannotBeTakenSaysWhere(t *testing.T) {
 		{0o600, []string{"# nobody"}, ": holds no user"},
 	} {
 		path := digestFile(t, test.mode, test.lines...)
-		if _, err := ra.OpenDigestUsers(path, nil); err == nil || !strings.HasPrefix(err.Error(), path+test.want) || strings.Contains(err.Error(), ha1) {
+		if _, err := ra.OpenDigestUsers(path, nil, nil); err == nil || !strings.HasPrefix(err.Error(), path+test.want) || strings.Contains(err.Error(), ha1) {
 			t.Errorf("%q: %v, want %s", test.lines, err, test.want)
 		}
 	}
 }
 
 func FuzzDigestHeader(f *testing.F) {
-	digest, err := ra.OpenDigestUsers(digestFile(f, 0o600, "ann:est:"+digestOf(md5.New, "ann", "est", "geheim")), nil)
+	digest, err := ra.OpenDigestUsers(digestFile(f, 0o600, "ann:est:"+digestOf(md5.New, "ann", "est", "geheim")), nil, nil)
 	if err != nil {
 		f.Fatal(err)
 	}

@@ -18,81 +18,58 @@ import (
 )
 
 const (
-	maxUsers       = 100_000
-	maxUsersLine   = 1024 // bytes
-	maxBcryptCost  = 16   // some seconds; more would stall everybody
-	usersLookEvery = time.Second
-	provenFor      = time.Minute // how long a good password is not hashed again
-	maxProven      = 10_000
+	maxUsers      = 100_000
+	maxUsersLine  = 1024        // bytes
+	maxBcryptCost = 16          // some seconds; more would stall everybody
+	provenFor     = time.Minute // how long a good password is not hashed again
+	maxProven     = 10_000
 )
 
 // Users is a file of EST users: lines of a name, a colon and a bcrypt hash, as
 // `htpasswd -B` writes them; empty lines and those that begin with # do not count.
 // It is read again when it has changed. It is safe for concurrent use.
 type Users struct {
-	path   string
+	file   watchedFile[map[string][]byte]
 	now    func() time.Time
-	log    *zap.Logger
 	secret []byte
 	slots  chan struct{} // hashes at a time
 	decoy  []byte        // for names that are not there: they take as long
 
-	mu     sync.Mutex // guards all below
-	hashes map[string][]byte
-	stamp  fileStamp
-	looked time.Time
+	mu     sync.Mutex // guards proven
 	proven map[[sha256.Size]byte]time.Time
-}
-
-type fileStamp struct {
-	modified time.Time
-	size     int64
 }
 
 // OpenUsers reads the file. Its errors name the file, the line, the reason and the
 // remedy; no line is quoted.
 func OpenUsers(path string, now func() time.Time, log *zap.Logger) (*Users, error) {
-	u := &Users{path: path, now: now, log: log, secret: make([]byte, 32), slots: make(chan struct{}, runtime.GOMAXPROCS(0)), proven: map[[sha256.Size]byte]time.Time{}}
-	if u.now == nil {
-		u.now = time.Now
+	if now == nil {
+		now = time.Now
 	}
-	if u.log == nil {
-		u.log = zap.NewNop()
+	if log == nil {
+		log = zap.NewNop()
 	}
+	u := &Users{now: now, secret: make([]byte, 32), slots: make(chan struct{}, runtime.GOMAXPROCS(0)), proven: map[[sha256.Size]byte]time.Time{}}
 	if _, err := rand.Read(u.secret); err != nil {
 		return nil, fmt.Errorf("read randomness: %w", err)
 	}
-	hashes, stamp, err := readUsers(path)
-	if err != nil {
+	u.file = watchedFile[map[string][]byte]{path: path, parse: parseUsers, replace: u.forget, now: now, log: log}
+	if err := u.file.open(); err != nil {
 		return nil, err
 	}
-	u.hashes, u.stamp, u.looked = hashes, stamp, u.now()
 	cost := bcrypt.DefaultCost
-	for _, hash := range hashes {
+	for _, hash := range u.file.value {
 		if c, err := bcrypt.Cost(hash); err == nil {
 			cost = c
 			break
 		}
 	}
+	var err error
 	u.decoy, err = bcrypt.GenerateFromPassword(u.secret[:16], cost)
 	return u, err
 }
 
-func readUsers(path string) (map[string][]byte, fileStamp, error) {
-	f, err := os.Open(path)
-	if err != nil {
-		return nil, fileStamp{}, err
-	}
-	defer f.Close()
-	info, err := f.Stat()
-	if err != nil {
-		return nil, fileStamp{}, err
-	}
-	hashes, err := parseUsers(path, bufio.NewScanner(f))
-	return hashes, fileStamp{info.ModTime(), info.Size()}, err
-}
-
-func parseUsers(path string, lines *bufio.Scanner) (map[string][]byte, error) {
+func parseUsers(f *os.File) (map[string][]byte, error) {
+	path, lines := f.Name(), bufio.NewScanner(f)
 	lines.Buffer(nil, maxUsersLine)
 	hashes := map[string][]byte{}
 	number := 0
@@ -156,31 +133,16 @@ func (u *Users) Check(name, password string) bool {
 	return true
 }
 
-// hash looks whether the file has changed, and returns the user's hash.
 func (u *Users) hash(name string) ([]byte, bool) {
-	u.mu.Lock()
-	defer u.mu.Unlock()
-	if now := u.now(); now.Sub(u.looked) >= usersLookEvery {
-		u.looked = now
-		info, err := os.Stat(u.path)
-		if err != nil || (fileStamp{info.ModTime(), info.Size()}) != u.stamp {
-			u.reload()
-		}
-	}
-	hash, ok := u.hashes[name]
+	hash, ok := u.file.get()[name]
 	return hash, ok
 }
 
-// reload keeps the old users where the file is no good; mu is held.
-func (u *Users) reload() {
-	hashes, stamp, err := readUsers(u.path)
-	if err != nil {
-		u.log.Error("the changed file of EST users is not taken, the old users stay", zap.Error(err))
-		return
-	}
-	u.hashes, u.stamp = hashes, stamp
+// forget what was proven with the old file.
+func (u *Users) forget() {
+	u.mu.Lock()
+	defer u.mu.Unlock()
 	clear(u.proven)
-	u.log.Info("EST users read anew", zap.Int("users", len(hashes)))
 }
 
 func (u *Users) isProven(key [sha256.Size]byte) bool {

@@ -9,6 +9,8 @@ import (
 	"testing"
 	"time"
 
+	"go.uber.org/zap"
+	"go.uber.org/zap/zaptest/observer"
 	"golang.org/x/crypto/bcrypt"
 
 	"ciscora/ra"
@@ -91,7 +93,8 @@ func TestAChangedFileOfUsersIsReadAnewAndABadOneKeepsTheOld(t *testing.T) {
 	path := usersFile(t, "ann:"+bcrypted(t, "geheim")+"\n")
 	now, mu := time.Now(), sync.Mutex{}
 	clock := func() time.Time { mu.Lock(); defer mu.Unlock(); return now }
-	users, err := ra.OpenUsers(path, clock, nil)
+	core, logs := observer.New(zap.InfoLevel)
+	users, err := ra.OpenUsers(path, clock, zap.New(core))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -117,6 +120,32 @@ func TestAChangedFileOfUsersIsReadAnewAndABadOneKeepsTheOld(t *testing.T) {
 	write("bob:plain\n", now.Add(2*time.Hour))
 	if !users.Check("bob", "neu") {
 		t.Error("a bad file throws out the users of the good one")
+	}
+	later := func() {
+		mu.Lock()
+		defer mu.Unlock()
+		now = now.Add(2 * time.Second)
+	}
+	later()
+	users.Check("bob", "neu")
+	if n := logs.FilterMessageSnippet("is not taken").Len(); n != 1 {
+		t.Errorf("the bad file is told %d times, want once", n)
+	}
+	if err := os.Remove(path); err != nil {
+		t.Fatal(err)
+	}
+	for range 2 {
+		later()
+		if !users.Check("bob", "neu") {
+			t.Error("a file that is gone throws out its users")
+		}
+	}
+	if n := logs.FilterMessageSnippet("is not taken").Len(); n != 2 {
+		t.Errorf("a bad file and a missing one are told %d times, want twice", n)
+	}
+	write("cid:"+bcrypted(t, "da")+"\n", now)
+	if users.Check("bob", "neu") || !users.Check("cid", "da") {
+		t.Error("the file that came back does not count")
 	}
 }
 

@@ -251,7 +251,7 @@ func newCore(cfg *config.RA, files config.Files, book *ledger.Ledger, o Options,
 		options.Users = users
 	}
 	if cfg.EST.DigestUsers != "" {
-		digest, err := ra.OpenDigestUsers(cfg.EST.DigestUsers, o.Now)
+		digest, err := ra.OpenDigestUsers(cfg.EST.DigestUsers, o.Now, o.Logger)
 		if err != nil {
 			return nil, cfg.Problem("est.digest_users", err)
 		}
