@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"os"
 
 	"github.com/spf13/cobra"
 	"go.uber.org/zap"
@@ -29,12 +30,16 @@ each leg. Then it stays, for your own clients, until Ctrl-C.
 
 Under --dir it leaves the configuration that it runs with, so that
 'ra serve --config DIR/ra.yaml' and 'ra certsrv --config DIR/certsrv.yaml' work
-too, the trust anchor, the account and the logs of the real products' kinds.`,
+too, the trust anchor, the account and the logs of the real products' kinds.
+
+With SSLKEYLOGFILE=FILE in the environment, the secrets of the TLS connections to
+RA and CA go there, for Wireshark. No other command has that.`,
 		Example: `  ra lab
   ra lab --once                          enroll one phone, print its certificate, end
   ra lab --dir ./lab --profile modern    keep the CA and its requests in ./lab
   ra lab --est 0.0.0.0:8084              let phones on the network in
-  ra lab --fault certsrv.login:hang      a CA that does not answer the log-in (ra lab faults lists all)`,
+  ra lab --fault certsrv.login:hang      a CA that does not answer the log-in (ra lab faults lists all)
+  SSLKEYLOGFILE=keys.log ra lab          a capture of its ports can be decrypted`,
 		Args: cobra.NoArgs,
 	}
 	f := cmd.Flags()
@@ -70,6 +75,15 @@ func (c *cli) lab(ctx context.Context, o lab.Options, log *zap.Logger, once, asJ
 	legs := newLegView(c.env.Stdout)
 	if !asJSON {
 		o.Watch = legs.show
+	}
+	if path, ok := c.env.LookupEnv("SSLKEYLOGFILE"); ok && path != "" {
+		keys, err := os.OpenFile(path, os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o600)
+		if err != nil {
+			return fmt.Errorf("SSLKEYLOGFILE: %w", err)
+		}
+		defer func() { err = errors.Join(err, keys.Close()) }()
+		o.KeyLog = keys
+		fmt.Fprintf(c.env.Stderr, "ra: TLS secrets go to %s (SSLKEYLOGFILE)\n", path)
 	}
 	l, err := lab.Start(ctx, o)
 	if err != nil {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"time"
 
@@ -25,6 +26,7 @@ type CAOptions struct {
 	Faults *fault.Registry // nil = none
 	// Logged is called after each line of the access log; nil = nobody is told.
 	Logged func()
+	KeyLog io.Writer // see [Options.KeyLog]
 }
 
 // CA is the built-in Microsoft CA as certsrv.yaml describes it: what `ra
@@ -87,6 +89,7 @@ func OpenCA(cfg *config.Certsrv, o CAOptions) (*CA, error) {
 		}
 		decorate(&options, o.Faults, func() *certsrv.Server { return ca.Server })
 	}
+	options.TLSConfig = keyLogged(options.TLSConfig, o.KeyLog)
 	if cfg.Log != "" {
 		if ca.accessLog, err = tracelog.NewW3CDir(cfg.Log); err != nil {
 			return nil, cfg.Problem("log", err)

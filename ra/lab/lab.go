@@ -57,6 +57,10 @@ type Options struct {
 	// Logged is called whenever something has been written to one of the
 	// emulated logs of RA and CA, from several goroutines; nil = nobody is told.
 	Logged func()
+	// KeyLog gets the secrets of each TLS connection to RA and CA, in the form of
+	// SSLKEYLOGFILE, by which Wireshark decrypts a capture; nil = none are told.
+	// There is no such thing outside a lab.
+	KeyLog io.Writer
 	Logger *zap.Logger
 	Now    func() time.Time
 }
@@ -171,7 +175,7 @@ func Start(ctx context.Context, o Options) (_ *Lab, err error) {
 	if err != nil {
 		return nil, err
 	}
-	if l.ca, err = OpenCA(caConfig, CAOptions{Logger: o.Logger.Named("certsrv"), Now: o.Now, Faults: l.Faults, Logged: o.Logged}); err != nil {
+	if l.ca, err = OpenCA(caConfig, CAOptions{Logger: o.Logger.Named("certsrv"), Now: o.Now, Faults: l.Faults, Logged: o.Logged, KeyLog: o.KeyLog}); err != nil {
 		return nil, err
 	}
 	opened = append(opened, l.ca)
@@ -184,6 +188,7 @@ func Start(ctx context.Context, o Options) (_ *Lab, err error) {
 	seams := FaultSeams(l.Faults, func(kind, value string) (tls.Certificate, error) {
 		return l.ca.Shape(kind, value, hostsOf(estListener.Addr()))
 	})
+	seams.TLS = keyLogged(seams.TLS, o.KeyLog)
 	seams.Dial = func(server.DialFunc) server.DialFunc { return l.Faults.Dial(l.dialCA(caListener.Addr())) }
 	seams.Resolve = func(server.ResolveFunc) server.ResolveFunc { return l.Faults.Resolve(resolver(caConfig.Hosts)) }
 	serverOptions := server.Options{
