@@ -110,6 +110,34 @@ func fuzzBody(f *testing.F, path string) {
 	})
 }
 
+// FuzzFullCMCBody: nothing that comes as a full CMC request (RFC 7030 §4.3) gets more
+// than the answer that it is not served, in one line.
+func FuzzFullCMCBody(f *testing.F) {
+	plain, _ := phone(f, "SEP001122334455")
+	f.Add("application/pkcs7-mime; smime-type=CMC-request", lines(plain))
+	f.Add("application/pkcs10", "garbage")
+	f.Add("", "")
+	servers := map[est.Dialect]*est.Server{}
+	for _, d := range bothDialects {
+		servers[d] = newServer(f, dialect(d))
+	}
+	f.Fuzz(func(t *testing.T, contentType, body string) {
+		for d, want := range map[est.Dialect]int{est.DialectRFC8951: http.StatusNotImplemented, est.DialectLibest: http.StatusBadRequest} {
+			r := httptest.NewRequestWithContext(t.Context(), http.MethodPost, "/.well-known/est/fullcmc", strings.NewReader(body))
+			r.Header.Set("Content-Type", contentType)
+			r.SetBasicAuth("estuser", "estpwd")
+			w := httptest.NewRecorder()
+			servers[d].ServeHTTP(w, r)
+			if w.Code == http.StatusRequestEntityTooLarge && len(body) > 64<<10 {
+				continue
+			}
+			if w.Code != want || strings.Count(w.Body.String(), "\n") > 1 {
+				t.Errorf("%v: %d %q", d, w.Code, w.Body)
+			}
+		}
+	})
+}
+
 // FuzzKeygenParts: what is written as multipart reads back the same (RFC 2046 §5.1.1),
 // whatever key and certificate are made of.
 func FuzzKeygenParts(f *testing.F) {
