@@ -100,8 +100,8 @@ type pki struct {
 func newPKI(tb testing.TB) *pki {
 	tb.Helper()
 	p := &pki{roots: x509.NewCertPool()}
-	p.root = issue(tb, nil, authority("Lab Root"))
-	p.issuing = issue(tb, &p.root, authority("Lab Issuing"))
+	p.root = issue(tb, nil, authority("LAB Root CA"))
+	p.issuing = issue(tb, &p.root, authority("LAB Issuing CA"))
 	p.iis = issue(tb, &p.issuing, func(c *x509.Certificate) { c.DNSNames = []string{"lab-dc.lab.example"} })
 	p.phone = issue(tb, &p.issuing, func(c *x509.Certificate) { c.Subject.CommonName = "SEP001122334455" })
 	p.roots.AddCert(p.root.cert)

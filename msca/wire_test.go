@@ -11,6 +11,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -22,6 +23,8 @@ import (
 
 // A wire script is one connection, told line by line:
 //
+//	emulator first 7      the built-in CA does all this, too; so set up: first ReqID,
+//	                      binding (which it requires), nothing-to-enroll
 //	option binding        the client's options: binding, basic, negotiate, newest
 //	do login              what the client does: login, chain, templates, submit, fetch
 //	want MESSAGE          what comes of it: "ok TEXT", or "KIND TEXT"; TEXT stands in the outcome
@@ -59,6 +62,7 @@ type step struct{ do, want string }
 
 type script struct {
 	pki       *pki
+	emulator  []string // nil = the script is not for it
 	options   []string
 	exchanges []exchange
 	steps     []step
@@ -81,6 +85,8 @@ func newScript(tb testing.TB, p *pki, file string) *script {
 		last := len(s.exchanges) - 1
 		switch {
 		case word == "" || word == "#":
+		case word == "emulator":
+			s.emulator = strings.Split(rest, " ")
 		case word == "option":
 			s.options = append(s.options, rest)
 		case word == "do":
@@ -114,10 +120,20 @@ func (s *script) play(t *testing.T) {
 		},
 	}
 	o := s.pki.options(t, func(c net.Conn) { serveTLS(c, s.pki.serverTLS(), s.handle) })
+	if slices.Contains(s.options, "binding") {
+		acceptor.Binding = ntlm.BindingRequire
+	}
+	s.ntlm = acceptor.NewExchange(ntlm.ChannelBinding(s.pki.iis.cert))
+	s.run(t, o)
+}
+
+// run does the steps with a client of these options, and those of the script.
+func (s *script) run(t *testing.T, o msca.Options) {
+	t.Helper()
 	for _, option := range s.options {
 		switch option {
 		case "binding":
-			o.ChannelBinding, acceptor.Binding = true, ntlm.BindingRequire
+			o.ChannelBinding = true
 		case "basic", "negotiate":
 			o.Authentication = option
 		case "newest":
@@ -126,7 +142,6 @@ func (s *script) play(t *testing.T) {
 			t.Fatalf("option %q", option)
 		}
 	}
-	s.ntlm = acceptor.NewExchange(ntlm.ChannelBinding(s.pki.iis.cert))
 	client := newClient(t, o)
 	var session *msca.Session
 	for _, step := range s.steps {
@@ -212,33 +227,7 @@ func (s *script) handle(w io.Writer, r *http.Request, body []byte) bool {
 	}
 	e := s.exchanges[s.next]
 	s.next++
-	var challenge string
-	if got := r.Method + " " + r.RequestURI; got != e.request[0] {
-		s.problem("request %q, want %q", got, e.request[0])
-	}
-	for _, want := range e.request[1:] {
-		name, value, has := strings.Cut(want, ": ")
-		switch got := r.Header.Get(name); {
-		case !has && r.Header.Get(want[1:]) != "":
-			s.problem("header %s is there", want[1:])
-		case has && strings.Contains(value, "{type"):
-			challenge = s.message(strings.Fields(value), got)
-		case has && got != value:
-			s.problem("%s: %q, want %q", name, got, value)
-		}
-	}
-	form, err := http.NewRequest(r.Method, "/?"+string(body), nil)
-	for _, want := range e.body {
-		if err != nil {
-			s.problem("body: %v", err)
-			break
-		}
-		name, value, _ := strings.Cut(want, "=")
-		value = strings.NewReplacer(`\r`, "\r", `\n`, "\n").Replace(value)
-		if got := form.URL.Query().Get(name); !strings.Contains(got, value) || (value == "" && !form.URL.Query().Has(name)) {
-			s.problem("field %s is %q, want %q", name, got, value)
-		}
-	}
+	challenge := s.request(e, r, body, s.accept)
 	content := s.content(e.content)
 	fmt.Fprintf(w, "HTTP/1.1 %s Status\r\n", e.answer[0])
 	hasLength := false
@@ -256,20 +245,60 @@ func (s *script) handle(w io.Writer, r *http.Request, body []byte) bool {
 	return !e.closes
 }
 
+// request compares a request with the script's; accept is given its NTLM message, and
+// what that returns is returned.
+func (s *script) request(e exchange, r *http.Request, body []byte, accept func([]byte) string) (challenge string) {
+	if got := r.Method + " " + r.RequestURI; got != e.request[0] {
+		s.problem("request %q, want %q", got, e.request[0])
+	}
+	for _, want := range e.request[1:] {
+		name, value, has := strings.Cut(want, ": ")
+		switch got := r.Header.Get(name); {
+		case !has && r.Header.Get(want[1:]) != "":
+			s.problem("header %s is there", want[1:])
+		case has && strings.Contains(value, "{type"):
+			challenge = accept(s.message(strings.Fields(value), got))
+		case has && got != value:
+			s.problem("%s: %q, want %q", name, got, value)
+		}
+	}
+	form, err := http.NewRequest(r.Method, "/?"+string(body), nil)
+	for _, want := range e.body {
+		if err != nil {
+			s.problem("body: %v", err)
+			break
+		}
+		name, value, _ := strings.Cut(want, "=")
+		value = strings.NewReplacer(`\r`, "\r", `\n`, "\n").Replace(value)
+		if got := form.URL.Query().Get(name); !strings.Contains(got, value) || (value == "" && !form.URL.Query().Has(name)) {
+			s.problem("field %s is %q, want %q", name, got, value)
+		}
+	}
+	return challenge
+}
+
 func (s *script) problem(format string, args ...any) {
 	s.problems = append(s.problems, fmt.Sprintf("request %d: ", s.next)+fmt.Sprintf(format, args...))
 }
 
 // message checks an Authorization header against "NTLM {type1}" or "NTLM {type3}"
-// and returns the challenge to it.
-func (s *script) message(want []string, got string) string {
+// and returns the message in it.
+func (s *script) message(want []string, got string) []byte {
 	scheme, token, _ := strings.Cut(got, " ")
 	m, err := base64.StdEncoding.DecodeString(token)
 	if scheme != want[0] || err != nil || len(m) < 12 || fmt.Sprintf("{type%d}", m[8]) != want[1] {
 		s.problem("Authorization: %.40q, want %v", got, want)
+		return nil
+	}
+	return m
+}
+
+// accept answers an NTLM message as the CA that the script plays.
+func (s *script) accept(message []byte) string {
+	if message == nil {
 		return ""
 	}
-	reply, who, err := s.ntlm.Accept(m)
+	reply, who, err := s.ntlm.Accept(message)
 	if err != nil || (who == nil) != (reply != nil) {
 		s.problem("NTLM: %v", err)
 	}
