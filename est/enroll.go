@@ -84,18 +84,11 @@ func (s *Server) enroll(
 	x *exchange, w http.ResponseWriter, r *http.Request,
 	issue func(*http.Request, *x509.CertificateRequest) (*x509.Certificate, error),
 ) error {
-	release, err := s.enter()
+	r, release, err := s.admit(x, r)
 	if err != nil {
 		return err
 	}
 	defer release()
-	if err := x.bePatient(r); err != nil {
-		return err
-	}
-	r, err = s.authenticate(x, r)
-	if err != nil {
-		return err
-	}
 	csr, err := s.readCSR(x, r)
 	if err != nil {
 		return err
@@ -121,6 +114,28 @@ func (s *Server) enroll(
 	}
 	s.succeed(x, w, r, typeCertsOnly, der)
 	return nil
+}
+
+// admit counts an enrollment until release is called, and authenticates its client.
+func (s *Server) admit(x *exchange, r *http.Request) (_ *http.Request, release func(), err error) {
+	leave, err := s.enter()
+	if err != nil {
+		return nil, nil, err
+	}
+	admitted := false
+	defer func() {
+		if !admitted { // a panic of the Authenticator's included
+			leave()
+		}
+	}()
+	if err := x.bePatient(r); err != nil {
+		return nil, nil, err
+	}
+	if r, err = s.authenticate(x, r); err != nil {
+		return nil, nil, err
+	}
+	admitted = true
+	return r, leave, nil
 }
 
 // enter counts an enrollment until the function it returns is called. An

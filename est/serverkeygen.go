@@ -30,18 +30,11 @@ var (
 // the subject; its key and its signature count for nothing. A client that wants
 // the key encrypted beyond TLS is refused: never is it sent the key otherwise.
 func (s *Server) serverkeygen(x *exchange, w http.ResponseWriter, r *http.Request) error {
-	release, err := s.enter()
+	r, release, err := s.admit(x, r)
 	if err != nil {
 		return err
 	}
 	defer release()
-	if err := x.bePatient(r); err != nil {
-		return err
-	}
-	r, err = s.authenticate(x, r)
-	if err != nil {
-		return err
-	}
 	body, err := s.readBody(x, r)
 	if err != nil {
 		return err

@@ -138,17 +138,8 @@ func (s *site) get(url string) (int, string) {
 	if err != nil {
 		s.t.Fatal(err)
 	}
-	transport := &http.Transport{DisableKeepAlives: true, TLSClientConfig: &tls.Config{RootCAs: s.ca.Roots, MinVersion: tls.VersionTLS12}}
-	resp, err := (&http.Client{Transport: transport}).Do(req)
-	if err != nil {
-		s.t.Fatal(err)
-	}
-	defer resp.Body.Close()
-	body, err := io.ReadAll(resp.Body)
-	if err != nil {
-		s.t.Fatal(err)
-	}
-	return resp.StatusCode, string(body)
+	status, _, body := s.send(req)
+	return status, body
 }
 
 // post enrolls as a client that sends its credentials at once; it returns status,
@@ -161,6 +152,11 @@ func (s *site) post(url string, csr []byte) (int, http.Header, string) {
 	}
 	req.Header.Set("Content-Type", "application/pkcs10")
 	req.SetBasicAuth(s.ca.User, s.ca.Password)
+	return s.send(req)
+}
+
+func (s *site) send(req *http.Request) (int, http.Header, string) {
+	s.t.Helper()
 	transport := &http.Transport{DisableKeepAlives: true, TLSClientConfig: &tls.Config{RootCAs: s.ca.Roots, MinVersion: tls.VersionTLS12}}
 	resp, err := (&http.Client{Transport: transport}).Do(req)
 	if err != nil {
