@@ -93,6 +93,27 @@ func TestCurlAndOpensslEnroll(t *testing.T) {
 			"-H", "Content-Type: application/pkcs10", "--data-binary", "@-", l.ESTURL+"/.well-known/est/simpleenroll")
 		issued := p.run(p.run(answer, "openssl", "base64", "-d"), "openssl", "pkcs7", "-inform", "DER", "-print_certs")
 		checkIssued(t, l, p, issued, "curl-client")
+
+		again := p.run(body, "curl", "--silent", "--show-error", "--fail", "--cacert", l.Path("trust.pem"), "--cert", "issued.pem", "--key", "my.key",
+			"-H", "Content-Type: application/pkcs10", "--data-binary", "@-", l.ESTURL+"/.well-known/est/simplereenroll")
+		renewed := p.run(p.run(again, "openssl", "base64", "-d"), "openssl", "pkcs7", "-inform", "DER", "-print_certs")
+		checkIssued(t, l, p, renewed, "curl-client")
+		if bytes.Equal(renewed, issued) {
+			t.Error("re-enrolled, and got the same certificate")
+		}
+
+		attributes := p.run(nil, "curl", "--silent", "--show-error", "--fail", "--cacert", l.Path("trust.pem"), "--write-out", " %{http_code}", l.ESTURL+"/.well-known/est/csrattrs")
+		text, status, _ := strings.Cut(string(attributes), " ")
+		if l.Profile == config.ProfileCUCM {
+			if text != "" || status != "204" {
+				t.Errorf("csrattrs: %s %q, want 204 and nothing", status, text)
+			}
+			return
+		}
+		told := string(p.run(p.run([]byte(text), "openssl", "base64", "-d"), "openssl", "asn1parse", "-inform", "DER"))
+		if !strings.Contains(told, "rsaEncryption") || !strings.Contains(told, ":0800") || status != "200" {
+			t.Errorf("csrattrs: %s %s, want an RSA key of 2048 bits", status, told)
+		}
 	})
 }
 
@@ -127,6 +148,22 @@ func TestStrongSwanEnrolls(t *testing.T) {
 		issued := p.run(nil, "pki", "--est", "--url", l.ESTURL, "--in", "req.der", "--cacert", l.Path("trust.pem"), "--cacert", "ca-1.der",
 			"--userpass", creds.User+":"+string(creds.Password), "--outform", "pem")
 		checkIssued(t, l, p, issued, "swan-client")
+
+		// strongSwan knows no /csrattrs. Its renewal is a rekey: another key, the same name.
+		fresh := p.run(nil, "pki", "--gen", "--type", "rsa", "--size", "2048", "--outform", "pem")
+		if err := os.WriteFile(filepath.Join(p.dir, "fresh.pem"), fresh, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		again := p.run(nil, "pki", "--req", "--in", "fresh.pem", "--type", "rsa", "--dn", "CN=swan-client")
+		if err := os.WriteFile(filepath.Join(p.dir, "again.der"), again, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		renewed := p.run(nil, "pki", "--est", "--url", l.ESTURL, "--in", "again.der", "--cacert", l.Path("trust.pem"), "--cacert", "ca-1.der",
+			"--cert", "issued.pem", "--key", "key.pem", "--outform", "pem")
+		checkIssued(t, l, p, renewed, "swan-client")
+		if bytes.Equal(renewed, issued) {
+			t.Error("re-enrolled, and got the same certificate")
+		}
 	})
 }
 
@@ -146,6 +183,10 @@ func TestGlobalsignsClientEnrollsAndReenrolls(t *testing.T) {
 			chain, err := client.CACerts(t.Context())
 			if err != nil || len(chain) != 2 {
 				t.Fatalf("CACerts: %d certificates, %v", len(chain), err)
+			}
+			attributes, err := client.CSRAttrs(t.Context())
+			if told := len(attributes.OIDs) + len(attributes.Attributes); err != nil || (told == 0) != (profile == config.ProfileCUCM) {
+				t.Errorf("CSRAttrs: %+v, %v", attributes, err)
 			}
 			key, csr := newCSR(t, "globalsign-client")
 			cert, err := client.Enroll(t.Context(), csr)
@@ -187,8 +228,8 @@ func newCSR(t *testing.T, cn string) (*ecdsa.PrivateKey, *x509.CertificateReques
 // bouncyCastle are the jars of Debian's libbcpkix-java.
 var bouncyCastle = []string{"/usr/share/java/bcpkix.jar", "/usr/share/java/bcprov.jar", "/usr/share/java/bcutil.jar"}
 
-// Bouncy Castle's EST client: the chain, the CSR attributes, an enrollment and, in
-// cucm-12.5, where a password is enough for that, a second one as re-enrollment.
+// Bouncy Castle's EST client: the chain, the CSR attributes, an enrollment, its
+// renewal and, in cucm-12.5, where that is enough, a re-enrollment with the password.
 func TestBouncyCastleEnrolls(t *testing.T) {
 	program(t, "java")
 	for _, jar := range bouncyCastle {
@@ -203,8 +244,8 @@ func TestBouncyCastleEnrolls(t *testing.T) {
 		profile config.Profile
 		want    []string
 	}{
-		{config.ProfileCUCM, []string{"cacerts 2", "csrattrs 0", "enrolled CN=SEP001122334455 true", "reenrolled 1"}},
-		{config.ProfileModern, []string{"cacerts 2", "csrattrs 2", "enrolled CN=SEP001122334455 true"}},
+		{config.ProfileCUCM, []string{"cacerts 2", "csrattrs 0", "enrolled CN=SEP001122334455 true", "renewed CN=SEP001122334455 true", "reenrolled 1"}},
+		{config.ProfileModern, []string{"cacerts 2", "csrattrs 2", "enrolled CN=SEP001122334455 true", "renewed CN=SEP001122334455 true"}},
 	} {
 		t.Run(string(test.profile), func(t *testing.T) {
 			l := start(t, lab.Options{Profile: test.profile})

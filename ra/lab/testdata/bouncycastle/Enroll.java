@@ -3,6 +3,7 @@ import java.nio.file.*;
 import java.security.*;
 import java.security.cert.*;
 import java.util.*;
+import javax.net.ssl.KeyManagerFactory;
 import javax.security.auth.x500.X500Principal;
 import org.bouncycastle.cert.X509CertificateHolder;
 import org.bouncycastle.est.*;
@@ -38,10 +39,28 @@ public class Enroll {
                 .build(new JcaContentSignerBuilder("SHA256withRSA").build(key.getPrivate()));
         ESTAuth auth = new JcaHttpAuthBuilder(null, account.get(0), account.get(1).toCharArray()).build();
         EnrollmentResponse answer = est.simpleEnroll(false, csr, auth);
+        X509CertificateHolder issued = null;
         for (X509CertificateHolder c : answer.getStore().getMatches(null)) {
             boolean ours = Arrays.equals(c.getSubjectPublicKeyInfo().getEncoded(), key.getPublic().getEncoded());
             System.out.println("enrolled " + c.getSubject() + " " + ours);
+            issued = c;
         }
+
+        // The certificate is the client's own now, and says who asks for the next one.
+        KeyStore store = KeyStore.getInstance("PKCS12");
+        store.load(null, null);
+        store.setKeyEntry("own", key.getPrivate(), new char[0],
+                new java.security.cert.Certificate[] {certificates.generateCertificate(new ByteArrayInputStream(issued.getEncoded()))});
+        KeyManagerFactory managers = KeyManagerFactory.getInstance(KeyManagerFactory.getDefaultAlgorithm());
+        managers.init(store, new char[0]);
+        ESTService own = new JsseESTServiceBuilder(args[0],
+                JcaJceUtils.getCertPathTrustManager(Collections.singleton(new TrustAnchor(root, null)), null))
+                .withKeyManagers(managers.getKeyManagers()).build();
+        for (X509CertificateHolder c : own.simpleEnroll(true, csr, null).getStore().getMatches(null)) {
+            System.out.println("renewed " + c.getSubject() + " " + !c.getSerialNumber().equals(issued.getSerialNumber()));
+        }
+
+        // With a password alone, which RFC 7030 section 4.2.2 has no place for.
         EnrollmentResponse again = est.simpleEnroll(true, csr, auth);
         System.out.println("reenrolled " + again.getStore().getMatches(null).size());
     }
