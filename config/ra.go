@@ -94,9 +94,9 @@ type EST struct {
 	// false.
 	ProofOfPossession bool `yaml:"proof_of_possession"`
 
-	// CMCRA lets clients whose certificate has the extended key usage id-kp-cmcRA
-	// enroll for others: their re-enrollments may name any subject, and no proof of
-	// possession is demanded of them. Default false.
+	// CMCRA lets clients whose certificate comes from this CA and has the extended
+	// key usage id-kp-cmcRA enroll for others: their re-enrollments may name any
+	// subject, and no proof of possession is demanded of them. Default false.
 	CMCRA bool `yaml:"cmc_ra"`
 
 	// Limits bounds what one client may cost.

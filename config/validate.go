@@ -1,6 +1,7 @@
 package config
 
 import (
+	"crypto/tls"
 	"maps"
 	"net"
 	"net/url"
@@ -38,6 +39,9 @@ var dsnSyntax = regexp.MustCompile(`^(sqlite:.|postgres(ql)?://.)`)
 func (e *EST) validate(l *loader) {
 	l.address("est.listen", e.Listen)
 	l.versions("est.tls", e.TLS)
+	if e.TLS.Min < tls.VersionTLS11 && !l.reported("est.tls.min") {
+		l.report("est.tls.min", "%s is too old for EST, want 1.1 or later (RFC 7030 section 3.3)", e.TLS.Min)
+	}
 	e.validateAuthentication(l)
 	if e.Lockout.Failures < 0 {
 		l.report("est.lockout.failures", "is negative, want 0 (never lock) or more")

@@ -166,6 +166,7 @@ func TestAnRAsCertificateEnrollsForOthersWhereConfigured(t *testing.T) {
 	ra := func(c *x509.Certificate) {
 		c.UnknownExtKeyUsage = []asn1.ObjectIdentifier{{1, 3, 6, 1, 5, 5, 7, 3, 28}}
 	}
+	manufacturer, manufacturersKey := certify("Manufacturer", nil, nil, nil)
 	for _, test := range []struct {
 		name    string
 		trusted bool
@@ -173,6 +174,7 @@ func TestAnRAsCertificateEnrollsForOthersWhereConfigured(t *testing.T) {
 		status  int
 	}{
 		{"an RA, trusted", true, certificateOf(ra, nil, nil), 200},
+		{"an RA of another CA in the trust store", true, certificateOf(ra, manufacturer, manufacturersKey), 400},
 		{"an RA, not trusted", false, certificateOf(ra, nil, nil), 400},
 		{"somebody else", true, certificateOf(nil, nil, nil), 400},
 	} {
@@ -184,6 +186,7 @@ func TestAnRAsCertificateEnrollsForOthersWhereConfigured(t *testing.T) {
 			on := listen(t, s, func(c *tls.Config) {
 				c.ClientCAs, c.ClientAuth = x509.NewCertPool(), tls.VerifyClientCertIfGiven
 				c.ClientCAs.AddCert(lab().issuing)
+				c.ClientCAs.AddCert(manufacturer)
 			})
 			d := tls.Dialer{Config: &tls.Config{RootCAs: roots(), ServerName: "localhost", MaxVersion: tls.VersionTLS12, Certificates: []tls.Certificate{test.cert}}}
 			c, err := d.DialContext(t.Context(), "tcp", on.addr)

@@ -11,7 +11,7 @@
 // then who asks, and only then the CSR itself: base64 or PEM, DER, signature.
 // So a foreign type is refused before missing credentials are asked for, and
 // these before a bad CSR is looked at. /cacerts and /csrattrs ask nobody who they
-// are (RFC 7030 §4.1.2, §4.5.1). A CSR's proof of possession, which ties it to the
+// are (RFC 7030 §4.1.2, §4.5). A CSR's proof of possession, which ties it to the
 // TLS connection it came on, is checked last (RFC 7030 §3.5, RFC 9266).
 //
 // With [Options.Patience] the body is read before anybody is asked, since from then

@@ -69,7 +69,7 @@ func (s *Server) simpleenroll(x *exchange, w http.ResponseWriter, r *http.Reques
 func (s *Server) simplereenroll(x *exchange, w http.ResponseWriter, r *http.Request) error {
 	return s.enroll(x, w, r, func(r *http.Request, csr *x509.CertificateRequest) (*x509.Certificate, error) {
 		old := verifiedPeer(r)
-		if old != nil && x.style.checksSubject() && !s.forOthers(r) {
+		if old != nil && x.style.checksSubject() && !s.forOthers(x, r) {
 			if err := sameSubject(csr, old); err != nil {
 				return nil, &refusal{why: refusedCSR, text: err.Error(), cause: err}
 			}
@@ -93,12 +93,8 @@ func (s *Server) enroll(
 	if err != nil {
 		return err
 	}
-	proven, err := checkPossession(r, csr, s.possession(x.received.Label) && !s.forOthers(r))
-	if err != nil {
+	if err := x.checkPossession(r, csr, s.possession(x.received.Label) && !s.forOthers(x, r)); err != nil {
 		return err
-	}
-	if proven {
-		x.closeAfter() // a binding proves once (RFC 9266 §4.1)
 	}
 	s.report(r.Context(), CSRRead{x.origin(), csr})
 	cert, err := issue(r, csr)

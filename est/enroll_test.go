@@ -4,7 +4,6 @@ import (
 	"bufio"
 	"bytes"
 	"context"
-	"crypto/rand"
 	"crypto/rsa"
 	"crypto/tls"
 	"crypto/x509"
@@ -301,13 +300,28 @@ func TestReenrollmentComparesNames(t *testing.T) { // RFC 7030 §4.2.2
 	other, _ := phone(t, "SEPFFFFFFFFFFFF", "a.example", "b.example")
 	fewer, _ := phone(t, "SEP001122334455", "a.example")
 	none, _ := phone(t, "SEP001122334455")
-	change := must(x509.CreateCertificateRequest(rand.Reader, &x509.CertificateRequest{
-		Subject: pkix.Name{CommonName: "SEPFFFFFFFFFFFF"},
-		Attributes: []pkix.AttributeTypeAndValueSET{{ //nolint:staticcheck // deprecated for extensions, which this is not
-			Type:  asn1.ObjectIdentifier{1, 3, 6, 1, 5, 5, 7, 7, 36}, // id-cmc-changeSubjectName
-			Value: [][]pkix.AttributeTypeAndValue{{{Type: asn1.ObjectIdentifier{2, 5, 4, 3}, Value: "SEPFFFFFFFFFFFF"}}},
-		}},
-	}, key))
+	name := func(cn string) []byte { return must(asn1.Marshal(pkix.Name{CommonName: cn}.ToRDNSequence())) }
+	dns := func(names ...string) []byte {
+		var all []asn1.RawValue
+		for _, n := range names {
+			all = append(all, asn1.RawValue{Class: asn1.ClassContextSpecific, Tag: 2, Bytes: []byte(n)})
+		}
+		return must(asn1.Marshal(all))
+	}
+	change := func(cn string, value ...[]byte) []byte {
+		sequence := must(asn1.Marshal(asn1.RawValue{Tag: asn1.TagSequence, IsCompound: true, Bytes: bytes.Join(value, nil)}))
+		return csrWithAttributes(t, cn, attributeOf[asn1.RawValue]{
+			asn1.ObjectIdentifier{1, 3, 6, 1, 5, 5, 7, 7, 36}, []asn1.RawValue{{FullBytes: sequence}},
+		})
+	}
+	extensions := func(names ...string) any { // extensionRequest with a subjectAltName
+		type list []pkix.Extension
+		return attributeOf[list]{asn1.ObjectIdentifier{1, 2, 840, 113549, 1, 9, 14}, []list{{{Id: asn1.ObjectIdentifier{2, 5, 29, 17}, Value: dns(names...)}}}}
+	}
+	changeAltNames := csrWithAttributes(t, "SEP001122334455", extensions("new.example"), attributeOf[asn1.RawValue]{
+		asn1.ObjectIdentifier{1, 3, 6, 1, 5, 5, 7, 7, 36},
+		[]asn1.RawValue{{FullBytes: must(asn1.Marshal(asn1.RawValue{Tag: asn1.TagSequence, IsCompound: true, Bytes: dns("new.example")}))}},
+	})
 	for _, c := range []struct {
 		name  string
 		csr   []byte
@@ -318,7 +332,13 @@ func TestReenrollmentComparesNames(t *testing.T) { // RFC 7030 §4.2.2
 		{"another subject", other, "subject is not"},
 		{"fewer alternative names", fewer, "alternative names are not"},
 		{"no alternative names", none, "alternative names are not"},
-		{"another subject that ChangeSubjectName asks for", change, ""},
+		{"alternative names that ChangeSubjectName asks for", changeAltNames, ""},
+		{"a subject that ChangeSubjectName asks for, without the alternative names", change("SEPFFFFFFFFFFFF", name("SEPFFFFFFFFFFFF")), "alternative names are not those that its ChangeSubjectName asks for"},
+		{"another subject than ChangeSubjectName asks for", change("SEPFFFFFFFFFFFF", name("SEPAAAAAAAAAAAA")), "subject is not the one that its ChangeSubjectName asks for"},
+		{"the old subject beside a ChangeSubjectName", change("SEP001122334455", name("SEPAAAAAAAAAAAA")), "put the new ones there, too"},
+		{"another subject where ChangeSubjectName has alternative names alone", change("SEPFFFFFFFFFFFF", dns("a.example")), "subject is not"},
+		{"an empty ChangeSubjectName", change("SEP001122334455"), "cannot be read"},
+		{"a ChangeSubjectName the wrong way round", change("SEP001122334455", dns("a.example"), name("SEP001122334455")), "cannot be read"},
 	} {
 		err := est.SameSubject(must(x509.ParseCertificateRequest(c.csr)), old)
 		if (err == nil) != (c.wrong == "") || err != nil && !strings.Contains(err.Error(), c.wrong) {

@@ -367,6 +367,9 @@ func certificates(tb testing.TB, body string) []*x509.Certificate {
 	if err != nil {
 		tb.Fatalf("answer is not PKCS #7: %v", err)
 	}
+	if len(p7.Signers) != 0 || len(p7.Content) != 0 { // RFC 5272 §4.1: certs-only
+		tb.Errorf("the PKCS #7 has %d signers and %d bytes of content besides its certificates", len(p7.Signers), len(p7.Content))
+	}
 	return p7.Certificates
 }
 

@@ -13,7 +13,7 @@ import (
 // oidChallengePassword is the attribute that carries the proof (RFC 7030 §3.5).
 var oidChallengePassword = asn1.ObjectIdentifier{1, 2, 840, 113549, 1, 9, 7}
 
-// exporterLabel and exporterLength are those of tls-exporter (RFC 9266 §3).
+// exporterLabel and exporterLength are those of tls-exporter (RFC 9266 §2).
 const (
 	exporterLabel  = "EXPORTER-Channel-Binding"
 	exporterLength = 32
@@ -21,31 +21,37 @@ const (
 
 // checkPossession compares the CSR's challengePassword with the channel binding of
 // the TLS connection that it came on: tls-unique up to TLS 1.2 (RFC 7030 §3.5),
-// tls-exporter in TLS 1.3 (RFC 9266 §4.2). It is compared whenever it is there, and
+// tls-exporter in TLS 1.3 (RFC 9266 §3). It is compared whenever it is there, and
 // must be there where that is demanded. The value belongs to this connection, so
 // that of another one, replayed, is wrong.
 //
 // A resumed session of TLS 1.2 without the extended master secret has no tls-unique
 // that could be trusted (RFC 7627): there nothing is proven, and a proof is refused.
-func checkPossession(r *http.Request, csr *x509.CertificateRequest, demanded bool) (proven bool, err error) {
+//
+// A binding is for one authentication, good or not: the connection ends with the answer
+// (RFC 9266 §4.1).
+func (x *exchange) checkPossession(r *http.Request, csr *x509.CertificateRequest, demanded bool) error {
 	value, present, err := challengePassword(csr)
+	if present {
+		x.closeAfter()
+	}
 	switch {
 	case err != nil:
-		return false, &refusal{why: refusedPossession, text: err.Error()}
+		return &refusal{why: refusedPossession, text: err.Error()}
 	case !present && !demanded:
-		return false, nil
+		return nil
 	case !present:
-		return false, &refusal{why: refusedPossession, text: "the CSR has no proof of possession: put the channel binding of this TLS connection into challengePassword (RFC 7030 section 3.5)"}
+		return &refusal{why: refusedPossession, text: "the CSR has no proof of possession: put the channel binding of this TLS connection into challengePassword (RFC 7030 section 3.5)"}
 	}
 	binding := channelBinding(r.TLS)
 	if binding == nil {
-		return false, &refusal{why: refusedPossession, text: "this TLS connection has no channel binding to prove possession with: make a new one, not a resumed one"}
+		return &refusal{why: refusedPossession, text: "this TLS connection has no channel binding to prove possession with: make a new one, not a resumed one"}
 	}
 	want := base64.StdEncoding.EncodeToString(binding)
 	if subtle.ConstantTimeCompare([]byte(value), []byte(want)) != 1 {
-		return false, &refusal{why: refusedPossession, text: "the CSR's proof of possession is not that of this TLS connection: challengePassword must hold its tls-unique (TLS 1.2) or tls-exporter (TLS 1.3) in base64, or be left out"}
+		return &refusal{why: refusedPossession, text: "the CSR's proof of possession is not that of this TLS connection: challengePassword must hold its tls-unique (TLS 1.2) or tls-exporter (TLS 1.3) in base64, or be left out"}
 	}
-	return true, nil
+	return nil
 }
 
 // channelBinding returns the connection's, nil where it has none.

@@ -10,12 +10,15 @@ import (
 	"crypto/x509"
 	"encoding/asn1"
 	"encoding/base64"
+	"fmt"
 	"io"
 	"net/http/httptest"
 	"strings"
 	"testing"
 
 	globalest "github.com/globalsign/est"
+	"go.uber.org/zap"
+	"go.uber.org/zap/zaptest/observer"
 
 	"ciscora/est"
 )
@@ -70,7 +73,7 @@ func binding(tb testing.TB, c *tls.Conn) string {
 	return base64.StdEncoding.EncodeToString(state.TLSUnique)
 }
 
-// RFC 7030 §3.5 (tls-unique), RFC 9266 §3 and §4.2 (tls-exporter in TLS 1.3).
+// RFC 7030 §3.5 (tls-unique), RFC 9266 §2 and §3 (tls-exporter in TLS 1.3).
 func TestProofOfPossessionIsCheckedWhenItIsThereAndDemandedWhereConfigured(t *testing.T) {
 	for _, path := range []string{enrollPath, reenrollPath} {
 		for name, version := range map[string]uint16{"TLS 1.2": tls.VersionTLS12, "TLS 1.3": tls.VersionTLS13} {
@@ -217,20 +220,66 @@ func TestAProofMayComeAsAnyKindOfString(t *testing.T) {
 	}
 }
 
-// RFC 9266 §4.1: a binding proves once, and the connection ends with the answer.
-func TestAConnectionThatProvedPossessionEndsWithItsAnswer(t *testing.T) {
-	on := listen(t, newServer(t))
-	c := on.dialVersion(t, tls.VersionTLS13)
-	if _, err := io.WriteString(c, post(enrollPath, lines(csrWithAttributes(t, "phone", challengePassword(binding(t, c)))), credentials)); err != nil {
+// RFC 9266 §4.1: a binding is for one authentication, good or not, and the connection
+// ends with the answer.
+func TestAConnectionOnWhichPossessionWasToBeProvedEndsWithItsAnswer(t *testing.T) {
+	for _, path := range []string{enrollPath, reenrollPath, keygenPath} {
+		for name, version := range map[string]uint16{"TLS 1.2": tls.VersionTLS12, "TLS 1.3": tls.VersionTLS13} {
+			for _, d := range bothDialects {
+				for status, spoil := range map[int]func(string) string{
+					200: func(own string) string { return own },
+					400: func(own string) string { return "AAAA" + own[4:] },
+				} {
+					on := listen(t, newServer(t, keygen, dialect(d)))
+					c := on.dialVersion(t, version)
+					csr := csrWithAttributes(t, "phone", challengePassword(spoil(binding(t, c))))
+					must(io.WriteString(c, post(path, lines(csr), credentials)))
+					in := bufio.NewReader(c)
+					got, err := readWire(in, false)
+					if err != nil || got.status() != status || got.get("Connection") != "close" {
+						t.Fatalf("%s, %s, %v: %s %q %v, want %d and a close", path, name, d, got.line, got.header, err, status)
+					}
+					if _, err := in.ReadByte(); err != io.EOF {
+						t.Errorf("%s, %s, %v, %d: the connection goes on: %v", path, name, d, status, err)
+					}
+				}
+			}
+		}
+	}
+}
+
+// RFC 9266 §4: the binding is for nothing else. It is in no answer and no line of the
+// log, right or wrong.
+func TestTheChannelBindingIsToldToNobody(t *testing.T) {
+	core, logs := observer.New(zap.DebugLevel)
+	on := listen(t, newServer(t, func(o *est.Options) { o.Logger = zap.New(core) }))
+	var values, answers []string
+	for _, right := range []bool{true, false} {
+		c := on.dialVersion(t, tls.VersionTLS13)
+		value := binding(t, c)
+		if !right {
+			value = "AAAA" + value[4:]
+		}
+		values = append(values, value, binding(t, c))
+		must(io.WriteString(c, post(enrollPath, lines(csrWithAttributes(t, "phone", challengePassword(value))), credentials)))
+		got := must(readWire(bufio.NewReader(c), false))
+		answers = append(answers, fmt.Sprintf("%s %q %s", got.line, got.header, got.body))
+	}
+	on.stop()
+	if err := <-on.done; err != nil {
 		t.Fatal(err)
 	}
-	in := bufio.NewReader(c)
-	got, err := readWire(in, false)
-	if err != nil || got.status() != 200 || got.get("Connection") != "close" {
-		t.Fatalf("%s %q %v", got.line, got.header, err)
+	told := strings.Join(answers, "\n")
+	for _, entry := range logs.All() {
+		told += fmt.Sprintf("%s %+v\n", entry.Message, entry.ContextMap())
 	}
-	if _, err := in.ReadByte(); err != io.EOF {
-		t.Errorf("the connection goes on: %v", err)
+	if logs.Len() < 2 {
+		t.Fatalf("%d lines in the log", logs.Len())
+	}
+	for _, value := range values {
+		if strings.Contains(told, value[8:24]) {
+			t.Errorf("a binding is in an answer or the log:\n%s", told)
+		}
 	}
 }
 
@@ -255,7 +304,8 @@ func TestCSRAttributesAreToldAsTheCASays(t *testing.T) {
 		}))
 		for label, oids := range map[string]int{"": 0, "wifi/": 1} {
 			got := on.ask(t, get("/.well-known/est/"+label+"csrattrs"))
-			if got.status() != 200 || got.get("Content-Type") != "application/csrattrs" || got.get("Content-Length") == "" {
+			if got.status() != 200 || got.get("Content-Type") != "application/csrattrs" ||
+				got.get("Content-Transfer-Encoding") != "base64" || got.get("Content-Length") == "" {
 				t.Fatalf("%v: %s %q", d, got.line, got.header)
 			}
 			var read globalest.CSRAttrs

@@ -5,10 +5,11 @@ import (
 	"crypto/x509"
 	"crypto/x509/pkix"
 	"encoding/asn1"
-	"errors"
+	"fmt"
 	"net/http"
 	"reflect"
 	"slices"
+	"strings"
 )
 
 // verifiedPeer returns the certificate with which the client took part in the TLS
@@ -24,34 +25,49 @@ func verifiedPeer(r *http.Request) *x509.Certificate {
 // oidCMCRA is id-kp-cmcRA (RFC 6402 §2.10).
 var oidCMCRA = asn1.ObjectIdentifier{1, 3, 6, 1, 5, 5, 7, 3, 28}
 
-// forOthers tells whether the client may enroll for others.
-func (s *Server) forOthers(r *http.Request) bool {
+// forOthers tells whether the client may enroll for others: its certificate is of the
+// EST CA's own and has id-kp-cmcRA (RFC 7030 §3.7). One that another CA of the trust
+// store has issued is no RA's, whatever it says.
+func (s *Server) forOthers(x *exchange, r *http.Request) bool {
 	peer := verifiedPeer(r)
-	return s.trustRA && peer != nil && slices.ContainsFunc(peer.UnknownExtKeyUsage, oidCMCRA.Equal)
+	if !s.trustRA || peer == nil || !slices.ContainsFunc(peer.UnknownExtKeyUsage, oidCMCRA.Equal) {
+		return false
+	}
+	chain, err := s.ca.CACerts(r.Context(), x.received.Label, r)
+	return err == nil && slices.ContainsFunc(chain, func(ca *x509.Certificate) bool {
+		return bytes.Equal(ca.RawSubject, peer.RawIssuer) && peer.CheckSignatureFrom(ca) == nil
+	})
 }
 
-// sameSubject returns an error unless the CSR asks for the subject and the
-// subject alternative names of the certificate being renewed, or for their change
-// by a ChangeSubjectName attribute (RFC 7030 §4.2.2). Encodings may differ: a CA
-// may have turned a PrintableString into an UTF8String.
+// sameSubject returns an error unless the CSR asks for the subject and the subject
+// alternative names of the certificate being renewed (RFC 7030 §4.2.2), or for those
+// that its ChangeSubjectName puts in their place. The CA takes names from the CSR
+// itself (certsrv knows no such attribute), so a change must stand in both: a CSR that
+// keeps its old names beside the attribute would be certified under them.
+// Encodings may differ: a CA may have turned a PrintableString into an UTF8String.
 func sameSubject(csr *x509.CertificateRequest, old *x509.Certificate) error {
-	if asksForChange(csr) {
-		return nil
+	change, asked, err := changeAsked(csr)
+	if err != nil {
+		return err
 	}
-	if !equalNames(csr.RawSubject, old.RawSubject) {
-		return errors.New("the CSR's subject is not that of the certificate being renewed: take the same one, or use simpleenroll for another")
+	subject, alternatives := old.RawSubject, altNames(old.Extensions)
+	if change.subject != nil {
+		subject = change.subject
 	}
-	if !equalAltNames(altNames(csr.Extensions), altNames(old.Extensions)) {
-		return errors.New("the CSR's subject alternative names are not those of the certificate being renewed: take the same ones, or use simpleenroll for others")
+	if change.altNames != nil {
+		alternatives = change.altNames
+	}
+	whose, remedy := "those of the certificate being renewed", "take the same ones, or use simpleenroll for others"
+	if asked {
+		whose, remedy = "those that its ChangeSubjectName asks for", "this server's CA takes names from the CSR alone, so put the new ones there, too"
+	}
+	if !equalNames(csr.RawSubject, subject) {
+		return fmt.Errorf("the CSR's subject is not %s: %s", strings.Replace(whose, "those", "the one", 1), remedy)
+	}
+	if !equalAltNames(altNames(csr.Extensions), alternatives) {
+		return fmt.Errorf("the CSR's subject alternative names are not %s: %s", whose, remedy)
 	}
 	return nil
-}
-
-// asksForChange tells whether the CSR has an id-cmc-changeSubjectName attribute
-// (RFC 6402 §2.8).
-func asksForChange(csr *x509.CertificateRequest) bool {
-	changeSubjectName := asn1.ObjectIdentifier{1, 3, 6, 1, 5, 5, 7, 7, 36}
-	return slices.ContainsFunc(attributesOf(csr), func(a attribute) bool { return a.Type.Equal(changeSubjectName) })
 }
 
 // equalNames compares two DER names by their attributes' types and values.

@@ -43,10 +43,10 @@ type Options struct {
 	// (RFC 7030 §3.5). A proof that is there is always checked. nil: it is demanded
 	// of nobody.
 	ProofOfPossession func(label string) bool
-	// TrustRA lets clients whose certificate has the extended key usage id-kp-cmcRA
-	// enroll for others (RFC 7030 §3.7, RFC 6402 §2.10): their re-enrollments may name
-	// any subject, and no proof of possession is demanded of them, since the key is
-	// not theirs.
+	// TrustRA lets clients whose certificate one of CACerts has issued, and which has
+	// the extended key usage id-kp-cmcRA, enroll for others (RFC 7030 §3.7, RFC 6402
+	// §2.10): their re-enrollments may name any subject, and no proof of possession is
+	// demanded of them, since the key is not theirs.
 	TrustRA bool
 	// Realm is that of the Basic challenge; "estrealm" by default, as libest's.
 	Realm  string

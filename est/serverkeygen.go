@@ -46,7 +46,7 @@ func (s *Server) serverkeygen(x *exchange, w http.ResponseWriter, r *http.Reques
 	// In all other respects the CSR counts as any (RFC 7030 §4.4.1): a proof of
 	// possession that is there is checked. None is demanded, since the client has
 	// no key to prove the possession of.
-	if _, err := checkPossession(r, csr, false); err != nil {
+	if err := x.checkPossession(r, csr, false); err != nil {
 		return err
 	}
 	for _, a := range attributesOf(csr) {

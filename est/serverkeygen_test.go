@@ -138,6 +138,11 @@ func TestServerKeygenRefusesToSendAKeyThatShouldBeEncrypted(t *testing.T) {
 			if got.status() != status || strings.Contains(got.body, "pkcs8") {
 				t.Errorf("%s, %v: %s %q", name, d, got.line, got.body)
 			}
+			// RFC 8951 §5.2: text/plain, or no type; libest sends none.
+			plain := strings.HasPrefix(got.get("Content-Type"), "text/plain") && strings.Contains(got.body, "asks for its key to be encrypted")
+			if plain != (d == est.DialectRFC8951) || !plain && got.get("Content-Type") != "" {
+				t.Errorf("%v: %q %q", d, got.get("Content-Type"), got.body)
+			}
 		}
 	}
 }

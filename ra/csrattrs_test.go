@@ -173,7 +173,7 @@ func TestCSRAttributesAsATemplateOfTheRequest(t *testing.T) {
 	}
 }
 
-// Anybody may ask for /csrattrs (RFC 7030 §4.5.1): however often that is, the CA sees
+// Anybody may ask for /csrattrs (RFC 7030 §4.5): however often that is, the CA sees
 // one log-in.
 func TestTheCAIsAskedOnceForAllWhoAskForCSRAttributes(t *testing.T) {
 	for name, p := range map[string]profile{"pooled": modern, "two log-ins": cucm} {

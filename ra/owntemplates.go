@@ -17,7 +17,7 @@ const (
 )
 
 // ownTemplates keeps the template list that the RA's own account is shown. Whoever
-// asks for /csrattrs may be anybody (RFC 7030 §4.5.1), so no number of them may
+// asks for /csrattrs may be anybody (RFC 7030 §4.5), so no number of them may
 // become a number of log-ins: the CA is asked once per refresh, after a failure once
 // a minute, and after a refusal only with other credentials, or anybody could lock
 // the RA's account (design, section 4).
