@@ -191,7 +191,9 @@ func VerifiedCertificate(req *http.Request) *x509.Certificate {
 // Vouched tells that an earlier log-in with them stood for it.
 func (r *RA) admit(ctx context.Context, who *identity, req *http.Request) (vouched bool, err error) {
 	guard := lockoutKey(who.account, req)
-	if who.method == MethodRelay {
+	// A refusal that a lab makes for one enrollment is nobody else's.
+	guarded := who.method == MethodRelay && !r.isolate(ctx)
+	if guarded {
 		if until := r.lockout.blocked(guard); !until.IsZero() {
 			cause := fmt.Errorf("account %q is not tried at the CA before %s: too many refused log-ins from this client (est.lockout)", who.account, until.Format(time.RFC3339))
 			answer := &Error{Status: http.StatusUnauthorized, Text: "too many refused log-ins: the CA is not asked again for some time", Cause: cause}
@@ -207,9 +209,9 @@ func (r *RA) admit(ctx context.Context, who *identity, req *http.Request) (vouch
 		vouched, err = r.admitPooled(ctx, who)
 	}
 	switch {
-	case err == nil && who.method == MethodRelay:
+	case err == nil && guarded:
 		r.lockout.succeeded(guard)
-	case err != nil && who.method == MethodRelay && refused(err):
+	case err != nil && guarded && refused(err):
 		r.lockout.failed(guard)
 	}
 	if err != nil {

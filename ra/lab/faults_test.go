@@ -76,6 +76,21 @@ func TestEnrollmentsAtTheSameTimeNeverSeeEachOthersFaults(t *testing.T) {
 	}
 }
 
+// The lock-out guard counts what happens to all, not what one client has asked for.
+func TestAWrongPasswordThatALabelSelectsLocksNobodyOut(t *testing.T) {
+	for _, profile := range []config.Profile{config.ProfileCUCM, config.ProfileModern} {
+		l := start(t, lab.Options{Profile: profile})
+		for range 4 {
+			if got := enrollAs(t, l, "SEP001122334455", "fault:certsrv.login:wrong-password", 20*time.Second); got.RV != capf.StatusAuthFail {
+				t.Fatalf("%s: %v (%v)", profile, got.RV, got.Err)
+			}
+		}
+		if got := enrollAs(t, l, "SEP001122334455", "", 20*time.Second); got.RV != capf.StatusNone {
+			t.Errorf("%s: after four wrong passwords of another client: %v (%v)", profile, got.RV, got.Err)
+		}
+	}
+}
+
 func TestANameOrLabelThatSelectsNoFaultIsTold(t *testing.T) {
 	l := start(t, lab.Options{Profile: config.ProfileModern})
 	if r := enrollAs(t, l, "certsrv.submit.hangs.fault.invalid", "", 20*time.Second); r.RV != 13 || !strings.Contains(fmt.Sprint(r.Err), "selects no fault") {

@@ -97,7 +97,7 @@ func (l *Lab) raConfig(est, certsrv, admin net.Addr) config.RA {
 		"wifi":       {Template: WiFiTemplate},
 		"supervised": {Template: SupervisedTemplate},
 	}
-	c.CA.URL = "https://" + reachable(certsrv) + "/certsrv"
+	c.CA.URL = "https://" + named(certsrv) + "/certsrv"
 	c.CA.Template = Template
 	c.CA.Credentials = fileCredentials
 	c.CA.Trust = []string{fileTrust}
@@ -139,6 +139,16 @@ func reachable(a net.Addr) string {
 		host = "127.0.0.1"
 	}
 	return net.JoinHostPort(host, port)
+}
+
+// named is reachable with a name where there is one: faults of its resolution can be
+// had only then.
+func named(a net.Addr) string {
+	at := reachable(a)
+	if host, port, err := net.SplitHostPort(at); err == nil && net.ParseIP(host).IsLoopback() {
+		return net.JoinHostPort("localhost", port)
+	}
+	return at
 }
 
 // hostsOf returns the names and addresses that a listener's certificate must
