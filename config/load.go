@@ -131,6 +131,10 @@ func newLoader(path string, data []byte, prefix string, env Environment) (*loade
 // syntaxError says what is wrong with a YAML text, without quoting it: it may
 // be a password.
 func syntaxError(e *yaml.LoadError) error {
+	switch {
+	case strings.Contains(e.Message, "tab character"):
+		return errors.New("no YAML: a tab stands where a line begins: indent with blanks")
+	}
 	switch e.Stage {
 	case yaml.ReaderStage, yaml.ScannerStage, yaml.ParserStage:
 		return fmt.Errorf("no YAML: %s: quote values that begin or go on with signs", e.Message)

@@ -26,7 +26,8 @@ func (c *cli) certsrvCommand() *cobra.Command {
 		Short: "Run the built-in Microsoft CA alone",
 		Long: `certsrv serves a Microsoft CA's Web Enrollment pages (IIS with NTLM, /certsrv) on
 a two-tier CA of its own, for a lab. Certificates, keys and requests are kept in
-the folder that the configuration names.`,
+the folder that the configuration names. With admin.listen in it, the queue of
+requests and the faults are on that port, for curl.`,
 		Example: `  ra certsrv --config certsrv.yaml
   curl --ntlm -K curl.conf https://127.0.0.1:8443/certsrv/`,
 		Args: cobra.NoArgs,
@@ -58,15 +59,21 @@ the folder that the configuration names.`,
 		}
 		defer ca.Close()
 		group, ctx := errgroup.WithContext(ctx)
+		adminAddress := ""
 		if cfg.Admin.Listen != "" {
 			adminListener, err := server.Listen(ctx, cfg.Admin.Listen)
 			if err != nil {
 				return cfg.Problem("admin.listen", err)
 			}
+			adminAddress = adminListener.Addr().String()
 			group.Go(func() error { return serveAdmin(ctx, adminListener, ca, faults) })
 		}
 		group.Go(func() error { return ca.Serve(ctx, listener) })
-		fmt.Fprintf(c.env.Stdout, "certsrv  https://%s/certsrv\nready\n", listener.Addr())
+		fmt.Fprintf(c.env.Stdout, "certsrv  https://%s/certsrv\n", listener.Addr())
+		if adminAddress != "" {
+			fmt.Fprintf(c.env.Stdout, "admin    http://%s\n", adminAddress)
+		}
+		fmt.Fprintln(c.env.Stdout, "ready")
 		return group.Wait()
 	})
 	return cmd

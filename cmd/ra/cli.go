@@ -87,12 +87,13 @@ enrolls them at a Microsoft CA's Web Enrollment pages (/certsrv), as Cisco's CES
 		Example: `  ra lab                          everything on this machine, one phone enrolled
   ra serve --config ra.yaml       the RA in front of a real CA
   ra enroll --url https://HOST:8084 --user 'LAB\ciscora' --password-file pw --cacert trust.pem`,
+		Args:          cobra.ArbitraryArgs, // RunE says which command was meant
 		SilenceErrors: true,
 		SilenceUsage:  true,
 		// No arguments: the help is the answer.
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if len(args) > 0 {
-				return fmt.Errorf("unknown command %q; see ra --help", args[0])
+				return fmt.Errorf("unknown command %q, %s; see ra --help", args[0], config.Suggest(args[0], commandNames(cmd), "known are"))
 			}
 			return cmd.Help()
 		},
@@ -100,6 +101,28 @@ enrolls them at a Microsoft CA's Web Enrollment pages (/certsrv), as Cisco's CES
 	root.SetFlagErrorFunc(suggestFlag)
 	root.AddCommand(c.labCommand(), c.serveCommand(), c.certsrvCommand(), c.enrollCommand(), c.ledgerCommand(), c.scenarioCommand(), c.checkCommand(), c.configCommand(), c.versionCommand())
 	return root
+}
+
+func commandNames(cmd *cobra.Command) []string {
+	var names []string
+	for _, sub := range cmd.Commands() {
+		if sub.IsAvailableCommand() {
+			names = append(names, sub.Name())
+		}
+	}
+	return names
+}
+
+// oneArg wants one argument, which is called what the command's usage calls it.
+func oneArg(cmd *cobra.Command, args []string) error {
+	if len(args) == 1 {
+		return nil
+	}
+	_, name, _ := strings.Cut(cmd.Use, " ")
+	if len(args) == 0 {
+		return fmt.Errorf("%s is missing: %s", name, cmd.UseLine())
+	}
+	return fmt.Errorf("one %s is taken, not %d: %s", name, len(args), cmd.UseLine())
 }
 
 // suggestFlag names the flag that was probably meant.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"path/filepath"
 
 	"github.com/spf13/cobra"
 
@@ -50,12 +51,16 @@ func (c *cli) validateCommand() *cobra.Command {
 	var certsrv bool
 	cmd := &cobra.Command{
 		Use:   "validate FILE",
-		Short: "Check a configuration and the files that it names; all problems at once",
+		Short: "Check a configuration, and once its keys are good the files that it names",
+		Long: `validate reports all problems of the keys at once, each with its line; where there
+are none, all of the files that they name. A file called certsrv.yaml is the
+built-in CA's.`,
 		Example: `  ra config validate ra.yaml
-  ra config validate --certsrv certsrv.yaml`,
-		Args: cobra.ExactArgs(1),
+  ra config validate lab/certsrv.yaml
+  ra config validate --certsrv ca2.yaml`,
+		Args: oneArg,
 	}
-	cmd.Flags().BoolVar(&certsrv, "certsrv", false, "the file is certsrv.yaml, the built-in CA's")
+	cmd.Flags().BoolVar(&certsrv, "certsrv", false, "the file is the built-in CA's, whatever it is called")
 	cmd.RunE = c.run(func(_ context.Context, args []string) error {
 		if err := c.validate(args[0], certsrv); err != nil {
 			return configError(err)
@@ -67,7 +72,7 @@ func (c *cli) validateCommand() *cobra.Command {
 }
 
 func (c *cli) validate(path string, certsrv bool) error {
-	if certsrv {
+	if certsrv || filepath.Base(path) == "certsrv.yaml" {
 		cfg, err := config.LoadCertsrv(path, c.env.LookupEnv)
 		if err != nil {
 			return err

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"net"
 	"os"
 
 	"github.com/spf13/cobra"
@@ -57,6 +58,11 @@ RA and CA go there, for Wireshark. No other command has that.`,
 		if o.Profile, err = config.ParseProfile(profile); err != nil {
 			return usagef("--profile: %w", err)
 		}
+		for flag, address := range map[string]string{"--est": o.EST, "--certsrv": o.Certsrv, "--admin": o.Admin} {
+			if _, _, err := net.SplitHostPort(address); err != nil {
+				return usagef("%s: %q is no address, write it as 127.0.0.1:8084, [::1]:8084 or :8084", flag, address)
+			}
+		}
 		log, err := newLogger(c.env.Stderr, level)
 		if err != nil {
 			return err
@@ -91,6 +97,9 @@ func (c *cli) lab(ctx context.Context, o lab.Options, log *zap.Logger, once, asJ
 	}
 	defer func() { err = errors.Join(err, l.Close()) }()
 
+	for _, path := range l.Edited {
+		fmt.Fprintf(c.env.Stderr, "ra: %s was edited; it is kept as %[1]s.bak, since the lab makes its own (ra serve and ra certsrv take edits)\n", path)
+	}
 	if !asJSON {
 		c.printAddresses(l)
 	}

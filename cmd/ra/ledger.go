@@ -201,7 +201,7 @@ func (c *cli) ledgerShowCommand() *cobra.Command {
 		Short: "Show all of one request: each leg, each time, the certificate",
 		Example: `  ra ledger show 12
   ra ledger show 12 --json`,
-		Args: cobra.ExactArgs(1),
+		Args: oneArg,
 	}
 	f.add(cmd, true)
 	cmd.RunE = c.run(func(ctx context.Context, args []string) error {

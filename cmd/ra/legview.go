@@ -52,7 +52,7 @@ func (v *legView) further() {
 }
 
 func (v *legView) show(s lab.Step) {
-	s.Text, s.Device, s.Detail = printable(s.Text), printable(s.Device), printable(s.Detail)
+	s.Text, s.Operation, s.Device, s.Detail = printable(s.Text), printable(s.Operation), printable(s.Device), printable(s.Detail)
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	switch {
@@ -67,7 +67,7 @@ func (v *legView) show(s lab.Step) {
 }
 
 func briefLine(s lab.Step) string {
-	line := fmt.Sprintf("  %-16s  %-22s", cmp.Or(s.Device, "-"), s.Text)
+	line := fmt.Sprintf("  %-16s  %-14s  %-22s", cmp.Or(s.Device, "-"), cmp.Or(s.Operation, "-"), s.Text)
 	if s.ReqID != 0 {
 		line += fmt.Sprintf("  ReqID %d", s.ReqID)
 	}

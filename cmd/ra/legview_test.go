@@ -47,8 +47,8 @@ func TestLaterEnrollmentsAreOneLineEach(t *testing.T) {
 	v.further()
 	out.Reset()
 	v.show(lab.Step{From: lab.PartyRA, To: lab.PartyCA, Text: "GET certrqxt.asp", Took: time.Millisecond})
-	v.show(lab.Step{From: lab.PartyRA, To: lab.PartyPhone, Text: "200 OK", Device: "SEP001122334455", ReqID: 7, Took: 5 * time.Millisecond})
-	if got := out.String(); got != "  SEP001122334455   200 OK                  ReqID 7  5.0 ms\n" {
+	v.show(lab.Step{From: lab.PartyRA, To: lab.PartyPhone, Text: "200 OK", Operation: "simpleenroll", Device: "SEP001122334455", ReqID: 7, Took: 5 * time.Millisecond})
+	if got := out.String(); got != "  SEP001122334455   simpleenroll    200 OK                  ReqID 7  5.0 ms\n" {
 		t.Errorf("%q", got)
 	}
 }

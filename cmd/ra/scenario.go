@@ -89,7 +89,7 @@ func (c *cli) scenarioShowCommand() *cobra.Command {
 		Use:     "show NAME",
 		Short:   "Show a scenario: its steps, the lines it expects, why, and how to mend it",
 		Example: "  ra scenario show f6-template-typo",
-		Args:    cobra.ExactArgs(1),
+		Args:    oneArg,
 		RunE: c.run(func(_ context.Context, args []string) error {
 			chosen, err := chooseCards(args, false)
 			if err != nil {

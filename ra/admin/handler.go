@@ -38,7 +38,7 @@ func New(o Options) http.Handler {
 	r := chi.NewRouter()
 	r.Use(h.checkHost, http.NewCrossOriginProtection().Handler, headers)
 	r.NotFound(func(w http.ResponseWriter, r *http.Request) {
-		fail(w, http.StatusNotFound, "no such page: "+r.URL.Path)
+		fail(w, http.StatusNotFound, h.whyNotFound(r.URL.Path))
 	})
 	r.MethodNotAllowed(func(w http.ResponseWriter, req *http.Request) {
 		w.Header().Set("Allow", strings.Join(allowed(r, req.URL.Path), ", "))
@@ -74,6 +74,17 @@ func New(o Options) http.Handler {
 }
 
 type handler struct{ Options }
+
+// whyNotFound says where to find what is elsewhere.
+func (h *handler) whyNotFound(path string) string {
+	switch {
+	case h.Certsrv == nil && strings.HasPrefix(path, "/certsrv/"):
+		return "no CA runs in this process: ra certsrv has its queue on a port of its own, admin.listen in certsrv.yaml"
+	case h.Faults == nil && strings.HasPrefix(path, "/faults"):
+		return "faults are not allowed here: ra lab has them, and ra serve with --allow-faults"
+	}
+	return "no such page: " + path
+}
 
 // checkHost refuses names that only an attacker's DNS points here: a page in a
 // browser of this machine could else read the port (DNS rebinding). On other

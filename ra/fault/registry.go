@@ -90,7 +90,7 @@ func (r *Registry) parse(spec string) (Fault, error) {
 
 func (r *Registry) check(f Fault) error {
 	if r.foreign && f.Place.AtCA() {
-		return &SpecError{Spec: f.String(), Part: string(f.Place), Message: "is inside the CA, and only the built-in one (ra lab, ra certsrv) can have it"}
+		return &SpecError{Spec: f.String(), Part: string(f.Place), Message: "is inside the CA, and only the built-in one can have it: order it from ra lab or ra certsrv (--fault, or its own admin port)"}
 	}
 	return nil
 }

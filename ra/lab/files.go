@@ -1,7 +1,9 @@
 package lab
 
 import (
+	"bytes"
 	"crypto/rand"
+	"crypto/sha256"
 	"encoding/pem"
 	"errors"
 	"fmt"
@@ -184,7 +186,9 @@ func (l *Lab) writeCertsrvConfig(c config.Certsrv) (*config.Certsrv, error) {
 	if err != nil {
 		return nil, fmt.Errorf("write %s: %w", fileCertsrv, err)
 	}
-	if err := l.write(fileCertsrv, text); err != nil {
+	// In one process its queue and faults are on the RA's admin port.
+	text = append([]byte("# With ra certsrv, the queue and the faults of this CA:\n# admin: {listen: 127.0.0.1:8086}\n"), text...)
+	if err := l.writeOwn(fileCertsrv, text); err != nil {
 		return nil, err
 	}
 	return config.LoadCertsrv(l.Path(fileCertsrv), nil)
@@ -212,12 +216,14 @@ func (l *Lab) writeRAConfig(c config.RA, hosts []string) (*config.RA, error) {
 		{fileTrust, encodeCertificates(l.ca.Root().Raw)},
 		{fileESTCert, encodeCertificates(tlsCert.Certificate...)},
 		{fileESTKey, key},
-		{fileRA, text},
 		{fileCurl, curlConfig(l.creds, l.Path(fileTrust))},
 	} {
 		if err := l.write(f.name, f.data); err != nil {
 			return nil, err
 		}
+	}
+	if err := l.writeOwn(fileRA, text); err != nil {
+		return nil, err
 	}
 	if len(l.others) > 0 {
 		var ders [][]byte
@@ -229,6 +235,34 @@ func (l *Lab) writeRAConfig(c config.RA, hosts []string) (*config.RA, error) {
 		}
 	}
 	return config.LoadRA(l.Path(fileRA), nil)
+}
+
+// writeOwn writes a configuration, and keeps one that was edited since the lab wrote
+// it: the sum in its head tells.
+func (l *Lab) writeOwn(name string, text []byte) error {
+	path := l.Path(name)
+	old, err := os.ReadFile(path)
+	switch {
+	case errors.Is(err, os.ErrNotExist):
+	case err != nil:
+		return fmt.Errorf("read the lab's %s: %w", name, err)
+	case !isOwn(old):
+		if err := os.Rename(path, path+".bak"); err != nil {
+			return fmt.Errorf("keep the lab's edited %s: %w", name, err)
+		}
+		l.Edited = append(l.Edited, path)
+	}
+	return l.write(name, append([]byte(ownHead(text)), text...))
+}
+
+// ownHead is the head of a configuration that the lab has written.
+func ownHead(text []byte) string {
+	return fmt.Sprintf("# Made by ra lab, anew at each start: edit it for ra serve and ra certsrv.\n# sum: %x\n", sha256.Sum256(text))
+}
+
+func isOwn(file []byte) bool {
+	parts := bytes.SplitAfterN(file, []byte("\n"), 3)
+	return len(parts) == 3 && bytes.Equal(file, append([]byte(ownHead(parts[2])), parts[2]...))
 }
 
 func (l *Lab) write(name string, data []byte) error {

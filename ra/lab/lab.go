@@ -73,6 +73,7 @@ type Lab struct {
 	AdminURL   string // http://HOST:PORT
 	Roots      *x509.CertPool
 	Profile    config.Profile
+	Edited     []string // configurations of an earlier run that were edited, kept as FILE.bak
 	// Faults are ordered here while the lab runs:
 	//
 	//	l.Faults.Order("certsrv.submit:hang,count=1")

@@ -2,6 +2,7 @@ package lab_test
 
 import (
 	"context"
+	"crypto/rand"
 	"flag"
 	"io"
 	"net/http"
@@ -9,6 +10,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -200,6 +202,78 @@ func TestALabKeepsItsCAAcrossRuns(t *testing.T) {
 	}
 	if string(two.Result.Certificates[0].AuthorityKeyId) != string(one.Result.Certificates[0].AuthorityKeyId) {
 		t.Error("the second run has another CA")
+	}
+}
+
+func TestAnEditedConfigurationIsKeptWhenTheLabStartsAgain(t *testing.T) {
+	dir := t.TempDir()
+	run := func() []string {
+		t.Helper()
+		l := start(t, lab.Options{Dir: dir})
+		if err := l.Close(); err != nil {
+			t.Fatal(err)
+		}
+		return l.Edited
+	}
+	run()
+	if edited := run(); len(edited) != 0 {
+		t.Errorf("edited by nobody: %q", edited)
+	}
+	path := filepath.Join(dir, "ra.yaml")
+	edit := strings.Replace(readFile(t, path), "template: WiFiClient", "template: WiFiClient\n      profile: modern", 1)
+	if err := os.WriteFile(path, []byte(edit), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if edited := run(); len(edited) != 1 || edited[0] != path || readFile(t, path+".bak") != edit {
+		t.Errorf("edited %q, want %s, and the edit in its .bak", edited, path)
+	}
+	if edited := run(); len(edited) != 0 {
+		t.Errorf("edited by nobody since: %q", edited)
+	}
+}
+
+func TestALabTellsWhyItAnswersAsItDoes(t *testing.T) {
+	var mu sync.Mutex
+	var answers []lab.Step
+	l := start(t, lab.Options{Watch: func(s lab.Step) {
+		mu.Lock()
+		defer mu.Unlock()
+		if s.To == lab.PartyPhone {
+			answers = append(answers, s)
+		}
+	}})
+	client, err := l.Client(nil, func(o *capf.Options) { o.Password = "wrong" })
+	if err != nil {
+		t.Fatal(err)
+	}
+	phone, err := capf.NewPhone(rand.Reader, "SEP001122334455", "ec256")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for range 4 {
+		if got := client.Enroll(t.Context(), phone.Name, phone.CSR); got.RV != capf.StatusAuthFail {
+			t.Fatal(got.RV, got.Err)
+		}
+	}
+	if err := l.Close(); err != nil {
+		t.Fatal(err)
+	}
+	mu.Lock()
+	defer mu.Unlock()
+	if len(answers) != 8 { // each with its challenge
+		t.Fatalf("%d answers: %+v", len(answers), answers)
+	}
+	for i, s := range answers {
+		want := "who are you?"
+		switch {
+		case i == 7:
+			want = "too many refused log-ins from this client (est.lockout)"
+		case i%2 == 1:
+			want = "auth-rejected"
+		}
+		if s.Failed != (i%2 == 1) || s.Operation != "simpleenroll" || !strings.Contains(s.Detail, want) {
+			t.Errorf("answer %d: %+v, want %s", i, s, want)
+		}
 	}
 }
 

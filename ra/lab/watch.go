@@ -1,7 +1,9 @@
 package lab
 
 import (
+	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"net/http"
 	"net/url"
@@ -27,6 +29,7 @@ const (
 // Step is one message of an enrollment that has gone its way.
 type Step struct {
 	Enrollment string // id of the EST request
+	Operation  string // simpleenroll; empty where the path names none
 	Device     string // CN of the CSR, once it is known
 	ReqID      int    // of the CA, once it is known
 	From, To   Party
@@ -42,11 +45,18 @@ type stepper struct {
 	watch func(Step)
 
 	mu    sync.Mutex // guards known
-	known map[string]Step
+	known map[string]known
+}
+
+// known is what steps of one enrollment have told so far.
+type known struct {
+	operation, device string
+	reqID             int
+	refused           bool // credentials were shown, and not taken
 }
 
 func steps(watch func(Step)) func(context.Context, any) {
-	return (&stepper{watch: watch, known: map[string]Step{}}).event
+	return (&stepper{watch: watch, known: map[string]known{}}).event
 }
 
 func (s *stepper) event(ctx context.Context, event any) {
@@ -56,16 +66,22 @@ func (s *stepper) event(ctx context.Context, event any) {
 	}
 	switch e := event.(type) {
 	case est.Received:
+		s.learn(id, func(k *known) { k.operation = e.Operation })
 		s.tell(id, Step{From: PartyPhone, To: PartyRA, Text: e.Method + " /" + path.Base(e.Path)})
+	case est.AuthenticationFailed:
+		s.learn(id, func(k *known) { k.refused = true })
 	case ra.Enrolling:
-		s.learn(id, func(known *Step) { known.Device = e.CN })
+		s.learn(id, func(k *known) { k.device = e.CN })
 	case ra.Leg:
 		if e.ReqID != 0 {
-			s.learn(id, func(known *Step) { known.ReqID = e.ReqID })
+			s.learn(id, func(k *known) { k.reqID = e.ReqID })
 		}
 		s.tell(id, legStep(e))
 	case est.Answered:
-		s.tell(id, answerStep(e))
+		s.mu.Lock()
+		refused := s.known[id].refused
+		s.mu.Unlock()
+		s.tell(id, answerStep(e, refused))
 		s.mu.Lock()
 		delete(s.known, id)
 		s.mu.Unlock()
@@ -73,19 +89,19 @@ func (s *stepper) event(ctx context.Context, event any) {
 }
 
 // learn keeps what later steps of the enrollment tell too.
-func (s *stepper) learn(id string, change func(*Step)) {
+func (s *stepper) learn(id string, change func(*known)) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	known := s.known[id]
-	change(&known)
-	s.known[id] = known
+	k := s.known[id]
+	change(&k)
+	s.known[id] = k
 }
 
 func (s *stepper) tell(id string, step Step) {
 	s.mu.Lock()
-	known := s.known[id]
+	k := s.known[id]
 	s.mu.Unlock()
-	step.Enrollment, step.Device, step.ReqID = id, known.Device, known.ReqID
+	step.Enrollment, step.Operation, step.Device, step.ReqID = id, k.operation, k.device, k.reqID
 	s.watch(step)
 }
 
@@ -118,19 +134,20 @@ func legStep(e ra.Leg) Step {
 	return s
 }
 
-func answerStep(e est.Answered) Step {
-	s := Step{From: PartyRA, To: PartyPhone, Took: e.Duration, Failed: e.Status >= http.StatusBadRequest && e.Status != http.StatusUnauthorized}
+// answerStep tells more than the client is told: who looks at a lab wants to know why.
+func answerStep(e est.Answered, refused bool) Step {
+	s := Step{From: PartyRA, To: PartyPhone, Took: e.Duration, Failed: refused || e.Status >= http.StatusBadRequest && e.Status != http.StatusUnauthorized}
 	s.Text = fmt.Sprintf("%d %s", e.Status, http.StatusText(e.Status))
 	switch e.Status {
 	case http.StatusOK:
 		s.Detail = fmt.Sprintf("%d bytes PKCS#7", e.Bytes)
 	case http.StatusUnauthorized:
-		if e.Err == nil || e.Bytes == 0 {
+		if !refused && (e.Err == nil || e.Bytes == 0) {
 			s.Detail = "who are you?"
 		}
 	}
 	if s.Detail == "" && e.Err != nil {
-		s.Detail = e.Err.Error()
+		s.Detail = cmp.Or(errors.Unwrap(e.Err), e.Err).Error()
 	}
 	return s
 }
