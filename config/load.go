@@ -131,13 +131,9 @@ func newLoader(path string, data []byte, prefix string, env Environment) (*loade
 // syntaxError says what is wrong with a YAML text, without quoting it: it may
 // be a password.
 func syntaxError(e *yaml.LoadError) error {
-	switch {
-	case strings.Contains(e.Message, "tab character"):
-		return errors.New("no YAML: a tab stands where a line begins: indent with blanks")
-	}
 	switch e.Stage {
 	case yaml.ReaderStage, yaml.ScannerStage, yaml.ParserStage:
-		return fmt.Errorf("no YAML: %s: quote values that begin or go on with signs", e.Message)
+		return fmt.Errorf("no YAML: %s: indent with blanks, not tabs, and quote values that begin or go on with signs", e.Message)
 	}
 	return errors.New("no YAML: anchors, aliases and tags are not taken: a value that begins with &, * or ! must be quoted")
 }

@@ -9,6 +9,7 @@ import (
 	"encoding/pem"
 	"errors"
 	"fmt"
+	"io"
 	"math/big"
 	"net"
 	"net/http"
@@ -116,6 +117,26 @@ func TestMethodsAndPaths(t *testing.T) {
 				t.Errorf("no JSON: %s", w.Body)
 			}
 		})
+	}
+}
+
+func TestWhatIsElsewhereIsSaid(t *testing.T) {
+	srv := httptest.NewServer(admin.New(admin.Options{}))
+	defer srv.Close()
+	for path, want := range map[string]string{
+		"/certsrv/requests": "admin.listen in certsrv.yaml",
+		"/faults":           "ra serve with --allow-faults",
+		"/fault":            "no such page: /fault",
+	} {
+		resp, err := http.Get(srv.URL + path) //nolint:noctx // loopback
+		if err != nil {
+			t.Fatal(err)
+		}
+		body, err := io.ReadAll(resp.Body)
+		resp.Body.Close()
+		if err != nil || resp.StatusCode != http.StatusNotFound || !strings.Contains(string(body), want) {
+			t.Errorf("%s: %s %s %v, want %s", path, resp.Status, body, err, want)
+		}
 	}
 }
 
