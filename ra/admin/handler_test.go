@@ -128,7 +128,7 @@ func TestWhatIsElsewhereIsSaid(t *testing.T) {
 		"/faults":           "ra serve with --allow-faults",
 		"/fault":            "no such page: /fault",
 	} {
-		resp, err := http.Get(srv.URL + path) //nolint:noctx // loopback
+		resp, err := http.Get(srv.URL + path)
 		if err != nil {
 			t.Fatal(err)
 		}
