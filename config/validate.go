@@ -48,6 +48,7 @@ func (e *EST) validate(l *loader) {
 	}
 	l.positive("est.lockout.for", e.Lockout.For)
 	e.validateLabels(l)
+	e.validatePolicies(l)
 	if e.Limits.Body <= 0 {
 		l.report("est.limits.body", "must be more than 0, the default is 64KiB")
 	}
@@ -126,6 +127,29 @@ func (e *EST) validateLabels(l *loader) {
 		l.template(key+".template", e.Labels[name].Template)
 		e.validateMethods(l, key+".authentication", e.Labels[name].Authentication)
 		e.validatePolicyName(l, key+".policy", e.Labels[name].Policy)
+	}
+}
+
+// oidSyntax is an object identifier in dots.
+var oidSyntax = regexp.MustCompile(`^[0-2](\.(0|[1-9]\d{0,9}))+$`)
+
+func (e *EST) validatePolicies(l *loader) {
+	for _, name := range slices.Sorted(maps.Keys(e.Policies)) {
+		policy, key := e.Policies[name], join("est.policies", name)
+		for at, patterns := range map[string][]string{".subject": policy.Subject, ".san": policy.SAN} {
+			for i, pattern := range patterns {
+				if _, err := regexp.Compile(pattern); err != nil {
+					l.report(key+at+"["+strconv.Itoa(i)+"]", "%v", err)
+				}
+			}
+		}
+		for at, oids := range map[string][]string{".forbid": policy.Forbid, ".allow": policy.Allow} {
+			for i, oid := range oids {
+				if !oidSyntax.MatchString(oid) {
+					l.report(key+at+"["+strconv.Itoa(i)+"]", "%q is no object identifier, write it as 1.2.3", oid)
+				}
+			}
+		}
 	}
 }
 

@@ -92,6 +92,13 @@ func challengePassword(csr *x509.CertificateRequest) (value string, present bool
 	return value, present, nil
 }
 
+// requestInfo is a CSR's CertificationRequestInfo (RFC 2986 §4.1).
+type requestInfo struct {
+	Version            int
+	Subject, PublicKey asn1.RawValue
+	Attributes         []asn1.RawValue `asn1:"tag:0,set"`
+}
+
 // attribute is one of a CSR's.
 type attribute struct {
 	Type   asn1.ObjectIdentifier
@@ -100,12 +107,7 @@ type attribute struct {
 
 // attributesOf returns a CSR's attributes; those that cannot be read are left out.
 func attributesOf(csr *x509.CertificateRequest) []attribute {
-	var info struct {
-		Version    int
-		Subject    asn1.RawValue
-		PublicKey  asn1.RawValue
-		Attributes []asn1.RawValue `asn1:"tag:0,set"`
-	}
+	var info requestInfo
 	if _, err := asn1.Unmarshal(csr.RawTBSCertificateRequest, &info); err != nil {
 		return nil
 	}

@@ -114,11 +114,7 @@ func withoutKey(der []byte) ([]byte, error) {
 	if rest, err := asn1.Unmarshal(der, &csr); err != nil || len(rest) > 0 {
 		return nil, errors.New("no PKCS #10 request")
 	}
-	var info struct {
-		Version            int
-		Subject, PublicKey asn1.RawValue
-		Attributes         []asn1.RawValue `asn1:"tag:0,set"`
-	}
+	var info requestInfo
 	if _, err := asn1.Unmarshal(csr.Info.FullBytes, &info); err != nil {
 		return nil, err
 	}

@@ -48,7 +48,7 @@ type key struct {
 	signature asn1.ObjectIdentifier // what to sign the CSR with
 }
 
-// keys are those that a policy names, see [KeyKinds].
+// keys are those that a policy names, see [Policy.Keys].
 var keys = map[string]key{
 	"rsa2048": {algorithm: oidRSA, bits: 2048, signature: oidSHA256WithRSA},
 	"rsa3072": {algorithm: oidRSA, bits: 3072, signature: oidSHA256WithRSA},

@@ -42,11 +42,6 @@ var (
 // maxNames bounds the subject alternative names of one CSR.
 const maxNames = 100
 
-// KeyKinds are the names that [Policy.Keys] may hold.
-func KeyKinds() []string {
-	return []string{"rsa2048", "rsa3072", "rsa4096", "ec256", "ec384", "ec521", "ed25519"}
-}
-
 // check returns why the policy refuses a CSR, or nil.
 func (p Policy) check(csr *x509.CertificateRequest) *Error {
 	forbidden := func(format string, args ...any) *Error {

@@ -58,9 +58,9 @@ RA and CA go there, for Wireshark. No other command has that.`,
 		if o.Profile, err = config.ParseProfile(profile); err != nil {
 			return usagef("--profile: %w", err)
 		}
-		for flag, address := range map[string]string{"--est": o.EST, "--certsrv": o.Certsrv, "--admin": o.Admin} {
-			if _, _, err := net.SplitHostPort(address); err != nil {
-				return usagef("%s: %q is no address, write it as 127.0.0.1:8084, [::1]:8084 or :8084", flag, address)
+		for _, at := range []struct{ flag, address string }{{"--est", o.EST}, {"--certsrv", o.Certsrv}, {"--admin", o.Admin}} {
+			if _, _, err := net.SplitHostPort(at.address); err != nil {
+				return usagef("%s: %q is no address, write it as 127.0.0.1:8084, [::1]:8084 or :8084", at.flag, at.address)
 			}
 		}
 		log, err := newLogger(c.env.Stderr, level)
@@ -83,9 +83,9 @@ func (c *cli) lab(ctx context.Context, o lab.Options, log *zap.Logger, once, asJ
 		o.Watch = legs.show
 	}
 	if path, ok := c.env.LookupEnv("SSLKEYLOGFILE"); ok && path != "" {
-		keys, err := os.OpenFile(path, os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o600)
-		if err != nil {
-			return fmt.Errorf("SSLKEYLOGFILE: %w", err)
+		keys, openErr := os.OpenFile(path, os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o600)
+		if openErr != nil {
+			return fmt.Errorf("SSLKEYLOGFILE: %w", openErr)
 		}
 		defer func() { err = errors.Join(err, keys.Close()) }()
 		o.KeyLog = keys

@@ -78,10 +78,7 @@ func (s *stepper) event(ctx context.Context, event any) {
 		}
 		s.tell(id, legStep(e))
 	case est.Answered:
-		s.mu.Lock()
-		refused := s.known[id].refused
-		s.mu.Unlock()
-		s.tell(id, answerStep(e, refused))
+		s.tell(id, answerStep(e, s.of(id).refused))
 		s.mu.Lock()
 		delete(s.known, id)
 		s.mu.Unlock()
@@ -97,10 +94,14 @@ func (s *stepper) learn(id string, change func(*known)) {
 	s.known[id] = k
 }
 
-func (s *stepper) tell(id string, step Step) {
+func (s *stepper) of(id string) known {
 	s.mu.Lock()
-	k := s.known[id]
-	s.mu.Unlock()
+	defer s.mu.Unlock()
+	return s.known[id]
+}
+
+func (s *stepper) tell(id string, step Step) {
+	k := s.of(id)
 	step.Enrollment, step.Operation, step.Device, step.ReqID = id, k.operation, k.device, k.reqID
 	s.watch(step)
 }
