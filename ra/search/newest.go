@@ -1,0 +1,129 @@
+package search
+
+import (
+	"context"
+	"crypto/x509"
+	"time"
+
+	"ciscora/ra/ledger"
+)
+
+// endless is a number that no CA has given.
+const endless = 1 << 30
+
+// Newest finds the CA's newest number by doubling and halving, some forty looks at
+// most. It may be too low where numbers were skipped, never too high; 0 where the CA
+// has none, or does not tell.
+func (s *Search) Newest(ctx context.Context, ca Looker) (int, error) {
+	s.looking.Lock()
+	defer s.looking.Unlock()
+	return s.newest(ctx, ca)
+}
+
+func (s *Search) newest(ctx context.Context, ca Looker) (int, error) {
+	given := func(n int) (bool, error) {
+		one, err := s.look(ctx, ca, n)
+		return one.What != ledger.SeenUnknown, err
+	}
+	there, absent := 0, 1
+	for {
+		exists, err := given(absent)
+		if err != nil {
+			return 0, err
+		}
+		if !exists {
+			break
+		}
+		if absent >= endless {
+			return 0, nil // it answers so to whatever is asked
+		}
+		there, absent = absent, 2*absent
+	}
+	for absent-there > 1 {
+		middle := there + (absent-there)/2
+		exists, err := given(middle)
+		if err != nil {
+			return 0, err
+		}
+		if exists {
+			there = middle
+		} else {
+			absent = middle
+		}
+	}
+	return there, nil
+}
+
+// Establish makes sure that the ledger knows a number of this CA's before the first
+// POST: what comes of a POST is sought above it. On a CA that has given none, or does
+// not tell, there is none to know.
+func (s *Search) Establish(ctx context.Context, ca Looker) error {
+	highest, err := s.Ledger.HighestReqID(ctx)
+	if err != nil || highest > 0 {
+		return err
+	}
+	s.looking.Lock()
+	defer s.looking.Unlock()
+	if highest, err = s.Ledger.HighestReqID(ctx); err != nil || highest > 0 {
+		return err
+	}
+	newest, err := s.newest(ctx, ca)
+	if err != nil || newest == 0 {
+		return err
+	}
+	one, err := s.look(ctx, ca, newest)
+	if err != nil {
+		return err
+	}
+	if one.What == ledger.SeenHidden {
+		one.What = ledger.SeenDenied // it exists, and shows no key: all that matters of a floor
+	}
+	return s.Ledger.See(ctx, one)
+}
+
+// floorByTime is the floor of a row that was sent before any number was known: the
+// highest below which certificates are too old to be its own. A CA numbers its
+// requests as they come, and dates its certificates so.
+func (s *Search) floorByTime(ctx context.Context, ca Looker, row ledger.Row) (int, error) {
+	newest, err := s.newest(ctx, ca)
+	if err != nil || newest == 0 {
+		return 0, err
+	}
+	oldest := row.Submitted.Add(-backdating - clockTolerance)
+	old, late := 0, newest+1
+	for late-old > 1 {
+		middle := old + (late-old)/2
+		isOld, err := s.olderThan(ctx, ca, middle, late, oldest)
+		if err != nil {
+			return 0, err
+		}
+		if isOld {
+			old = middle
+		} else {
+			late = middle
+		}
+	}
+	return old, nil
+}
+
+// olderThan tells whether the first certificate that the CA shows from n on, below
+// end, was made before t. Where it shows none soon, n counts as young: that makes the
+// search longer, and takes nothing from it.
+func (s *Search) olderThan(ctx context.Context, ca Looker, n, end int, t time.Time) (bool, error) {
+	const near = 16
+	for last := min(end, n+near); n < last; n++ {
+		one, err := s.look(ctx, ca, n)
+		if err != nil {
+			return false, err
+		}
+		if one.What != ledger.SeenCertificate {
+			continue
+		}
+		c, err := x509.ParseCertificate(one.Certificate)
+		if err != nil {
+			return false, err
+		}
+		return c.NotBefore.Before(t), nil
+	}
+	return false, nil
+}
