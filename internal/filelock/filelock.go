@@ -11,7 +11,7 @@ import (
 )
 
 // ErrHeld says that another process, or this one, has the lock.
-var ErrHeld = errors.New("is in use by another process")
+var ErrHeld = errors.New("in use by another process")
 
 // Lock is a lock that is held.
 type Lock struct{ file *flock.Flock }

@@ -1,11 +1,12 @@
-package text_test
+package printable_test
 
 import (
 	"strings"
 	"testing"
+	"unicode"
 	"unicode/utf8"
 
-	"ciscora/internal/text"
+	"ciscora/internal/printable"
 )
 
 func TestForeignTextBecomesOnePrintableLine(t *testing.T) {
@@ -25,19 +26,31 @@ func TestForeignTextBecomesOnePrintableLine(t *testing.T) {
 		"cut at a rune's border":                 {"aé€x", 4, "aé..."},
 		"much longer than allowed, nearly empty": {strings.Repeat(" ", 100) + "x", 4, "..."},
 	} {
-		if got := text.OneLine(test.in, test.limit); got != test.want {
+		if got := printable.Line(test.in, test.limit); got != test.want {
 			t.Errorf("%s: %q, want %q", name, got, test.want)
 		}
 	}
 }
 
 func TestACutTextEndsAtARunesBorder(t *testing.T) {
+	const whole = "aé€x"
 	for n := range 8 {
-		if got := text.Cut("aé€x", n); !utf8.ValidString(got) || len(got) > n || !strings.HasPrefix("aé€x", got) {
+		if got := printable.Cut(whole, n); !utf8.ValidString(got) || len(got) > n || got != whole[:len(got)] {
 			t.Errorf("%d bytes: %q", n, got)
 		}
 	}
-	if got := text.Shorten("aé€x", 2); got != "a..." {
+	if got := printable.Shorten("aé€x", 2); got != "a..." {
 		t.Errorf("%q", got)
 	}
+}
+
+func FuzzLine(f *testing.F) {
+	f.Add("denied\r\n\tby policy\x00\xff", 100)
+	f.Add(strings.Repeat("ä", 2000), 1024)
+	f.Fuzz(func(t *testing.T, foreign string, limit int) {
+		got := printable.Line(foreign, limit)
+		if strings.ContainsFunc(got, unicode.IsControl) || !utf8.ValidString(got) || limit > 0 && len(got) > limit+len("...") || got != strings.TrimSpace(got) {
+			t.Errorf("%d: %q", limit, got)
+		}
+	})
 }

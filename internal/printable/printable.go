@@ -1,20 +1,21 @@
-// Package text makes words from outside fit for a log line, an answer of one line,
+// Package printable makes words from outside fit for a log line, an answer of one line,
 // or a column: one line, printable, of a bounded length.
-package text
+package printable
 
 import (
 	"strings"
 	"unicode"
 )
 
-// OneLine is foreign text on one line: what is not UTF-8 becomes a question mark, and
+// Line is foreign text on one line: what is not UTF-8 becomes a question mark, and
 // each run of space, control characters and format characters (those that turn the
 // direction of writing or have no width, Unicode's Cf) one blank. It is at most limit
 // bytes long, and then "..." where something was cut off; 0 = no limit.
-func OneLine(s string, limit int) string {
+func Line(s string, limit int) string {
 	shown := s
-	if limit > 0 { // no more is read than can be shown, were it all four bytes to the rune
-		shown = s[:min(len(s), 4*limit)]
+	unread := limit > 0 && len(s)/4 > limit // more than can be shown, were it all four bytes to the rune
+	if unread {
+		shown = s[:4*limit]
 	}
 	shown = strings.Join(strings.FieldsFunc(strings.ToValidUTF8(shown, "?"), func(r rune) bool {
 		return unicode.IsSpace(r) || unicode.IsControl(r) || unicode.In(r, unicode.Cf, unicode.Zl, unicode.Zp)
@@ -22,7 +23,7 @@ func OneLine(s string, limit int) string {
 	switch {
 	case limit <= 0:
 		return shown
-	case len(shown) <= limit && len(s) > 4*limit: // what was not read counts as cut off
+	case unread && len(shown) <= limit:
 		return shown + "..."
 	}
 	return Shorten(shown, limit)
