@@ -53,6 +53,7 @@ require (
 
 require (
 	github.com/DeRuina/timberjack v1.4.9
+	github.com/gofrs/flock v0.13.1
 	github.com/jackc/pgx/v5 v5.12.0
 	modernc.org/sqlite v1.60.1
 )

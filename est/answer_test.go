@@ -333,8 +333,8 @@ func TestErrorsOfTheCA(t *testing.T) {
 		},
 		{
 			"a text of several lines becomes one", &est.Error{Status: 400, Text: "denied\r\n\tby policy\n"},
-			expected{400, "denied   by policy", nil},
-			expected{400, "Error 400: Bad Request\ndenied   by policy\n", nil},
+			expected{400, "denied by policy", nil},
+			expected{400, "Error 400: Bad Request\ndenied by policy\n", nil},
 		},
 		{
 			"a status that is no failure is an internal error", &est.Error{Status: 200, Text: "fine"},

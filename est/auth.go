@@ -6,6 +6,8 @@ import (
 	"net/http"
 
 	globalest "github.com/globalsign/est"
+
+	"ciscora/internal/printable"
 )
 
 // Authenticator decides who may enroll.
@@ -81,7 +83,7 @@ func (x *exchange) answerTo(r *http.Request, err error) answer {
 	if !ok || !answerable(theirs.StatusCode()) {
 		return x.style.refuse(&refusal{why: refusedInternal, text: "internal error: the server's log says more, see there or try again"})
 	}
-	a := answer{status: theirs.StatusCode(), text: oneLine(theirs.Error()), retry: max(theirs.RetryAfter(), 0)}
+	a := answer{status: theirs.StatusCode(), text: printable.Line(theirs.Error(), maxText), retry: max(theirs.RetryAfter(), 0)}
 	switch a.status {
 	case http.StatusUnauthorized:
 		var asked *bool

@@ -4,7 +4,6 @@ import (
 	"net/http"
 	"strings"
 	"time"
-	"unicode"
 
 	globalest "github.com/globalsign/est"
 )
@@ -82,18 +81,3 @@ func (r *refusal) Unwrap() error { return r.cause }
 
 // maxText bounds what an error may tell a client, in bytes.
 const maxText = 1024
-
-// oneLine makes text fit for a text/plain answer of one line.
-func oneLine(text string) string {
-	text = strings.ToValidUTF8(text, "?")
-	text = strings.Map(func(r rune) rune {
-		if unicode.IsControl(r) {
-			return ' '
-		}
-		return r
-	}, text)
-	if len(text) > maxText {
-		text = strings.ToValidUTF8(text[:maxText], "") + " ..."
-	}
-	return strings.TrimSpace(text)
-}

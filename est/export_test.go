@@ -8,7 +8,6 @@ var (
 	DecodeBody    = decodeBody
 	SelfContained = selfContained
 	SameSubject   = sameSubject
-	OneLine       = oneLine
 	KeygenParts   = keygenParts
 )
 

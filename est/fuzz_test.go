@@ -278,14 +278,3 @@ func FuzzSameSubject(f *testing.F) {
 		}
 	})
 }
-
-func FuzzOneLine(f *testing.F) {
-	f.Add("denied\r\n\tby policy\x00\xff")
-	f.Add(strings.Repeat("ä", 2000))
-	f.Fuzz(func(t *testing.T, text string) {
-		got := est.OneLine(text)
-		if strings.ContainsAny(got, "\r\n\x00") || len(got) > 1100 || !strings.HasPrefix(got, strings.TrimSpace(got)) {
-			t.Errorf("%q", got)
-		}
-	})
-}

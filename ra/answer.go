@@ -3,8 +3,8 @@ package ra
 import (
 	"fmt"
 	"strings"
-	"unicode"
 
+	"ciscora/internal/printable"
 	"ciscora/msca"
 )
 
@@ -48,6 +48,9 @@ var reasons = map[msca.Kind]string{
 	msca.KindInput:             "the RA's configuration was refused before anything was sent",
 }
 
+// withoutTags keeps the CA's words from being HTML to whoever shows an answer.
+var withoutTags = strings.NewReplacer("<", " ", ">", " ")
+
 const maxPublicMessage = 300 // bytes of the CA's own words that a client is shown
 
 // publicText words an error of the CA's side for an EST client: one line that
@@ -67,7 +70,7 @@ func publicText(e *msca.Error) string {
 		fmt.Fprintf(&b, " (request id %d)", e.ReqID)
 	}
 	if e.Message != "" {
-		fmt.Fprintf(&b, ": %s", oneLine(e.Message, maxPublicMessage))
+		fmt.Fprintf(&b, ": %s", printable.Line(withoutTags.Replace(e.Message), maxPublicMessage))
 	}
 	if e.HRESULT != 0 && !strings.Contains(strings.ToLower(e.Message), fmt.Sprintf("0x%08x", e.HRESULT)) {
 		fmt.Fprintf(&b, " (0x%08x", e.HRESULT)
@@ -77,20 +80,4 @@ func publicText(e *msca.Error) string {
 		b.WriteByte(')')
 	}
 	return b.String()
-}
-
-// oneLine makes outside text safe for a line of text/plain: control characters
-// and angle brackets become blanks, runs of blanks one, at most limit bytes.
-func oneLine(s string, limit int) string {
-	s = strings.Map(func(c rune) rune {
-		if unicode.IsControl(c) || c == '<' || c == '>' {
-			return ' '
-		}
-		return c
-	}, s)
-	s = strings.Join(strings.Fields(s), " ")
-	if len(s) > limit {
-		s = strings.ToValidUTF8(s[:limit], "") + "..."
-	}
-	return s
 }

@@ -28,7 +28,7 @@ func fingerprintOf(der []byte) [sha256.Size]byte { return sha256.Sum256(der) }
 // claim waits; a claim of a dead replica ends by itself. The error is the
 // client's end or the ledger's.
 func (r *RA) claim(ctx context.Context, request ledger.Request) (ledger.Claim, error) {
-	if r.asCES(request.Label) {
+	if !r.mannerOf(request.Label).joins() {
 		return r.claimAsCES(ctx, request)
 	}
 	for wait := firstLook; ; wait = min(2*wait, lastLook) {
@@ -88,19 +88,19 @@ func (r *RA) claimAsCES(ctx context.Context, request ledger.Request) (ledger.Cla
 	}
 	ctx, cancel := context.WithTimeout(ctx, ledgerTimeout)
 	defer cancel()
-	return r.ledger.New(ctx, request)
+	return r.Ledger.New(ctx, request)
 }
 
 func (r *RA) claimOnce(ctx context.Context, request ledger.Request) (ledger.Claim, error) {
 	ctx, cancel := context.WithTimeout(ctx, ledgerTimeout)
 	defer cancel()
-	return r.ledger.Claim(ctx, request)
+	return r.Ledger.Claim(ctx, request)
 }
 
 func (r *RA) updateOnce(ctx context.Context, claim *ledger.Claim, change func(*ledger.Row)) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), ledgerTimeout)
 	defer cancel()
-	return r.ledger.Update(ctx, claim, change)
+	return r.Ledger.Update(ctx, claim, change)
 }
 
 // closeRow ends a row's joining, and gives it back.
@@ -117,7 +117,7 @@ func (r *RA) giveBack(ctx context.Context, claim ledger.Claim) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), ledgerTimeout)
 	defer cancel()
 	// A claim that cannot be given back ends by itself.
-	_ = r.ledger.Release(ctx, claim)
+	_ = r.Ledger.Release(ctx, claim)
 	r.watchers.changed(claim.Row.Key())
 }
 
@@ -125,7 +125,7 @@ func (r *RA) giveBack(ctx context.Context, claim ledger.Claim) {
 func (r *RA) over(row ledger.Row) bool {
 	switch row.State {
 	case ledger.StateDelivered:
-		return r.now().Sub(row.Updated) >= r.join
+		return r.Now().Sub(row.Updated) >= r.Join
 	case ledger.StateFailed:
 		return true
 	}
@@ -199,7 +199,7 @@ func (r *RA) hold(ctx context.Context, claim ledger.Claim) *held {
 }
 
 func (h *held) extend() {
-	claim, every := h.claim, h.ra.ledger.Lease()/3
+	claim, every := h.claim, h.ra.Ledger.Lease()/3
 	h.done.Go(func() {
 		tick := time.NewTicker(every)
 		defer tick.Stop()
@@ -210,7 +210,7 @@ func (h *held) extend() {
 			case <-tick.C:
 			}
 			ctx, cancel := context.WithTimeout(h.ctx, ledgerTimeout)
-			err := h.ra.ledger.Extend(ctx, claim)
+			err := h.ra.Ledger.Extend(ctx, claim)
 			cancel()
 			if errors.Is(err, ledger.ErrLost) {
 				return // the next record finds out, too
@@ -251,9 +251,9 @@ func (h *held) flush() error {
 	}
 	ctx, cancel := context.WithTimeout(h.ctx, ledgerTimeout)
 	defer cancel()
-	write := h.ra.ledger.Update
+	write := h.ra.Ledger.Update
 	if h.last {
-		write = h.ra.ledger.Finish
+		write = h.ra.Ledger.Finish
 	}
 	err := write(ctx, &h.claim, change)
 	switch {
@@ -280,10 +280,10 @@ func (h *held) letGo() {
 		h.end()
 		return
 	}
-	h.ra.own.Go(func() {
+	h.ra.background.Go(func() {
 		defer h.end()
 		for wait := firstLook; ; wait = min(2*wait, lastRetryOfLedger) {
-			if !sleep(h.ra.base, wait) {
+			if !sleep(h.ra.background.Context(), wait) {
 				_ = h.flush() // a last try; what is lost now, recovery finds out
 				return
 			}
@@ -315,7 +315,7 @@ func (h *held) notSent(_ context.Context, reason error) {
 
 // aboutToSubmit marks the row before the POST: from then on it may be at the CA.
 func (h *held) aboutToSubmit(context.Context) error {
-	now := h.ra.now()
+	now := h.ra.Now()
 	return h.record(func(row *ledger.Row) {
 		row.State, row.Submitted, row.NextPoll = ledger.StateSubmitted, now, now.Add(postGrace)
 	})
@@ -323,14 +323,14 @@ func (h *held) aboutToSubmit(context.Context) error {
 
 func (h *held) submitted(_ context.Context, reqID int) {
 	h.recordLoudly("record the ReqID", func(row *ledger.Row) {
-		row.ReqID, row.Uncertain, row.Error, row.NextPoll = reqID, false, "", h.ra.now().Add(firstPoll)
+		row.ReqID, row.Uncertain, row.Error, row.NextPoll = reqID, false, "", h.ra.Now().Add(firstPoll)
 	})
 }
 
 func (h *held) issued(_ context.Context, certificate *x509.Certificate) {
 	h.last = true
 	h.recordLoudly("record the certificate", func(row *ledger.Row) {
-		row.State, row.Certificate, row.Issued = ledger.StateIssued, certificate.Raw, h.ra.now()
+		row.State, row.Certificate, row.Issued = ledger.StateIssued, certificate.Raw, h.ra.Now()
 		row.Disposition, row.HRESULT, row.Error, row.NextPoll, row.Uncertain = 3, 0, "", time.Time{}, false
 	})
 }
@@ -338,8 +338,8 @@ func (h *held) issued(_ context.Context, certificate *x509.Certificate) {
 // notIssued records how a submit or a fetch failed, and whether and when it is
 // worth another look.
 func (h *held) notIssued(_ context.Context, reqID int, reason error) {
-	now := h.ra.now()
-	ces := h.ra.asCES(h.claim.Row.Label)
+	now := h.ra.Now()
+	collects := h.ra.mannerOf(h.claim.Row.Label).collects()
 	var ca *msca.Error
 	errors.As(reason, &ca)
 	h.recordLoudly("record the failure", func(row *ledger.Row) {
@@ -371,7 +371,7 @@ func (h *held) notIssued(_ context.Context, reqID int, reason error) {
 		default:
 			row.State, row.Open = ledger.StateFailed, false
 		}
-		if ces && row.State != ledger.StatePending {
+		if !collects && row.State != ledger.StatePending {
 			row.Open = false // and nobody collects it
 		}
 	})

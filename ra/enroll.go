@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
-	"time"
 
 	"ciscora/msca"
 	"ciscora/ra/ledger"
@@ -25,29 +24,31 @@ func (r *RA) Enroll(ctx context.Context, csr *x509.CertificateRequest, _ string,
 // Reenroll renews or rekeys (RFC 7030 §4.2.2); cert is the client's verified TLS
 // certificate, or nil. To the CA it is an enrollment like any other.
 func (r *RA) Reenroll(ctx context.Context, cert *x509.Certificate, csr *x509.CertificateRequest, label string, _ *http.Request) (*x509.Certificate, error) {
-	if cert == nil && !r.asCES(label) {
+	if cert == nil && !r.mannerOf(label).renewsWithoutCertificate() {
 		return nil, &Error{Status: http.StatusForbidden, Text: "re-enrollment needs the certificate that it renews as TLS client certificate; use simpleenroll otherwise"}
 	}
 	return r.enroll(ctx, csr, true)
 }
 
 func (r *RA) enroll(ctx context.Context, csr *x509.CertificateRequest, renewal bool) (*x509.Certificate, error) {
-	who, ok := ctx.Value(identityKey{}).(*identity)
+	who, ok := ctx.Value(askingKey{}).(*asking)
 	if !ok {
 		return nil, noCredentials()
 	}
-	r.report(ctx, Enrolling{Subject: csr.Subject.String(), CN: csr.Subject.CommonName, Template: who.template, Renewal: renewal})
-	if refused := r.checkPolicy(who.label, csr); refused != nil {
-		r.report(ctx, NotIssued{Err: cause(refused), Status: refused.Status})
-		return nil, refused
+	r.report(ctx, Enrolling{Subject: csr.Subject.String(), CN: csr.Subject.CommonName, Template: who.Template, Renewal: renewal})
+	manner := r.mannerOf(who.Label)
+	if refusal := r.policyOf(who.Label).Check(csr); refusal != nil {
+		answer := manner.refusedCSR(refusal)
+		r.report(ctx, NotIssued{Err: refusal, Status: answer.Status})
+		return nil, answer
 	}
 	certificate, reqID, err := r.walk(ctx, who, csr, renewal)
 	if err != nil {
-		r.lagAsCES(ctx, who.label, err)
-		answer := r.enrollmentError(who.label, err)
+		manner.lag(ctx, err)
+		answer := manner.enrollmentFailure(err)
 		pending := isKind(err, msca.KindPending)
 		if pending {
-			answer.Retry = r.retryPending(ctx, who.template)
+			answer.Retry = r.retryPending(ctx, who.Template)
 		}
 		r.report(ctx, NotIssued{ReqID: reqID, Pending: pending, Err: err, Status: answer.Status})
 		return nil, answer
@@ -59,7 +60,7 @@ func (r *RA) enroll(ctx context.Context, csr *x509.CertificateRequest, renewal b
 // walk is the way of one CSR, top to bottom. What a process killed between two
 // steps leaves, and what repairs it, stands between them. ReqID is 0 as long as
 // the CA gave none.
-func (r *RA) walk(ctx context.Context, who *identity, csr *x509.CertificateRequest, renewal bool) (certificate *x509.Certificate, reqID int, err error) {
+func (r *RA) walk(ctx context.Context, who *asking, csr *x509.CertificateRequest, renewal bool) (certificate *x509.Certificate, reqID int, err error) {
 	// Claim the request, or join who works on it.
 	claim, err := r.claim(ctx, r.requestOf(ctx, who, csr, renewal))
 	if err != nil {
@@ -77,21 +78,21 @@ func (r *RA) walk(ctx context.Context, who *identity, csr *x509.CertificateReque
 
 	// The template was checked in the authentication step, on this account's
 	// own list.
-	session, opened, err := r.session(ctx, who)
+	session, err := r.access.Session(ctx, who.Identity)
 	if err != nil {
 		h.notSent(ctx, err)
 		return nil, h.reqID(), err
 	}
-	defer func() { r.release(ctx, who, session, opened) }()
+	defer func() { session.Release() }()
 
 	// From here on a client that gives up ends nothing: what the CA issues must
 	// not be lost, and only the end of this walk tells under which ReqID it is.
-	ctx, done := r.outlive(ctx, who.label)
+	ctx, done := r.outlive(ctx, who.Label)
 	defer done()
 
 	if h.reqID() == 0 && h.state() == ledger.StateSubmitted {
 		// An earlier POST ended without an answer. Look before asking again.
-		certificate, err := r.findOut(ctx, h, session, csr)
+		certificate, err := r.findOut(ctx, h, session.Session, csr)
 		if certificate != nil || err != nil {
 			return certificate, h.reqID(), err
 		}
@@ -112,7 +113,7 @@ func (r *RA) walk(ctx context.Context, who *identity, csr *x509.CertificateReque
 		// CA's newest requests (findOut), and what it cannot find it reports as a
 		// possible orphan.
 
-		reqID, err := session.Submit(ctx, csr, who.template)
+		reqID, err := session.Submit(ctx, csr, who.Template)
 		if reqID == 0 {
 			reqID = reqIDOf(err)
 		}
@@ -127,13 +128,13 @@ func (r *RA) walk(ctx context.Context, who *identity, csr *x509.CertificateReque
 	// A kill here leaves the ReqID: the retry, or the recovery, fetches.
 
 	certificate, err = session.Fetch(ctx, h.reqID(), csr)
-	if isKind(err, msca.KindClosed) && r.pools(ctx, who) {
+	if isKind(err, msca.KindClosed) && session.Pooled() {
 		// The kept connection ended between two requests. To fetch is safe to
 		// repeat, to submit is not.
 		session.Close()
-		fresh, freshOpened, loginErr := r.session(ctx, who)
+		fresh, loginErr := r.access.Session(ctx, who.Identity)
 		if loginErr == nil {
-			session, opened = fresh, freshOpened
+			session = fresh
 			certificate, err = session.Fetch(ctx, h.reqID(), csr)
 		}
 	}
@@ -150,22 +151,14 @@ func (r *RA) walk(ctx context.Context, who *identity, csr *x509.CertificateReque
 	return certificate, h.reqID(), nil
 }
 
-// cause is what really happened, where the client is told less.
-func cause(e *Error) error {
-	if e.Cause != nil {
-		return e.Cause
-	}
-	return e
-}
-
 // requestOf is what the ledger knows a request by. The CSR itself is not kept: a
 // challengePassword may stand in it.
-func (r *RA) requestOf(ctx context.Context, who *identity, csr *x509.CertificateRequest, renewal bool) ledger.Request {
+func (r *RA) requestOf(ctx context.Context, who *asking, csr *x509.CertificateRequest, renewal bool) ledger.Request {
 	return ledger.Request{
 		CSR: fingerprintOf(csr.Raw), PublicKey: csr.RawSubjectPublicKeyInfo,
-		Identity: who.ledgerIdentity(), Label: who.label, Template: who.template,
+		Identity: who.LedgerIdentity(), Label: who.Label, Template: who.Template,
 		Subject: csr.Subject.String(), CN: csr.Subject.CommonName,
-		Enrollment: r.enrollmentID(ctx), Renewal: renewal,
+		Enrollment: r.EnrollmentID(ctx), Renewal: renewal,
 	}
 }
 
@@ -173,25 +166,10 @@ func (r *RA) requestOf(ctx context.Context, who *identity, csr *x509.Certificate
 // with the RA itself; the time-outs of each leg still bound it. CES gives up with
 // its client.
 func (r *RA) outlive(ctx context.Context, label string) (context.Context, context.CancelFunc) {
-	if r.asCES(label) {
-		return ctx, func() {}
+	if r.mannerOf(label).outlives() {
+		return r.background.Detach(ctx)
 	}
-	return r.detach(ctx)
-}
-
-// detach returns a context with the values of ctx that ends with the RA itself.
-func (r *RA) detach(ctx context.Context) (context.Context, context.CancelFunc) {
-	detached, cancel := context.WithCancel(context.WithoutCancel(ctx))
-	unhook := context.AfterFunc(r.base, cancel)
-	return detached, func() { unhook(); cancel() }
-}
-
-func (r *RA) release(ctx context.Context, who *identity, s *msca.Session, opened time.Time) {
-	if r.pools(ctx, who) {
-		r.accounts.put(who.key, s, opened)
-		return
-	}
-	s.Close()
+	return ctx, func() {}
 }
 
 // Delivered tells that the answer with the certificate of this request has been
@@ -199,13 +177,13 @@ func (r *RA) release(ctx context.Context, who *identity, s *msca.Session, opened
 // call a certificate counts as not collected, and the ledger shows it as an
 // orphan.
 func (r *RA) Delivered(ctx context.Context) {
-	who, ok := ctx.Value(identityKey{}).(*identity)
+	who, ok := ctx.Value(askingKey{}).(*asking)
 	if !ok || who.row.Load() == 0 {
 		return
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), ledgerTimeout)
 	defer cancel()
-	if err := r.ledger.Delivered(ctx, who.row.Load()); err != nil {
+	if err := r.Ledger.Delivered(ctx, who.row.Load()); err != nil {
 		r.report(ctx, LedgerFailed{Row: who.row.Load(), What: "record the delivery", Err: err})
 	}
 }

@@ -14,6 +14,7 @@ import (
 	"ciscora/msca"
 	"ciscora/msca/certsrv"
 	"ciscora/ra"
+	"ciscora/ra/access"
 )
 
 func TestAnEnrollmentInCESsProfileUsesTwoLogInsOnTwoConnections(t *testing.T) {
@@ -490,9 +491,9 @@ func TestAClosedRAEndsWhatItDoesOnItsOwn(t *testing.T) {
 
 func TestATemplateNameThatSmugglesAttributesIsRefusedAtTheStart(t *testing.T) {
 	_, err := ra.New(ra.Options{
-		CA:          msca.Options{URL: "https://127.0.0.1/certsrv"},
-		Credentials: labAccount,
-		Template:    "CiscoRA\r\nSAN:upn=administrator@lab",
+		CA:       msca.Options{URL: "https://127.0.0.1/certsrv"},
+		Access:   access.Options{Credentials: labAccount},
+		Template: "CiscoRA\r\nSAN:upn=administrator@lab",
 	})
 	if err == nil || !strings.Contains(err.Error(), "ca.template") {
 		t.Errorf("New = %v, want an error that names ca.template", err)

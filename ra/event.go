@@ -57,7 +57,7 @@ type Authenticated struct {
 	Method   string // "relay" or "certificate"
 	Account  string // the CA account, or the certificate's subject; never a password
 	Template string // the template behind the label
-	Vouched  bool   // a log-in with the same credentials less than Options.Vouch ago stood for them
+	Vouched  bool   // a log-in with the same credentials less than access.Options.Vouch ago stood for them
 }
 
 // NotAuthenticated says why a client was refused before its CSR was read.
@@ -160,7 +160,7 @@ func (Issued) event()           {}
 func (NotIssued) event()        {}
 
 func (r *RA) report(ctx context.Context, e Event) {
-	if r.events != nil {
-		r.events(ctx, e)
+	if r.Events != nil {
+		r.Events(ctx, e)
 	}
 }

@@ -47,7 +47,7 @@ func (r *RA) findOut(ctx context.Context, h *held, session *msca.Session, csr *x
 			r.report(ctx, Found{Row: h.claim.Row.ID, ReqID: reqID})
 			return certificate, nil
 		}
-		left := h.claim.Row.NextPoll.Sub(r.now())
+		left := h.claim.Row.NextPoll.Sub(r.Now())
 		if left <= 0 {
 			return nil, nil //nolint:nilnil // looked, and it is not there
 		}
@@ -94,7 +94,7 @@ func (r *RA) knownReqIDs(ctx context.Context, lost ledger.Row) (last int, known 
 	ctx, cancel := context.WithTimeout(ctx, ledgerTimeout)
 	defer cancel()
 	const looked = 1000
-	rows, err := r.ledger.List(ctx, ledger.Filter{Limit: looked})
+	rows, err := r.Ledger.List(ctx, ledger.Filter{Limit: looked})
 	if err != nil {
 		return 0, nil, fmt.Errorf("read the known request ids: %w", err)
 	}

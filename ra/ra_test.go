@@ -24,6 +24,7 @@ import (
 	"ciscora/msca"
 	"ciscora/msca/certsrv"
 	"ciscora/ra"
+	"ciscora/ra/access"
 )
 
 func TestMain(m *testing.M) {
@@ -76,12 +77,14 @@ func newRA(t testing.TB, url string, roots *x509.CertPool, user, password string
 			URL: url, TLS: &tls.Config{RootCAs: roots, MinVersion: tls.VersionTLS12},
 			UserAgent: "ra", Renewal: msca.RenewalNewest, ChannelBinding: true,
 		},
-		Credentials: func() (msca.Credentials, error) {
-			return msca.Credentials{User: user, Password: password}, nil
+		Access: access.Options{
+			Credentials: func() (msca.Credentials, error) {
+				return msca.Credentials{User: user, Password: password}, nil
+			},
+			Methods: []access.Method{access.MethodRelay, access.MethodCertificate},
+			Lockout: access.Lockout{Failures: 3, For: 15 * time.Minute},
 		},
 		Template: "CiscoRA",
-		Methods:  []ra.Method{ra.MethodRelay, ra.MethodCertificate},
-		Lockout:  ra.Lockout{Failures: 3, For: 15 * time.Minute},
 		Labels:   map[string]ra.Label{"supervised": {Template: "Supervised"}, "typo": {Template: "CiscoRAA"}},
 		Events:   events.add,
 	}

@@ -10,6 +10,7 @@ import (
 	"go.uber.org/zap"
 
 	"ciscora/msca"
+	"ciscora/ra/access"
 	"ciscora/ra/ledger"
 )
 
@@ -43,7 +44,7 @@ func pollWait(n int) time.Duration {
 func (r *RA) retryPending(ctx context.Context, template string) time.Duration {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), ledgerTimeout)
 	defer cancel()
-	median, n, err := r.ledger.Waited(ctx, template)
+	median, n, err := r.Ledger.Waited(ctx, template)
 	if err != nil || n < fewestWaited {
 		return retryPending
 	}
@@ -54,7 +55,7 @@ func (r *RA) retryPending(ctx context.Context, template string) time.Duration {
 // ends. It uses the RA's own account, since a relayed password is never kept
 // (design, section 4).
 func (r *RA) recover(ctx context.Context) {
-	pruned := r.now()
+	pruned := r.Now()
 	for sleep(ctx, recoveryPause) {
 		r.watchLedger(ctx)
 		ids, err := r.due(ctx)
@@ -67,12 +68,12 @@ func (r *RA) recover(ctx context.Context) {
 			}
 			r.recoverOne(ctx, id)
 		}
-		if r.retention > 0 && r.now().Sub(pruned) >= pruneEvery {
-			pruned = r.now()
-			if n, err := r.ledger.Prune(ctx, pruned.Add(-r.retention)); err != nil {
-				r.log.Warn("old rows of the ledger stay", zap.Error(err))
+		if r.Retention > 0 && r.Now().Sub(pruned) >= pruneEvery {
+			pruned = r.Now()
+			if n, err := r.Ledger.Prune(ctx, pruned.Add(-r.Retention)); err != nil {
+				r.Logger.Warn("old rows of the ledger stay", zap.Error(err))
 			} else if n > 0 {
-				r.log.Info("old rows of the ledger removed", zap.Int("rows", n))
+				r.Logger.Info("old rows of the ledger removed", zap.Int("rows", n))
 			}
 		}
 	}
@@ -81,14 +82,14 @@ func (r *RA) recover(ctx context.Context) {
 func (r *RA) due(ctx context.Context) ([]int64, error) {
 	ctx, cancel := context.WithTimeout(ctx, ledgerTimeout)
 	defer cancel()
-	return r.ledger.Due(ctx, r.now(), recoveryBatch)
+	return r.Ledger.Due(ctx, r.Now(), recoveryBatch)
 }
 
 // watchLedger tells when the ledger goes away and when it is back.
 func (r *RA) watchLedger(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(ctx, ledgerTimeout)
 	defer cancel()
-	err := r.ledger.Ready(ctx)
+	err := r.Ledger.Ready(ctx)
 	if ctx.Err() != nil && errors.Is(ctx.Err(), context.Canceled) {
 		return
 	}
@@ -123,15 +124,15 @@ func (r *RA) recoverOne(ctx context.Context, id int64) {
 	case row.State == ledger.StateReceived:
 		h.notSent(ctx, errors.New("the RA ended before the CSR was sent"))
 		return
-	case r.now().Sub(row.Received) >= openLife:
+	case r.Now().Sub(row.Received) >= openLife:
 		h.recordLoudly("give up", func(row *ledger.Row) {
 			row.State, row.Open, row.NextPoll, row.Error = ledger.StateFailed, false, time.Time{}, "given up after ten days: "+row.Error
 		})
 		return
-	case r.asCES(row.Label) && row.ReqID == 0:
+	case !r.mannerOf(row.Label).collects() && row.ReqID == 0:
 		h.recordLoudly("mark as uncertain", uncertainForGood)
 		return
-	case r.asCES(row.Label):
+	case !r.mannerOf(row.Label).collects():
 		// CES collects nothing that its client does not ask for.
 		h.recordLoudly("let rest", func(row *ledger.Row) { row.NextPoll = time.Time{}; row.Open = isPending(*row) })
 		return
@@ -144,7 +145,7 @@ func (r *RA) recoverOne(ctx context.Context, id int64) {
 func (r *RA) take(ctx context.Context, id int64) (ledger.Claim, error) {
 	ctx, cancel := context.WithTimeout(ctx, ledgerTimeout)
 	defer cancel()
-	return r.ledger.Take(ctx, id)
+	return r.Ledger.Take(ctx, id)
 }
 
 func uncertainForGood(row *ledger.Row) {
@@ -160,24 +161,24 @@ func (r *RA) collect(ctx context.Context, h *held) error {
 		return fmt.Errorf("the public key in ledger row %d cannot be read: %w", h.claim.Row.ID, err)
 	}
 	csr := &x509.CertificateRequest{PublicKey: key}
-	who, err := r.ownIdentity()
+	who, err := r.access.Own(ctx)
 	if err != nil {
 		h.later(pollWait(h.claim.Row.Polls+1), err)
 		return err
 	}
-	session, opened, err := r.session(ctx, who)
+	session, err := r.access.Session(ctx, who)
 	if err != nil {
-		if refused(err) {
+		if access.Refused(err) {
 			h.later(refusedPoll, err)
 		} else {
 			h.later(pollWait(h.claim.Row.Polls+1), err)
 		}
 		return err
 	}
-	defer func() { r.release(ctx, who, session, opened) }()
+	defer session.Release()
 
 	if h.reqID() == 0 {
-		certificate, err := r.findOut(ctx, h, session, csr)
+		certificate, err := r.findOut(ctx, h, session.Session, csr)
 		switch {
 		case err != nil:
 			h.later(pollWait(h.claim.Row.Polls+1), err)
@@ -220,14 +221,6 @@ func (r *RA) collect(ctx context.Context, h *held) error {
 func (h *held) later(wait time.Duration, reason error) {
 	h.recordLoudly("record the next look", func(row *ledger.Row) {
 		row.Polls++
-		row.NextPoll, row.Error = h.ra.now().Add(wait), reason.Error()
+		row.NextPoll, row.Error = h.ra.Now().Add(wait), reason.Error()
 	})
-}
-
-func (r *RA) ownIdentity() (*identity, error) {
-	creds, err := r.credentials()
-	if err != nil {
-		return nil, fmt.Errorf("read the RA's credentials for the CA: %w", err)
-	}
-	return &identity{account: creds.User, creds: creds, key: r.accounts.key(creds)}, nil
 }

@@ -24,7 +24,7 @@ const defaultKeyBits = 2048
 // key. So a request that waits for a manager's approval is refused: by the time it is
 // approved its key is gone, and each retry would be another request.
 func (r *RA) ServerKeyGen(ctx context.Context, csr *x509.CertificateRequest, label string, _ *http.Request) (*x509.Certificate, []byte, error) {
-	if !r.serverKeygen {
+	if !r.ServerKeygen {
 		return nil, nil, notImplemented("serverkeygen")
 	}
 	key, err := keyLike(csr.PublicKey)
@@ -41,14 +41,7 @@ func (r *RA) ServerKeyGen(ctx context.Context, csr *x509.CertificateRequest, lab
 	}
 	certificate, err := r.enroll(ctx, own, false)
 	if answer, ok := errors.AsType[*Error](err); ok && answer.Status == http.StatusAccepted {
-		refused := &Error{
-			Status: http.StatusForbidden, Cause: err,
-			Text: "the request waits for a manager's approval, and the key would be gone by then: make the key yourself and use simpleenroll",
-		}
-		if r.asCES(label) {
-			refused.Status, refused.Text = http.StatusBadRequest, textCorrupted
-		}
-		return nil, nil, refused
+		return nil, nil, r.mannerOf(label).keyGone(err)
 	}
 	if err != nil {
 		return nil, nil, err

@@ -2,16 +2,15 @@ package ra
 
 import (
 	"context"
-	"crypto/sha256"
 	"crypto/x509"
 	"errors"
-	"fmt"
 	"slices"
 	"time"
 
 	"go.uber.org/zap"
 
 	"ciscora/msca"
+	"ciscora/ra/access"
 )
 
 // After a failed start the RA tries again with back-off (design, section 4).
@@ -82,8 +81,8 @@ func (r *RA) Chain() []*x509.Certificate {
 func (r *RA) Run(ctx context.Context) error {
 	recovery, end := context.WithCancel(ctx)
 	defer end()
-	defer context.AfterFunc(r.base, end)() // Close ends it, too
-	r.own.Go(func() { r.recover(recovery) })
+	defer context.AfterFunc(r.background.Context(), end)() // Close ends it, too
+	r.background.Go(func() { r.recover(recovery) })
 	wait := firstRetry
 	for attempt := 1; ; attempt++ {
 		used, err := r.start(ctx, attempt, wait)
@@ -92,14 +91,14 @@ func (r *RA) Run(ctx context.Context) error {
 			return nil
 		case err == nil:
 			wait = firstRetry
-			if r.refresh <= 0 {
+			if r.Refresh <= 0 {
 				<-ctx.Done()
 				return nil
 			}
-			if !sleep(ctx, r.refresh) {
+			if !sleep(ctx, r.Refresh) {
 				return nil
 			}
-		case refused(err):
+		case access.Refused(err):
 			// Trying the same password again would lock the account.
 			if !r.awaitOtherCredentials(ctx, used) {
 				return nil
@@ -113,36 +112,28 @@ func (r *RA) Run(ctx context.Context) error {
 	}
 }
 
-func refused(err error) bool {
-	var ca *msca.Error
-	return errors.As(err, &ca) && ca.Kind == msca.KindAuthRejected
-}
-
 // start logs in and reads the chain once, and publishes what came of it; next is
-// when the caller would try again. It returns the fingerprint of the credentials
-// that it used.
-func (r *RA) start(ctx context.Context, attempt int, next time.Duration) (used [sha256.Size]byte, err error) {
+// when the caller would try again. It returns whose credentials it used.
+func (r *RA) start(ctx context.Context, attempt int, next time.Duration) (used *access.Identity, err error) {
 	ctx = withAttempt(ctx, attempt)
-	began := r.now()
-	creds, err := r.credentials()
+	began := r.Now()
+	used, err = r.access.Own(ctx)
 	if err != nil {
-		err = fmt.Errorf("read the RA's credentials for the CA: %w", err)
-		r.publishFailure(ctx, StartFailed{Attempt: attempt, Err: err, Next: next, Refused: refused(err)})
-		return used, err
+		r.publishFailure(ctx, StartFailed{Attempt: attempt, Err: err, Next: next})
+		return nil, err
 	}
-	used = fingerprint(creds)
-	chain, err := r.readChain(ctx, creds)
+	chain, err := r.readChain(ctx, used)
 	if err != nil {
 		if ctx.Err() == nil {
-			r.publishFailure(ctx, StartFailed{Attempt: attempt, Err: err, Next: next, Refused: refused(err)})
+			r.publishFailure(ctx, StartFailed{Attempt: attempt, Err: err, Next: next, Refused: access.Refused(err)})
 		}
 		return used, err
 	}
 	// The event comes first: who sees the new state finds it told.
 	old := r.chain.Load()
-	defer r.publish(&chainState{chain: chain, since: r.now()})
+	defer r.publish(&chainState{chain: chain, since: r.Now()})
 	if len(old.chain) == 0 {
-		r.report(ctx, Started{Attempt: attempt, Chain: chain, Took: r.now().Sub(began)})
+		r.report(ctx, Started{Attempt: attempt, Chain: chain, Took: r.Now().Sub(began)})
 	} else {
 		changed := !slices.EqualFunc(old.chain, chain, (*x509.Certificate).Equal)
 		r.report(ctx, Refreshed{Chain: chain, Changed: changed})
@@ -150,8 +141,8 @@ func (r *RA) start(ctx context.Context, attempt int, next time.Duration) (used [
 	return used, nil
 }
 
-func (r *RA) readChain(ctx context.Context, creds msca.Credentials) ([]*x509.Certificate, error) {
-	session, err := r.client.Login(ctx, creds)
+func (r *RA) readChain(ctx context.Context, who *access.Identity) ([]*x509.Certificate, error) {
+	session, err := r.access.Login(ctx, who)
 	if err != nil {
 		return nil, err
 	}
@@ -171,24 +162,20 @@ func (r *RA) publishFailure(ctx context.Context, failure StartFailed) {
 	r.publish(&chainState{chain: old.chain, since: old.since, err: failure.Err})
 }
 
-// awaitOtherCredentials returns true once the credentials are other ones than
-// those with the fingerprint used, and false when ctx ended.
-func (r *RA) awaitOtherCredentials(ctx context.Context, used [sha256.Size]byte) bool {
+// awaitOtherCredentials returns true once the RA's credentials are other ones than
+// those used, and false when ctx ended.
+func (r *RA) awaitOtherCredentials(ctx context.Context, used *access.Identity) bool {
 	for sleep(ctx, firstRetry) {
-		creds, err := r.credentials()
+		who, err := r.access.Own(ctx)
 		if err != nil {
-			r.log.Warn("cannot read the credentials for the CA", zap.Error(err))
+			r.Logger.Warn("cannot log in to the CA", zap.Error(err))
 			continue
 		}
-		if fingerprint(creds) != used {
+		if !who.SameCredentials(used) {
 			return true
 		}
 	}
 	return false
-}
-
-func fingerprint(c msca.Credentials) [sha256.Size]byte {
-	return sha256.Sum256([]byte(c.User + "\x00" + c.Password))
 }
 
 // sleep waits for d and tells whether it did; false when ctx ended first.

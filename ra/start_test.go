@@ -103,7 +103,7 @@ func pipeFixture(t *testing.T, credentials func() (msca.Credentials, error), p p
 	events := &recorder{}
 	r := newRA(t, "https://ca.lab.test/certsrv", ca.roots, "", "", events, func(o *ra.Options) {
 		o.CA.Dial = ca.dial
-		o.Credentials = credentials
+		o.Access.Credentials = credentials
 		o.Refresh = time.Hour
 		p(o)
 	})

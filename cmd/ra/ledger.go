@@ -19,6 +19,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"ciscora/config"
+	"ciscora/internal/printable"
 	"ciscora/ra/ledger"
 )
 
@@ -185,11 +186,7 @@ func note(row ledger.Row) string {
 		notes = append(notes, "not collected")
 	}
 	if row.Error != "" {
-		text := row.Error
-		if len(text) > 60 {
-			text = strings.ToValidUTF8(text[:60], "") + "..."
-		}
-		notes = append(notes, text)
+		notes = append(notes, printable.Shorten(row.Error, 60))
 	}
 	return dash(strings.Join(notes, ": "))
 }

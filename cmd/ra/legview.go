@@ -7,8 +7,8 @@ import (
 	"strings"
 	"sync"
 	"time"
-	"unicode"
 
+	"ciscora/internal/printable"
 	"ciscora/ra/lab"
 )
 
@@ -52,7 +52,7 @@ func (v *legView) further() {
 }
 
 func (v *legView) show(s lab.Step) {
-	s.Text, s.Operation, s.Device, s.Detail = printable(s.Text), printable(s.Operation), printable(s.Device), printable(s.Detail)
+	s.Text, s.Operation, s.Device, s.Detail = shown(s.Text), shown(s.Operation), shown(s.Device), shown(s.Detail)
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	switch {
@@ -122,16 +122,9 @@ func arrow(text string, width int, toRight bool) string {
 	return "◀" + line
 }
 
-// printable replaces what could steer a terminal: paths and names come from
-// clients.
-func printable(text string) string {
-	return strings.Map(func(r rune) rune {
-		if !unicode.IsPrint(r) {
-			return '?'
-		}
-		return r
-	}, text)
-}
+// shown is text on one line without what could steer a terminal: paths and names come
+// from clients.
+func shown(text string) string { return printable.Line(text, 0) }
 
 func took(d time.Duration) string {
 	if d < 10*time.Millisecond {

@@ -57,7 +57,7 @@ func TestAClientCannotSteerTheTerminal(t *testing.T) {
 	var out bytes.Buffer
 	v := &legView{w: &out}
 	v.show(lab.Step{From: lab.PartyPhone, To: lab.PartyRA, Text: "POST /\x1b[2J\r\nspoof"})
-	if got := out.String(); strings.ContainsAny(strings.TrimSuffix(got, "\n"), "\x1b\r\n") || !strings.Contains(got, "POST /?[2J??spoof") {
+	if got := out.String(); strings.ContainsAny(strings.TrimSuffix(got, "\n"), "\x1b\r\n") || !strings.Contains(got, "POST / [2J spoof") {
 		t.Errorf("%q", got)
 	}
 }

@@ -56,7 +56,7 @@ flight and end it.`,
 			if err := lab.OrderFaults(faults, cfg.Faults, cfg.Problem); err != nil {
 				return err
 			}
-			options.Seams, options.Faults = lab.FaultSeams(faults, noShape), lab.AdminFaults(faults)
+			options.Hooks, options.Faults = lab.FaultHooks(faults, noShape), lab.AdminFaults(faults)
 			log.Warn("faults are allowed: anybody may order them by the admin port, a label or a name in a CSR; never run this in production", zap.Int("on", len(faults.List())))
 		case len(specs) > 0:
 			return usagef("--fault needs --allow-faults: faults are for labs, never for production")

@@ -8,8 +8,11 @@ import (
 	"strconv"
 	"strings"
 	"time"
-	"unicode"
+
+	"ciscora/internal/printable"
 )
+
+const maxForeign = 200 // bytes of the server's words in one of ours
 
 // verdict is what libest makes of one answer, or of having none.
 type verdict struct {
@@ -90,7 +93,7 @@ func judge(op operation, raw []byte, err error) verdict {
 		v.rv = rv
 		v.err = &Error{Operation: op.name, RV: rv, HTTPStatus: a.status, Reason: fmt.Sprintf(format, args...)}
 		if a.status >= 400 {
-			v.err.Message = clip(string(a.body))
+			v.err.Message = printable.Line(string(a.body), maxForeign)
 		}
 		return v
 	}
@@ -136,7 +139,7 @@ func judge(op operation, raw []byte, err error) verdict {
 func (a answer) success(op operation, v verdict, fail func(Status, string, ...any) verdict) verdict {
 	contentType, found := a.lookup("Content-Type")
 	if !found || !strings.HasPrefix(contentType, op.contentType) {
-		return fail(StatusHTTPUnsupported, "HTTP 200 with Content-Type %q instead of %q", clip(contentType), op.contentType)
+		return fail(StatusHTTPUnsupported, "HTTP 200 with Content-Type %q instead of %q", printable.Line(contentType, maxForeign), op.contentType)
 	}
 	value, _ := a.lookup("Content-Length")
 	length, err := strconv.Atoi(strings.TrimSpace(value))
@@ -180,16 +183,4 @@ func (a answer) retryAfter() (time.Duration, bool) {
 		return time.Duration(seconds) * time.Second, err == nil && seconds <= math.MaxInt32
 	}
 	return 0, false
-}
-
-// clip is foreign text as one short line.
-func clip(text string) string {
-	const most = 200
-	text = strings.Join(strings.FieldsFunc(strings.ToValidUTF8(text[:min(len(text), 4*most)], "?"), func(r rune) bool {
-		return unicode.IsSpace(r) || unicode.IsControl(r) || unicode.In(r, unicode.Cf)
-	}), " ")
-	if len(text) > most {
-		text = strings.ToValidUTF8(text[:most], "") + "..."
-	}
-	return text
 }

@@ -10,15 +10,15 @@ import (
 	"os"
 	"path/filepath"
 	"sync"
-)
 
-var errLocked = errors.New("in use by another process")
+	"ciscora/internal/filelock"
+)
 
 // journal keeps requests on disk: a file to which each change of a request appends
 // the whole request as one line of JSON; the last line of a ReqID counts. A nil
 // journal keeps nothing.
 type journal struct {
-	lock *os.File
+	lock *filelock.Lock
 
 	mu     sync.Mutex
 	file   *os.File
@@ -29,13 +29,13 @@ type journal struct {
 // line that is torn, as a crash leaves it, is cut off: its request was never
 // answered. Anything else that cannot be read is an error.
 func openJournal(dir string) (j *journal, records []record, err error) {
-	lock, err := lockFile(filepath.Join(dir, lockName))
+	lock, err := filelock.Take(filepath.Join(dir, lockName))
 	if err != nil {
 		return nil, nil, fmt.Errorf("certsrv: %s: %w, stop that one or choose another folder", dir, err)
 	}
 	defer func() {
 		if err != nil {
-			_ = unlockFile(lock) // the error that counts is err
+			_ = lock.Close() // the error that counts is err
 		}
 	}()
 	path := filepath.Join(dir, journalName)
@@ -120,5 +120,5 @@ func (j *journal) close() error {
 	if j.broken == nil {
 		j.broken = errors.New("certsrv: the CA is closed")
 	}
-	return errors.Join(j.file.Close(), unlockFile(j.lock))
+	return errors.Join(j.file.Close(), j.lock.Close())
 }

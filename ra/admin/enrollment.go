@@ -3,8 +3,9 @@ package admin
 import (
 	"encoding/json"
 	"slices"
-	"strings"
 	"time"
+
+	"ciscora/internal/printable"
 )
 
 // State is how far an enrollment has come.
@@ -90,23 +91,15 @@ const (
 
 // bound cuts what came from outside.
 func (e *Enrollment) bound() {
-	for _, text := range []*string{&e.CN, &e.Label, &e.Template, &e.Identity, &e.Client, &e.UserAgent, &e.Error} {
-		*text = cut(*text)
+	for _, field := range []*string{&e.CN, &e.Label, &e.Template, &e.Identity, &e.Client, &e.UserAgent, &e.Error} {
+		*field = printable.Cut(*field, maxText)
 	}
 	if len(e.Legs) > maxLegs {
 		e.Legs = e.Legs[:maxLegs]
 	}
 	for i := range e.Legs {
-		e.Legs[i].Name, e.Legs[i].Error = cut(e.Legs[i].Name), cut(e.Legs[i].Error)
+		e.Legs[i].Name, e.Legs[i].Error = printable.Cut(e.Legs[i].Name, maxText), printable.Cut(e.Legs[i].Error, maxText)
 	}
-}
-
-func cut(text string) string {
-	if len(text) <= maxText {
-		return text
-	}
-	// A copy, since the long text would else be kept alive by the short one.
-	return strings.ToValidUTF8(strings.Clone(text[:maxText]), "")
 }
 
 func (e *Enrollment) clone() Enrollment {

@@ -7,6 +7,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"ciscora/internal/printable"
 )
 
 // Bounds of a spec: it may come from a URL or a CSR.
@@ -279,7 +281,7 @@ func ParseName(name string) (f Fault, ok bool, err error) {
 		f, err = Parse(spec)
 	}
 	if err != nil {
-		return Fault{}, true, fmt.Errorf("the name %q selects no fault: %w", cut(name), err)
+		return Fault{}, true, fmt.Errorf("the name %q selects no fault: %w", printable.Shorten(name, 80), err)
 	}
 	return f, true, nil
 }
@@ -320,11 +322,4 @@ func specOfName(inner string) (string, error) {
 	}
 	place, _, _ := strings.Cut(inner, ".")
 	return place + ":", nil
-}
-
-func cut(s string) string {
-	if len(s) > 80 {
-		return s[:80] + "..."
-	}
-	return s
 }

@@ -14,10 +14,10 @@ import (
 	"ciscora/ra/server"
 )
 
-// FaultSeams are the decorators of an RA whose faults a registry holds. shape makes
+// FaultHooks are the decorators of an RA whose faults a registry holds. shape makes
 // certificates for est.tls; without one those faults cannot be had.
-func FaultSeams(faults *fault.Registry, shape fault.Shape) server.Seams {
-	return server.Seams{
+func FaultHooks(faults *fault.Registry, shape fault.Shape) server.Hooks {
+	return server.Hooks{
 		Listener:   func(l net.Listener) net.Listener { return faults.Listener(l, fault.ESTTLS) },
 		TLS:        func(c *tls.Config) *tls.Config { return faults.TLSConfig(c, fault.ESTTLS, shape) },
 		Middleware: []func(http.Handler) http.Handler{faults.EST(est.Label, est.RequestID)},

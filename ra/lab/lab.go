@@ -186,14 +186,14 @@ func Start(ctx context.Context, o Options) (_ *Lab, err error) {
 	if err != nil {
 		return nil, err
 	}
-	seams := FaultSeams(l.Faults, func(kind, value string) (tls.Certificate, error) {
+	hooks := FaultHooks(l.Faults, func(kind, value string) (tls.Certificate, error) {
 		return l.ca.Shape(kind, value, hostsOf(estListener.Addr()))
 	})
-	seams.TLS = keyLogged(seams.TLS, o.KeyLog)
-	seams.Dial = func(server.DialFunc) server.DialFunc { return l.Faults.Dial(l.dialCA(caListener.Addr())) }
-	seams.Resolve = func(server.ResolveFunc) server.ResolveFunc { return l.Faults.Resolve(resolver(caConfig.Hosts)) }
+	hooks.TLS = keyLogged(hooks.TLS, o.KeyLog)
+	hooks.Dial = func(server.DialFunc) server.DialFunc { return l.Faults.Dial(l.dialCA(caListener.Addr())) }
+	hooks.Resolve = func(server.ResolveFunc) server.ResolveFunc { return l.Faults.Resolve(resolver(caConfig.Hosts)) }
 	serverOptions := server.Options{
-		EST: estListener, Admin: adminListener, Requests: l.ca.Queue(), Faults: AdminFaults(l.Faults), Seams: seams, Logger: o.Logger, Now: o.Now,
+		EST: estListener, Admin: adminListener, Requests: l.ca.Queue(), Faults: AdminFaults(l.Faults), Hooks: hooks, Logger: o.Logger, Now: o.Now,
 	}
 	serverOptions.Events = o.events()
 	if l.ra, err = server.New(ctx, raConfig, serverOptions); err != nil {

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"ciscora/est"
+	"ciscora/internal/bounded"
 	"ciscora/ra/admin"
 )
 
@@ -25,17 +26,17 @@ type challenges struct {
 	enrollments *admin.Enrollments
 	bodyTimeout time.Duration
 	maxBody     int64
-	now         func() time.Time
+	bodies      *bounded.Map[[sha256.Size]byte, struct{}] // of challenged requests
 
-	mu     sync.Mutex // guards all below
-	open   map[string]bool
-	bodies map[[sha256.Size]byte]time.Time // of challenged requests: when
+	mu   sync.Mutex // guards open
+	open map[string]bool
 }
 
 func newChallenges(e *admin.Enrollments, maxBody int64, bodyTimeout time.Duration, now func() time.Time) *challenges {
 	return &challenges{
-		enrollments: e, maxBody: maxBody, bodyTimeout: bodyTimeout, now: now,
-		open: map[string]bool{}, bodies: map[[sha256.Size]byte]time.Time{},
+		enrollments: e, maxBody: maxBody, bodyTimeout: bodyTimeout,
+		bodies: bounded.New[[sha256.Size]byte, struct{}](maxChallenges, challengeLife, now),
+		open:   map[string]bool{},
 	}
 }
 
@@ -62,7 +63,7 @@ func (c *challenges) middleware(next http.Handler) http.Handler {
 		r.Body = body
 		next.ServeHTTP(w, r)
 		if !c.isOpen(id) {
-			if c.known(body.sum()) {
+			if _, known := c.bodies.Take(body.sum()); known {
 				c.enrollments.Update(id, func(x *admin.Enrollment) { x.Challenged = true })
 			}
 			return
@@ -75,32 +76,9 @@ func (c *challenges) middleware(next http.Handler) http.Handler {
 			return
 		}
 		if _, err := io.Copy(io.Discard, io.LimitReader(body, c.maxBody)); err == nil {
-			c.remember(body.sum())
+			c.bodies.Put(body.sum(), struct{}{})
 		}
 	})
-}
-
-func (c *challenges) remember(sum [sha256.Size]byte) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if len(c.bodies) >= maxChallenges {
-		for k, at := range c.bodies {
-			if c.now().Sub(at) >= challengeLife {
-				delete(c.bodies, k)
-			}
-		}
-	}
-	if len(c.bodies) < maxChallenges {
-		c.bodies[sum] = c.now()
-	}
-}
-
-func (c *challenges) known(sum [sha256.Size]byte) bool {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	at, ok := c.bodies[sum]
-	delete(c.bodies, sum)
-	return ok && c.now().Sub(at) < challengeLife
 }
 
 // digestBody hashes what is read of a request's body.

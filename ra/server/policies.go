@@ -6,23 +6,23 @@ import (
 	"strconv"
 
 	"ciscora/config"
-	"ciscora/ra"
+	"ciscora/ra/policy"
 )
 
 // compilePolicies makes the CSR policies of a configuration; what cannot be
 // compiled is named by its key.
-func compilePolicies(cfg *config.RA) (map[string]ra.Policy, error) {
-	policies := map[string]ra.Policy{}
+func compilePolicies(cfg *config.RA) (map[string]policy.Policy, error) {
+	policies := map[string]policy.Policy{}
 	for name, from := range cfg.EST.Policies {
 		key := "est.policies." + name
-		p := ra.Policy{Keys: from.Keys}
+		p := policy.Policy{Keys: from.Keys}
 		for _, list := range []struct {
 			key      string
 			patterns []string
 			into     *[]*regexp.Regexp
 		}{{key + ".subject", from.Subject, &p.Subject}, {key + ".san", from.SAN, &p.SAN}} {
 			for i, text := range list.patterns {
-				pattern, err := ra.CompilePattern(text)
+				pattern, err := policy.CompilePattern(text)
 				if err != nil {
 					return nil, cfg.Problem(list.key+"["+strconv.Itoa(i)+"]", err)
 				}
@@ -35,7 +35,7 @@ func compilePolicies(cfg *config.RA) (map[string]ra.Policy, error) {
 			into *[]asn1.ObjectIdentifier
 		}{{key + ".forbid", from.Forbid, &p.Forbid}, {key + ".allow", from.Allow, &p.Allow}} {
 			for i, text := range list.oids {
-				oid, err := ra.ParseOID(text)
+				oid, err := policy.ParseOID(text)
 				if err != nil {
 					return nil, cfg.Problem(list.key+"["+strconv.Itoa(i)+"]", err)
 				}

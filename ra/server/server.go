@@ -23,8 +23,10 @@ import (
 	"ciscora/est"
 	"ciscora/msca"
 	"ciscora/ra"
+	"ciscora/ra/access"
 	"ciscora/ra/admin"
 	"ciscora/ra/ledger"
+	"ciscora/ra/policy"
 )
 
 // Options is what does not stand in the configuration.
@@ -36,8 +38,8 @@ type Options struct {
 	Requests admin.CertsrvQueue
 	// Faults is what /faults of the admin port orders, where that is allowed.
 	Faults admin.Faults
-	// Seams decorate what the RA takes from outside.
-	Seams Seams
+	// Hooks decorate what the RA takes from outside.
+	Hooks Hooks
 	// Events also sees each event of the front end (est.Event) and of the core
 	// (ra.Event).
 	Events func(context.Context, any)
@@ -58,7 +60,7 @@ type Server struct {
 	estListener, adminListener net.Listener
 	estTLS                     *tls.Config
 	trace                      *traceLogs
-	seams                      Seams
+	hooks                      Hooks
 	done                       chan struct{} // closed when Run has returned
 }
 
@@ -77,7 +79,7 @@ func New(ctx context.Context, cfg *config.RA, o Options) (_ *Server, err error) 
 	if err != nil {
 		return nil, err
 	}
-	s := &Server{config: cfg, log: o.Logger, seams: o.Seams, done: make(chan struct{})}
+	s := &Server{config: cfg, log: o.Logger, hooks: o.Hooks, done: make(chan struct{})}
 	defer func() {
 		if err != nil {
 			s.abandon(o)
@@ -117,14 +119,14 @@ func New(ctx context.Context, cfg *config.RA, o Options) (_ *Server, err error) 
 	if s.core, err = newCore(cfg, files, s.ledger, o, tell); err != nil {
 		return nil, err
 	}
-	if s.est, err = newFrontEnd(cfg, s.core, o, tell, append([]func(http.Handler) http.Handler{challenges.middleware}, o.Seams.Middleware...)...); err != nil {
+	if s.est, err = newFrontEnd(cfg, s.core, o, tell, append([]func(http.Handler) http.Handler{challenges.middleware}, o.Hooks.Middleware...)...); err != nil {
 		return nil, err
 	}
 	live, err := newLiveTLS(cfg, files.EST, o.Now, o.Logger)
 	if err != nil {
 		return nil, err
 	}
-	s.estTLS = o.Seams.tls(live.listener())
+	s.estTLS = o.Hooks.tls(live.listener())
 
 	if s.adminListener != nil {
 		s.admin = &http.Server{
@@ -189,8 +191,8 @@ func newCore(cfg *config.RA, files config.Files, book *ledger.Ledger, o Options,
 				Time:       o.Now,
 			},
 			NameCheck:      nameChecks[cfg.CA.NameCheck],
-			Dial:           o.Seams.dial(),
-			Resolve:        o.Seams.resolve(),
+			Dial:           o.Hooks.dial(),
+			Resolve:        o.Hooks.resolve(),
 			UserAgent:      userAgent(cfg),
 			Authentication: cfg.CA.Authentication,
 			ChannelBinding: cfg.CA.ChannelBinding,
@@ -201,24 +203,17 @@ func newCore(cfg *config.RA, files config.Files, book *ledger.Ledger, o Options,
 			},
 			Now: o.Now,
 		},
-		Credentials: func() (msca.Credentials, error) {
-			c, err := config.LoadCredentials(cfg.CA.Credentials)
-			return msca.Credentials{User: c.User, Password: string(c.Password)}, err
-		},
 		Template:        cfg.CA.Template,
 		Labels:          map[string]ra.Label{},
-		Vouch:           cfg.CA.Vouch,
-		Idle:            cfg.CA.Pool,
 		Refresh:         cfg.CA.Refresh,
-		Lockout:         ra.Lockout{Failures: cfg.EST.Lockout.Failures, For: cfg.EST.Lockout.For},
 		CAFailureStatus: cfg.EST.CAFailureStatus,
 		Ledger:          book,
 		Join:            cfg.Ledger.Join,
 		Retention:       cfg.Ledger.Retention,
 		EnrollmentID:    est.RequestID,
-		CSRAttributes:   func(label string) ra.CSRAttributes { return csrAttributesOf(cfg, label) },
+		CSRAttributes:   func(label string) policy.Form { return csrAttributesOf(cfg, label) },
 		ServerKeygen:    cfg.EST.ServerKeygen,
-		Isolate:         o.Seams.Isolate,
+		Isolate:         o.Hooks.Isolate,
 		Events:          func(ctx context.Context, e ra.Event) { tell(ctx, e) },
 		Now:             o.Now,
 		Logger:          o.Logger,
@@ -230,7 +225,7 @@ func newCore(cfg *config.RA, files config.Files, book *ledger.Ledger, o Options,
 	}
 	options.Policy = policies[cfg.EST.Policy]
 	for name, label := range cfg.EST.Labels {
-		l := ra.Label{Template: label.Template}
+		l := ra.Label{Template: label.Template, Methods: methods(label.Authentication)}
 		if label.Profile != "" {
 			manner := mannerOf(underLabel(cfg, name))
 			l.Manner = &manner
@@ -238,29 +233,44 @@ func newCore(cfg *config.RA, files config.Files, book *ledger.Ledger, o Options,
 		if policy, ok := policies[label.Policy]; ok && label.Policy != "" {
 			l.Policy = &policy
 		}
-		for _, method := range label.Authentication {
-			l.Methods = append(l.Methods, ra.Method(method))
-		}
 		options.Labels[name] = l
 	}
-	if cfg.EST.Users != "" {
-		users, err := ra.OpenUsers(cfg.EST.Users, o.Now, o.Logger)
-		if err != nil {
-			return nil, cfg.Problem("est.users", err)
-		}
-		options.Users = users
-	}
-	if cfg.EST.DigestUsers != "" {
-		digest, err := ra.OpenDigestUsers(cfg.EST.DigestUsers, o.Now, o.Logger)
-		if err != nil {
-			return nil, cfg.Problem("est.digest_users", err)
-		}
-		options.Digest = digest
-	}
-	for _, method := range cfg.EST.Authentication {
-		options.Methods = append(options.Methods, ra.Method(method))
+	if options.Access, err = accessOptions(cfg, o); err != nil {
+		return nil, err
 	}
 	return ra.New(options)
+}
+
+// accessOptions says who may ask.
+func accessOptions(cfg *config.RA, o Options) (_ access.Options, err error) {
+	options := access.Options{
+		Credentials: func() (msca.Credentials, error) {
+			c, err := config.LoadCredentials(cfg.CA.Credentials)
+			return msca.Credentials{User: c.User, Password: string(c.Password)}, err
+		},
+		Methods: methods(cfg.EST.Authentication),
+		Lockout: access.Lockout{Failures: cfg.EST.Lockout.Failures, For: cfg.EST.Lockout.For},
+		Vouch:   cfg.CA.Vouch,
+		Idle:    cfg.CA.Pool,
+	}
+	if cfg.EST.Users != "" {
+		if options.Users, err = access.OpenUsers(cfg.EST.Users, o.Now, o.Logger); err != nil {
+			return options, cfg.Problem("est.users", err)
+		}
+	}
+	if cfg.EST.DigestUsers != "" {
+		if options.Digest, err = access.OpenDigestUsers(cfg.EST.DigestUsers, o.Now, o.Logger); err != nil {
+			return options, cfg.Problem("est.digest_users", err)
+		}
+	}
+	return options, nil
+}
+
+func methods(names []config.Authentication) (all []access.Method) {
+	for _, name := range names {
+		all = append(all, access.Method(name))
+	}
+	return all
 }
 
 var nameChecks = map[string]msca.NameCheck{"go": msca.NameCheckGo, "curl": msca.NameCheckCurl}
@@ -276,12 +286,12 @@ func userAgent(cfg *config.RA) string {
 
 func newFrontEnd(cfg *config.RA, core *ra.RA, o Options, tell func(context.Context, any), middleware ...func(http.Handler) http.Handler) (*est.Server, error) {
 	return est.New(est.Options{
-		CA:            o.Seams.ca(core),
+		CA:            o.Hooks.ca(core),
 		Authenticator: authenticator{core},
 		Dialect:       dialects[cfg.EST.Dialect],
 		DialectOf:     func(label string) est.Dialect { return dialects[underLabel(cfg, label).EST.Dialect] },
 		Base64:        base64Forms[cfg.EST.Base64],
-		Label:         o.Seams.label(core.HasLabel),
+		Label:         o.Hooks.label(core.HasLabel),
 		Limits: est.Limits{
 			Body:          int64(cfg.EST.Limits.Body),
 			HeaderTimeout: cfg.EST.Limits.HeaderTimeout,
@@ -317,10 +327,10 @@ func demandsPossession(cfg *config.RA, label string) bool {
 // csrAttributesOf is the form for a label. A client that knows the template reads
 // nothing besides it (RFC 9908 §4), and the template has no words for proof of
 // possession: where that is demanded, it is asked for in the classic form.
-func csrAttributesOf(cfg *config.RA, label string) ra.CSRAttributes {
+func csrAttributesOf(cfg *config.RA, label string) policy.Form {
 	form := csrAttributes[underLabel(cfg, label).EST.CSRAttributes]
-	if form == ra.CSRAttributesTemplate && demandsPossession(cfg, label) {
-		return ra.CSRAttributesClassic
+	if form == policy.FormTemplate && demandsPossession(cfg, label) {
+		return policy.FormClassic
 	}
 	return form
 }
@@ -350,8 +360,8 @@ var dialects = map[config.Dialect]est.Dialect{
 	config.DialectLibest:  est.DialectLibest,
 }
 
-var csrAttributes = map[string]ra.CSRAttributes{
-	"none": ra.CSRAttributesNone, "classic": ra.CSRAttributesClassic, "template": ra.CSRAttributesTemplate,
+var csrAttributes = map[string]policy.Form{
+	"none": policy.FormNone, "classic": policy.FormClassic, "template": policy.FormTemplate,
 }
 
 var base64Forms = map[config.Base64]est.Base64{
@@ -406,7 +416,7 @@ func (s *Server) Run(ctx context.Context) error {
 	s.log.Info("listening", zap.Stringer("est", s.ESTAddr()), zap.String("ca", s.config.CA.URL), zap.String("profile", string(s.config.Profile)))
 	group, ctx := errgroup.WithContext(ctx)
 	group.Go(func() error {
-		if err := s.est.Serve(ctx, s.seams.listener(s.estListener), s.estTLS); err != nil {
+		if err := s.est.Serve(ctx, s.hooks.listener(s.estListener), s.estTLS); err != nil {
 			return fmt.Errorf("est.listen: %w", err)
 		}
 		return nil

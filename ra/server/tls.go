@@ -5,102 +5,61 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"fmt"
-	"os"
-	"sync"
 	"time"
 
 	"go.uber.org/zap"
 
 	"ciscora/config"
+	"ciscora/internal/watched"
 )
 
-const (
-	tlsLookEvery = time.Second
-	// ticketLife is how long sessions are encrypted under one key.
-	ticketLife = 24 * time.Hour
-)
+// ticketLife is how long sessions are encrypted under one key.
+const ticketLife = 24 * time.Hour
 
 // liveTLS is the EST listener's TLS configuration, made anew when a file that it
 // comes from has changed. Files that are no good leave the old one in place.
 // Sessions of an older configuration are not resumed: what a client was trusted
 // for then may not hold any more.
-type liveTLS struct {
-	cfg *config.RA
-	now func() time.Time
-	log *zap.Logger
+type liveTLS struct{ made *watched.Value[madeTLS] }
 
-	mu     sync.Mutex // guards all below
+type madeTLS struct {
 	config *tls.Config
-	made   time.Time
-	looked time.Time
-	stamps map[string]fileStamp
-}
-
-type fileStamp struct {
-	modified time.Time
-	size     int64
+	files  config.ESTFiles // that it is made of
 }
 
 func newLiveTLS(cfg *config.RA, files config.ESTFiles, now func() time.Time, log *zap.Logger) (*liveTLS, error) {
-	t := &liveTLS{cfg: cfg, now: now, log: log, stamps: stampsOf(cfg)}
-	var err error
-	t.config, err = frontEndTLS(cfg, files, now)
-	t.made, t.looked = now(), now()
-	return t, err
+	first := true
+	made, err := watched.Open(watched.Source[madeTLS]{
+		Files: cfg.ESTFileNames,
+		Read: func() (madeTLS, error) {
+			var err error
+			if !first { // those have been read
+				if files, err = cfg.ESTFiles(); err != nil {
+					return madeTLS{}, err
+				}
+			}
+			first = false
+			c, err := frontEndTLS(cfg, files, now)
+			return madeTLS{c, files}, err
+		},
+		Life: ticketLife,
+		Now:  now,
+		Changed: func(m madeTLS) {
+			leaf := m.files.Certificates[0].Leaf
+			log.Info("TLS files of EST read anew", zap.String("subject", leaf.Subject.String()), zap.Time("not_after", leaf.NotAfter), zap.Int("trust", len(m.files.Trust)))
+		},
+		Failed: func(err error) {
+			log.Error("the changed TLS files of EST are not taken, the old ones stay", zap.Error(err))
+		},
+	})
+	return &liveTLS{made}, err
 }
 
 // listener is what the listener runs with.
 func (t *liveTLS) listener() *tls.Config {
-	c := t.current().Clone()
-	c.GetConfigForClient = func(*tls.ClientHelloInfo) (*tls.Config, error) { return t.current(), nil }
+	c := t.made.Get().config.Clone()
+	c.GetConfigForClient = func(*tls.ClientHelloInfo) (*tls.Config, error) { return t.made.Get().config, nil }
 	return c
-}
-
-// current looks whether a file has changed, at most once a second.
-func (t *liveTLS) current() *tls.Config {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	now := t.now()
-	if now.Sub(t.looked) < tlsLookEvery {
-		return t.config
-	}
-	t.looked = now
-	stamps := stampsOf(t.cfg)
-	changed := false
-	for path, stamp := range stamps {
-		changed = changed || t.stamps[path] != stamp
-	}
-	if !changed && now.Sub(t.made) < ticketLife {
-		return t.config
-	}
-	files, err := t.cfg.ESTFiles()
-	var made *tls.Config
-	if err == nil {
-		made, err = frontEndTLS(t.cfg, files, t.now)
-	}
-	if err != nil {
-		t.log.Error("the changed TLS files of EST are not taken, the old ones stay", zap.Error(err))
-		t.stamps = stamps // told once, not each second
-		return t.config
-	}
-	t.config, t.made, t.stamps = made, now, stamps
-	if changed {
-		leaf := files.Certificates[0].Leaf
-		t.log.Info("TLS files of EST read anew", zap.String("subject", leaf.Subject.String()), zap.Time("not_after", leaf.NotAfter), zap.Int("trust", len(files.Trust)))
-	}
-	return t.config
-}
-
-func stampsOf(cfg *config.RA) map[string]fileStamp {
-	stamps := map[string]fileStamp{}
-	for _, path := range cfg.ESTFileNames() {
-		if info, err := os.Stat(path); err == nil {
-			stamps[path] = fileStamp{info.ModTime(), info.Size()}
-		} else {
-			stamps[path] = fileStamp{}
-		}
-	}
-	return stamps
 }
 
 // frontEndTLS makes the listener's TLS configuration: HTTP/1.1 only; of several

@@ -1,4 +1,6 @@
-package ra
+// Package policy says what may be asked: which CSRs the CA gets to see, and what
+// clients are told that a CSR should have.
+package policy
 
 import (
 	"crypto/ecdsa"
@@ -7,11 +9,12 @@ import (
 	"crypto/x509"
 	"encoding/asn1"
 	"fmt"
-	"net/http"
 	"regexp"
 	"slices"
 	"strconv"
 	"strings"
+
+	"ciscora/internal/printable"
 )
 
 // Policy is what a CSR must be before the CA sees it. Its zero value lets through
@@ -39,16 +42,28 @@ var (
 	oidSubjectAltExt = asn1.ObjectIdentifier{2, 5, 29, 17}
 )
 
-// maxNames bounds the subject alternative names of one CSR.
-const maxNames = 100
+const (
+	maxNames  = 100 // subject alternative names of one CSR
+	maxReason = 300 // bytes of a refusal, which quotes the CSR
+)
 
-// check returns why the policy refuses a CSR, or nil.
-func (p Policy) check(csr *x509.CertificateRequest) *Error {
-	forbidden := func(format string, args ...any) *Error {
-		return &Error{Status: http.StatusForbidden, Text: "the CSR is not allowed here: " + oneLine(fmt.Sprintf(format, args...), maxPublicMessage)}
+// Refusal says why a policy refuses a CSR, on one line that its client may see.
+type Refusal struct {
+	// Malformed: the client should make another CSR; else it may not have what it asks
+	// for.
+	Malformed bool
+	Text      string
+}
+
+func (r *Refusal) Error() string { return r.Text }
+
+// Check returns why the policy refuses a CSR, or nil.
+func (p Policy) Check(csr *x509.CertificateRequest) *Refusal {
+	forbidden := func(format string, args ...any) *Refusal {
+		return &Refusal{Text: "the CSR is not allowed here: " + printable.Line(fmt.Sprintf(format, args...), maxReason)}
 	}
 	if kind := keyKind(csr.PublicKey); len(p.Keys) > 0 && !slices.Contains(p.Keys, kind) {
-		return &Error{Status: http.StatusBadRequest, Text: fmt.Sprintf("the CSR's key is %s: take one of %s", kind, strings.Join(p.Keys, ", "))}
+		return &Refusal{Malformed: true, Text: fmt.Sprintf("the CSR's key is %s: take one of %s", kind, strings.Join(p.Keys, ", "))}
 	}
 	if subject := csr.Subject.String(); !matchesOne(p.Subject, subject) {
 		return forbidden("its subject %q is not one for this service", subject)
@@ -64,7 +79,7 @@ func (p Policy) check(csr *x509.CertificateRequest) *Error {
 	names, err := alternativeNames(csr)
 	switch {
 	case err != nil:
-		return &Error{Status: http.StatusBadRequest, Text: "the CSR's subject alternative names cannot be read"}
+		return &Refusal{Malformed: true, Text: "the CSR's subject alternative names cannot be read"}
 	case len(names) > maxNames:
 		return forbidden("it has %d subject alternative names, and at most %d are taken", len(names), maxNames)
 	}
@@ -82,8 +97,8 @@ func (p Policy) check(csr *x509.CertificateRequest) *Error {
 	return nil
 }
 
-func matchesOne(patterns []*regexp.Regexp, text string) bool {
-	return len(patterns) == 0 || slices.ContainsFunc(patterns, func(p *regexp.Regexp) bool { return p.MatchString(text) })
+func matchesOne(patterns []*regexp.Regexp, name string) bool {
+	return len(patterns) == 0 || slices.ContainsFunc(patterns, func(p *regexp.Regexp) bool { return p.MatchString(name) })
 }
 
 func keyKind(public any) string {
@@ -143,26 +158,6 @@ func alternativeNames(csr *x509.CertificateRequest) ([]string, error) {
 	return names, nil
 }
 
-// checkPolicy applies the policy of a label, in the words of the profile.
-func (r *RA) checkPolicy(label string, csr *x509.CertificateRequest) *Error {
-	refused := r.policyOf(label).check(csr)
-	if refused == nil {
-		return nil
-	}
-	if r.asCES(label) {
-		return &Error{Status: http.StatusBadRequest, Text: textCorrupted, Cause: refused}
-	}
-	return refused
-}
-
-// policyOf returns the policy of a label; "" is the plain path.
-func (r *RA) policyOf(label string) Policy {
-	if l, ok := r.labels[label]; ok && l.Policy != nil {
-		return *l.Policy
-	}
-	return r.policy
-}
-
 // CompilePattern compiles a pattern of a policy: it matches a whole text.
 func CompilePattern(pattern string) (*regexp.Regexp, error) {
 	// In a group of its own, so that a | in it does not get around the anchors.
@@ -170,17 +165,17 @@ func CompilePattern(pattern string) (*regexp.Regexp, error) {
 }
 
 // ParseOID reads an object identifier: 1.3.6.1.4.1.311.25.2.
-func ParseOID(text string) (asn1.ObjectIdentifier, error) {
+func ParseOID(dotted string) (asn1.ObjectIdentifier, error) {
 	var oid asn1.ObjectIdentifier
-	for part := range strings.SplitSeq(text, ".") {
+	for part := range strings.SplitSeq(dotted, ".") {
 		n, err := strconv.ParseUint(part, 10, 31)
 		if err != nil {
-			return nil, fmt.Errorf("%q is no object identifier, write it as 1.2.3", text)
+			return nil, fmt.Errorf("%q is no object identifier, write it as 1.2.3", dotted)
 		}
 		oid = append(oid, int(n))
 	}
 	if _, err := asn1.Marshal(oid); err != nil {
-		return nil, fmt.Errorf("%q is no object identifier, write it as 1.2.3", text)
+		return nil, fmt.Errorf("%q is no object identifier, write it as 1.2.3", dotted)
 	}
 	return oid, nil
 }

@@ -1,7 +1,6 @@
-package ra_test
+package access_test
 
 import (
-	"net/http"
 	"os"
 	"path/filepath"
 	"strings"
@@ -13,7 +12,8 @@ import (
 	"go.uber.org/zap/zaptest/observer"
 	"golang.org/x/crypto/bcrypt"
 
-	"ciscora/ra"
+	"ciscora/msca"
+	"ciscora/ra/access"
 )
 
 func bcrypted(t testing.TB, password string) string {
@@ -35,56 +35,58 @@ func usersFile(t testing.TB, text string) string {
 }
 
 // RFC 7030 §3.2.3: the EST server's own users.
-func TestUsersOfAFileEnrollWithTheRAsAccount(t *testing.T) {
+func TestUsersOfAFileAreLetInWithTheRAsAccount(t *testing.T) {
 	path := usersFile(t, "# phones\n\nann:"+bcrypted(t, "geheim")+"\r\n")
-	users, err := ra.OpenUsers(path, nil, nil)
+	users, err := access.OpenUsers(path, nil, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
-	f := newFixture(t, func(o *ra.Options) { o.Methods, o.Users = []ra.Method{ra.MethodUsers}, users })
-	if _, err := f.enroll(t.Context(), "ann", "geheim", "", newCSR(t, "phone")); err != nil {
+	f := newFixture(t, func(o *access.Options) { o.Methods, o.Users = []access.Method{access.MethodUsers}, users })
+	if _, err := f.ask(t.Context(), "ann", "geheim"); err != nil {
 		t.Fatal(err)
 	}
 	for name, password := range map[string]string{"ann": "falsch", "bob": "geheim", "": "x"} {
-		if _, err := f.enroll(t.Context(), name, password, "", newCSR(t, "phone")); status(err) != http.StatusUnauthorized || strings.Contains(err.Error(), password+" ") {
+		if _, err := f.ask(t.Context(), name, password); reason(err) != access.ReasonWrong || strings.Contains(err.Error(), password+" ") {
 			t.Errorf("%q: %v", name, err)
 		}
 	}
 	// The CA knows this account, the file does not: relay is not among the methods.
-	if _, err := f.enroll(t.Context(), f.ca.User, f.ca.Password, "", newCSR(t, "phone")); status(err) != http.StatusUnauthorized {
+	if _, err := f.ask(t.Context(), f.ca.User, f.ca.Password); reason(err) != access.ReasonWrong {
 		t.Errorf("an account of the CA's: %v", err)
 	}
 }
 
 func TestANameThatIsNotInTheFileIsLeftToTheNextMethod(t *testing.T) {
-	users, err := ra.OpenUsers(usersFile(t, "ann:"+bcrypted(t, "geheim")+"\n"), nil, nil)
+	users, err := access.OpenUsers(usersFile(t, "ann:"+bcrypted(t, "geheim")+"\n"), nil, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
-	f := newFixture(t, func(o *ra.Options) { o.Methods, o.Users = []ra.Method{ra.MethodUsers, ra.MethodRelay}, users })
-	if _, err := f.enroll(t.Context(), f.ca.User, f.ca.Password, "", newCSR(t, "phone")); err != nil {
+	f := newFixture(t, func(o *access.Options) {
+		o.Methods, o.Users = []access.Method{access.MethodUsers, access.MethodRelay}, users
+	})
+	if _, err := f.ask(t.Context(), f.ca.User, f.ca.Password); err != nil {
 		t.Errorf("relay after users: %v", err)
 	}
-	if _, err := f.enroll(t.Context(), "ann", "geheim", "", newCSR(t, "phone")); err != nil {
+	if _, err := f.ask(t.Context(), "ann", "geheim"); err != nil {
 		t.Errorf("a user: %v", err)
 	}
-	if _, err := f.enroll(t.Context(), "ann", "falsch", "", newCSR(t, "phone")); status(err) != http.StatusUnauthorized {
+	if _, err := f.ask(t.Context(), "ann", "falsch"); reason(err) != access.ReasonWrong {
 		t.Errorf("a user with a wrong password: %v", err)
 	}
 }
 
 func TestTooManyWrongPasswordsOfAUserCloseTheDoorForAWhile(t *testing.T) {
-	users, err := ra.OpenUsers(usersFile(t, "ann:"+bcrypted(t, "geheim")+"\n"), nil, nil)
+	users, err := access.OpenUsers(usersFile(t, "ann:"+bcrypted(t, "geheim")+"\n"), nil, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
-	f := newFixture(t, func(o *ra.Options) { o.Methods, o.Users = []ra.Method{ra.MethodUsers}, users })
+	f := newFixture(t, func(o *access.Options) { o.Methods, o.Users = []access.Method{access.MethodUsers}, users })
 	for range 3 {
-		if _, err := f.enroll(t.Context(), "ann", "falsch", "", newCSR(t, "phone")); status(err) != http.StatusUnauthorized {
+		if _, err := f.ask(t.Context(), "ann", "falsch"); reason(err) != access.ReasonWrong {
 			t.Fatal(err)
 		}
 	}
-	if _, err := f.enroll(t.Context(), "ann", "geheim", "", newCSR(t, "phone")); status(err) != http.StatusUnauthorized || !strings.Contains(err.Error(), "too many") {
+	if _, err := f.ask(t.Context(), "ann", "geheim"); reason(err) != access.ReasonLocked || !strings.Contains(err.Error(), "too many") {
 		t.Errorf("the right password after three wrong ones: %v", err)
 	}
 }
@@ -94,7 +96,7 @@ func TestAChangedFileOfUsersIsReadAnewAndABadOneKeepsTheOld(t *testing.T) {
 	now, mu := time.Now(), sync.Mutex{}
 	clock := func() time.Time { mu.Lock(); defer mu.Unlock(); return now }
 	core, logs := observer.New(zap.InfoLevel)
-	users, err := ra.OpenUsers(path, clock, zap.New(core))
+	users, err := access.OpenUsers(path, clock, zap.New(core))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -161,12 +163,12 @@ func TestAFileOfUsersThatCannotBeTakenSaysWhere(t *testing.T) {
 		{"# " + strings.Repeat("x", 2000), ":1: is longer than 1024 bytes"},
 	} {
 		path := usersFile(t, test.text)
-		_, err := ra.OpenUsers(path, nil, nil)
+		_, err := access.OpenUsers(path, nil, nil)
 		if err == nil || !strings.HasPrefix(err.Error(), path+test.want) || strings.Contains(err.Error(), "W6ph5") {
 			t.Errorf("%.30q: %v, want %s", test.text, err, test.want)
 		}
 	}
-	if _, err := ra.OpenUsers(filepath.Join(t.TempDir(), "none"), nil, nil); err == nil {
+	if _, err := access.OpenUsers(filepath.Join(t.TempDir(), "none"), nil, nil); err == nil {
 		t.Error("no file, no error")
 	}
 }
@@ -175,14 +177,14 @@ func FuzzUsersFile(f *testing.F) {
 	f.Add("ann:" + bcrypted(f, "x") + "\n# a\n")
 	f.Fuzz(func(t *testing.T, text string) {
 		path := usersFile(t, text)
-		if users, err := ra.OpenUsers(path, nil, nil); err == nil && users.Known("") {
+		if users, err := access.OpenUsers(path, nil, nil); err == nil && users.Known("") {
 			t.Error("a user without a name")
 		}
 	})
 }
 
 func TestUsersNeedsItsFile(t *testing.T) {
-	if _, err := ra.New(ra.Options{Credentials: labAccount, Template: "CiscoRA", Methods: []ra.Method{ra.MethodUsers}}); err == nil {
+	if _, err := access.New(nil, access.Options{Credentials: func() (c msca.Credentials, err error) { return }, Methods: []access.Method{access.MethodUsers}}); err == nil {
 		t.Error("no file, no error")
 	}
 }

@@ -1,4 +1,4 @@
-package ra
+package access
 
 import (
 	"crypto/hmac"

@@ -20,9 +20,9 @@ type DialFunc = func(ctx context.Context, network, address string) (net.Conn, er
 // ResolveFunc turns a host's name into addresses.
 type ResolveFunc = func(ctx context.Context, host string) ([]netip.Addr, error)
 
-// Seams decorate what an RA takes from outside; what is nil stays as it is. A lab
+// Hooks decorate what an RA takes from outside; what is nil stays as it is. A lab
 // puts its network and its faults in here; a production RA has none.
-type Seams struct {
+type Hooks struct {
 	Listener   func(net.Listener) net.Listener   // of EST clients, before TLS
 	TLS        func(*tls.Config) *tls.Config     // of that listener
 	Middleware []func(http.Handler) http.Handler // of each EST operation, once its label is known; the first outermost
@@ -34,53 +34,53 @@ type Seams struct {
 	Resolve func(ResolveFunc) ResolveFunc
 }
 
-func (s Seams) listener(l net.Listener) net.Listener {
-	if s.Listener == nil {
+func (h Hooks) listener(l net.Listener) net.Listener {
+	if h.Listener == nil {
 		return l
 	}
-	return s.Listener(l)
+	return h.Listener(l)
 }
 
-func (s Seams) tls(c *tls.Config) *tls.Config {
-	if s.TLS == nil {
+func (h Hooks) tls(c *tls.Config) *tls.Config {
+	if h.TLS == nil {
 		return c
 	}
-	return s.TLS(c)
+	return h.TLS(c)
 }
 
-func (s Seams) label(known func(string) bool) func(string) bool {
-	if s.Label == nil {
+func (h Hooks) label(known func(string) bool) func(string) bool {
+	if h.Label == nil {
 		return known
 	}
-	return func(label string) bool { return known(label) || s.Label(label) }
+	return func(label string) bool { return known(label) || h.Label(label) }
 }
 
-func (s Seams) dial() DialFunc {
+func (h Hooks) dial() DialFunc {
 	dial := (&net.Dialer{}).DialContext
-	if s.Dial == nil {
+	if h.Dial == nil {
 		return dial
 	}
-	return s.Dial(dial)
+	return h.Dial(dial)
 }
 
-func (s Seams) resolve() ResolveFunc {
+func (h Hooks) resolve() ResolveFunc {
 	resolve := func(ctx context.Context, host string) ([]netip.Addr, error) {
 		return net.DefaultResolver.LookupNetIP(ctx, "ip", host)
 	}
-	if s.Resolve == nil {
+	if h.Resolve == nil {
 		return resolve
 	}
-	return s.Resolve(resolve)
+	return h.Resolve(resolve)
 }
 
-func (s Seams) ca(core *ra.RA) globalest.CA {
-	if s.CSR == nil {
+func (h Hooks) ca(core *ra.RA) globalest.CA {
+	if h.CSR == nil {
 		return core
 	}
-	return seenCA{core, s.CSR}
+	return seenCA{core, h.CSR}
 }
 
-// seenCA shows each CSR to a seam before the core has it.
+// seenCA shows each CSR to a hook before the core has it.
 type seenCA struct {
 	*ra.RA
 	see func(context.Context, *x509.CertificateRequest) error
@@ -98,7 +98,7 @@ func (c seenCA) check(ctx context.Context, csr *x509.CertificateRequest) error {
 	return &ra.Error{Status: http.StatusBadRequest, Text: err.Error()}
 }
 
-// Enroll is the core's, after the seam.
+// Enroll is the core's, after the hook.
 func (c seenCA) Enroll(ctx context.Context, csr *x509.CertificateRequest, label string, r *http.Request) (*x509.Certificate, error) {
 	if err := c.check(ctx, csr); err != nil {
 		return nil, err
@@ -106,7 +106,7 @@ func (c seenCA) Enroll(ctx context.Context, csr *x509.CertificateRequest, label 
 	return c.RA.Enroll(ctx, csr, label, r)
 }
 
-// ServerKeyGen is the core's, after the seam.
+// ServerKeyGen is the core's, after the hook.
 func (c seenCA) ServerKeyGen(ctx context.Context, csr *x509.CertificateRequest, label string, r *http.Request) (*x509.Certificate, []byte, error) {
 	if err := c.check(ctx, csr); err != nil {
 		return nil, nil, err
@@ -114,7 +114,7 @@ func (c seenCA) ServerKeyGen(ctx context.Context, csr *x509.CertificateRequest, 
 	return c.RA.ServerKeyGen(ctx, csr, label, r)
 }
 
-// Reenroll is the core's, after the seam.
+// Reenroll is the core's, after the hook.
 func (c seenCA) Reenroll(ctx context.Context, cert *x509.Certificate, csr *x509.CertificateRequest, label string, r *http.Request) (*x509.Certificate, error) {
 	if err := c.check(ctx, csr); err != nil {
 		return nil, err

@@ -1,4 +1,4 @@
-package ra
+package access
 
 import (
 	"bufio"
@@ -18,10 +18,12 @@ import (
 	"regexp"
 	"strconv"
 	"strings"
-	"sync"
 	"time"
 
 	"go.uber.org/zap"
+
+	"ciscora/internal/bounded"
+	"ciscora/internal/watched"
 )
 
 const (
@@ -36,12 +38,10 @@ const (
 // and live five minutes; each count of one is taken once. The file is read again when
 // it has changed.
 type DigestUsers struct {
-	file   watchedFile[digestFile]
+	file   *watched.Value[digestFile]
 	now    func() time.Time
 	secret []byte
-
-	mu   sync.Mutex // guards used
-	used map[string]uint64
+	used   *bounded.Map[string, uint64] // the highest count of each nonce
 }
 
 // digestFile is what such a file holds.
@@ -60,12 +60,13 @@ func OpenDigestUsers(path string, now func() time.Time, log *zap.Logger) (*Diges
 	if log == nil {
 		log = zap.NewNop()
 	}
-	d := &DigestUsers{now: now, secret: make([]byte, 32), used: map[string]uint64{}}
+	d := &DigestUsers{now: now, secret: make([]byte, 32), used: bounded.New[string, uint64](maxNonces, nonceLife, now)}
 	if _, err := rand.Read(d.secret); err != nil {
 		return nil, fmt.Errorf("read randomness: %w", err)
 	}
-	d.file = watchedFile[digestFile]{path: path, parse: parseDigestFile, now: now, log: log}
-	return d, d.file.open()
+	var err error
+	d.file, err = watchFile(path, parseDigestFile, now, log, nil)
+	return d, err
 }
 
 func parseDigestFile(f *os.File) (d digestFile, err error) {
@@ -127,7 +128,7 @@ func (d *digestFile) add(line string) error {
 // challenges are the values of WWW-Authenticate, the stronger one first
 // (RFC 7616 §3.7).
 func (d *DigestUsers) challenges(stale bool) []string {
-	file := d.file.get()
+	file := d.file.Get()
 	var all []string
 	offer := func(users map[string][]byte, algorithm string) {
 		if len(users) == 0 {
@@ -207,7 +208,7 @@ func parseDigest(header string) map[string]string {
 func (d *DigestUsers) check(r *http.Request) (user string, err error) {
 	p := parseDigest(r.Header.Get("Authorization"))
 	user = p["username"]
-	file := d.file.get()
+	file := d.file.Get()
 	users, newHash := file.md5, md5.New
 	switch {
 	case strings.EqualFold(p["algorithm"], "SHA-256"):
@@ -237,23 +238,12 @@ func (d *DigestUsers) check(r *http.Request) (user string, err error) {
 	return user, nil
 }
 
-// use takes a count of a nonce once; they only go up (RFC 7616 §3.4, nc).
-func (d *DigestUsers) use(nonce string, count uint64) bool {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	if count <= d.used[nonce] {
-		return false
-	}
-	if len(d.used) >= maxNonces {
-		for n := range d.used {
-			if age, _ := d.age(n); age >= nonceLife {
-				delete(d.used, n)
-			}
-		}
-		if len(d.used) >= maxNonces {
-			return false // too many at a time: the client gets another nonce
-		}
-	}
-	d.used[nonce] = count
-	return true
+// use takes a count of a nonce once; they only go up (RFC 7616 §3.4, nc). Where too
+// many nonces are in use the client gets another one.
+func (d *DigestUsers) use(nonce string, count uint64) (fresh bool) {
+	d.used.Update(nonce, func(last uint64) uint64 {
+		fresh = count > last
+		return max(count, last)
+	})
+	return fresh
 }

@@ -1,4 +1,4 @@
-package ra
+package access
 
 import (
 	"bufio"
@@ -10,11 +10,13 @@ import (
 	"os"
 	"runtime"
 	"strings"
-	"sync"
 	"time"
 
 	"go.uber.org/zap"
 	"golang.org/x/crypto/bcrypt"
+
+	"ciscora/internal/bounded"
+	"ciscora/internal/watched"
 )
 
 const (
@@ -29,14 +31,12 @@ const (
 // `htpasswd -B` writes them; empty lines and those that begin with # do not count.
 // It is read again when it has changed. It is safe for concurrent use.
 type Users struct {
-	file   watchedFile[map[string][]byte]
-	now    func() time.Time
+	file   *watched.Value[map[string][]byte]
 	secret []byte
 	slots  chan struct{} // hashes at a time
 	decoy  []byte        // for names that are not there: they take as long
-
-	mu     sync.Mutex // guards proven
-	proven map[[sha256.Size]byte]time.Time
+	// proven are HMACs of names with passwords that were right.
+	proven *bounded.Map[[sha256.Size]byte, struct{}]
 }
 
 // OpenUsers reads the file. Its errors name the file, the line, the reason and the
@@ -48,22 +48,25 @@ func OpenUsers(path string, now func() time.Time, log *zap.Logger) (*Users, erro
 	if log == nil {
 		log = zap.NewNop()
 	}
-	u := &Users{now: now, secret: make([]byte, 32), slots: make(chan struct{}, runtime.GOMAXPROCS(0)), proven: map[[sha256.Size]byte]time.Time{}}
+	u := &Users{
+		secret: make([]byte, 32), slots: make(chan struct{}, runtime.GOMAXPROCS(0)),
+		proven: bounded.New[[sha256.Size]byte, struct{}](maxProven, provenFor, now),
+	}
 	if _, err := rand.Read(u.secret); err != nil {
 		return nil, fmt.Errorf("read randomness: %w", err)
 	}
-	u.file = watchedFile[map[string][]byte]{path: path, parse: parseUsers, replace: u.forget, now: now, log: log}
-	if err := u.file.open(); err != nil {
+	var err error
+	u.file, err = watchFile(path, parseUsers, now, log, u.proven.Clear)
+	if err != nil {
 		return nil, err
 	}
 	cost := bcrypt.DefaultCost
-	for _, hash := range u.file.value {
+	for _, hash := range u.file.Get() {
 		if c, err := bcrypt.Cost(hash); err == nil {
 			cost = c
 			break
 		}
 	}
-	var err error
 	u.decoy, err = bcrypt.GenerateFromPassword(u.secret[:16], cost)
 	return u, err
 }
@@ -119,7 +122,7 @@ func (u *Users) Check(name, password string) bool {
 	fmt.Fprintf(mac, "%d:%s%d:%s", len(name), name, len(hash), hash)
 	mac.Write([]byte(password))
 	key := [sha256.Size]byte(mac.Sum(nil))
-	if known && u.isProven(key) {
+	if _, proven := u.proven.Get(key); proven && known {
 		return true
 	}
 	u.slots <- struct{}{}
@@ -129,34 +132,37 @@ func (u *Users) Check(name, password string) bool {
 	if !known || !good {
 		return false
 	}
-	u.prove(key)
+	u.proven.Put(key, struct{}{})
 	return true
 }
 
 func (u *Users) hash(name string) ([]byte, bool) {
-	hash, ok := u.file.get()[name]
+	hash, ok := u.file.Get()[name]
 	return hash, ok
 }
 
-// forget what was proven with the old file.
-func (u *Users) forget() {
-	u.mu.Lock()
-	defer u.mu.Unlock()
-	clear(u.proven)
-}
-
-func (u *Users) isProven(key [sha256.Size]byte) bool {
-	u.mu.Lock()
-	defer u.mu.Unlock()
-	at, ok := u.proven[key]
-	return ok && u.now().Sub(at) < provenFor
-}
-
-func (u *Users) prove(key [sha256.Size]byte) {
-	u.mu.Lock()
-	defer u.mu.Unlock()
-	if len(u.proven) >= maxProven {
-		clear(u.proven)
-	}
-	u.proven[key] = u.now()
+// watchFile watches a file of users; changed, where set, is called when another one
+// counts.
+func watchFile[T any](path string, parse func(*os.File) (T, error), now func() time.Time, log *zap.Logger, changed func()) (*watched.Value[T], error) {
+	return watched.Open(watched.Source[T]{
+		Files: func() []string { return []string{path} },
+		Read: func() (value T, err error) {
+			f, err := os.Open(path)
+			if err != nil {
+				return value, err
+			}
+			defer f.Close()
+			return parse(f)
+		},
+		Now: now,
+		Changed: func(T) {
+			if changed != nil {
+				changed()
+			}
+			log.Info("file read anew", zap.String("file", path))
+		},
+		Failed: func(err error) {
+			log.Error("the changed file is not taken, what it held before stays", zap.String("file", path), zap.Error(err))
+		},
+	})
 }

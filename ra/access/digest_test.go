@@ -1,4 +1,4 @@
-package ra_test
+package access_test
 
 import (
 	"crypto/md5"
@@ -16,7 +16,7 @@ import (
 	"testing"
 	"time"
 
-	"ciscora/ra"
+	"ciscora/ra/access"
 )
 
 func digestOf(h func() hash.Hash, parts ...string) string {
@@ -61,45 +61,45 @@ func TestDigestUsersEnroll(t *testing.T) {
 	var moved atomic.Int64
 	now := func() time.Time { return time.Now().Add(time.Duration(moved.Load())) }
 	const realm = "est"
-	digest, err := ra.OpenDigestUsers(digestFile(t, 0o600,
+	digest, err := access.OpenDigestUsers(digestFile(t, 0o600,
 		"# users", "ann:"+realm+":"+digestOf(md5.New, "ann", realm, "geheim"), "bob:"+realm+":"+digestOf(sha256.New, "bob", realm, "secret")), now, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
-	f := newFixture(t, func(o *ra.Options) {
-		o.Methods, o.Digest, o.Lockout = []ra.Method{ra.MethodUsers}, digest, ra.Lockout{}
+	f := newFixture(t, func(o *access.Options) {
+		o.Methods, o.Digest, o.Lockout = []access.Method{access.MethodUsers}, digest, access.Lockout{}
 	})
 	const uri = "/.well-known/est/simpleenroll"
-	ask := func(authorization string) *ra.Error {
+	ask := func(authorization string) *access.Error {
 		req := httptest.NewRequest(http.MethodPost, uri, nil)
 		if authorization != "" {
 			req.Header.Set("Authorization", authorization)
 		}
-		_, err := f.Authenticate(req, "")
-		var answer *ra.Error
+		_, err := f.Authenticate(t.Context(), req, label)
+		var answer *access.Error
 		if err != nil && !errors.As(err, &answer) {
 			t.Fatal(err)
 		}
 		return answer
 	}
-	nonce := func(e *ra.Error, algorithm string) string {
+	nonce := func(e *access.Error, algorithm string) string {
 		t.Helper()
-		for _, offer := range e.Challenges() {
+		for _, offer := range e.Challenges {
 			if strings.HasPrefix(offer, "Digest ") && strings.Contains(offer, "algorithm="+algorithm) && strings.Contains(offer, `realm="est"`) && strings.Contains(offer, `qop="auth"`) {
 				_, rest, _ := strings.Cut(offer, `nonce="`)
 				n, _, _ := strings.Cut(rest, `"`)
 				return n
 			}
 		}
-		t.Fatalf("no %s in %q", algorithm, e.Challenges())
+		t.Fatalf("no %s in %q", algorithm, e.Challenges)
 		return ""
 	}
 	ann := digestClient{user: "ann", password: "geheim", uri: uri, hash: md5.New, algorithm: "MD5"}
 	bob := digestClient{user: "bob", password: "secret", uri: uri, hash: sha256.New, algorithm: "SHA-256"}
 
 	first := ask("")
-	if first == nil || first.Status != 401 || !strings.Contains(first.Challenges()[0], "SHA-256") {
-		t.Fatalf("without credentials: %v %q", first, first.Challenges())
+	if first == nil || first.Reason != access.ReasonNobody || !strings.Contains(first.Challenges[0], "SHA-256") {
+		t.Fatalf("without credentials: %v %q", first, first.Challenges)
 	}
 	n := nonce(first, "MD5")
 	if e := ask(ann.header(n, realm, 1)); e != nil {
@@ -111,7 +111,7 @@ func TestDigestUsersEnroll(t *testing.T) {
 	if e := ask(ann.header(n, realm, 2)); e != nil {
 		t.Errorf("the same nonce, counted on: %v", e)
 	}
-	if e := ask(ann.header(n, realm, 2)); e == nil || !strings.Contains(strings.Join(e.Challenges(), " "), "stale=true") {
+	if e := ask(ann.header(n, realm, 2)); e == nil || !strings.Contains(strings.Join(e.Challenges, " "), "stale=true") {
 		t.Errorf("the same count once more is a replay: %v", e)
 	}
 	for name, change := range map[string]func(map[string]string){
@@ -127,20 +127,20 @@ func TestDigestUsersEnroll(t *testing.T) {
 	} {
 		bad := ann
 		bad.change = change
-		if e := ask(bad.header(n, realm, 9)); e == nil || e.Status != 401 {
+		if e := ask(bad.header(n, realm, 9)); e == nil || e.Reason != access.ReasonWrong {
 			t.Errorf("%s: %v", name, e)
 		}
 	}
 	wrong := ann
 	wrong.password = "falsch"
-	if e := ask(wrong.header(n, realm, 20)); e == nil || e.Status != 401 {
+	if e := ask(wrong.header(n, realm, 20)); e == nil || e.Reason != access.ReasonWrong {
 		t.Errorf("a wrong password: %v", e)
 	}
 	moved.Store(int64(6 * time.Minute))
-	if e := ask(ann.header(n, realm, 30)); e == nil || !strings.Contains(strings.Join(e.Challenges(), " "), "stale=true") {
+	if e := ask(ann.header(n, realm, 30)); e == nil || !strings.Contains(strings.Join(e.Challenges, " "), "stale=true") {
 		t.Errorf("an old nonce: %v", e)
 	}
-	if e := ask("Basic YW5uOmdlaGVpbQ=="); e == nil || e.Status != 401 {
+	if e := ask("Basic YW5uOmdlaGVpbQ=="); e == nil || e.Reason != access.ReasonUnusable {
 		t.Errorf("Basic, which is not offered: %v", e)
 	}
 }
@@ -152,27 +152,27 @@ func TestAChangedFileForDigestIsReadAnew(t *testing.T) {
 		return user + ":est:" + digestOf(sha256.New, user, "est", password)
 	}
 	path := digestFile(t, 0o600, line("ann", "geheim"))
-	digest, err := ra.OpenDigestUsers(path, now, nil)
+	digest, err := access.OpenDigestUsers(path, now, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
-	f := newFixture(t, func(o *ra.Options) {
-		o.Methods, o.Digest, o.Lockout = []ra.Method{ra.MethodUsers}, digest, ra.Lockout{}
+	f := newFixture(t, func(o *access.Options) {
+		o.Methods, o.Digest, o.Lockout = []access.Method{access.MethodUsers}, digest, access.Lockout{}
 	})
 	const uri = "/.well-known/est/simpleenroll"
 	ask := func(authorization string) error {
 		req := httptest.NewRequest(http.MethodPost, uri, nil)
 		req.Header.Set("Authorization", authorization)
-		_, err := f.Authenticate(req, "")
+		_, err := f.Authenticate(t.Context(), req, label)
 		return err
 	}
 	known := func(user, password string) bool {
 		t.Helper()
-		answer, ok := errors.AsType[*ra.Error](ask(""))
+		answer, ok := errors.AsType[*access.Error](ask(""))
 		if !ok {
 			t.Fatal("no challenge")
 		}
-		_, rest, _ := strings.Cut(answer.Challenges()[0], `nonce="`)
+		_, rest, _ := strings.Cut(answer.Challenges[0], `nonce="`)
 		nonce, _, _ := strings.Cut(rest, `"`)
 		client := digestClient{user: user, password: password, uri: uri, hash: sha256.New, algorithm: "SHA-256"}
 		return ask(client.header(nonce, "est", 1)) == nil
@@ -219,26 +219,26 @@ func TestADigestFileThatCannotBeTakenSaysWhere(t *testing.T) {
 		{0o600, []string{"# nobody"}, ": holds no user"},
 	} {
 		path := digestFile(t, test.mode, test.lines...)
-		if _, err := ra.OpenDigestUsers(path, nil, nil); err == nil || !strings.HasPrefix(err.Error(), path+test.want) || strings.Contains(err.Error(), ha1) {
+		if _, err := access.OpenDigestUsers(path, nil, nil); err == nil || !strings.HasPrefix(err.Error(), path+test.want) || strings.Contains(err.Error(), ha1) {
 			t.Errorf("%q: %v, want %s", test.lines, err, test.want)
 		}
 	}
 }
 
 func FuzzDigestHeader(f *testing.F) {
-	digest, err := ra.OpenDigestUsers(digestFile(f, 0o600, "ann:est:"+digestOf(md5.New, "ann", "est", "geheim")), nil, nil)
+	digest, err := access.OpenDigestUsers(digestFile(f, 0o600, "ann:est:"+digestOf(md5.New, "ann", "est", "geheim")), nil, nil)
 	if err != nil {
 		f.Fatal(err)
 	}
-	fix := newFixture(f, func(o *ra.Options) {
-		o.Methods, o.Digest, o.Lockout = []ra.Method{ra.MethodUsers}, digest, ra.Lockout{}
+	fix := newFixture(f, func(o *access.Options) {
+		o.Methods, o.Digest, o.Lockout = []access.Method{access.MethodUsers}, digest, access.Lockout{}
 	})
 	f.Add(`Digest username="ann", realm="est", nonce="x", uri="/", qop=auth, nc=00000001, cnonce="a", response="b"`)
 	f.Add(`Digest a="\"", b`)
 	f.Fuzz(func(t *testing.T, header string) {
 		req := httptest.NewRequest(http.MethodPost, "/", nil)
 		req.Header["Authorization"] = []string{header}
-		if _, err := fix.Authenticate(req, ""); err == nil {
+		if _, err := fix.Authenticate(t.Context(), req, label); err == nil {
 			t.Errorf("%q was let in", header)
 		}
 	})

@@ -1,0 +1,113 @@
+// Package access finds out who asks: by the client's own credentials at the CA, by the
+// RA's own users (Basic or Digest), or by a TLS client certificate. It keeps what the
+// CA has proven about its accounts, the connections that log-ins left, and the guard
+// that keeps clients with an old password from locking the CA's accounts; and it is the
+// one place that uses the RA's own account.
+//
+// [Access.Authenticate] makes an [Identity] of a request, [Access.Session] a
+// connection to the CA for an identity. Failures are of type [*Error]; what an EST
+// client is told of them is package ra's business.
+package access
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"golang.org/x/sync/singleflight"
+
+	"ciscora/internal/owner"
+	"ciscora/msca"
+)
+
+// Options says who may ask.
+type Options struct {
+	// Credentials returns the RA's own account at the CA, for start-up and
+	// maintenance and for clients without a password to relay. It is called
+	// before each use, so a changed file takes effect.
+	Credentials func() (msca.Credentials, error)
+	// Methods are tried in this order; the first one for which the request
+	// carries something decides. None = MethodRelay.
+	Methods []Method
+	// Users and Digest, or one of them, are those of MethodUsers.
+	Users  *Users
+	Digest *DigestUsers
+	// Lockout guards the CA's accounts and the users.
+	Lockout Lockout
+	// Pooled keeps the connections of the RA's own account; for those of clients,
+	// their label says it.
+	Pooled bool
+	// Vouch is how long a log-in stands for the credentials it was made with;
+	// then they are tried anew. Only with kept connections; 0 means a minute.
+	Vouch time.Duration
+	// Idle is how many authenticated connections are kept per account; 0 means 8.
+	Idle int
+	// Refresh is how old a template list may be. 0 means any age; the one of the
+	// RA's own account is read anew after an hour then.
+	Refresh time.Duration
+	// Isolate tells whether the request that a context belongs to gets connections
+	// to the CA of its own, never kept ones; nil: none does.
+	Isolate func(context.Context) bool
+	Now     func() time.Time
+}
+
+// Access knows who may ask. It is safe for concurrent use.
+type Access struct {
+	Options
+	client *msca.Client
+
+	accounts *accounts
+	lockout  *lockout
+	own      ownTemplates
+
+	// background are the log-ins that several clients wait for.
+	background *owner.Owner
+	// logins joins the log-ins of clients that ask at once with the same
+	// credentials: one refused password then counts once at the CA.
+	logins singleflight.Group
+}
+
+// New makes an Access to the CA of this client; nothing is sent before somebody asks.
+// It fails where the options cannot work.
+func New(client *msca.Client, o Options) (*Access, error) {
+	if o.Credentials == nil {
+		return nil, errors.New("no credentials for the CA: set Options.Credentials")
+	}
+	if len(o.Methods) == 0 {
+		o.Methods = []Method{MethodRelay}
+	}
+	if o.Users == nil && o.Digest == nil && slices.Contains(o.Methods, MethodUsers) {
+		return nil, errors.New("no file of users: set Options.Users")
+	}
+	if o.Vouch == 0 {
+		o.Vouch = time.Minute
+	}
+	if o.Idle == 0 {
+		o.Idle = 8
+	}
+	if o.Isolate == nil {
+		o.Isolate = func(context.Context) bool { return false }
+	}
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+	key := make([]byte, 32)
+	if _, err := rand.Read(key); err != nil {
+		return nil, fmt.Errorf("read randomness: %w", err)
+	}
+	return &Access{
+		Options: o, client: client, background: owner.New(),
+		accounts: newAccounts(key, o.Idle, o.Vouch, o.Now),
+		lockout:  newLockout(o.Lockout, o.Now),
+	}, nil
+}
+
+// Close ends the log-ins that are under way for several clients and closes the kept
+// connections.
+func (a *Access) Close() {
+	a.background.Close()
+	a.accounts.close()
+}

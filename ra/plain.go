@@ -1,0 +1,102 @@
+package ra
+
+import (
+	"context"
+	"errors"
+	"net/http"
+
+	"ciscora/msca"
+	"ciscora/ra/access"
+	"ciscora/ra/ledger"
+	"ciscora/ra/policy"
+)
+
+// plain is the manner of an RA as one would wish it: it says which leg failed, by the
+// status that HTTP has for it.
+type plain struct{ caFailureStatus int }
+
+func (plain) renewsWithoutCertificate() bool { return false }
+func (plain) outlives() bool                 { return true }
+func (plain) joins() bool                    { return true }
+func (plain) collects() bool                 { return true }
+func (plain) lag(context.Context, error)     {}
+
+func (plain) unauthorized(e *access.Error) *Error {
+	answer := &Error{Status: http.StatusUnauthorized, Text: e.Error(), Offers: e.Challenges, Cause: e.Cause, Challenged: true}
+	switch e.Reason {
+	case access.ReasonLocked:
+		answer.Challenged = e.Method != access.MethodRelay
+	case access.ReasonOwnUnreadable, access.ReasonOwnRefused:
+		answer.Status, answer.Retry, answer.Challenged = http.StatusServiceUnavailable, retryCA, false
+	case access.ReasonCA:
+		var ca *msca.Error
+		if errors.As(e.Cause, &ca) {
+			switch ca.Kind {
+			case msca.KindAuthRejected, msca.KindTemplateNotListed, msca.KindInput:
+				answer.Text = publicText(ca)
+				return answer
+			}
+		}
+		return answerFor(e.Cause)
+	}
+	return answer
+}
+
+func (m plain) enrollmentFailure(err error) *Error {
+	answer := answerFor(err)
+	if m.caFailureStatus != 0 && answer.Status >= http.StatusInternalServerError {
+		answer.Status, answer.Retry = m.caFailureStatus, 0
+	}
+	return answer
+}
+
+func (plain) refusedCSR(refusal *policy.Refusal) *Error {
+	answer := &Error{Status: http.StatusForbidden, Text: refusal.Text}
+	if refusal.Malformed {
+		answer.Status = http.StatusBadRequest
+	}
+	return answer
+}
+
+func (plain) noChain(reason string, cause error) *Error {
+	return &Error{Status: http.StatusServiceUnavailable, Retry: retryCA, Text: textNoChain + reason, Cause: cause}
+}
+
+func (plain) keyGone(cause error) *Error {
+	return &Error{
+		Status: http.StatusForbidden, Cause: cause,
+		Text: "the request waits for a manager's approval, and the key would be gone by then: make the key yourself and use simpleenroll",
+	}
+}
+
+// answerFor says which leg failed.
+func answerFor(err error) *Error {
+	answer := &Error{Status: http.StatusBadGateway, Cause: err, Text: "the CA's answer could not be used"}
+	var ca *msca.Error
+	if !errors.As(err, &ca) {
+		if errors.Is(err, ledger.ErrUnavailable) || errors.Is(err, ledger.ErrLost) || errors.Is(err, errElsewhere) {
+			answer.Status, answer.Text, answer.Retry = http.StatusServiceUnavailable, "the RA cannot record the request now", retryLedger
+			return answer
+		}
+		if errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) {
+			answer.Status, answer.Text, answer.Retry = http.StatusServiceUnavailable, "the RA is shutting down", retryCA
+		}
+		return answer
+	}
+	answer.Text = publicText(ca)
+	switch ca.Kind {
+	case msca.KindAuthRejected:
+		answer.Status, answer.Challenged = http.StatusUnauthorized, true
+	case msca.KindPending:
+		answer.Status, answer.Retry = http.StatusAccepted, retryPending
+	case msca.KindDenied, msca.KindTemplateNotListed, msca.KindRevoked:
+		answer.Status = http.StatusForbidden
+	case msca.KindBadCSR:
+		answer.Status = http.StatusBadRequest
+	case msca.KindTimeout:
+		answer.Status = http.StatusGatewayTimeout
+	case msca.KindResolve, msca.KindConnect, msca.KindServiceDown, msca.KindCanceled:
+		answer.Status, answer.Retry = http.StatusServiceUnavailable, retryCA
+	}
+	return answer
+}
