@@ -45,14 +45,21 @@ func stalling(p *pki, stall string) func(net.Conn) {
 				return true
 			}
 			body, header := "", "200 OK"
-			switch path {
-			case "login 1", "login 2":
-				token, _ := base64.StdEncoding.DecodeString(strings.TrimPrefix(r.Header.Get("Authorization"), "NTLM "))
-				reply, _, _ := x.Accept(token)
+			var challenge []byte
+			if proof := r.Header.Get("Authorization"); proof != "" {
+				token, _ := base64.StdEncoding.DecodeString(strings.TrimPrefix(proof, "NTLM "))
+				challenge, _, _ = x.Accept(token)
+			}
+			switch {
+			case challenge != nil:
+				header = "401 Unauthorized\r\nWWW-Authenticate: NTLM " + base64.StdEncoding.EncodeToString(challenge)
+				path = ""
+			case r.URL.Path == "/certsrv":
 				header = "301 Moved\r\nLocation: /certsrv/"
-				if reply != nil {
-					header = "401 Unauthorized\r\nWWW-Authenticate: NTLM " + base64.StdEncoding.EncodeToString(reply)
-				}
+				path = ""
+			}
+			switch path {
+			case "":
 			case "/certsrv/certfnsh.asp":
 				body = `<A Href="certnew.cer?ReqID=7&amp;Enc=b64">`
 			default:
@@ -77,7 +84,7 @@ func enroll(ctx context.Context, c *msca.Client, p *pki) error {
 	if _, err := s.Templates(ctx); err != nil {
 		return err
 	}
-	id, err := s.Submit(ctx, p.csr, "CiscoRA")
+	id, err := s.Submit(ctx, p.csr, "CiscoRA", nil)
 	if err != nil {
 		return err
 	}
@@ -236,12 +243,14 @@ func TestAnIdleSessionNoticesThatTheCAIsGone(t *testing.T) {
 	p := newPKI(t)
 	synctest.Test(t, func(t *testing.T) {
 		hangUp := make(chan struct{})
-		serve := stalling(p, "")
+		serve, dialed := stalling(p, ""), 0
 		o := p.options(t, func(conn net.Conn) {
-			go func() {
-				<-hangUp
-				conn.Close()
-			}()
+			if dialed++; dialed == 1 {
+				go func() {
+					<-hangUp
+					conn.Close()
+				}()
+			}
 			serve(conn)
 		})
 		s, err := newClient(t, o).Login(t.Context(), account)
@@ -261,7 +270,8 @@ func TestAnIdleSessionNoticesThatTheCAIsGone(t *testing.T) {
 		if s.Alive() {
 			t.Error("alive, though the CA closed the connection")
 		}
-		_, err = s.Chain(t.Context())
-		_ = asError(t, err, msca.KindClosed)
+		if _, err := s.Chain(t.Context()); err != nil || dialed != 2 {
+			t.Errorf("the next request should log in on a new connection: %d were dialed, %v", dialed, err)
+		}
 	})
 }

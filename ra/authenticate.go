@@ -294,6 +294,7 @@ func (r *RA) pools(ctx context.Context, who *identity) bool {
 func (r *RA) session(ctx context.Context, who *identity) (*msca.Session, time.Time, error) {
 	if r.pools(ctx, who) {
 		if s, opened := r.accounts.take(who.key); s != nil {
+			s.SetCredentials(who.creds)
 			return s, opened, nil
 		}
 	}

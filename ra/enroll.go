@@ -112,7 +112,7 @@ func (r *RA) walk(ctx context.Context, who *identity, csr *x509.CertificateReque
 		// CA's newest requests (findOut), and what it cannot find it reports as a
 		// possible orphan.
 
-		reqID, err := session.Submit(ctx, csr, who.template)
+		reqID, err := session.Submit(ctx, csr, who.template, nil)
 		if reqID == 0 {
 			reqID = reqIDOf(err)
 		}
@@ -127,16 +127,6 @@ func (r *RA) walk(ctx context.Context, who *identity, csr *x509.CertificateReque
 	// A kill here leaves the ReqID: the retry, or the recovery, fetches.
 
 	certificate, err = session.Fetch(ctx, h.reqID(), csr)
-	if isKind(err, msca.KindClosed) && r.pools(ctx, who) {
-		// The kept connection ended between two requests. To fetch is safe to
-		// repeat, to submit is not.
-		session.Close()
-		fresh, freshOpened, loginErr := r.session(ctx, who)
-		if loginErr == nil {
-			session, opened = fresh, freshOpened
-			certificate, err = session.Fetch(ctx, h.reqID(), csr)
-		}
-	}
 	if err != nil {
 		h.notIssued(ctx, h.reqID(), err)
 		return nil, h.reqID(), err
