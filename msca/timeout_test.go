@@ -21,16 +21,13 @@ import (
 // stalling is a CA that stops where stall says: at a path, or at path+" body" in
 // the midst of its answer.
 func stalling(p *pki, stall string) func(net.Conn) {
-	acceptor := &ntlm.Acceptor{Domain: "LAB", Lookup: func(_, _ string) (ntlm.Account, bool) {
-		return ntlm.Account{Domain: "LAB", User: "ciscora", NTHash: ntlm.NTHash(password)}, true
-	}}
 	return func(conn net.Conn) {
 		if stall == "handshake" {
 			_, _ = io.Copy(io.Discard, conn)
 			return
 		}
-		x, legs := acceptor.NewExchange(nil), 0
-		serveTLS(conn, p.serverTLS(), func(w io.Writer, r *http.Request, _ []byte) bool {
+		legs := 0
+		serveCA(conn, p, func(w io.Writer, r *http.Request, _ []byte) (answered, goOn bool) {
 			path := r.URL.Path
 			if path == "/certsrv" {
 				legs++
@@ -39,36 +36,52 @@ func stalling(p *pki, stall string) func(net.Conn) {
 			switch stall {
 			case path:
 				_, _ = io.Copy(io.Discard, conn)
-				return false
+				return true, false
 			case path + " body":
 				fmt.Fprint(w, "HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n0123456789")
-				return true
+				return true, true
 			}
-			body, header := "", "200 OK"
-			var challenge []byte
-			if proof := r.Header.Get("Authorization"); proof != "" {
-				token, _ := base64.StdEncoding.DecodeString(strings.TrimPrefix(proof, "NTLM "))
-				challenge, _, _ = x.Accept(token)
-			}
-			switch {
-			case challenge != nil:
-				header = "401 Unauthorized\r\nWWW-Authenticate: NTLM " + base64.StdEncoding.EncodeToString(challenge)
-				path = ""
-			case r.URL.Path == "/certsrv":
-				header = "301 Moved\r\nLocation: /certsrv/"
-				path = ""
-			}
-			switch path {
-			case "":
-			case "/certsrv/certfnsh.asp":
-				body = `<A Href="certnew.cer?ReqID=7&amp;Enc=b64">`
-			default:
-				body = string(p.phonePEM())
-			}
-			fmt.Fprintf(w, "HTTP/1.1 %s\r\nContent-Length: %d\r\n\r\n%s", header, len(body), body)
-			return true
+			return false, true
 		})
 	}
+}
+
+// disturbed is a CA that lets disturb answer where it wants to.
+func disturbed(p *pki, disturb func(w io.Writer, r *http.Request, body []byte) (answered bool)) func(net.Conn) {
+	return func(conn net.Conn) {
+		serveCA(conn, p, func(w io.Writer, r *http.Request, body []byte) (answered, goOn bool) {
+			return disturb(w, r, body), true
+		})
+	}
+}
+
+// serveCA is a CA, and one that does not insist on a log-in; disturb comes first.
+func serveCA(conn net.Conn, p *pki, disturb func(w io.Writer, r *http.Request, body []byte) (answered, goOn bool)) {
+	acceptor := &ntlm.Acceptor{Domain: "LAB", Lookup: func(_, _ string) (ntlm.Account, bool) {
+		return ntlm.Account{Domain: "LAB", User: "ciscora", NTHash: ntlm.NTHash(password)}, true
+	}}
+	x := acceptor.NewExchange(nil)
+	serveTLS(conn, p.serverTLS(), func(w io.Writer, r *http.Request, form []byte) bool {
+		if answered, goOn := disturb(w, r, form); answered {
+			return goOn
+		}
+		var challenge []byte
+		if proof := r.Header.Get("Authorization"); proof != "" {
+			token, _ := base64.StdEncoding.DecodeString(strings.TrimPrefix(proof, "NTLM "))
+			challenge, _, _ = x.Accept(token)
+		}
+		body, header := string(p.phonePEM()), "200 OK"
+		switch {
+		case challenge != nil:
+			body, header = "", "401 Unauthorized\r\nWWW-Authenticate: NTLM "+base64.StdEncoding.EncodeToString(challenge)
+		case r.URL.Path == "/certsrv":
+			body, header = "", "301 Moved\r\nLocation: /certsrv/"
+		case r.URL.Path == "/certsrv/certfnsh.asp":
+			body = `<A Href="certnew.cer?ReqID=7&amp;Enc=b64">`
+		}
+		fmt.Fprintf(w, "HTTP/1.1 %s\r\nContent-Length: %d\r\n\r\n%s", header, len(body), body)
+		return true
+	})
 }
 
 // enroll walks all phases and returns the first error.

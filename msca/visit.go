@@ -10,9 +10,9 @@ import (
 
 // visit is one call of a Session's method: one leg, with one request or a few.
 type visit struct {
-	s    *Session
-	leg  *Leg
-	on   errand
+	s   *Session
+	leg *Leg
+	on  errand
 
 	sent   bool // a byte of a form has left, and no 401 answered it
 	proved bool // the last request carried credentials on a new connection
