@@ -17,16 +17,16 @@ import (
 func (s *Session) Chain(ctx context.Context) ([]*x509.Certificate, error) {
 	var chain []*x509.Certificate
 	renewal := s.client.opts.Renewal
-	err := s.page(ctx, PhaseChain, s.chainURL(max(renewal, 0)), func(ctx context.Context, leg *Leg) error {
+	err := s.page(ctx, PhaseChain, s.chainURL(max(renewal, 0)), func(ctx context.Context, v *visit) error {
 		newest := renewal
 		if renewal == RenewalNewest {
 			var err error
-			if newest, err = s.newestRenewal(ctx, leg); err != nil {
+			if newest, err = s.newestRenewal(ctx, v); err != nil {
 				return err
 			}
-			leg.URL = s.chainURL(newest)
+			v.leg.URL = s.chainURL(newest)
 		}
-		a, err := s.get(ctx, leg, leg.URL)
+		a, err := v.get(ctx, v.leg.URL)
 		if err != nil {
 			return err
 		}
@@ -36,7 +36,7 @@ func (s *Session) Chain(ctx context.Context) ([]*x509.Certificate, error) {
 		}
 		chain = sortByIssuer(certs)
 		for n := newest - 1; renewal == RenewalNewest && n >= max(0, newest-maxEarlier); n-- {
-			earlier, err := s.get(ctx, leg, s.chainURL(n))
+			earlier, err := v.get(ctx, s.chainURL(n))
 			if err != nil {
 				return err
 			}
@@ -69,9 +69,9 @@ var renewals = regexp.MustCompile(`\bnRenewals\s*=\s*(\d{1,6})\b`)
 
 // newestRenewal reads the highest index from certcarc.asp. Variants of the page
 // without the script mean a CA that was never renewed.
-func (s *Session) newestRenewal(ctx context.Context, leg *Leg) (int, error) {
+func (s *Session) newestRenewal(ctx context.Context, v *visit) (int, error) {
 	page := s.client.base + "/certcarc.asp"
-	a, err := s.get(ctx, leg, page)
+	a, err := v.get(ctx, page)
 	if err != nil {
 		return 0, err
 	}

@@ -25,15 +25,19 @@ var errTooLarge = errors.New("the answer is larger than is read of one")
 // connection is one TLS connection with one HTTP/1.1 request at a time. The
 // log-in lives and dies with it, so it never reconnects.
 type connection struct {
-	raw    net.Conn // for closing at once, without TLS's farewell
+	raw    *wire // for closing at once, without TLS's farewell
 	tls    *tls.Conn
 	in     *boundedReader
 	r      *bufio.Reader
 	w      *bufio.Writer
 	closed atomic.Bool
+	busy   atomic.Bool // a request is under way
 }
 
-func newConnection(raw net.Conn, t *tls.Conn) *connection {
+// newConnection takes over a connection whose handshake is done: from here on
+// requests may be on it, which must not outlive it.
+func newConnection(raw *wire, t *tls.Conn) *connection {
+	raw.dropUnsent(true)
 	in := &boundedReader{r: t}
 	return &connection{raw: raw, tls: t, in: in, r: bufio.NewReader(in), w: bufio.NewWriter(t)}
 }
@@ -47,6 +51,7 @@ type answer struct {
 
 // transferError is a request that did not come to its end.
 type transferError struct {
+	left     bool  // at least one byte of the request left
 	sent     bool  // the request went out whole
 	begun    bool  // a first byte of the answer came
 	received int   // bytes of the body
@@ -70,40 +75,42 @@ func (e *transferError) Unwrap() error { return e.err }
 
 // roundTrip sends one request and reads its answer whole. When it fails, or the
 // CA announces it, the connection is closed: an answer left unread would be taken
-// for that of the next request.
+// for that of the next request. What came whole counts, even if
+// ctx ended meanwhile. An error is a *transferError.
 func (c *connection) roundTrip(ctx context.Context, req *http.Request) (*answer, error) {
 	if c.closed.Load() {
 		return nil, &transferError{err: net.ErrClosed, expected: -1}
 	}
+	c.busy.Store(true)
+	defer c.busy.Store(false)
 	stop := context.AfterFunc(ctx, func() { _ = c.raw.SetDeadline(time.Unix(1, 0)) })
 	a, last, err := c.exchange(req)
-	if !stop() {
-		// The deadline is, or will be, in the past.
-		last = true
-		if err == nil {
-			err = ctx.Err()
-		}
-	}
-	if err != nil || last {
+	inTime := stop()
+	switch {
+	case err != nil || !inTime: // then the deadline is, or will be, in the past
 		c.kill()
+	case last:
+		c.hangUp()
 	}
 	return a, err
 }
 
 func (c *connection) exchange(req *http.Request) (a *answer, last bool, err error) {
 	c.in.left = maxHeader
-	if err := req.Write(c.w); err != nil {
-		return nil, true, &transferError{err: err, expected: -1}
+	before := c.raw.wrote.Load()
+	err = req.Write(c.w)
+	if err == nil {
+		err = c.w.Flush()
 	}
-	if err := c.w.Flush(); err != nil {
-		return nil, true, &transferError{err: err, expected: -1}
+	if err != nil {
+		return nil, true, &transferError{left: c.raw.wrote.Load() > before, err: err, expected: -1}
 	}
 	if _, err := c.r.Peek(1); err != nil {
-		return nil, true, &transferError{sent: true, err: err, expected: -1}
+		return nil, true, &transferError{left: true, sent: true, err: err, expected: -1}
 	}
 	resp, err := c.readHeader(req)
 	if err != nil {
-		return nil, true, &transferError{sent: true, begun: true, err: err, expected: -1}
+		return nil, true, &transferError{left: true, sent: true, begun: true, err: err, expected: -1}
 	}
 	defer resp.Body.Close()
 	c.in.left = maxBody + maxHeader // chunk sizes and trailers come on top
@@ -113,7 +120,7 @@ func (c *connection) exchange(req *http.Request) (a *answer, last bool, err erro
 	}
 	if err != nil {
 		c.kill() // before Body.Close, which would read on
-		return nil, true, &transferError{sent: true, begun: true, received: len(body), expected: resp.ContentLength, err: err}
+		return nil, true, &transferError{left: true, sent: true, begun: true, received: len(body), expected: resp.ContentLength, err: err}
 	}
 	return &answer{resp.StatusCode, resp.Header, body}, resp.Close, nil
 }
@@ -137,34 +144,72 @@ func (c *connection) readHeader(req *http.Request) (*http.Response, error) {
 }
 
 // alive looks whether the CA closed the connection meanwhile, or said something
-// that nobody asked for. It waits a millisecond for that.
-func (c *connection) alive() bool {
+// that nobody asked for. Where nothing has come that takes no time; it waits a
+// millisecond for what TLS makes of bytes that have, and, of a connection that rested
+// and cannot be looked at, for what may come.
+func (c *connection) alive(rested bool) bool {
 	if c.closed.Load() {
 		return false
 	}
+	var wait time.Duration
+	switch c.raw.peek() {
+	case sightGone:
+		c.hangUp()
+		return false
+	case sightBytes:
+		wait = time.Millisecond
+	case sightUnknown:
+		if rested {
+			wait = time.Millisecond
+		}
+	}
+	return c.silent(wait)
+}
+
+// silent tells whether nothing has come, not even what TLS holds already. It waits
+// for that long; 0 = not at all.
+func (c *connection) silent(wait time.Duration) bool {
+	deadline := time.Unix(1, 0)
+	if wait > 0 {
+		deadline = time.Now().Add(wait)
+	}
 	c.in.left = maxHeader
-	if err := c.raw.SetReadDeadline(time.Now().Add(time.Millisecond)); err != nil {
+	if err := c.raw.SetReadDeadline(deadline); err != nil {
 		c.kill()
 		return false
 	}
 	_, err := c.r.Peek(1)
 	var timeout net.Error
 	if !errors.As(err, &timeout) || !timeout.Timeout() {
-		c.kill()
+		c.hangUp()
 		return false
 	}
 	return c.raw.SetReadDeadline(time.Time{}) == nil
 }
 
+// kill ends the connection with a reset: what has not reached the CA never will.
 func (c *connection) kill() {
 	c.closed.Store(true)
 	c.raw.Close()
 }
 
-// close says farewell, as TLS wants it.
+// hangUp ends a connection on which nothing is under way, after the CA has ended
+// it or has announced to.
+func (c *connection) hangUp() {
+	if !c.closed.Swap(true) {
+		c.raw.dropUnsent(false)
+		c.raw.Close()
+	}
+}
+
+// close says farewell, as TLS wants it. A request that is under way ends with a
+// reset.
 func (c *connection) close() error {
 	if c.closed.Swap(true) {
 		return nil
+	}
+	if !c.busy.Load() {
+		c.raw.dropUnsent(false)
 	}
 	err := c.tls.Close()
 	c.raw.Close()

@@ -12,7 +12,7 @@
 //		return err
 //	}
 //	defer session.Close()
-//	id, err := session.Submit(ctx, csr, "CiscoRA")
+//	id, err := session.Submit(ctx, csr, "CiscoRA", nil)
 //	if err != nil {
 //		return err
 //	}

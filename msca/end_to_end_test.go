@@ -48,7 +48,7 @@ func TestEnrollmentAtTheBuiltInCA(t *testing.T) {
 			if e, ok := list.Find("CiscoRA"); !ok || !e.SubjectFromRequest {
 				t.Errorf("CiscoRA: %+v, %v", e, ok)
 			}
-			id, err := s.Submit(t.Context(), p.csr, "CiscoRA")
+			id, err := s.Submit(t.Context(), p.csr, "CiscoRA", nil)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -59,7 +59,7 @@ func TestEnrollmentAtTheBuiltInCA(t *testing.T) {
 			if err := cert.CheckSignatureFrom(chain[0]); err != nil {
 				t.Error(err)
 			}
-			_, err = s.Submit(t.Context(), p.csr, "CiscoRa typo")
+			_, err = s.Submit(t.Context(), p.csr, "CiscoRa typo", nil)
 			if e := asError(t, err, msca.KindDenied); e.HRESULT != 0x80094800 || e.ReqID == 0 {
 				t.Errorf("%v", e)
 			}

@@ -3,6 +3,7 @@ package msca
 import (
 	"context"
 	"fmt"
+	"net/http"
 	"strings"
 	"time"
 )
@@ -52,6 +53,8 @@ const (
 	KindClosed            Kind = "closed"              // the connection was lost
 	KindCanceled          Kind = "canceled"            // the caller's context ended
 	KindInput             Kind = "input"               // refused before anything was sent
+	KindUnclear           Kind = "unclear"             // the CA's page failed and does not tell what became of the request
+	KindFenced            Kind = "fenced"              // the fence of a submit forbade it; nothing was sent
 )
 
 // Error is a failure towards the CA. Fields that do not apply are zero.
@@ -65,6 +68,10 @@ type Error struct {
 	HRESULT     uint32
 	Symbol      string // of HRESULT
 	Message     string // the CA's own words, in its language, without markup
+
+	// Sent is true of a submit of which at least one byte has left, unless the CA
+	// answered 401, which it does before it runs a page.
+	Sent bool
 
 	// What libcurl would have returned, 0 where it would have seen no error
 	// (reference: certsrv.md 10).
@@ -120,12 +127,47 @@ func (e *Error) Unwrap() error {
 // having changed anything on this side.
 func (e *Error) Temporary() bool {
 	switch e.Kind {
-	case KindResolve, KindConnect, KindTimeout, KindServiceDown, KindClosed, KindPending:
+	case KindResolve, KindConnect, KindTimeout, KindServiceDown, KindClosed, KindPending, KindUnclear, KindFenced:
 		return true
 	case KindHTTP:
 		return e.Status >= 500
 	}
 	return false
+}
+
+// MayHaveIssued reports, of a submit, whether the CA has, or may have, taken the
+// CSR: it gave no answer, or one that proves nothing, or it keeps the request for a
+// manager. False: nothing was sent, or the CA has surely refused.
+func (e *Error) MayHaveIssued() bool {
+	return e.Sent && (e.Kind == KindPending || e.proves() >= provesNothing)
+}
+
+// MayStillWork reports, of a submit, whether the CA may even be at work on the CSR
+// still: what failed is the way to it or back. False: whoever answered is done.
+func (e *Error) MayStillWork() bool { return e.Sent && e.proves() == provesLost }
+
+// proves tells what the failure of a submit that was sent proves about the request.
+func (e *Error) proves() proof {
+	switch {
+	case e.Kind == KindTimeout, e.Kind == KindClosed, e.Kind == KindCanceled:
+		return provesLost
+	case e.Kind == KindDenied, e.Kind == KindBadCSR, e.Disposition == dispositionDenied:
+		return provesRefused
+	case e.Disposition == dispositionIssued:
+		return provesNothing // issued, and yet an error page
+	case e.Status == http.StatusServiceUnavailable:
+		return provesNotTaken // http.sys: the application pool is stopped, or its queue is full
+	case e.Status >= http.StatusInternalServerError:
+		return provesLost // the script was ended, or a proxy gave up
+	case e.Status >= http.StatusMultipleChoices:
+		return provesNotTaken // IIS answers so in place of the page
+	case e.HRESULT != 0:
+		m, _ := hresult(e.HRESULT)
+		return m.proves
+	case e.Kind == KindServiceDown:
+		return provesNotTaken // the page says that the CA's service has not been started
+	}
+	return provesNothing
 }
 
 // oneLine joins lines and drops control characters: the CA's words go into log

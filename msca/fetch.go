@@ -11,34 +11,61 @@ import (
 
 // Fetch gets the certificate that the CA issued for request reqID (certnew.cer) and
 // checks that its key is the CSR's. It only reads: a pending request may be fetched
-// again and again. Errors are *Error: KindPending, KindDenied, KindRevoked,
-// KindUnknownRequest as the CA tells; KindWrongCertificate; KindParse when there is
-// anything but a certificate or a page of the CA's.
+// again and again. Errors are those of [Session.Look], and KindWrongCertificate.
 func (s *Session) Fetch(ctx context.Context, reqID int, csr *x509.CertificateRequest) (*x509.Certificate, error) {
-	page := fmt.Sprintf("%s/certnew.cer?ReqID=%d&ENC=b64", s.client.base, reqID)
-	if reqID <= 0 || csr == nil {
-		return nil, &Error{Phase: PhaseFetch, Kind: KindInput, URL: page, Err: errors.New("a ReqID above 0 and the CSR are needed")}
+	if csr == nil {
+		return nil, &Error{Phase: PhaseFetch, Kind: KindInput, URL: s.fetchPage(reqID), Err: errors.New("the CSR is needed")}
 	}
-	var cert *x509.Certificate
-	err := s.page(ctx, PhaseFetch, page, func(ctx context.Context, leg *Leg) error {
-		leg.ReqID = reqID
-		a, err := s.get(ctx, leg, page)
+	return s.look(ctx, reqID, func(certs []*x509.Certificate) (*x509.Certificate, error) {
+		i := slices.IndexFunc(certs, func(c *x509.Certificate) bool { return sameKey(c, csr) })
+		if i < 0 {
+			return nil, fmt.Errorf("the certificate of %q has not the CSR's key", leafOf(certs).Subject.String())
+		}
+		return certs[i], nil
+	})
+}
+
+// Look gets the certificate that the CA issued for request reqID (certnew.cer),
+// whoever's key it has. Errors are *Error: KindPending, KindDenied, KindRevoked,
+// KindUnknownRequest as the CA tells, KindForbidden where the account may not see the
+// request; KindParse when there is anything but a certificate or a page of the CA's.
+func (s *Session) Look(ctx context.Context, reqID int) (*x509.Certificate, error) {
+	return s.look(ctx, reqID, func(certs []*x509.Certificate) (*x509.Certificate, error) { return leafOf(certs), nil })
+}
+
+func (s *Session) fetchPage(reqID int) string {
+	return fmt.Sprintf("%s/certnew.cer?ReqID=%d&ENC=b64", s.client.base, reqID)
+}
+
+func (s *Session) look(ctx context.Context, reqID int, choose func([]*x509.Certificate) (*x509.Certificate, error)) (cert *x509.Certificate, err error) {
+	page := s.fetchPage(reqID)
+	if reqID <= 0 {
+		return nil, &Error{Phase: PhaseFetch, Kind: KindInput, URL: page, Err: errors.New("a ReqID above 0 is needed")}
+	}
+	err = s.page(ctx, PhaseFetch, page, func(ctx context.Context, v *visit) error {
+		v.leg.ReqID = reqID
+		a, err := v.get(ctx, page)
 		if err != nil {
-			return withReqID(err, reqID)
+			return err
 		}
 		certs, err := parseCertificates(a.body)
 		if err != nil {
-			return withReqID(certificateExpected(a, err), reqID)
+			return certificateExpected(a, err)
 		}
-		i := slices.IndexFunc(certs, func(c *x509.Certificate) bool { return sameKey(c, csr) })
-		if i < 0 {
-			return &Error{Kind: KindWrongCertificate, Status: a.status, ReqID: reqID, Err: fmt.Errorf("the certificate of %q has not the CSR's key", certs[0].Subject.String())}
+		if cert, err = choose(certs); err != nil {
+			return &Error{Kind: KindWrongCertificate, Status: a.status, Err: err}
 		}
-		cert = certs[i]
 		return nil
 	})
-	return cert, err
+	if err != nil {
+		return nil, withReqID(err, reqID)
+	}
+	return cert, nil
 }
+
+// leafOf is the certificate of a chain, in whatever order it came, that issued none
+// of the others.
+func leafOf(certs []*x509.Certificate) *x509.Certificate { return sortByIssuer(certs)[0] }
 
 func sameKey(c *x509.Certificate, csr *x509.CertificateRequest) bool {
 	key, ok := c.PublicKey.(interface{ Equal(crypto.PublicKey) bool })

@@ -26,23 +26,17 @@ func (c *Client) Login(ctx context.Context, cred Credentials) (*Session, error) 
 	if cred.User == "" {
 		return nil, &Error{Phase: PhaseLogin, Kind: KindInput, URL: c.base, Err: errors.New("the user name is empty")}
 	}
-	caller := ctx
-	ctx, cancel := c.budget(caller)
+	ctx, cancel := c.budget(ctx)
 	defer cancel()
-	began := c.opts.Now()
-
-	raw, err := c.connect(ctx, began)
+	on := errand{began: c.opts.Now(), page: c.base}
+	conn, err := c.open(ctx, on)
 	if err != nil {
 		return nil, err
 	}
-	conn, err := c.handshake(ctx, began, raw)
-	if err != nil {
-		raw.Close()
-		return nil, err
-	}
-	s := &Session{client: c, conn: conn}
-	if err := c.leg(ctx, began, PhaseLogin, c.base, func(ctx context.Context, leg *Leg) error {
-		return s.logIn(ctx, leg, cred)
+	s := &Session{client: c, cred: cred}
+	s.conn.Store(conn)
+	if err := c.leg(ctx, on, PhaseLogin, func(ctx context.Context, leg *Leg) error {
+		return c.logIn(ctx, leg, conn, cred)
 	}); err != nil {
 		conn.kill()
 		return nil, err
@@ -51,13 +45,28 @@ func (c *Client) Login(ctx context.Context, cred Credentials) (*Session, error) 
 	return s, nil
 }
 
+// open makes a connection on which nobody is logged in.
+func (c *Client) open(ctx context.Context, on errand) (*connection, error) {
+	raw, err := c.connect(ctx, on)
+	if err != nil {
+		return nil, err
+	}
+	w := newWire(raw)
+	conn, err := c.handshake(ctx, on, w)
+	if err != nil {
+		raw.Close()
+		return nil, err
+	}
+	return conn, nil
+}
+
 // connect resolves the host and opens a TCP connection to the first address that
 // takes one.
-func (c *Client) connect(ctx context.Context, began time.Time) (net.Conn, error) {
+func (c *Client) connect(ctx context.Context, on errand) (net.Conn, error) {
 	host, port := c.url.Hostname(), c.port()
 	targets := []string{net.JoinHostPort(host, port)}
 	if _, err := netip.ParseAddr(host); err != nil && c.opts.Resolve != nil {
-		err := c.leg(ctx, began, PhaseResolve, c.base, func(ctx context.Context, _ *Leg) error {
+		err := c.leg(ctx, on, PhaseResolve, func(ctx context.Context, _ *Leg) error {
 			addrs, err := c.opts.Resolve(ctx, host)
 			if err != nil {
 				return err
@@ -76,7 +85,7 @@ func (c *Client) connect(ctx context.Context, began time.Time) (net.Conn, error)
 		}
 	}
 	var conn net.Conn
-	err := c.leg(ctx, began, PhaseConnect, c.base, func(ctx context.Context, _ *Leg) (err error) {
+	err := c.leg(ctx, on, PhaseConnect, func(ctx context.Context, _ *Leg) (err error) {
 		conn, err = c.dialAny(ctx, targets)
 		return err
 	})
@@ -109,9 +118,9 @@ func (c *Client) dialAny(ctx context.Context, targets []string) (net.Conn, error
 	return nil, first
 }
 
-func (c *Client) handshake(ctx context.Context, began time.Time, raw net.Conn) (*connection, error) {
+func (c *Client) handshake(ctx context.Context, on errand, raw *wire) (*connection, error) {
 	var t *tls.Conn
-	err := c.leg(ctx, began, PhaseHandshake, c.base, func(ctx context.Context, _ *Leg) error {
+	err := c.leg(ctx, on, PhaseHandshake, func(ctx context.Context, _ *Leg) error {
 		t = tls.Client(raw, c.tls)
 		return t.HandshakeContext(ctx)
 	})
@@ -121,67 +130,74 @@ func (c *Client) handshake(ctx context.Context, began time.Time, raw net.Conn) (
 	return newConnection(raw, t), nil
 }
 
-// logIn sends both legs on the session's connection.
-func (s *Session) logIn(ctx context.Context, leg *Leg, cred Credentials) error {
-	c := s.client
-	a, err := s.attempt(ctx, leg, c.scheme.opening())
-	if err != nil {
-		return err
-	}
-	switch {
-	case a.status < 400 && !c.elsewhere(a):
-		// Whoever gets in without credentials has not shown any: to relay
-		// somebody's password here would accept every password.
-		return &Error{Kind: KindAuthScheme, Status: a.status, Err: errors.New("the CA asks for no log-in: anonymous access to its pages must be off")}
-	case a.status != http.StatusUnauthorized:
-		return c.statusError(a)
-	case s.conn.closed.Load():
-		return &Error{Kind: KindClosed, Status: a.status, Err: errors.New("the CA, or a proxy before it, closes the connection in the midst of the log-in")}
-	}
-	challenge, err := c.scheme.challenge(a.header)
-	if err != nil {
-		return &Error{Kind: KindAuthScheme, Status: a.status, Err: err}
-	}
-	var binding []byte
-	if c.opts.ChannelBinding {
-		binding = ntlm.ChannelBinding(s.conn.tls.ConnectionState().PeerCertificates[0])
-	}
-	authorization, err := c.scheme.answer(challenge, cred, binding)
-	if err != nil {
-		return &Error{Kind: KindAuthScheme, Err: err}
-	}
-	if a, err = s.attempt(ctx, leg, authorization); err != nil {
-		return err
+// logIn sends both legs of a log-in, with the CA's own URL.
+func (c *Client) logIn(ctx context.Context, leg *Leg, conn *connection, cred Credentials) error {
+	authorization := c.scheme.opening()
+	var a *answer
+	for range 2 {
+		req, err := c.request(ctx, http.MethodGet, c.base, "")
+		if err != nil {
+			return err
+		}
+		if authorization != "" {
+			req.Header.Set("Authorization", authorization)
+		}
+		proving := a != nil
+		if a, err = conn.roundTrip(ctx, req); err != nil {
+			return err
+		}
+		leg.Status, leg.Bytes = a.status, len(a.body)
+		if proving {
+			break
+		}
+		if authorization, err = c.proof(a, conn, cred); err != nil {
+			return err
+		}
 	}
 	switch {
 	case a.status == http.StatusUnauthorized:
-		e := &Error{Kind: KindAuthRejected, Status: a.status, Err: errors.New("user name or password is wrong, or the account is locked")}
-		if c.scheme != schemeBasic && !c.opts.ChannelBinding {
-			e.Err = errors.New("user name or password is wrong, the account is locked, or the CA requires a channel binding (Extended Protection)")
-		}
-		return e
+		return c.rejected(a)
 	case a.status == http.StatusOK, a.status >= 300 && a.status < 400 && !c.elsewhere(a):
-		if c.scheme == schemeBasic {
-			s.authorization = authorization
-		}
 		return nil
 	}
 	return c.statusError(a)
 }
 
-func (s *Session) attempt(ctx context.Context, leg *Leg, authorization string) (*answer, error) {
-	req, err := s.client.request(ctx, http.MethodGet, s.client.base, "")
+// proof is the Authorization that answers the CA's challenge, which is what a must
+// be.
+func (c *Client) proof(a *answer, conn *connection, cred Credentials) (string, error) {
+	switch {
+	case a.status < 400 && !c.elsewhere(a):
+		// Whoever gets in without credentials has not shown any: to relay
+		// somebody's password here would accept every password.
+		return "", &Error{Kind: KindAuthScheme, Status: a.status, Err: errors.New("the CA asks for no log-in: anonymous access to its pages must be off")}
+	case a.status != http.StatusUnauthorized:
+		return "", c.statusError(a)
+	case conn.closed.Load():
+		return "", &Error{Kind: KindClosed, Status: a.status, Err: errors.New("the CA, or a proxy before it, closes the connection in the midst of the log-in")}
+	}
+	challenge, err := c.scheme.challenge(a.header)
 	if err != nil {
-		return nil, err
+		return "", &Error{Kind: KindAuthScheme, Status: a.status, Err: err}
 	}
-	if authorization != "" {
-		req.Header.Set("Authorization", authorization)
+	var binding []byte
+	if c.opts.ChannelBinding {
+		binding = ntlm.ChannelBinding(conn.tls.ConnectionState().PeerCertificates[0])
 	}
-	a, err := s.conn.roundTrip(ctx, req)
-	if err == nil {
-		leg.Status, leg.Bytes = a.status, len(a.body)
+	authorization, err := c.scheme.answer(challenge, cred, binding)
+	if err != nil {
+		return "", &Error{Kind: KindAuthScheme, Err: err}
 	}
-	return a, err
+	return authorization, nil
+}
+
+// rejected is the error of a 401 that answers credentials.
+func (c *Client) rejected(a *answer) *Error {
+	e := &Error{Kind: KindAuthRejected, Status: a.status, Err: errors.New("user name or password is wrong, or the account is locked")}
+	if c.scheme != schemeBasic && !c.opts.ChannelBinding {
+		e.Err = errors.New("user name or password is wrong, the account is locked, or the CA requires a channel binding (Extended Protection)")
+	}
+	return e
 }
 
 // elsewhere reports whether an answer redirects to anything but the same pages with
@@ -214,6 +230,9 @@ func legFields(leg Leg) []zap.Field {
 	f := []zap.Field{
 		zap.String("phase", string(leg.Phase)), zap.String("url", leg.URL), zap.Duration("duration", leg.Duration),
 		zap.Int("status", leg.Status), zap.Int("bytes", leg.Bytes),
+	}
+	if leg.For != "" {
+		f = append(f, zap.String("for", string(leg.For)))
 	}
 	if leg.ReqID != 0 {
 		f = append(f, zap.Int("req_id", leg.ReqID))

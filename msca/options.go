@@ -111,6 +111,7 @@ func (t Timeouts) valid() error {
 // Leg is one step towards the CA, as [Options.Observe] is told of it.
 type Leg struct {
 	Phase    Phase
+	For      Phase  // of a connection that was opened anew for a page: the page's; else ""
 	URL      string // the page's; before the log-in the CA's
 	Start    time.Time
 	Duration time.Duration

@@ -130,9 +130,6 @@ func outcomeOf(disposition int) outcome {
 		return outcomePending
 	case dispositionRevoked:
 		return outcomeRevoked
-	case dispositionIssued:
-		// Issued, and yet an error page: what is wrong, its HRESULT says.
-		return outcomeFailed
 	}
 	return outcomeFailed
 }
@@ -181,7 +178,7 @@ func (p *page) addDispositionMessage(s string) {
 // err returns what the page says, for all but an issued certificate.
 func (p page) err() *Error {
 	e := &Error{Status: p.status, Disposition: p.disposition, ReqID: p.reqID, HRESULT: p.hresult, Message: p.message}
-	m, known := hresult(p.hresult)
+	m, _ := hresult(p.hresult)
 	e.Symbol = m.symbol
 	switch {
 	case p.down:
@@ -190,20 +187,33 @@ func (p page) err() *Error {
 		e.Kind = KindPending
 	case p.outcome == outcomeRevoked:
 		e.Kind = KindRevoked
+	case p.outcome == outcomeIssued && p.reqID == 0:
+		e.Kind = KindParse
+		e.Err = errors.New("the page says that the certificate was issued, under a request id that cannot be read")
 	case p.outcome == outcomeUnknown, p.outcome == outcomeIssued:
 		e.Kind = KindParse
 		e.Err = fmt.Errorf("the page has none of the marks of a certsrv page; it begins %q", p.text)
-	case known:
-		e.Kind = m.kind
-	case p.hresult == 0 && strings.HasPrefix(p.message, "Error Parsing Request"):
-		e.Kind = KindBadCSR
-	case p.outcome == outcomeFailed && p.hresult == 0:
+	case p.outcome == outcomeDenied:
+		e.Kind = p.refusal(m)
+	case p.outcome == outcomeFailed && p.disposition == dispositionIssued:
+		e.Kind = KindUnclear // issued, and yet an error
+	case p.hresult == 0:
 		e.Kind = KindParse
 		e.Err = errors.New("the CA shows an error without a number")
 	default:
-		e.Kind = KindDenied
+		// No word of a refusal: the number alone tells, where it does.
+		e.Kind = m.kind
 	}
 	return e
+}
+
+// refusal is the kind of a request that the CA says it denied: whatever the number
+// is, it was not issued.
+func (p page) refusal(m meaning) Kind {
+	if m.kind == KindBadCSR || p.hresult == 0 && strings.HasPrefix(p.message, "Error Parsing Request") {
+		return KindBadCSR
+	}
+	return KindDenied
 }
 
 // serviceError returns an error if the page says that the CA behind it failed,

@@ -40,6 +40,15 @@ func (s authScheme) opening() string {
 	return s.header(ntlm.NegotiateMessage())
 }
 
+// standing is the Authorization of every request on a connection that is logged in:
+// Basic's alone, NTLM's log-in is the connection's.
+func (s authScheme) standing(cred Credentials) string {
+	if s != schemeBasic || cred.User == "" {
+		return ""
+	}
+	return s.header([]byte(cred.User + ":" + cred.Password))
+}
+
 func (s authScheme) header(token []byte) string {
 	return string(s) + " " + base64.StdEncoding.EncodeToString(token)
 }
@@ -84,7 +93,7 @@ func (s authScheme) answer(challenge []byte, cred Credentials, binding []byte) (
 	if strings.Contains(cred.User, ":") {
 		return "", errors.New("a user name with a colon cannot be sent by Basic (RFC 7617 §2)")
 	}
-	return s.header([]byte(cred.User + ":" + cred.Password)), nil
+	return s.standing(cred), nil
 }
 
 func printableName(s string) string {

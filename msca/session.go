@@ -2,49 +2,72 @@ package msca
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"net/http"
 	"net/url"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
-// Session is one TLS connection on which one account is logged in. Its methods
-// may be called from several goroutines and then take turns. It must be closed.
+// Session is an account that is logged in, on one TLS connection at a time. Its
+// methods may be called from several goroutines and then take turns. It must be
+// closed.
+//
+// Where the CA has closed the connection before a byte of a request left, or answers
+// 401 because the log-in is gone, the session logs in once more, on a new connection
+// and on the request itself, as libcurl does. A request that only reads is also
+// repeated when the connection ended without an answer to it.
 type Session struct {
-	client        *Client
-	conn          *connection
-	authorization string // of every request: Basic only, NTLM is the connection's
+	client *Client
+	conn   atomic.Pointer[connection]
+	closed atomic.Bool // by Close
+	broken atomic.Bool // a connection of it failed, or was found without its log-in
 
-	mu   sync.Mutex // held for a whole request and its answer
-	used time.Time  // when the last request ended; guarded by mu
+	mu   sync.Mutex  // held for a whole request and its answer; guards cred, used and who sets conn
+	cred Credentials // zero: forgotten
+	used time.Time   // when the last request ended
 }
 
 // Close ends the connection, and a request that is on its way on it.
-func (s *Session) Close() error { return s.conn.close() }
+func (s *Session) Close() error {
+	s.closed.Store(true)
+	return s.conn.Load().close()
+}
 
-// idleBeforeLook is how long a connection may rest without being suspected.
+// SetCredentials gives the session the credentials of its account again, or makes it
+// forget them (the zero value), as befits one that is put aside: without them it does
+// not log in anew. With Basic, which sends them with each request, it then fails.
+func (s *Session) SetCredentials(cred Credentials) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.cred = cred
+}
+
+// idleBeforeLook is how long a connection may rest without being suspected, where
+// it cannot be looked at without waiting.
 const idleBeforeLook = time.Second
 
-// Alive reports whether the session can take another request: false once the
-// connection was closed by either side or an answer was left unread. After a rest
-// it looks at the connection, which takes a millisecond.
+// Alive reports whether the session is worth keeping: false once its connection was
+// closed by either side, an answer was left unread, or the CA answered 401 on it,
+// even if a new connection took over then. It looks at the connection, which takes
+// up to a millisecond.
 func (s *Session) Alive() bool {
-	if s.conn.closed.Load() {
+	conn := s.conn.Load()
+	if s.broken.Load() || s.closed.Load() || conn.closed.Load() {
 		return false
 	}
 	if !s.mu.TryLock() {
 		return true // busy
 	}
 	defer s.mu.Unlock()
-	if s.client.opts.Now().Sub(s.used) < idleBeforeLook {
-		return true
-	}
-	return s.conn.alive()
+	return s.conn.Load().alive(s.rested())
 }
+
+// rested tells whether the connection was idle for some time; mu is held.
+func (s *Session) rested() bool { return s.client.opts.Now().Sub(s.used) >= idleBeforeLook }
 
 // errTimeUp is the cause of a context that ended because the phase's time was up,
 // which tells it from one that the caller ended.
@@ -59,15 +82,29 @@ func (c *Client) budget(ctx context.Context) (context.Context, context.CancelFun
 	return context.WithCancel(ctx)
 }
 
+// errand is what a leg is for.
+type errand struct {
+	began time.Time // of the request's budget
+	page  string    // the URL that is reported
+	For   Phase     // of the page that a new connection is opened for; "" = for the log-in
+}
+
 // leg runs one phase within its time, reports it, and makes an *Error of what
-// went wrong. began is when the request's budget began.
-func (c *Client) leg(ctx context.Context, began time.Time, phase Phase, page string, run func(context.Context, *Leg) error) error {
+// went wrong.
+func (c *Client) leg(ctx context.Context, on errand, phase Phase, run func(context.Context, *Leg) error) error {
+	leg := c.measure(ctx, on, phase, run)
+	c.report(ctx, leg)
+	return leg.Err
+}
+
+// measure is leg without the report.
+func (c *Client) measure(ctx context.Context, on errand, phase Phase, run func(context.Context, *Leg) error) Leg {
 	start := c.opts.Now()
-	leg := Leg{Phase: phase, URL: page, Start: start}
+	leg := Leg{Phase: phase, For: on.For, URL: on.page, Start: start}
 	limit := c.opts.Timeouts.of(phase)
 	phaseCtx := ctx
 	if c.opts.Timeouts.Request == 0 {
-		began = start
+		on.began = start
 		var cancel context.CancelFunc
 		phaseCtx, cancel = context.WithTimeoutCause(ctx, limit, errTimeUp)
 		defer cancel()
@@ -76,14 +113,16 @@ func (c *Client) leg(ctx context.Context, began time.Time, phase Phase, page str
 	end := c.opts.Now()
 	leg.Duration = end.Sub(start)
 	if err != nil {
-		e := c.failure(phaseCtx, phase, err, end.Sub(began), limit)
+		e := c.failure(phaseCtx, phase, err, end.Sub(on.began), limit)
 		if e.URL == "" {
 			e.URL = leg.URL
 		}
-		leg.Phase, leg.Err = e.Phase, e
+		leg.Err = e
+		if phase == PhaseConnect {
+			leg.Phase = e.Phase // to dial may have been to look up the name
+		}
 	}
-	c.report(ctx, leg)
-	return leg.Err
+	return leg
 }
 
 func (c *Client) report(ctx context.Context, leg Leg) {
@@ -93,50 +132,6 @@ func (c *Client) report(ctx context.Context, leg Leg) {
 	if c.opts.Observe != nil {
 		c.opts.Observe(ctx, leg)
 	}
-}
-
-// page runs one leg on the logged-in connection.
-func (s *Session) page(ctx context.Context, phase Phase, page string, run func(context.Context, *Leg) error) error {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	c := s.client
-	ctx, cancel := c.budget(ctx)
-	defer cancel()
-	err := c.leg(ctx, c.opts.Now(), phase, page, run)
-	s.used = c.opts.Now()
-	return err
-}
-
-// get asks for a page below the CA's URL and accepts status 200 alone.
-func (s *Session) get(ctx context.Context, leg *Leg, page string) (*answer, error) {
-	req, err := s.client.request(ctx, http.MethodGet, page, "")
-	if err != nil {
-		return nil, err
-	}
-	return s.do(ctx, leg, req)
-}
-
-func (s *Session) do(ctx context.Context, leg *Leg, req *http.Request) (*answer, error) {
-	if s.authorization != "" {
-		req.Header.Set("Authorization", s.authorization)
-	}
-	a, err := s.conn.roundTrip(ctx, req)
-	if err != nil {
-		return nil, err
-	}
-	leg.Status, leg.Bytes = a.status, len(a.body)
-	switch {
-	case a.status == http.StatusOK && len(a.body) == 0:
-		return nil, &Error{Kind: KindParse, Status: a.status, Err: errors.New("the answer's body is empty")}
-	case a.status == http.StatusOK:
-		return a, nil
-	case a.status == http.StatusUnauthorized:
-		return nil, &Error{
-			Kind: KindForbidden, Status: a.status,
-			Err: errors.New("the CA asks for a log-in on a connection that is logged in: the account may not read this page, or IIS's authPersistSingleRequest is on"),
-		}
-	}
-	return nil, s.client.statusError(a)
 }
 
 // statusError is a status that means the same on every page.

@@ -6,7 +6,6 @@ import (
 	"encoding/pem"
 	"errors"
 	"fmt"
-	"net/http"
 	"net/url"
 	"regexp"
 	"strings"
@@ -29,11 +28,17 @@ func ValidTemplate(name string) error {
 }
 
 // Submit hands in a CSR (certfnsh.asp) for a template and returns the CA's number
-// of the request, by which [Session.Fetch] gets the certificate. Errors are *Error:
-// KindInput before anything is sent; KindPending and KindDenied carry the ReqID.
-// After KindTimeout and KindClosed the CA may have issued the certificate all the
-// same.
-func (s *Session) Submit(ctx context.Context, csr *x509.CertificateRequest, template string) (reqID int, err error) {
+// of the request, by which [Session.Fetch] gets the certificate.
+//
+// fence, which may be nil, is called right before the first byte of the CSR is
+// written, each time one is. Where it fails nothing is sent, the connection ends with
+// a reset, and the error is of KindFenced and wraps the fence's.
+//
+// Errors are *Error: KindInput before anything is sent; KindPending and KindDenied
+// carry the ReqID; [Error.MayHaveIssued] tells whether the CA may have issued the
+// certificate all the same. A CSR is never sent a second time, unless the CA answered
+// 401 to it.
+func (s *Session) Submit(ctx context.Context, csr *x509.CertificateRequest, template string, fence func(context.Context) error) (reqID int, err error) {
 	page := s.client.base + "/certfnsh.asp"
 	if err := ValidTemplate(template); err != nil {
 		return 0, &Error{Phase: PhaseSubmit, Kind: KindInput, URL: page, Err: err}
@@ -42,21 +47,14 @@ func (s *Session) Submit(ctx context.Context, csr *x509.CertificateRequest, temp
 		return 0, &Error{Phase: PhaseSubmit, Kind: KindInput, URL: page, Err: errors.New("there is no CSR")}
 	}
 	form := enrollmentForm(csr.Raw, template, s.client.opts.UserAgent)
-	err = s.page(ctx, PhaseSubmit, page, func(ctx context.Context, leg *Leg) error {
-		req, err := s.client.request(ctx, http.MethodPost, page, form)
-		if err != nil {
-			return err
-		}
-		req.Header.Set("Content-Type", "application/x-www-form-urlencoded")
-		// The URL as it was configured: with CES's the port stands in it.
-		req.Header.Set("Referer", s.client.base+"/certrqxt.asp")
-		a, err := s.do(ctx, leg, req)
+	err = s.page(ctx, PhaseSubmit, page, func(ctx context.Context, v *visit) error {
+		a, err := v.post(ctx, page, form, fence)
 		if err != nil {
 			return err
 		}
 		p := readPage(a)
-		reqID, leg.ReqID = p.reqID, p.reqID
-		if p.outcome == outcomeIssued {
+		reqID, v.leg.ReqID = p.reqID, p.reqID
+		if p.outcome == outcomeIssued && reqID != 0 {
 			return nil
 		}
 		return p.err()

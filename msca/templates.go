@@ -37,8 +37,8 @@ func (l TemplateList) Find(name string) (Template, bool) {
 func (s *Session) Templates(ctx context.Context) (TemplateList, error) {
 	var list TemplateList
 	page := s.client.base + "/certrqxt.asp"
-	err := s.page(ctx, PhaseTemplate, page, func(ctx context.Context, leg *Leg) error {
-		a, err := s.get(ctx, leg, page)
+	err := s.page(ctx, PhaseTemplate, page, func(ctx context.Context, v *visit) error {
+		a, err := v.get(ctx, page)
 		if err != nil {
 			return err
 		}

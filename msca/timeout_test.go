@@ -21,16 +21,13 @@ import (
 // stalling is a CA that stops where stall says: at a path, or at path+" body" in
 // the midst of its answer.
 func stalling(p *pki, stall string) func(net.Conn) {
-	acceptor := &ntlm.Acceptor{Domain: "LAB", Lookup: func(_, _ string) (ntlm.Account, bool) {
-		return ntlm.Account{Domain: "LAB", User: "ciscora", NTHash: ntlm.NTHash(password)}, true
-	}}
 	return func(conn net.Conn) {
 		if stall == "handshake" {
 			_, _ = io.Copy(io.Discard, conn)
 			return
 		}
-		x, legs := acceptor.NewExchange(nil), 0
-		serveTLS(conn, p.serverTLS(), func(w io.Writer, r *http.Request, _ []byte) bool {
+		legs := 0
+		serveCA(conn, p, func(w io.Writer, r *http.Request, _ []byte) (answered, goOn bool) {
 			path := r.URL.Path
 			if path == "/certsrv" {
 				legs++
@@ -39,29 +36,52 @@ func stalling(p *pki, stall string) func(net.Conn) {
 			switch stall {
 			case path:
 				_, _ = io.Copy(io.Discard, conn)
-				return false
+				return true, false
 			case path + " body":
 				fmt.Fprint(w, "HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n0123456789")
-				return true
+				return true, true
 			}
-			body, header := "", "200 OK"
-			switch path {
-			case "login 1", "login 2":
-				token, _ := base64.StdEncoding.DecodeString(strings.TrimPrefix(r.Header.Get("Authorization"), "NTLM "))
-				reply, _, _ := x.Accept(token)
-				header = "301 Moved\r\nLocation: /certsrv/"
-				if reply != nil {
-					header = "401 Unauthorized\r\nWWW-Authenticate: NTLM " + base64.StdEncoding.EncodeToString(reply)
-				}
-			case "/certsrv/certfnsh.asp":
-				body = `<A Href="certnew.cer?ReqID=7&amp;Enc=b64">`
-			default:
-				body = string(p.phonePEM())
-			}
-			fmt.Fprintf(w, "HTTP/1.1 %s\r\nContent-Length: %d\r\n\r\n%s", header, len(body), body)
-			return true
+			return false, true
 		})
 	}
+}
+
+// disturbed is a CA that lets disturb answer where it wants to.
+func disturbed(p *pki, disturb func(w io.Writer, r *http.Request, body []byte) (answered bool)) func(net.Conn) {
+	return func(conn net.Conn) {
+		serveCA(conn, p, func(w io.Writer, r *http.Request, body []byte) (answered, goOn bool) {
+			return disturb(w, r, body), true
+		})
+	}
+}
+
+// serveCA is a CA, and one that does not insist on a log-in; disturb comes first.
+func serveCA(conn net.Conn, p *pki, disturb func(w io.Writer, r *http.Request, body []byte) (answered, goOn bool)) {
+	acceptor := &ntlm.Acceptor{Domain: "LAB", Lookup: func(_, _ string) (ntlm.Account, bool) {
+		return ntlm.Account{Domain: "LAB", User: "ciscora", NTHash: ntlm.NTHash(password)}, true
+	}}
+	x := acceptor.NewExchange(nil)
+	serveTLS(conn, p.serverTLS(), func(w io.Writer, r *http.Request, form []byte) bool {
+		if answered, goOn := disturb(w, r, form); answered {
+			return goOn
+		}
+		var challenge []byte
+		if proof := r.Header.Get("Authorization"); proof != "" {
+			token, _ := base64.StdEncoding.DecodeString(strings.TrimPrefix(proof, "NTLM "))
+			challenge, _, _ = x.Accept(token)
+		}
+		body, header := string(p.phonePEM()), "200 OK"
+		switch {
+		case challenge != nil:
+			body, header = "", "401 Unauthorized\r\nWWW-Authenticate: NTLM "+base64.StdEncoding.EncodeToString(challenge)
+		case r.URL.Path == "/certsrv":
+			body, header = "", "301 Moved\r\nLocation: /certsrv/"
+		case r.URL.Path == "/certsrv/certfnsh.asp":
+			body = `<A Href="certnew.cer?ReqID=7&amp;Enc=b64">`
+		}
+		fmt.Fprintf(w, "HTTP/1.1 %s\r\nContent-Length: %d\r\n\r\n%s", header, len(body), body)
+		return true
+	})
 }
 
 // enroll walks all phases and returns the first error.
@@ -77,7 +97,7 @@ func enroll(ctx context.Context, c *msca.Client, p *pki) error {
 	if _, err := s.Templates(ctx); err != nil {
 		return err
 	}
-	id, err := s.Submit(ctx, p.csr, "CiscoRA")
+	id, err := s.Submit(ctx, p.csr, "CiscoRA", nil)
 	if err != nil {
 		return err
 	}
@@ -236,12 +256,14 @@ func TestAnIdleSessionNoticesThatTheCAIsGone(t *testing.T) {
 	p := newPKI(t)
 	synctest.Test(t, func(t *testing.T) {
 		hangUp := make(chan struct{})
-		serve := stalling(p, "")
+		serve, dialed := stalling(p, ""), 0
 		o := p.options(t, func(conn net.Conn) {
-			go func() {
-				<-hangUp
-				conn.Close()
-			}()
+			if dialed++; dialed == 1 {
+				go func() {
+					<-hangUp
+					conn.Close()
+				}()
+			}
 			serve(conn)
 		})
 		s, err := newClient(t, o).Login(t.Context(), account)
@@ -261,7 +283,8 @@ func TestAnIdleSessionNoticesThatTheCAIsGone(t *testing.T) {
 		if s.Alive() {
 			t.Error("alive, though the CA closed the connection")
 		}
-		_, err = s.Chain(t.Context())
-		_ = asError(t, err, msca.KindClosed)
+		if _, err := s.Chain(t.Context()); err != nil || dialed != 2 {
+			t.Errorf("the next request should log in on a new connection: %d were dialed, %v", dialed, err)
+		}
 	})
 }

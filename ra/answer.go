@@ -45,6 +45,8 @@ var reasons = map[msca.Kind]string{
 	msca.KindRedirect:          "it redirects to another place",
 	msca.KindClosed:            "it closed the connection",
 	msca.KindCanceled:          "the request was canceled",
+	msca.KindUnclear:           "it failed without telling what became of the request",
+	msca.KindFenced:            "the RA no longer holds the request, nothing was sent",
 	msca.KindInput:             "the RA's configuration was refused before anything was sent",
 }
 

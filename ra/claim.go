@@ -363,9 +363,9 @@ func (h *held) notIssued(_ context.Context, reqID int, reason error) {
 			row.State = ledger.StateSubmitted
 			row.Polls++
 			row.NextPoll = now.Add(pollWait(row.Polls))
-		case mayHaveReached(ca):
+		case ca == nil || ca.MayHaveIssued():
 			row.State, row.Uncertain, row.NextPoll = ledger.StateSubmitted, true, now
-			if mayStillCome(ca) {
+			if ca == nil || ca.MayStillWork() {
 				row.NextPoll = now.Add(postGrace)
 			}
 		default:
@@ -375,17 +375,6 @@ func (h *held) notIssued(_ context.Context, reqID int, reason error) {
 			row.Open = false // and nobody collects it
 		}
 	})
-}
-
-// mayHaveReached tells whether the CA may have a request although the POST ended
-// without a ReqID. nil: something else than the CA ended it.
-func mayHaveReached(e *msca.Error) bool {
-	return e == nil || mayStillCome(e) || e.Kind == msca.KindHTTP || e.Kind == msca.KindParse
-}
-
-// mayStillCome tells whether the CA may even still be at work on it.
-func mayStillCome(e *msca.Error) bool {
-	return e == nil || e.Kind == msca.KindTimeout || e.Kind == msca.KindClosed || e.Kind == msca.KindCanceled
 }
 
 // startOver closes a row whose POST was lost and cannot be found, and makes a new

@@ -95,7 +95,7 @@ func answerFor(err error) *Error {
 		answer.Status = http.StatusBadRequest
 	case msca.KindTimeout:
 		answer.Status = http.StatusGatewayTimeout
-	case msca.KindResolve, msca.KindConnect, msca.KindServiceDown, msca.KindCanceled:
+	case msca.KindResolve, msca.KindConnect, msca.KindServiceDown, msca.KindUnclear, msca.KindFenced, msca.KindCanceled:
 		answer.Status, answer.Retry = http.StatusServiceUnavailable, retryCA
 	}
 	return answer

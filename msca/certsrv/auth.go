@@ -16,6 +16,7 @@ import (
 type connection struct {
 	exchange *ntlm.Exchange
 	who      *ntlm.Identity // nil until logged in
+	requests int            // that have come
 }
 
 type connectionKey struct{}

@@ -83,7 +83,17 @@ func (i *iis) handler() http.Handler {
 	for _, wrap := range slices.Backward(i.server.opts.Middleware) {
 		h = wrap(h)
 	}
-	return accessLog(h, i.server.opts.Now, i.server.opts.AccessLog)
+	return counted(accessLog(h, i.server.opts.Now, i.server.opts.AccessLog))
+}
+
+// counted counts the requests of each connection.
+func counted(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if c, ok := r.Context().Value(connectionKey{}).(*connection); ok {
+			c.requests++
+		}
+		next.ServeHTTP(w, r)
+	})
 }
 
 func (i *iis) serve(w http.ResponseWriter, r *http.Request) {

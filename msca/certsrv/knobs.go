@@ -65,6 +65,15 @@ func (s *Server) AnswerAs(w http.ResponseWriter, r *http.Request, kind string) b
 	return true
 }
 
+// RequestsBefore tells how many requests came before r on its connection.
+func (s *Server) RequestsBefore(r *http.Request) int {
+	c, ok := r.Context().Value(connectionKey{}).(*connection)
+	if !ok {
+		return 0
+	}
+	return c.requests - 1
+}
+
 func hostname(r *http.Request) string {
 	if r.Host != "" {
 		return r.Host

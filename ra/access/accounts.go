@@ -128,6 +128,7 @@ func (a *accounts) pop(k accountKey) (keptSession, bool) {
 
 // put keeps a connection for the account that opened it, or closes it.
 func (a *accounts) put(k accountKey, s *msca.Session, opened time.Time) {
+	s.SetCredentials(msca.Credentials{}) // an idle connection keeps no password
 	if !s.Alive() || !a.keep(k, keptSession{s, opened}) {
 		s.Close()
 	}

@@ -21,6 +21,7 @@ type Session struct {
 func (a *Access) Session(ctx context.Context, who *Identity) (*Session, error) {
 	if a.pools(ctx, who) {
 		if s, opened := a.accounts.take(who.key); s != nil {
+			s.SetCredentials(who.creds)
 			return &Session{Session: s, access: a, key: who.key, opened: opened, pooled: true}, nil
 		}
 	}

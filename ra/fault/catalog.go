@@ -114,6 +114,7 @@ func Catalog() []Entry {
 		{pages, "asp-timeout", "", "500.100: the ASP script took too long", noValue},
 		{pages, "service-stopped", "", "the page that tells 0x800706ba: the CA's service is stopped", noValue},
 		{pages, "language", "LANGUAGE", "the page comes in fr, de, ja or ru", language},
+		{one(CertsrvAny), "keepalive", "N", "a connection takes N requests after its first, and is closed with the last one's answer: Apache's MaxKeepAliveRequests N", number},
 		{one(CertsrvLogin), "basic-only", "", "IIS offers Basic alone", noValue},
 		{one(CertsrvTemplate), "absent", "[TEMPLATE]", "the template is not in the list (without a value: the list is empty)", optionalText},
 		{one(CertsrvSubmit, CertsrvCA), "denied", "[HRESULT]", "the policy denies the request, with 0x80094012 or the code that is given", optionalHRESULT},

@@ -16,6 +16,8 @@ type Pages interface {
 	AnswerAs(w http.ResponseWriter, r *http.Request, kind string) bool
 	// InLanguage returns a request that is answered in a language.
 	InLanguage(r *http.Request, language string) *http.Request
+	// RequestsBefore tells how many requests came before r on its connection.
+	RequestsBefore(r *http.Request) int
 	// Renew renews the CA's certificate until it has been renewed n times.
 	Renew(n int) error
 	// OtherCertificate makes a certificate for another key, in DER.
@@ -76,6 +78,10 @@ func (r *Registry) Certsrv(pages Pages) func(http.Handler) http.Handler {
 					return
 				}
 			}
+			before := pages.RequestsBefore(req)
+			if used := func(f Fault) bool { return isKeepAlive(f) && before >= f.number }; len(r.bite(scope, used, CertsrvAny)) > 0 {
+				w.Header().Set("Connection", "close")
+			}
 			places := []Place{CertsrvAny, placeOfPage(req)}
 			switch {
 			case logsIn(req):
@@ -91,7 +97,7 @@ func (r *Registry) Certsrv(pages Pages) func(http.Handler) http.Handler {
 				next.ServeHTTP(w, req)
 				return
 			}
-			faults := r.bite(scope, func(f Fault) bool { return f.Kind != "basic-only" && !isPolicy(f) }, places...)
+			faults := r.bite(scope, func(f Fault) bool { return f.Kind != "basic-only" && !isKeepAlive(f) && !isPolicy(f) }, places...)
 			if len(faults) == 0 {
 				next.ServeHTTP(w, req)
 				return
@@ -100,6 +106,8 @@ func (r *Registry) Certsrv(pages Pages) func(http.Handler) http.Handler {
 		})
 	}
 }
+
+func isKeepAlive(f Fault) bool { return f.Kind == "keepalive" }
 
 // isPolicy tells which faults the CA's policy has, and not its pages.
 func isPolicy(f Fault) bool {

@@ -40,6 +40,9 @@ type boundConn struct {
 	release func()
 }
 
+// NetConn returns the connection beneath.
+func (c *boundConn) NetConn() net.Conn { return c.Conn }
+
 func (c *boundConn) Close() error {
 	c.release()
 	return c.Conn.Close()

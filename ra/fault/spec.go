@@ -225,7 +225,7 @@ func (f Fault) String() string {
 // Delay is the value of delay and drip.
 func (f Fault) Delay() time.Duration { return f.delay }
 
-// Number is the value of status and renewed.
+// Number is the value of status, renewed and keepalive.
 func (f Fault) Number() int { return f.number }
 
 // HRESULT is the value of denied.

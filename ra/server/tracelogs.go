@@ -171,6 +171,9 @@ func (t *traceLogs) ended(ctx context.Context, e est.Answered) {
 // leg words one exchange with the CA. A refusal by the CA is no failure to curl
 // (certsrv.md, fact 4), so it leaves no line but libest's.
 func (t *traceLogs) leg(ctx context.Context, e ra.Leg) {
+	if e.For != "" {
+		return // libcurl's own affair: CES tells how the page's request ended
+	}
 	conn := t.connection(ctx, e)
 	if e.Err != nil {
 		t.failedLeg(conn, e)

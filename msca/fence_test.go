@@ -1,0 +1,188 @@
+package msca_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"slices"
+	"syscall"
+	"testing"
+
+	"ciscora/msca"
+)
+
+func TestTheFenceIsAskedBeforeEachPost(t *testing.T) {
+	errNotOurs := errors.New("the claim is somebody else's")
+	for _, test := range []struct {
+		name     string
+		refusals int // 401s of the first posts
+		fence    []error
+		want     msca.Kind
+		asked    int
+		posts    int
+	}{
+		{"it allows", 0, []error{nil}, "", 1, 1},
+		{"it forbids: nothing is sent", 0, []error{errNotOurs}, msca.KindFenced, 1, 0},
+		{"it is asked again after a 401", 1, []error{nil, nil}, "", 2, 2},
+		{"it forbids the second time: the first one was not taken", 1, []error{nil, errNotOurs}, msca.KindFenced, 2, 1},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			p := newPKI(t)
+			posts, refusals := 0, test.refusals
+			o := p.options(t, disturbed(p, func(w io.Writer, r *http.Request, body []byte) bool {
+				if r.Method != http.MethodPost || len(body) == 0 {
+					return false
+				}
+				posts++
+				if refusals--; refusals < 0 {
+					return false
+				}
+				fmt.Fprint(w, "HTTP/1.1 401 Unauthorized\r\nWWW-Authenticate: NTLM\r\nContent-Length: 0\r\n\r\n")
+				return true
+			}))
+			s, err := newClient(t, o).Login(t.Context(), account)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer s.Close()
+			asked := 0
+			_, err = s.Submit(t.Context(), p.csr, "CiscoRA", func(context.Context) error {
+				asked++
+				return test.fence[asked-1]
+			})
+			if test.want == "" && err != nil {
+				t.Fatal(err)
+			}
+			if test.want != "" {
+				if e := asError(t, err, test.want); !errors.Is(err, errNotOurs) || e.MayHaveIssued() || e.MayStillWork() || s.Alive() {
+					t.Errorf("%v, may have issued %v, alive %v", e, e.MayHaveIssued(), s.Alive())
+				}
+			}
+			if asked != test.asked || posts != test.posts {
+				t.Errorf("asked %d times and posted %d, want %d and %d", asked, posts, test.asked, test.posts)
+			}
+		})
+	}
+}
+
+// A form of which the connection took no byte cannot have reached the CA.
+func TestWhereNothingOfAPostLeftNothingCanHaveBeenIssued(t *testing.T) {
+	for _, test := range []struct {
+		name          string
+		took          int // bytes of the form's record that the connection takes
+		issued, works bool
+	}{
+		{"no byte left", 0, false, false},
+		{"one byte left", 1, true, true},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			p := newPKI(t)
+			o := p.options(t, stalling(p, ""))
+			dial := o.Dial
+			var conn *brokenConn
+			o.Dial = func(ctx context.Context, network, addr string) (net.Conn, error) {
+				if conn != nil {
+					return nil, errors.New("there is no other way to the CA")
+				}
+				c, err := dial(ctx, network, addr)
+				conn = &brokenConn{Conn: c, took: test.took}
+				return conn, err
+			}
+			s, err := newClient(t, o).Login(t.Context(), account)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer s.Close()
+			_, err = s.Submit(t.Context(), p.csr, "CiscoRA", func(context.Context) error {
+				conn.broken = true
+				return nil
+			})
+			var e *msca.Error
+			if !errors.As(err, &e) || e.MayHaveIssued() != test.issued || e.MayStillWork() != test.works {
+				t.Errorf("may have issued %v, may still work %v: %v", e.MayHaveIssued(), e.MayStillWork(), err)
+			}
+			if s.Alive() {
+				t.Error("the session is alive")
+			}
+		})
+	}
+}
+
+// brokenConn takes some bytes of the next write once it is broken.
+type brokenConn struct {
+	net.Conn
+	took   int
+	broken bool
+}
+
+func (c *brokenConn) Write(b []byte) (int, error) {
+	if !c.broken {
+		return c.Conn.Write(b)
+	}
+	return c.took, &net.OpError{Op: "write", Net: "tcp", Err: syscall.EPIPE}
+}
+
+// The CA hangs up while the connection rests, without a word before: the look just
+// before the request sees it, and no POST is lost on it.
+func TestAConnectionThatWasClosedWhileItRestedCostsALogIn(t *testing.T) {
+	p := newPKI(t)
+	o := p.options(t, nil)
+	accepted := make(chan net.Conn, 4)
+	serve := stalling(p, "")
+	overTCP(t, &o, func(conn net.Conn) {
+		accepted <- conn
+		serve(conn)
+	})
+	dialed, dial := make(chan *net.TCPConn, 4), o.Dial
+	o.Dial = func(ctx context.Context, network, addr string) (net.Conn, error) {
+		conn, err := dial(ctx, network, addr)
+		if err == nil {
+			dialed <- conn.(*net.TCPConn)
+		}
+		return conn, err
+	}
+	var legs []string
+	o.Observe = func(_ context.Context, l msca.Leg) {
+		legs = append(legs, fmt.Sprint(l.Phase, " ", l.For, " ", l.Status))
+	}
+	s, err := newClient(t, o).Login(t.Context(), account)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	for range 3 {
+		legs = nil
+		hangUp(t, <-accepted, <-dialed)
+		id, err := s.Submit(t.Context(), p.csr, "CiscoRA", nil)
+		if err != nil || id != 7 {
+			t.Fatalf("ReqID %d, %v", id, err)
+		}
+		if want := []string{"resolve submit 0", "connect submit 0", "handshake submit 0", "submit  200"}; !slices.Equal(legs, want) {
+			t.Errorf("legs %q, want %q", legs, want)
+		}
+	}
+	if !s.Alive() {
+		t.Error("the session took no harm, and is not alive")
+	}
+}
+
+// hangUp closes the CA's end for writing and waits until the client's end knows.
+func hangUp(t *testing.T, ca net.Conn, client *net.TCPConn) {
+	t.Helper()
+	if err := ca.(*net.TCPConn).CloseWrite(); err != nil {
+		t.Fatal(err)
+	}
+	raw, err := client.SyscallConn()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := raw.Read(func(fd uintptr) bool {
+		_, _, err := syscall.Recvfrom(int(fd), make([]byte, 1), syscall.MSG_PEEK)
+		return !errors.Is(err, syscall.EAGAIN)
+	}); err != nil {
+		t.Fatal(err)
+	}
+}
