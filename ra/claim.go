@@ -175,8 +175,8 @@ func (r *RA) decided(ctx context.Context, claim ledger.Claim) (_ *x509.Certifica
 	return nil, 0, nil, false
 }
 
-// held is a claim that this process works on: it is extended until it is let go,
-// and what could not be written is written later.
+// held is a claim that this process works on; what could not be written is written
+// later.
 type held struct {
 	ra     *RA
 	ctx    context.Context // for the values only
@@ -186,42 +186,11 @@ type held struct {
 	lost   bool
 	last   bool // the next write gives the claim back
 	given  bool // it has
-
-	stop chan struct{}
-	done sync.WaitGroup
 }
 
-// hold keeps a claim alive until letGo.
+// hold works on a claim until letGo.
 func (r *RA) hold(ctx context.Context, claim ledger.Claim) *held {
-	h := &held{ra: r, ctx: context.WithoutCancel(ctx), claim: claim, legs: legsOf(ctx), stop: make(chan struct{})}
-	h.extend()
-	return h
-}
-
-func (h *held) extend() {
-	claim, every := h.claim, h.ra.ledger.Lease()/3
-	h.done.Go(func() {
-		tick := time.NewTicker(every)
-		defer tick.Stop()
-		for {
-			select {
-			case <-h.stop:
-				return
-			case <-tick.C:
-			}
-			ctx, cancel := context.WithTimeout(h.ctx, ledgerTimeout)
-			err := h.ra.ledger.Extend(ctx, claim)
-			cancel()
-			if errors.Is(err, ledger.ErrLost) {
-				return // the next record finds out, too
-			}
-		}
-	})
-}
-
-func (h *held) rest() {
-	close(h.stop)
-	h.done.Wait()
+	return &held{ra: r, ctx: context.WithoutCancel(ctx), claim: claim, legs: legsOf(ctx)}
 }
 
 func (h *held) state() ledger.State { return h.claim.Row.State }
@@ -295,7 +264,6 @@ func (h *held) letGo() {
 }
 
 func (h *held) end() {
-	h.rest()
 	if !h.given {
 		h.ra.giveBack(h.ctx, h.claim)
 	}
@@ -399,7 +367,6 @@ func (h *held) startOver(ctx context.Context, r *RA) error {
 		return err
 	}
 	r.report(ctx, PossibleOrphan{Row: old.ID, Submitted: old.Submitted})
-	h.rest()
 	r.giveBack(ctx, h.claim)
 	claim, err := r.claimOnce(ctx, old.Request)
 	if err == nil && !claim.Mine {
@@ -407,11 +374,9 @@ func (h *held) startOver(ctx context.Context, r *RA) error {
 	}
 	if err != nil {
 		h.lost = true // nothing is left to give back
-		h.stop = make(chan struct{})
 		return err
 	}
-	h.claim, h.stop = claim, make(chan struct{})
-	h.extend()
+	h.claim = claim
 	return nil
 }
 

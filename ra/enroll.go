@@ -162,7 +162,7 @@ func cause(e *Error) error {
 // challengePassword may stand in it.
 func (r *RA) requestOf(ctx context.Context, who *identity, csr *x509.CertificateRequest, renewal bool) ledger.Request {
 	return ledger.Request{
-		CSR: fingerprintOf(csr.Raw), PublicKey: csr.RawSubjectPublicKeyInfo,
+		What: fingerprintOf(csr.Raw), CSR: fingerprintOf(csr.Raw), PublicKey: csr.RawSubjectPublicKeyInfo, SubjectDER: csr.RawSubject,
 		Identity: who.ledgerIdentity(), Label: who.label, Template: who.template,
 		Subject: csr.Subject.String(), CN: csr.Subject.CommonName,
 		Enrollment: r.enrollmentID(ctx), Renewal: renewal,
