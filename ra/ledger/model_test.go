@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"testing"
 	"time"
 
@@ -82,6 +83,9 @@ func TestARandomWalkDoesWhatTheModelDoes(t *testing.T) {
 			case op <= 4 && len(claims) > 0: // work with a claim, maybe a lost one
 				i := random.IntN(len(claims))
 				m := &claims[i]
+				if !slices.Contains(ledgers, m.by) {
+					continue // its process has ended
+				}
 				ours, l := m.row.holder == i, m.by
 				switch random.IntN(4) {
 				case 0:

@@ -42,7 +42,7 @@ import (
 //   - A beat against a taker. Both want the lock of the row in replicas. The beat
 //     first: the taker's DELETE looks at the row again, does not find the beats that
 //     it knows, and takes nothing. The DELETE first: the beat finds no row; its
-//     replica has lost all claims, and takes a new number.
+//     replica takes a new number, and finds out what is left of its claims.
 //   - Two takers. The second one's DELETE and UPDATE find nothing left to do, since
 //     the UPDATE names the holder that it takes from.
 //   - A claim that is renewed against a taker. The renewal is WHERE token = its own,
@@ -311,6 +311,9 @@ func (m *membership) lose(me *member) {
 	m.own.end(me.number)
 	m.current.CompareAndSwap(me, nil)
 	me.stop()
+	// The idle ones have most likely ended with it; each would fail one more query.
+	m.db.SetMaxIdleConns(0)
+	m.db.SetMaxIdleConns(postgresConnections)
 }
 
 // leave ends the membership.
