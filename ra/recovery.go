@@ -5,18 +5,21 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
+	"sync"
 	"time"
 
 	"go.uber.org/zap"
 
 	"ciscora/msca"
-	"ciscora/ra/access"
 	"ciscora/ra/ledger"
 )
 
 const (
-	recoveryPause = 2 * time.Second // between two looks at what is due
-	recoveryBatch = 50              // rows a look
+	recoveryPause = 2 * time.Second // between two looks at what is due, where there was little
+	recoveryBatch = 500             // rows a look
+	// pollers ask the CA for what is due at a time, each on a connection of its own
+	// that it keeps for the whole batch.
+	pollers = 8
 
 	firstPoll   = 5 * time.Second // of a certificate that was not fetched
 	lastPoll    = 10 * time.Minute
@@ -52,21 +55,19 @@ func (r *RA) retryPending(ctx context.Context, template string) time.Duration {
 }
 
 // recover collects what the CA has issued and no client waits for, until ctx
-// ends. It uses the RA's own account, since a relayed password is never kept
-// (design, section 4).
+// ends. It uses the RA's own account, since a relayed password is never kept.
 func (r *RA) recover(ctx context.Context) {
 	pruned := r.Now()
-	for sleep(ctx, recoveryPause) {
+	for pause := recoveryPause; sleep(ctx, pause); {
+		pause = recoveryPause
 		r.watchLedger(ctx)
 		ids, err := r.due(ctx)
 		if err != nil {
 			continue // watchLedger has told it
 		}
-		for _, id := range ids {
-			if ctx.Err() != nil {
-				return
-			}
-			r.recoverOne(ctx, id)
+		r.recoverAll(ctx, ids)
+		if len(ids) == recoveryBatch {
+			pause = firstLook // there is more
 		}
 		if r.Retention > 0 && r.Now().Sub(pruned) >= pruneEvery {
 			pruned = r.Now()
@@ -112,7 +113,30 @@ func (r *RA) ledgerAway() error {
 	return nil
 }
 
-func (r *RA) recoverOne(ctx context.Context, id int64) {
+// recoverAll works on rows that are due, several at a time.
+func (r *RA) recoverAll(ctx context.Context, ids []int64) {
+	next := make(chan int64)
+	var all sync.WaitGroup
+	for range min(pollers, len(ids)) {
+		all.Go(func() {
+			own := &ownSession{ra: r}
+			defer own.release()
+			for id := range next {
+				r.recoverOne(ctx, own, id)
+			}
+		})
+	}
+	for _, id := range ids {
+		if ctx.Err() != nil {
+			break
+		}
+		next <- id
+	}
+	close(next)
+	all.Wait()
+}
+
+func (r *RA) recoverOne(ctx context.Context, own *ownSession, id int64) {
 	claim, err := r.take(ctx, id)
 	if err != nil || !claim.Mine {
 		return // next time, or another replica has it
@@ -120,25 +144,27 @@ func (r *RA) recoverOne(ctx context.Context, id int64) {
 	h := r.hold(withLegs(ctx), claim)
 	defer h.letGo()
 	row := claim.Row
+	collects := r.mannerOf(row.Label).collects()
 	switch {
 	case row.State == ledger.StateReceived:
-		h.notSent(ctx, errors.New("the RA ended before the CSR was sent"))
-		return
+		h.notSent(errors.New("the RA ended before the CSR was sent"))
+	case isLost(row):
+		// The search's, or where nothing is collected nobody's.
+		if !collects {
+			h.recordLoudly("mark as uncertain", uncertainForGood)
+			r.report(ctx, PossibleOrphan{Row: row.ID, Submitted: row.Submitted})
+		}
 	case r.Now().Sub(row.Received) >= openLife:
 		h.recordLoudly("give up", func(row *ledger.Row) {
 			row.State, row.Open, row.NextPoll, row.Error = ledger.StateFailed, false, time.Time{}, "given up after ten days: "+row.Error
 		})
-		return
-	case !r.mannerOf(row.Label).collects() && row.ReqID == 0:
-		h.recordLoudly("mark as uncertain", uncertainForGood)
-		return
-	case !r.mannerOf(row.Label).collects():
+	case !collects:
 		// CES collects nothing that its client does not ask for.
 		h.recordLoudly("let rest", func(row *ledger.Row) { row.NextPoll = time.Time{}; row.Open = isPending(*row) })
-		return
-	}
-	if err := r.collect(ctx, h); err != nil {
-		r.report(ctx, RecoveryFailed{Row: row.ID, ReqID: row.ReqID, Err: err})
+	default:
+		if err := r.collect(ctx, own, h); err != nil {
+			r.report(ctx, RecoveryFailed{Row: row.ID, ReqID: row.ReqID, Err: err})
+		}
 	}
 }
 
@@ -148,79 +174,50 @@ func (r *RA) take(ctx context.Context, id int64) (ledger.Claim, error) {
 	return r.Ledger.Take(ctx, id)
 }
 
-func uncertainForGood(row *ledger.Row) {
-	row.State, row.Open, row.Uncertain, row.NextPoll = ledger.StateFailed, false, true, time.Time{}
-	row.Error = "the POST ended without an answer: the CA may have issued a certificate that nobody collects"
-}
-
-// collect asks the CA for the certificate of a row.
-func (r *RA) collect(ctx context.Context, h *held) error {
-	key, err := x509.ParsePKIXPublicKey(h.claim.Row.PublicKey)
-	if err != nil {
-		h.notSent(ctx, err)
-		return fmt.Errorf("the public key in ledger row %d cannot be read: %w", h.claim.Row.ID, err)
+// collect asks the CA for the certificate of a row whose number is known.
+func (r *RA) collect(ctx context.Context, own *ownSession, h *held) error {
+	row := h.claim.Row
+	certificate, err := own.Look(ctx, row.ReqID)
+	if err == nil {
+		err = r.isOf(ctx, row, certificate)
 	}
-	csr := &x509.CertificateRequest{PublicKey: key}
-	who, err := r.access.Own(ctx)
-	if err != nil {
-		h.later(pollWait(h.claim.Row.Polls+1), err)
-		return err
-	}
-	session, err := r.access.Session(ctx, who)
-	if err != nil {
-		if access.Refused(err) {
-			h.later(refusedPoll, err)
-		} else {
-			h.later(pollWait(h.claim.Row.Polls+1), err)
-		}
-		return err
-	}
-	defer session.Release()
-
-	if h.reqID() == 0 {
-		certificate, err := r.findOut(ctx, h, session.Session, csr)
-		switch {
-		case err != nil:
-			h.later(pollWait(h.claim.Row.Polls+1), err)
-			return err
-		case certificate == nil:
-			h.recordLoudly("mark as uncertain", uncertainForGood)
-			r.report(ctx, PossibleOrphan{Row: h.claim.Row.ID, Submitted: h.claim.Row.Submitted})
-			return nil
-		}
-		r.report(ctx, Recovered{Row: h.claim.Row.ID, ReqID: h.reqID(), Certificate: certificate})
-		return nil
-	}
-	certificate, err := session.Fetch(ctx, h.reqID(), csr)
+	var ca *msca.Error
+	errors.As(err, &ca)
 	switch {
 	case err == nil:
-		h.issued(ctx, certificate)
-		r.report(ctx, Recovered{Row: h.claim.Row.ID, ReqID: h.reqID(), Certificate: certificate})
+		h.issued(certificate)
+		r.report(ctx, Recovered{Row: row.ID, ReqID: row.ReqID, Certificate: certificate})
 		return nil
-	case isKind(err, msca.KindForbidden):
+	case own.err != nil && refused(own.err), isKind(err, msca.KindForbidden):
 		h.later(refusedPoll, err)
 		return err
-	case isKind(err, msca.KindDenied):
+	case ca != nil && ca.Kind == msca.KindDenied:
 		// Open: its client is told at its next request.
-		var ca *msca.Error
-		errors.As(err, &ca)
-		h.recordLoudly("record the refusal", func(row *ledger.Row) {
-			row.State, row.NextPoll = ledger.StateDenied, time.Time{}
-			row.Disposition, row.HRESULT, row.Error = ca.Disposition, ca.HRESULT, ca.Message
-		})
+		h.recordLoudly("record the refusal", func(r *ledger.Row) { setDenied(r, row.ReqID, ca) })
 		return nil
 	}
-	h.notIssued(ctx, h.reqID(), err)
+	h.notFetched(row.ReqID, err)
 	if isKind(err, msca.KindPending) {
 		return nil
 	}
 	return err
 }
 
-// later leaves a row for another look.
-func (h *held) later(wait time.Duration, reason error) {
-	h.recordLoudly("record the next look", func(row *ledger.Row) {
-		row.Polls++
-		row.NextPoll, row.Error = h.ra.Now().Add(wait), reason.Error()
-	})
+// isOf tells whether a certificate that the CA shows under a row's number is what the
+// row asked for. A number that the CA itself told needs no look at the names; one that
+// was bound by hand (`ra ledger resolve`) does.
+func (r *RA) isOf(ctx context.Context, row ledger.Row, certificate *x509.Certificate) error {
+	switch {
+	case string(certificate.RawSubjectPublicKeyInfo) != string(row.PublicKey):
+		return &msca.Error{
+			Phase: msca.PhaseFetch, Kind: msca.KindWrongCertificate, ReqID: row.ReqID,
+			Err: fmt.Errorf("the certificate of %q has not the CSR's key", certificate.Subject.String()),
+		}
+	case row.Uncertain && !r.search.Fits(ctx, row, certificate):
+		return &msca.Error{
+			Phase: msca.PhaseFetch, Kind: msca.KindWrongCertificate, ReqID: row.ReqID,
+			Err: fmt.Errorf("the certificate of %q has other names than the CSR, whose subject is %q", certificate.Subject.String(), row.Subject),
+		}
+	}
+	return nil
 }

@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"path/filepath"
 	"slices"
+	"sync/atomic"
+	"syscall"
 	"testing"
 	"time"
 
@@ -26,12 +28,14 @@ func BenchmarkEnrollment(b *testing.B) {
 			certificate := make([]byte, 1100)
 			var took []time.Duration
 			i := 0
+			before := cpu(b)
 			for b.Loop() {
 				i++
 				began := time.Now()
 				enrollment(b, l, fmt.Sprint("phone", i), certificate)
 				took = append(took, time.Since(began))
 			}
+			b.ReportMetric(float64((cpu(b)-before).Microseconds())/float64(i), "cpu-us/op")
 			slices.Sort(took)
 			b.ReportMetric(float64(took[len(took)/2].Microseconds())/1000, "median-ms")
 			b.ReportMetric(float64(took[len(took)*99/100].Microseconds())/1000, "p99-ms")
@@ -49,6 +53,30 @@ func enrollment(b *testing.B, l *ledger.Ledger, cn string, certificate []byte) {
 		r.Legs = make([]ledger.Leg, 6)
 	}))
 	must(b, l.Delivered(ctx, c.Row.ID))
+}
+
+// BenchmarkEnrollmentsAtOnce is the same with 32 clients at a time.
+func BenchmarkEnrollmentsAtOnce(b *testing.B) {
+	l, err := ledger.Open(b.Context(), "sqlite:"+filepath.Join(b.TempDir(), "ra.db"), ledger.Options{})
+	must(b, err)
+	defer l.Close()
+	certificate := make([]byte, 1100)
+	var n atomic.Int64
+	b.SetParallelism(16)
+	before := cpu(b)
+	b.RunParallel(func(pb *testing.PB) {
+		for pb.Next() {
+			enrollment(b, l, fmt.Sprint("phone", n.Add(1)), certificate)
+		}
+	})
+	b.ReportMetric(float64((cpu(b)-before).Microseconds())/float64(b.N), "cpu-us/op")
+}
+
+// cpu is what this process has used.
+func cpu(b *testing.B) time.Duration {
+	var usage syscall.Rusage
+	must(b, syscall.Getrusage(syscall.RUSAGE_SELF, &usage))
+	return time.Duration(usage.Utime.Nano() + usage.Stime.Nano())
 }
 
 // BenchmarkRows shows that lists and look-ups stay flat as the ledger grows.

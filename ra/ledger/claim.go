@@ -2,11 +2,9 @@ package ledger
 
 import (
 	"context"
-	"database/sql"
+	"crypto/sha256"
 	"errors"
 	"fmt"
-	"strings"
-	"time"
 )
 
 // Claim is a row, and the right to change it where it is Mine.
@@ -15,30 +13,54 @@ type Claim struct {
 	Mine  bool // else somebody else works on it
 	Fresh bool // the row was made by this call
 
-	token string
+	token   string // names this claim
+	unclear bool   // nobody knows whether the last Update was written
 }
 
 // maxClaims bounds how often Claim starts over because a row was closed between
 // two of its statements.
 const maxClaims = 20
 
+// errClosed says that a row is no longer what was looked for.
+var errClosed = errors.New("the row was closed meanwhile")
+
 // Claim joins the open row of this request, or makes one in state received. It is
 // Mine where nobody else has a live claim on it. Claims of several processes at a
 // time make one row, and only one of them is Mine.
+//
+// An open row of schema version 1, which was known by its CSR, is joined by that
+// CSR, and from then on by what it asks for.
 func (l *Ledger) Claim(ctx context.Context, request Request) (Claim, error) {
+	if err := request.check(); err != nil {
+		return Claim{}, err
+	}
+	key := request.Key()
+	// What this process works on needs no write, however many wait for it.
+	if id, held := l.holding.of(key); held {
+		row, err := l.Get(ctx, id)
+		switch {
+		case err == nil && row.Open && row.key == key:
+			return Claim{Row: row}, nil
+		case err != nil && !errors.Is(err, ErrNotFound):
+			return Claim{}, err
+		}
+	}
 	for range maxClaims {
 		claim, err := l.insert(ctx, request, true)
-		if !errors.Is(err, sql.ErrNoRows) {
-			return claim, unavailable(err)
+		if err != nil || claim.Row.ID != 0 {
+			return claim, err
 		}
-		key := request.Key()
-		claim, err = l.take(ctx, `key = $4 AND open = 1`, key[:])
-		if !errors.Is(err, sql.ErrNoRows) {
-			return claim, unavailable(err)
+		var id int64
+		err = unavailable(l.store.row(ctx, `SELECT id FROM requests WHERE key = $1 AND open = 1`, key[:]).Scan(&id))
+		if errors.Is(err, ErrNotFound) {
+			continue
 		}
-		row, err := scan(l.store.writer().QueryRowContext(ctx, `SELECT `+allColumns+` FROM requests WHERE key = $1 AND open = 1`, key[:]))
-		if !errors.Is(err, sql.ErrNoRows) {
-			return Claim{Row: row}, unavailable(err)
+		if err != nil {
+			return Claim{}, err
+		}
+		claim, err = l.take(ctx, id, func(row *Row) bool { return row.Open && row.key == key })
+		if !errors.Is(err, errClosed) && !errors.Is(err, ErrNotFound) {
+			return claim, err
 		}
 	}
 	return Claim{}, fmt.Errorf("%w: the row of this request was closed again and again", ErrUnavailable)
@@ -46,183 +68,210 @@ func (l *Ledger) Claim(ctx context.Context, request Request) (Claim, error) {
 
 // New makes a row of its own for the request, which nobody joins.
 func (l *Ledger) New(ctx context.Context, request Request) (Claim, error) {
-	claim, err := l.insert(ctx, request, false)
-	return claim, unavailable(err)
-}
-
-// insert makes a row; sql.ErrNoRows where there is an open one with this key.
-func (l *Ledger) insert(ctx context.Context, request Request, open bool) (Claim, error) {
-	if err := l.store.ready(ctx); err != nil {
+	if err := request.check(); err != nil {
 		return Claim{}, err
 	}
-	token, err := newToken()
+	return l.insert(ctx, request, false)
+}
+
+// insert makes a row; the claim has none where there is an open one with this key.
+func (l *Ledger) insert(ctx context.Context, request Request, open bool) (Claim, error) {
+	if err := l.store.ready(ctx); err != nil {
+		return Claim{}, unavailable(err)
+	}
+	number, err := l.store.member(ctx)
 	if err != nil {
-		return Claim{}, err
+		return Claim{}, unavailable(err)
 	}
 	now := l.now()
 	row := Row{
-		Request: request, State: StateReceived, Open: open, Received: now, Updated: now,
-		Replica: l.replica, LeaseUntil: now.Add(l.lease),
+		Request: request, State: StateReceived, Open: open, Received: now, Updated: now, Replica: l.replica,
+		key: request.Key(), holder: number, token: l.holding.newToken(number),
 	}
 	row.bound()
-	changed, err := row.changedValues()
+	_, changed, err := row.changes(nil)
 	if err != nil {
 		return Claim{}, err
 	}
-	values := append(row.fixedValues(), changed...)
-	values = append(values, row.Replica, token, micros(row.LeaseUntil), string(row.State), 0, 0)
-	// The key is that of the request as it came, however much of it was cut.
-	key := request.Key()
-	values[0] = key[:]
-	got, err := scan(l.store.writer().QueryRowContext(ctx,
-		`INSERT INTO requests (`+fixedColumns+`, `+changedColumns+`, `+claimColumns+`, `+deliveryColumns+`) VALUES (`+placeholders(1, len(values))+`)
-		ON CONFLICT (key) WHERE open = 1 DO NOTHING RETURNING `+allColumns, values...))
+	row.ID, err = l.store.insert(ctx, l.adopt(request, open), append(row.fixedValues(), changed...))
 	if err != nil {
-		return Claim{}, err
+		// It may be there all the same, or get there yet.
+		l.store.giveBack(abandoned{key: row.key[:], token: row.token})
+		return Claim{}, unavailable(err)
 	}
-	got.Request = request
-	return Claim{Row: got, Mine: true, Fresh: true, token: token}, nil
+	if row.ID == 0 {
+		return Claim{}, nil
+	}
+	row.Request = request // as it came, however much of it was cut
+	claim := Claim{Row: row, token: row.token}
+	// Where somebody in this process was faster to take the new row it is theirs.
+	claim.Mine = l.holding.hold(number, row.ID, row.token, row.key)
+	claim.Fresh, claim.Row.Held = claim.Mine, true
+	return claim, nil
 }
 
-// take claims the row that the condition finds, if its claim has ended;
-// sql.ErrNoRows otherwise.
-func (l *Ledger) take(ctx context.Context, condition string, value any) (Claim, error) {
-	token, err := newToken()
-	if err != nil {
-		return Claim{}, err
+// adopt returns what gives an open row of schema version 1, which has the key of
+// its CSR, the key of what is asked for: nothing where there are no such rows.
+func (l *Ledger) adopt(request Request, open bool) []statement {
+	if !open || !l.version1.Load() {
+		return nil
 	}
-	now := l.now()
-	row, err := scan(l.store.writer().QueryRowContext(ctx,
-		`UPDATE requests SET replica = $1, token = $2, lease_until = $3 WHERE `+condition+` AND lease_until <= $5 RETURNING `+allColumns,
-		l.replica, token, micros(now.Add(l.lease)), value, micros(now)))
-	if err != nil {
-		return Claim{}, err
-	}
-	return Claim{Row: row, Mine: true, token: token}, nil
+	key, old := request.Key(), request.version1Key()
+	return []statement{{`UPDATE requests SET key = $1, what = $2, subject_der = $3, names = $4
+		WHERE key = $5 AND open = 1 AND length(what) = 0 AND NOT EXISTS (SELECT 1 FROM requests WHERE key = $1 AND open = 1)`,
+		[]any{key[:], request.What[:], notNil(request.SubjectDER), notNil(request.Names), old[:]}}}
 }
 
 // Take claims a row to work on it in the background. It is not Mine where
 // somebody else works on it; ErrNotFound where there is no such row.
 func (l *Ledger) Take(ctx context.Context, id int64) (Claim, error) {
+	return l.take(ctx, id, func(*Row) bool { return true })
+}
+
+// take claims a row that is still wanted once nobody else can change it; errClosed
+// where it is not.
+func (l *Ledger) take(ctx context.Context, id int64, wanted func(*Row) bool) (Claim, error) {
 	if err := l.store.ready(ctx); err != nil {
 		return Claim{}, unavailable(err)
 	}
-	claim, err := l.take(ctx, `id = $4`, id)
-	if !errors.Is(err, sql.ErrNoRows) {
-		return claim, unavailable(err)
-	}
-	row, err := l.Get(ctx, id)
-	return Claim{Row: row}, err
-}
-
-// Extend makes a claim live on for a lease. It returns ErrLost where somebody else
-// has the row.
-func (l *Ledger) Extend(ctx context.Context, c Claim) error {
-	return l.exec(ctx, `UPDATE requests SET lease_until = $1 WHERE id = $2 AND token = $3`, micros(l.now().Add(l.lease)), c.Row.ID, c.token)
-}
-
-// Update writes what change makes of the row, and extends the claim. It returns
-// ErrLost, and has written nothing, where somebody else has the row. The
-// request's own fields stay as they are, and so does what Delivered has recorded.
-//
-// A row that goes to submitted is on the disk when Update returns: a power cut must
-// not hide that the CA may have a request. All else can be found out again.
-func (l *Ledger) Update(ctx context.Context, c *Claim, change func(*Row)) error {
-	return l.update(ctx, c, change, false)
-}
-
-// Finish is Update and Release in one.
-func (l *Ledger) Finish(ctx context.Context, c *Claim, change func(*Row)) error {
-	return l.update(ctx, c, change, true)
-}
-
-func (l *Ledger) update(ctx context.Context, c *Claim, change func(*Row), last bool) error {
-	row := c.Row
-	row.Legs = append([]Leg(nil), c.Row.Legs...)
-	change(&row)
-	now := l.now()
-	if c.Row.State == StatePending && row.State != StatePending && !c.Row.Submitted.IsZero() {
-		row.Waited = now.Sub(c.Row.Submitted)
-	}
-	row.ID, row.Request, row.Updated = c.Row.ID, c.Row.Request, now
-	row.Replica, row.LeaseUntil = l.replica, now.Add(l.lease)
-	token := c.token
-	if last {
-		row.LeaseUntil, token = time.Time{}, ""
-	}
-	row.bound()
-	values, err := row.changedValues()
+	number, err := l.store.member(ctx)
 	if err != nil {
-		return err
+		return Claim{}, unavailable(err)
 	}
-	n := len(values)
-	values = append(values, micros(row.LeaseUntil), token, string(row.State), c.Row.ID, c.token)
-	// A row that was delivered meanwhile stays that, whenever it is written that it
-	// was issued.
-	err = l.change(ctx, row.State == StateSubmitted && c.Row.State != StateSubmitted, fmt.Sprintf(`UPDATE requests SET (%s, lease_until, token) = (%s),
-		state = CASE WHEN $%[3]d = 'issued' AND deliveries > 0 THEN 'delivered' ELSE $%[3]d END WHERE id = $%[4]d AND token = $%[5]d`,
-		changedColumns, placeholders(1, n+2), n+3, n+4, n+5), values...)
-	if err != nil {
-		return err
+	token := l.holding.newToken(number)
+	if !l.holding.hold(number, id, token, [sha256.Size]byte{}) {
+		row, err := l.Get(ctx, id)
+		if err == nil && !wanted(&row) {
+			err = errClosed
+		}
+		return Claim{Row: row}, err
 	}
-	c.Row = row
-	return nil
+	row, mine, err := l.store.take(ctx, id, number, token, l.replica)
+	claim := Claim{Row: row, Mine: mine, token: token}
+	switch {
+	case err != nil:
+		l.store.giveBack(abandoned{id: id, token: token})
+		l.holding.free(id, token)
+		return Claim{}, unavailable(err)
+	case !wanted(&row):
+		if mine {
+			_ = l.Release(ctx, claim) // what cannot be written now is written later
+		}
+		l.holding.free(id, token)
+		return Claim{}, errClosed
+	case !mine:
+		l.holding.free(id, token)
+		claim.Row.Held = true
+		return claim, nil
+	}
+	l.holding.rename(id, token, row.key)
+	claim.Row.Held = true
+	return claim, nil
 }
 
-// Release gives a claim back. A claim that is lost already is no error.
+// Release gives a claim back. A claim that is lost already is no error. Where the
+// ledger is away the claim ends all the same, for the other replicas once it is
+// back.
 func (l *Ledger) Release(ctx context.Context, c Claim) error {
-	err := l.exec(ctx, `UPDATE requests SET lease_until = 0, token = '' WHERE id = $1 AND token = $2`, c.Row.ID, c.token)
-	if errors.Is(err, ErrLost) || c.token == "" {
+	if c.token == "" {
 		return nil
 	}
-	return err
-}
-
-// Delivered records that the certificate of a row was sent to its client, once
-// more maybe. It needs no claim. ErrNotFound: there is no such row.
-func (l *Ledger) Delivered(ctx context.Context, id int64) error {
-	now := micros(l.now())
-	err := l.exec(ctx, `UPDATE requests SET deliveries = deliveries + 1, updated = $1,
-		state = CASE WHEN state = 'issued' THEN 'delivered' ELSE state END,
-		delivered = CASE WHEN delivered = 0 THEN $2 ELSE delivered END
-		WHERE id = $3`, now, now, id)
-	if errors.Is(err, ErrLost) {
-		return ErrNotFound
-	}
-	return err
-}
-
-// exec changes one row, or returns ErrLost.
-func (l *Ledger) exec(ctx context.Context, statement string, values ...any) error {
-	return l.change(ctx, false, statement, values...)
-}
-
-func (l *Ledger) change(ctx context.Context, durably bool, statement string, values ...any) error {
-	if err := l.store.ready(ctx); err != nil {
-		return unavailable(err)
-	}
-	exec := l.store.writer().ExecContext
-	if durably {
-		exec = l.store.execDurably
-	}
-	result, err := exec(ctx, statement, values...)
+	free := func() { l.holding.free(c.Row.ID, c.token) }
+	err := l.store.change(ctx, change{committed: free, run: func(ctx context.Context, e execer) error {
+		if c.Row.token != c.token && !c.unclear || !l.holding.has(c.Row.ID, c.token) {
+			return nil // the database does not know of it
+		}
+		_, err := e.ExecContext(ctx, endClaim, c.Row.ID, c.token)
+		return err
+	}})
 	if err != nil {
-		return unavailable(err)
+		l.store.giveBack(abandoned{id: c.Row.ID, token: c.token})
+		free()
 	}
-	switch n, err := result.RowsAffected(); {
-	case err != nil:
-		return unavailable(err)
-	case n == 0:
-		return ErrLost
-	}
-	return nil
+	return unavailable(err)
 }
 
-// placeholders returns $from, ..., n of them.
-func placeholders(from, n int) string {
-	marks := make([]string, n)
-	for i := range marks {
-		marks[i] = fmt.Sprintf("$%d", from+i)
+const endClaim = `UPDATE requests SET holder = 0 WHERE id = $1 AND token = $2`
+
+// Discard removes the row of a fresh claim with which nothing was done, and ends the
+// claim. ErrLost: the claim has ended, or the row has gone further.
+func (l *Ledger) Discard(ctx context.Context, c Claim) error {
+	return l.write(ctx, change{
+		committed: func() { l.holding.free(c.Row.ID, c.token) },
+		run: func(ctx context.Context, e execer) error {
+			if !l.holding.has(c.Row.ID, c.token) {
+				return ErrLost
+			}
+			n, err := execOne(ctx, e, `DELETE FROM requests WHERE id = $1 AND token IN ($2, $3) AND state = 'received' AND req_id = 0`, c.Row.ID, c.Row.token, c.token)
+			if err == nil && n == 0 {
+				err = ErrLost
+			}
+			return err
+		},
+	})
+}
+
+// Verify returns nil only where the claim is still ours: to be asked right before a
+// request is sent to the CA. It costs a look into memory, and a write where nothing
+// was heard of a PostgreSQL for a while. ErrLost: somebody else has, or had, the row;
+// ErrUnavailable: that cannot be found out now. What it cannot know, see replica.go,
+// is that the server ended this replica's connection a moment ago.
+func (l *Ledger) Verify(ctx context.Context, c Claim) error {
+	for range maxClaims {
+		under := l.holding.under(c.Row.ID, c.token)
+		if under == 0 {
+			return ErrLost
+		}
+		number, err := l.store.member(ctx)
+		if err != nil {
+			return unavailable(err)
+		}
+		if number != under {
+			if err := l.renew(ctx, c, number); err != nil {
+				return err
+			}
+		}
+		err = l.store.verify(ctx, number)
+		if !errors.Is(err, ErrLost) {
+			return unavailable(err)
+		}
 	}
-	return strings.Join(marks, ", ")
+	return fmt.Errorf("%w: this replica loses its connection again and again", ErrUnavailable)
+}
+
+// renew makes a claim live again under a new number, where nobody has taken it.
+func (l *Ledger) renew(ctx context.Context, c Claim, number int64) error {
+	return l.write(ctx, change{
+		committed: func() { l.holding.renumber(c.Row.ID, c.token, number) },
+		run: func(ctx context.Context, e execer) error {
+			n, err := execOne(ctx, e, `UPDATE requests SET holder = $1 WHERE id = $2 AND token = $3`, number, c.Row.ID, c.token)
+			if err == nil && n == 0 {
+				l.holding.free(c.Row.ID, c.token)
+				err = ErrLost
+			}
+			return err
+		},
+	})
+}
+
+// Searching gives the right to search the CA, which one has at a time, of all the
+// replicas: ok is false where somebody has it. It ends with release, and with this
+// replica.
+func (l *Ledger) Searching(ctx context.Context) (release func(), ok bool, err error) {
+	if err := l.store.ready(ctx); err != nil {
+		return nil, false, unavailable(err)
+	}
+	number, err := l.store.member(ctx)
+	if err != nil {
+		return nil, false, unavailable(err)
+	}
+	if !l.holding.search() {
+		return nil, false, nil
+	}
+	give, ok, err := l.store.search(ctx, number)
+	if err != nil || !ok {
+		l.holding.searched()
+		return nil, false, unavailable(err)
+	}
+	return func() { give(); l.holding.searched() }, true, nil
 }

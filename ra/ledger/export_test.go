@@ -10,12 +10,12 @@ import (
 func (l *Ledger) LimitSize(t testing.TB, pages int) (restore func()) {
 	t.Helper()
 	var now int
-	if err := l.store.writer().QueryRowContext(t.Context(), `PRAGMA page_count`).Scan(&now); err != nil {
+	if err := l.store.(*sqlite).write.QueryRowContext(t.Context(), `PRAGMA page_count`).Scan(&now); err != nil {
 		t.Fatal(err)
 	}
 	limit := func(n int) {
 		t.Helper()
-		if _, err := l.store.writer().ExecContext(t.Context(), fmt.Sprintf(`PRAGMA max_page_count = %d`, n)); err != nil {
+		if _, err := l.store.(*sqlite).write.ExecContext(t.Context(), fmt.Sprintf(`PRAGMA max_page_count = %d`, n)); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -26,11 +26,11 @@ func (l *Ledger) LimitSize(t testing.TB, pages int) (restore func()) {
 // Fill makes rows by the thousand, for benchmarks.
 func (l *Ledger) Fill(t testing.TB, from, n int) {
 	t.Helper()
-	tx, err := l.store.writer().BeginTx(t.Context(), nil)
+	tx, err := l.store.(*sqlite).write.BeginTx(t.Context(), nil)
 	if err != nil {
 		t.Fatal(err)
 	}
-	insert, err := tx.PrepareContext(t.Context(), `INSERT INTO requests (`+fixedColumns+`, `+changedColumns+`, `+claimColumns+`, `+deliveryColumns+`) VALUES (`+placeholders(1, 31)+`)`)
+	insert, err := tx.PrepareContext(t.Context(), insertRow)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -51,12 +51,12 @@ func (l *Ledger) Fill(t testing.TB, from, n int) {
 		if i%50 == 0 {
 			r.Label, r.Template = "wifi", "WiFiClient"
 		}
-		changed, err := r.changedValues()
+		r.key = r.Request.version1Key()
+		_, changed, err := r.changes(nil)
 		if err != nil {
 			t.Fatal(err)
 		}
-		values := append(append(r.fixedValues(), changed...), "replica", "", int64(0), string(r.State), micros(r.Delivered), 1)
-		if _, err := insert.ExecContext(t.Context(), values...); err != nil {
+		if _, err := insert.ExecContext(t.Context(), append(r.fixedValues(), changed...)...); err != nil {
 			t.Fatal(err)
 		}
 	}

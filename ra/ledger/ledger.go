@@ -2,11 +2,19 @@
 // reached the client that asked: one row a request. It is what makes sure that no
 // certificate is lost and none is issued twice.
 //
-// A row is worked on under a claim: whoever holds it has a lease that ends by
-// itself, so that the claim of a killed process, or of a dead replica, frees
-// itself. An open row is joined by the same request (the same CSR of the same
-// identity, label and template); a unique index makes that hold across replicas,
-// whose clocks must agree to within a second or two.
+// An open row is joined by the same request: who asks (identity, label and
+// template) for the same thing ([Request.What]). A unique index makes that hold
+// across replicas.
+//
+// # Claims
+//
+// A row is worked on under a claim, which nobody else can have at that time. No
+// clock of any machine decides about a claim. In one process a claim is an entry in
+// a set in memory, and an SQLite file belongs to one process: whoever had claims
+// before has ended. For PostgreSQL see replica.go: a claim ends at once when its
+// process ends, and one that is held up loses its claims when others want them.
+//
+// # What is in it
 //
 // The ledger is an SQLite file for one RA, or a PostgreSQL database for several.
 // No private key, password or token is ever in it: not even the CSR is, since a
@@ -22,6 +30,7 @@ import (
 	"fmt"
 	"os"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"go.uber.org/zap"
@@ -33,42 +42,37 @@ var (
 	ErrUnavailable = errors.New("the ledger cannot be used")
 	// ErrNotFound says that there is no such row.
 	ErrNotFound = errors.New("no such row in the ledger")
-	// ErrLost says that a claim has ended and somebody else has the row, or that
-	// the row is gone.
+	// ErrLost says that a claim has ended, and that somebody else may have the row,
+	// or that the row is gone.
 	ErrLost = errors.New("the claim on the row is lost")
 )
 
-// DefaultLease is how long a claim lives without Extend.
+// DefaultLease is how long a replica that is held up keeps its claims.
 const DefaultLease = 15 * time.Second
 
 // Options is what a ledger is made of. All of it may be left out.
 type Options struct {
-	Replica string           // names this process in its claims; "" = host name, process id and a random part
-	Lease   time.Duration    // how long a claim lives without [Ledger.Extend]; 0 = DefaultLease
-	Now     func() time.Time // nil = time.Now
-	Logger  *zap.Logger      // nil = none
+	Replica string // names this process in its claims; "" = host name, process id and a random part
+	// Lease is how long the other replicas on a PostgreSQL hear nothing of one that
+	// is still connected before they take its claims; 0 = DefaultLease. All replicas
+	// have the same. A replica whose connection has ended loses them at once.
+	Lease  time.Duration
+	Now    func() time.Time // for the times in the rows; nil = time.Now
+	Logger *zap.Logger      // nil = none
 }
 
 // Ledger is an open ledger, for any number of goroutines.
 type Ledger struct {
 	store   store
 	replica string
-	lease   time.Duration
+	reader  bool // it only looks
 	now     func() time.Time
 	log     *zap.Logger
-}
 
-// store is a database with the ledger's table in it.
-type store interface {
-	// ready returns nil once the database can be reached and has the table.
-	ready(context.Context) error
-	// writer and reader may be the same.
-	writer() *sql.DB
-	reader() *sql.DB
-	// execDurably is ExecContext of the writer, and what it wrote outlives a power
-	// cut.
-	execDurably(ctx context.Context, statement string, values ...any) (sql.Result, error)
-	close() error
+	holding  *holding
+	updates  updates
+	version1 atomic.Bool // there are open rows of schema version 1
+	highest  highest
 }
 
 // Open opens the ledger that dsn names.
@@ -84,11 +88,11 @@ func Open(ctx context.Context, dsn string, o Options) (*Ledger, error) {
 	}
 	switch {
 	case strings.HasPrefix(dsn, "sqlite:"):
-		l.store, err = openSQLite(ctx, strings.TrimPrefix(dsn, "sqlite:"))
+		l.store, err = openSQLite(ctx, strings.TrimPrefix(dsn, "sqlite:"), l)
 	case isPostgres(dsn):
-		l.store, err = openPostgres(ctx, dsn, l.log)
+		l.store, err = openPostgres(ctx, dsn, l, o.Lease)
 	default:
-		err = errors.New("want sqlite:FILE or the postgres:// address of a server") // not quoted: a password may be in it
+		err = wrongDSN()
 	}
 	if err != nil {
 		return nil, err
@@ -99,25 +103,29 @@ func Open(ctx context.Context, dsn string, o Options) (*Ledger, error) {
 // OpenReadOnly opens a ledger for looking, beside an RA that uses it. Nothing is
 // made or changed; what writes fails.
 func OpenReadOnly(ctx context.Context, dsn string, o Options) (*Ledger, error) {
-	if isPostgres(dsn) {
-		return Open(ctx, dsn, o)
-	}
 	l, err := newLedger(o)
 	if err != nil {
 		return nil, err
 	}
-	l.store, err = openSQLiteReadOnly(ctx, strings.TrimPrefix(dsn, "sqlite:"))
+	l.reader = true
+	if isPostgres(dsn) {
+		l.store, err = openPostgres(ctx, dsn, l, o.Lease)
+	} else {
+		l.store, err = openSQLiteReadOnly(ctx, strings.TrimPrefix(dsn, "sqlite:"))
+	}
 	if err != nil {
 		return nil, err
 	}
 	return l, nil
 }
 
+// wrongDSN does not quote it: a password may be in it.
+func wrongDSN() error {
+	return errors.New("want sqlite:FILE or the postgres:// address of a server")
+}
+
 func newLedger(o Options) (*Ledger, error) {
-	l := &Ledger{replica: o.Replica, lease: o.Lease, now: o.Now, log: o.Logger}
-	if l.lease <= 0 {
-		l.lease = DefaultLease
-	}
+	l := &Ledger{replica: o.Replica, now: o.Now, log: o.Logger, holding: newHolding()}
 	if l.now == nil {
 		l.now = time.Now
 	}
@@ -147,21 +155,31 @@ func newToken() (string, error) {
 	return hex.EncodeToString(b[:]), nil
 }
 
-// Lease is how long a claim lives without Extend.
-func (l *Ledger) Lease() time.Duration { return l.lease }
-
 // Ready returns nil when the ledger can be used; it connects, and brings the
 // table up to date, where that has not been done. An error wraps ErrUnavailable.
 func (l *Ledger) Ready(ctx context.Context) error {
 	if err := l.store.ready(ctx); err != nil {
 		return unavailable(err)
 	}
-	return unavailable(l.store.writer().PingContext(ctx))
+	if !l.reader {
+		if _, err := l.store.member(ctx); err != nil {
+			return unavailable(err)
+		}
+	}
+	return unavailable(l.store.ping(ctx))
 }
 
-// Close ends the use of the database. Call it when nothing uses the ledger any
-// more.
+// Close ends the use of the database, and all claims. Call it when nothing uses the
+// ledger any more.
 func (l *Ledger) Close() error { return l.store.close() }
+
+// write is a change, and checks that the database is ready.
+func (l *Ledger) write(ctx context.Context, c change) error {
+	if err := l.store.ready(ctx); err != nil {
+		return unavailable(err)
+	}
+	return unavailable(l.store.change(ctx, c))
+}
 
 // unavailable wraps what a database says. The end of the caller's context stays
 // visible to errors.Is.

@@ -74,7 +74,8 @@ func overEachStore(t *testing.T, test func(*testing.T, *database)) {
 
 func request(csr, identity string) ledger.Request {
 	return ledger.Request{
-		CSR: sha256.Sum256([]byte(csr)), PublicKey: []byte("key of " + csr), Identity: identity, Template: "CiscoRA",
+		What: sha256.Sum256([]byte("what " + csr)), CSR: sha256.Sum256([]byte(csr)), PublicKey: []byte("key of " + csr),
+		SubjectDER: []byte("subject of " + csr), Names: []byte("names of " + csr), Identity: identity, Template: "CiscoRA",
 		Subject: "CN=" + csr, CN: csr, Enrollment: "0123456789abcdef",
 	}
 }
@@ -126,7 +127,8 @@ func TestARequestGoesFromReceivedToDelivered(t *testing.T) {
 		if row.ReqID != 10 || string(row.Certificate) != "\x01\x02\x03" || row.HRESULT != 0x80094014 || len(row.Legs) != 1 || row.Legs[0] != leg {
 			t.Errorf("what was written is not what is read: %+v", row)
 		}
-		if want := request("phone", "relay:lab\\ciscora"); row.Key() != want.Key() || string(row.PublicKey) != string(want.PublicKey) || row.Enrollment != want.Enrollment || row.CN != "phone" {
+		if want := request("phone", "relay:lab\\ciscora"); row.Key() != want.Key() || string(row.PublicKey) != string(want.PublicKey) || row.Enrollment != want.Enrollment || row.CN != "phone" ||
+			row.What != want.What || row.CSR != want.CSR || string(row.SubjectDER) != string(want.SubjectDER) || string(row.Names) != string(want.Names) {
 			t.Errorf("the request: %+v", row.Request)
 		}
 	})
@@ -140,8 +142,13 @@ func TestTheSameRequestJoinsAndAnotherOneDoesNot(t *testing.T) {
 		if again.Mine || again.Fresh || again.Row.ID != first.Row.ID {
 			t.Errorf("the same request: %+v, want row %d, not mine", again, first.Row.ID)
 		}
+		resigned := request("phone", "x")
+		resigned.CSR[0] ^= 1
+		if c := claim(t, l, resigned); c.Fresh || c.Row.ID != first.Row.ID {
+			t.Errorf("the same, signed anew: %+v, want row %d", c, first.Row.ID)
+		}
 		for name, change := range map[string]func(*ledger.Request){
-			"another CSR":      func(r *ledger.Request) { r.CSR[0] ^= 1 },
+			"something else":   func(r *ledger.Request) { r.What[0] ^= 1 },
 			"another identity": func(r *ledger.Request) { r.Identity = "y" },
 			"another label":    func(r *ledger.Request) { r.Label = "wifi" },
 			"another template": func(r *ledger.Request) { r.Template = "WiFiClient" },
@@ -163,36 +170,41 @@ func TestTheSameRequestJoinsAndAnotherOneDoesNot(t *testing.T) {
 	})
 }
 
-func TestAClaimEndsByItselfAndItsHolderFindsOut(t *testing.T) {
+func TestAClaimIsHeldUntilItIsGivenBackWhateverTheClockSays(t *testing.T) {
 	overEachStore(t, func(t *testing.T, d *database) {
 		l := d.open("a")
 		ctx := t.Context()
-		dead := claim(t, l, request("phone", "x"))
-		d.clock.pass(ledger.DefaultLease - time.Second)
-		if c := claim(t, l, request("phone", "x")); c.Mine {
-			t.Fatal("a live claim was taken")
+		held := claim(t, l, request("phone", "x"))
+		for _, step := range []time.Duration{time.Minute, -10 * time.Minute, 24 * time.Hour} {
+			d.clock.pass(step)
+			if c := claim(t, l, request("phone", "x")); c.Mine {
+				t.Fatalf("a live claim was taken after a step of the clock of %s", step)
+			}
+			if c, err := l.Take(ctx, held.Row.ID); err != nil || c.Mine {
+				t.Fatalf("a live claim was taken after a step of the clock of %s: %v", step, err)
+			}
+			must(t, l.Verify(ctx, held))
 		}
-		must(t, l.Extend(ctx, dead))
-		d.clock.pass(ledger.DefaultLease - time.Second)
-		if c := claim(t, l, request("phone", "x")); c.Mine {
-			t.Fatal("an extended claim was taken")
-		}
-		d.clock.pass(time.Second)
+		must(t, l.Update(ctx, &held, func(r *ledger.Row) { r.ReqID = 7 }))
+		must(t, l.Release(ctx, held))
 		heir := claim(t, l, request("phone", "x"))
-		if !heir.Mine || heir.Fresh || heir.Row.ID != dead.Row.ID {
-			t.Fatalf("a claim that has ended was not taken: %+v", heir)
+		if !heir.Mine || heir.Fresh || heir.Row.ID != held.Row.ID || heir.Row.ReqID != 7 {
+			t.Fatalf("after a release: %+v", heir)
 		}
-		if err := l.Update(ctx, &dead, func(r *ledger.Row) { r.ReqID = 99 }); !errors.Is(err, ledger.ErrLost) {
+		if err := l.Update(ctx, &held, func(r *ledger.Row) { r.ReqID = 99 }); !errors.Is(err, ledger.ErrLost) {
 			t.Errorf("the first holder writes: %v, want ErrLost", err)
 		}
-		if err := l.Extend(ctx, dead); !errors.Is(err, ledger.ErrLost) {
-			t.Errorf("the first holder extends: %v, want ErrLost", err)
+		if err := l.Verify(ctx, held); !errors.Is(err, ledger.ErrLost) {
+			t.Errorf("the first holder asks: %v, want ErrLost", err)
 		}
-		must(t, l.Release(ctx, dead)) // no error, and no harm to the heir
-		must(t, l.Update(ctx, &heir, func(r *ledger.Row) { r.ReqID = 7 }))
-		must(t, l.Release(ctx, heir))
-		if c := claim(t, l, request("phone", "x")); !c.Mine || c.Row.ReqID != 7 {
-			t.Errorf("after a release: %+v", c)
+		must(t, l.Release(ctx, held)) // no error, and no harm to the heir
+		must(t, l.Verify(ctx, heir))
+		must(t, l.Finish(ctx, &heir, func(r *ledger.Row) { r.ReqID = 8 }))
+		if err := l.Verify(ctx, heir); !errors.Is(err, ledger.ErrLost) {
+			t.Errorf("after Finish: %v, want ErrLost", err)
+		}
+		if c := claim(t, l, request("phone", "x")); !c.Mine || c.Row.ReqID != 8 {
+			t.Errorf("after Finish: %+v", c)
 		}
 	})
 }
@@ -256,10 +268,12 @@ func TestWhatIsDueIsFoundAndTaken(t *testing.T) {
 			"issued":                        func(r *ledger.Row) { r.State, r.NextPoll = ledger.StateIssued, d.clock.after(time.Minute) },
 		}
 		ids := map[int64]string{}
+		var claims []ledger.Claim
 		for name, change := range states {
 			c := claim(t, l, request(name, "x"))
 			must(t, l.Update(ctx, &c, change))
 			ids[c.Row.ID] = name
+			claims = append(claims, c)
 		}
 		due := func() map[string]bool {
 			found, err := l.Due(ctx, d.clock.now(), 100)
@@ -274,6 +288,12 @@ func TestWhatIsDueIsFoundAndTaken(t *testing.T) {
 			t.Errorf("due while all are claimed: %v", got)
 		}
 		d.clock.pass(2 * time.Minute)
+		if got := due(); len(got) != 0 {
+			t.Errorf("due while all are claimed: %v", got)
+		}
+		for _, c := range claims {
+			must(t, l.Release(ctx, c))
+		}
 		if got := due(); len(got) != 3 || !got["pending, to be polled"] || !got["submitted, to be fetched"] || !got["received"] {
 			t.Errorf("due: %v", got)
 		}

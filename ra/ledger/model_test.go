@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"testing"
 	"time"
 
@@ -19,11 +20,11 @@ type modelRow struct {
 	reqID     int
 	delivered int
 	holder    int // index of the claim that is live; -1 = none
-	until     time.Time
 }
 
 type modelClaim struct {
 	claim ledger.Claim
+	by    *ledger.Ledger
 	row   *modelRow
 }
 
@@ -46,10 +47,10 @@ func TestARandomWalkDoesWhatTheModelDoes(t *testing.T) {
 		}
 		var rows []*modelRow
 		var claims []modelClaim
-		live := func(r *modelRow) bool { return r.holder >= 0 && d.clock.now().Before(r.until) }
-		hold := func(r *modelRow, c ledger.Claim) {
-			claims = append(claims, modelClaim{c, r})
-			r.holder, r.until = len(claims)-1, d.clock.after(ledger.DefaultLease)
+		live := func(r *modelRow) bool { return r.holder >= 0 }
+		hold := func(r *modelRow, l *ledger.Ledger, c ledger.Claim) {
+			claims = append(claims, modelClaim{c, l, r})
+			r.holder = len(claims) - 1
 		}
 		for step = range 600 {
 			l := ledgers[random.IntN(len(ledgers))]
@@ -77,20 +78,20 @@ func TestARandomWalkDoesWhatTheModelDoes(t *testing.T) {
 					t.Fatalf("live %v, mine %v", live(open), c.Mine)
 				}
 				if c.Mine {
-					hold(open, c)
+					hold(open, l, c)
 				}
 			case op <= 4 && len(claims) > 0: // work with a claim, maybe a lost one
 				i := random.IntN(len(claims))
 				m := &claims[i]
-				ours := m.row.holder == i // a claim that has ended, but that nobody took, still counts
+				if !slices.Contains(ledgers, m.by) {
+					continue // its process has ended
+				}
+				ours, l := m.row.holder == i, m.by
 				switch random.IntN(4) {
 				case 0:
-					err := l.Extend(ctx, m.claim)
+					err := l.Verify(ctx, m.claim)
 					if ours != (err == nil) || err != nil && !errors.Is(err, ledger.ErrLost) {
-						t.Fatalf("extend: ours %v, %v", ours, err)
-					}
-					if ours {
-						m.row.until = d.clock.after(ledger.DefaultLease)
+						t.Fatalf("verify: ours %v, %v", ours, err)
 					}
 				case 1:
 					must(t, l.Release(ctx, m.claim))
@@ -113,7 +114,6 @@ func TestARandomWalkDoesWhatTheModelDoes(t *testing.T) {
 						if state == ledger.StateIssued && m.row.delivered > 0 {
 							m.row.state = ledger.StateDelivered
 						}
-						m.row.until = d.clock.after(ledger.DefaultLease)
 						if last {
 							m.row.holder = -1
 						}
@@ -127,7 +127,7 @@ func TestARandomWalkDoesWhatTheModelDoes(t *testing.T) {
 					t.Fatalf("take: live %v, mine %v", live(r), c.Mine)
 				}
 				if c.Mine {
-					hold(r, c)
+					hold(r, l, c)
 				}
 			case op == 6 && len(rows) > 0: // deliver
 				r := rows[random.IntN(len(rows))]
@@ -136,8 +136,17 @@ func TestARandomWalkDoesWhatTheModelDoes(t *testing.T) {
 				if r.state == ledger.StateIssued {
 					r.state = ledger.StateDelivered
 				}
-			default:
-				d.clock.pass(time.Duration(random.IntN(10)) * time.Second)
+			case op == 7 && random.IntN(4) == 0 && d.several: // a process ends, and a new one comes
+				i := random.IntN(len(ledgers))
+				must(t, ledgers[i].Close())
+				for j := range claims {
+					if claims[j].by == ledgers[i] && claims[j].row.holder == j {
+						claims[j].row.holder = -1
+					}
+				}
+				ledgers[i] = d.open(fmt.Sprint("again", step))
+			default: // the clock is set, back, too
+				d.clock.pass(time.Duration(random.IntN(600)-300) * time.Second)
 			}
 			if len(rows) == 0 {
 				continue

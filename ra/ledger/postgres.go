@@ -6,8 +6,10 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"time"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/stdlib"
 	"go.uber.org/zap"
 )
@@ -17,38 +19,40 @@ const (
 	// migrationLock is the advisory lock under which replicas that start at once
 	// bring the table up to date one after another: "ciscora" in ASCII.
 	migrationLock = 0x63697363_6f7261
+
+	uniqueViolation = "23505" // SQLSTATE (PostgreSQL, appendix A)
 )
 
 // postgres is a ledger for several replicas.
 type postgres struct {
-	db  *sql.DB
-	log *zap.Logger
+	db     *sql.DB
+	ledger *Ledger
+	*membership
 
 	mu       sync.Mutex // guards migrated
 	migrated bool
 }
 
-func openPostgres(ctx context.Context, dsn string, log *zap.Logger) (store, error) {
+func openPostgres(ctx context.Context, dsn string, l *Ledger, lease time.Duration) (store, error) {
 	config, err := pgx.ParseConfig(dsn)
 	if err != nil {
 		return nil, fmt.Errorf("the address of the PostgreSQL server: %w", err) // pgx leaves the password out
 	}
-	p := &postgres{db: stdlib.OpenDB(*config), log: log}
-	p.db.SetMaxOpenConns(postgresConnections)
-	p.db.SetMaxIdleConns(postgresConnections)
-	var wrong *newerError
+	db := stdlib.OpenDB(*config)
+	db.SetMaxOpenConns(postgresConnections)
+	db.SetMaxIdleConns(postgresConnections)
+	p := &postgres{db: db, ledger: l, membership: newMembership(config, db, l, lease)}
+	var wrong *schemaError
 	if err := p.ready(ctx); errors.As(err, &wrong) {
-		return nil, errors.Join(fmt.Errorf("the ledger at %s: %w", config.Host, wrong), p.db.Close())
+		return nil, errors.Join(fmt.Errorf("the ledger at %s: %w", config.Host, wrong.error), p.db.Close())
 	} else if err != nil {
-		log.Warn("the ledger is away; the RA goes on trying", zap.String("host", config.Host), zap.Error(err))
+		l.log.Warn("the ledger is away; the RA goes on trying", zap.String("host", config.Host), zap.Error(err))
 	}
 	return p, nil
 }
 
-// newerError is a database of a later version.
-type newerError struct{ version int }
-
-func (e *newerError) Error() string { return newer(e.version).Error() }
+// schemaError is a database of another version.
+type schemaError struct{ error }
 
 func (p *postgres) ready(ctx context.Context) error {
 	p.mu.Lock()
@@ -56,10 +60,30 @@ func (p *postgres) ready(ctx context.Context) error {
 	if p.migrated {
 		return nil
 	}
-	if err := p.migrate(ctx); err != nil {
+	bring := p.migrate
+	if p.ledger.reader {
+		bring = p.checkVersion
+	}
+	if err := bring(ctx); err != nil {
 		return err
 	}
+	old, err := anyOfVersion1(ctx, p.db)
+	if err != nil {
+		return err
+	}
+	p.ledger.version1.Store(old)
 	p.migrated = true
+	return nil
+}
+
+func (p *postgres) checkVersion(ctx context.Context) error {
+	version := 0
+	if err := p.db.QueryRowContext(ctx, `SELECT coalesce(max(version), 0) FROM ledger_version`).Scan(&version); err != nil {
+		return err
+	}
+	if err := checkSchema(version); err != nil {
+		return &schemaError{err}
+	}
 	return nil
 }
 
@@ -80,7 +104,7 @@ func (p *postgres) migrate(ctx context.Context) error {
 		return err
 	}
 	if version > schemaVersion {
-		return &newerError{version}
+		return &schemaError{newer(version)}
 	}
 	for ; version < schemaVersion; version++ {
 		for _, statement := range migration(version, "BIGINT GENERATED ALWAYS AS IDENTITY PRIMARY KEY", "BYTEA") {
@@ -95,12 +119,60 @@ func (p *postgres) migrate(ctx context.Context) error {
 	return tx.Commit()
 }
 
-func (p *postgres) writer() *sql.DB { return p.db }
-func (p *postgres) reader() *sql.DB { return p.db }
+func (p *postgres) ping(ctx context.Context) error { return p.db.PingContext(ctx) }
 
-// execDurably is what PostgreSQL does with every commit.
-func (p *postgres) execDurably(ctx context.Context, statement string, values ...any) (sql.Result, error) {
-	return p.db.ExecContext(ctx, statement, values...)
+func (p *postgres) rows(ctx context.Context, query string, values ...any) (*sql.Rows, error) {
+	return p.db.QueryContext(ctx, query, values...)
 }
 
-func (p *postgres) close() error { return p.db.Close() }
+func (p *postgres) row(ctx context.Context, query string, values ...any) *sql.Row {
+	return p.db.QueryRowContext(ctx, query, values...)
+}
+
+// change is durable, as every commit of PostgreSQL's.
+func (p *postgres) change(ctx context.Context, c change) error {
+	err := p.run(ctx, c)
+	if err == nil && c.committed != nil {
+		c.committed()
+	}
+	return err
+}
+
+func (p *postgres) run(ctx context.Context, c change) error {
+	if !c.several {
+		return c.run(ctx, p.db)
+	}
+	tx, err := p.db.BeginTx(ctx, nil)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = tx.Rollback() }() // after a commit that does nothing
+	if err := c.run(ctx, tx); err != nil {
+		return err
+	}
+	return tx.Commit()
+}
+
+func (p *postgres) insert(ctx context.Context, before []statement, values []any) (id int64, err error) {
+	for _, b := range before {
+		// Where another replica does the same its row is the one.
+		if _, err := p.db.ExecContext(ctx, b.text, b.values...); err != nil && !isUniqueViolation(err) {
+			return 0, err
+		}
+	}
+	err = p.db.QueryRowContext(ctx, insertRow+` RETURNING id`, values...).Scan(&id)
+	if errors.Is(err, sql.ErrNoRows) {
+		return 0, nil
+	}
+	return id, err
+}
+
+func isUniqueViolation(err error) bool {
+	var pg *pgconn.PgError
+	return errors.As(err, &pg) && pg.Code == uniqueViolation
+}
+
+func (p *postgres) close() error {
+	p.leave()
+	return p.db.Close()
+}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 )
@@ -28,11 +29,15 @@ const (
 
 // List returns the rows that the filter chooses, newest first.
 func (l *Ledger) List(ctx context.Context, f Filter) ([]Row, error) {
+	query, values := f.query()
+	return l.list(ctx, query, values...)
+}
+
+func (l *Ledger) list(ctx context.Context, query string, values ...any) ([]Row, error) {
 	if err := l.store.ready(ctx); err != nil {
 		return nil, unavailable(err)
 	}
-	query, values := f.query()
-	rows, err := l.store.reader().QueryContext(ctx, query, values...)
+	rows, err := l.store.rows(ctx, query, values...)
 	if err != nil {
 		return nil, unavailable(err)
 	}
@@ -45,7 +50,34 @@ func (l *Ledger) List(ctx context.Context, f Filter) ([]Row, error) {
 		}
 		list = append(list, row)
 	}
-	return list, unavailable(rows.Err())
+	if err := rows.Err(); err != nil {
+		return nil, unavailable(err)
+	}
+	rows.Close() // an in-memory database has one connection
+	return list, l.markHeld(ctx, list)
+}
+
+// markHeld tells which of the rows somebody has a live claim on.
+func (l *Ledger) markHeld(ctx context.Context, rows []Row) error {
+	var others map[int64]bool
+	for i := range rows {
+		r := &rows[i]
+		if l.holding.has(r.ID, "") {
+			r.Held = true
+			continue
+		}
+		if r.holder == 0 {
+			continue
+		}
+		if others == nil {
+			var err error
+			if others, err = l.store.others(ctx); err != nil {
+				return unavailable(err)
+			}
+		}
+		r.Held = others[r.holder]
+	}
+	return nil
 }
 
 func (f Filter) query() (string, []any) {
@@ -55,8 +87,22 @@ func (f Filter) query() (string, []any) {
 		values = append(values, value)
 		conditions = append(conditions, fmt.Sprintf("%s $%d", condition, len(values)))
 	}
+	if f.State != "" {
+		// As text, where the states are ours: the index has all but one of them.
+		if slices.Contains(States(), f.State) {
+			conditions = append(conditions, fmt.Sprintf("state = '%s'", f.State))
+		} else {
+			where("state =", string(f.State))
+		}
+		if f.State != StateDelivered {
+			conditions = append(conditions, "state <> 'delivered'")
+		}
+	}
+	if f.Label != "" {
+		conditions = append(conditions, "label <> ''") // names the index that has these alone
+	}
 	for _, text := range []struct{ column, value string }{
-		{"state", string(f.State)}, {"cn", f.CN}, {"identity", f.Identity}, {"label", f.Label}, {"template", f.Template},
+		{"cn", f.CN}, {"identity", f.Identity}, {"label", f.Label}, {"template", f.Template},
 	} {
 		if text.value != "" {
 			where(text.column+" =", text.value)
@@ -97,9 +143,16 @@ func (l *Ledger) Get(ctx context.Context, id int64) (Row, error) {
 	if err := l.store.ready(ctx); err != nil {
 		return Row{}, unavailable(err)
 	}
-	row, err := scan(l.store.reader().QueryRowContext(ctx, `SELECT `+allColumns+` FROM requests WHERE id = $1`, id))
-	return row, unavailable(err)
+	row, err := scan(l.store.row(ctx, selectRow, id))
+	if err != nil {
+		return Row{}, unavailable(err)
+	}
+	rows := []Row{row}
+	err = l.markHeld(ctx, rows)
+	return rows[0], err
 }
+
+var selectRow = `SELECT ` + allColumns + ` FROM requests WHERE id = $1`
 
 // Due returns the rows that want work and that nobody works on, at most limit:
 // those to be polled by now, and those whose process ended before it had sent the
@@ -108,22 +161,46 @@ func (l *Ledger) Due(ctx context.Context, now time.Time, limit int) ([]int64, er
 	if err := l.store.ready(ctx); err != nil {
 		return nil, unavailable(err)
 	}
-	rows, err := l.store.reader().QueryContext(ctx, `SELECT id FROM requests
-		WHERE state IN ('received', 'submitted', 'pending') AND next_poll <= $1 AND (next_poll > 0 OR state = 'received') AND lease_until <= $2
-		ORDER BY next_poll, id LIMIT $3`, micros(now), micros(now), limit)
+	others, err := l.store.others(ctx)
+	if err != nil {
+		return nil, unavailable(err)
+	}
+	free := ""
+	if len(others) > 0 {
+		numbers := make([]string, 0, len(others))
+		for number := range others {
+			numbers = append(numbers, strconv.FormatInt(number, 10))
+		}
+		free = ` AND holder NOT IN (` + strings.Join(numbers, ", ") + `)`
+	}
+	rows, err := l.store.rows(ctx, `SELECT id FROM requests
+		WHERE state IN ('received', 'submitted', 'pending') AND next_poll <= $1 AND (next_poll > 0 OR state = 'received')`+free+`
+		ORDER BY next_poll, id LIMIT $2`, micros(now), limit+l.holding.rows())
 	if err != nil {
 		return nil, unavailable(err)
 	}
 	defer rows.Close()
 	var ids []int64
-	for rows.Next() {
+	for len(ids) < limit && rows.Next() {
 		var id int64
 		if err := rows.Scan(&id); err != nil {
 			return nil, unavailable(err)
 		}
-		ids = append(ids, id)
+		if !l.holding.has(id, "") {
+			ids = append(ids, id)
+		}
 	}
 	return ids, unavailable(rows.Err())
+}
+
+// maxLost bounds what Lost returns.
+const maxLost = 10_000
+
+// Lost returns the requests that the CA may have and whose ReqID is not known,
+// oldest first, the first ten thousand: those whose POST is under way (Held), and
+// those whose POST ended without an answer.
+func (l *Ledger) Lost(ctx context.Context) ([]Row, error) {
+	return l.list(ctx, `SELECT `+allColumns+` FROM requests WHERE state = 'submitted' AND state <> 'delivered' AND req_id = 0 ORDER BY id LIMIT $1`, maxLost)
 }
 
 // waitedRows is how many requests the median of Waited is of.
@@ -135,7 +212,7 @@ func (l *Ledger) Waited(ctx context.Context, template string) (median time.Durat
 	if err := l.store.ready(ctx); err != nil {
 		return 0, 0, unavailable(err)
 	}
-	rows, err := l.store.reader().QueryContext(ctx, `SELECT waited FROM requests WHERE template = $1 AND waited > 0 ORDER BY id DESC LIMIT $2`, template, waitedRows)
+	rows, err := l.store.rows(ctx, `SELECT waited FROM requests WHERE template = $1 AND waited > 0 ORDER BY id DESC LIMIT $2`, template, waitedRows)
 	if err != nil {
 		return 0, 0, unavailable(err)
 	}
@@ -162,20 +239,18 @@ const pruneBatch = 500
 // Prune removes rows that nothing has happened to since before, and returns how
 // many. An open request that is not decided stays.
 func (l *Ledger) Prune(ctx context.Context, before time.Time) (int, error) {
-	if err := l.store.ready(ctx); err != nil {
-		return 0, unavailable(err)
-	}
 	removed := 0
 	for {
-		result, err := l.store.writer().ExecContext(ctx, `DELETE FROM requests WHERE id IN (
-			SELECT id FROM requests WHERE updated < $1 AND NOT (open = 1 AND state IN ('received', 'submitted', 'pending')) ORDER BY updated LIMIT $2)`,
-			micros(before), pruneBatch)
+		var n int64
+		err := l.write(ctx, change{run: func(ctx context.Context, e execer) (err error) {
+			// Nothing happens to a row before it came: received has an index.
+			n, err = execOne(ctx, e, `DELETE FROM requests WHERE id IN (
+				SELECT id FROM requests WHERE received < $1 AND updated < $2 AND NOT (open = 1 AND state IN ('received', 'submitted', 'pending')) ORDER BY received LIMIT $3)`,
+				micros(before), micros(before), pruneBatch)
+			return err
+		}})
 		if err != nil {
-			return removed, unavailable(err)
-		}
-		n, err := result.RowsAffected()
-		if err != nil {
-			return removed, unavailable(err)
+			return removed, err
 		}
 		removed += int(n)
 		if n < pruneBatch {

@@ -3,8 +3,10 @@ package ledger
 import (
 	"crypto/sha256"
 	"encoding/binary"
+	"fmt"
 	"strings"
 	"time"
+	"unicode/utf8"
 )
 
 // State is how far a request has come.
@@ -26,16 +28,25 @@ func States() []State {
 	return []State{StateReceived, StateSubmitted, StatePending, StateIssued, StateDelivered, StateDenied, StateFailed}
 }
 
-// Bounds of what comes from outside, in bytes; the rest is cut.
+// Bounds of what comes from outside, in bytes.
 const (
-	maxText = 1 << 10
+	maxText = 1 << 10 // the rest is cut
 	maxLegs = 64
+	maxDER  = 64 << 10 // of what must not be cut; more is refused
+	// maxCandidates is how many ReqIDs a row names as maybe its own.
+	maxCandidates = 1000
 )
 
 // Request is who asks for what.
 type Request struct {
-	CSR        [sha256.Size]byte // SHA-256 of the CSR in DER
+	// What stands for what is asked for: the public key, the subject, the attributes
+	// without the challengePassword, the extensions; not the signature. A client that
+	// signs anew at each try asks for the same.
+	What       [sha256.Size]byte
+	CSR        [sha256.Size]byte // SHA-256 of the CSR in DER as it came first, for people
 	PublicKey  []byte            // SubjectPublicKeyInfo in DER: tells the certificate that is collected later
+	SubjectDER []byte            // the subject's RDNSequence in DER
+	Names      []byte            // the value of the CSR's subjectAltName in DER; empty without one
 	Identity   string            // who asks
 	Label      string            // "" without one
 	Template   string
@@ -45,11 +56,17 @@ type Request struct {
 	Renewal    bool
 }
 
-// Key stands for the request: the same CSR of the same identity, label and
-// template has the same key.
-func (r Request) Key() [sha256.Size]byte {
+// Key stands for the request: who asks (identity, label and template) for the same
+// has the same key.
+func (r Request) Key() [sha256.Size]byte { return r.key(r.What) }
+
+// version1Key is the key that schema version 1 knew the request by: of the CSR as it
+// came, its signature included.
+func (r Request) version1Key() [sha256.Size]byte { return r.key(r.CSR) }
+
+func (r Request) key(what [sha256.Size]byte) [sha256.Size]byte {
 	h := sha256.New()
-	h.Write(r.CSR[:])
+	h.Write(what[:])
 	for _, part := range []string{r.Identity, r.Label, r.Template} {
 		var length [8]byte
 		binary.BigEndian.PutUint64(length[:], uint64(len(part)))
@@ -57,6 +74,16 @@ func (r Request) Key() [sha256.Size]byte {
 		h.Write([]byte(part))
 	}
 	return [sha256.Size]byte(h.Sum(nil))
+}
+
+// check refuses what has no bound of its own and must not be cut.
+func (r Request) check() error {
+	for name, der := range map[string][]byte{"public key": r.PublicKey, "subject": r.SubjectDER, "subjectAltName": r.Names} {
+		if len(der) > maxDER {
+			return fmt.Errorf("ledger: the %s has %d bytes, more than %d: refuse such a CSR", name, len(der), maxDER)
+		}
+	}
+	return nil
 }
 
 // Row is one request and what became of it. Times are zero where the thing has
@@ -71,27 +98,37 @@ type Row struct {
 	// Open rows are joined by the same request.
 	Open bool
 
-	ReqID       int // the CA's number, 0 = not known
-	Disposition int // CR_DISP_*
+	ReqID       int   // the CA's number, 0 = not known
+	Floor       int   // the highest ReqID that was known before the POST, 0 = none
+	Candidates  []int // ReqIDs that wait at the CA, or were denied there, and may be this one's
+	Disposition int   // CR_DISP_*
 	HRESULT     uint32
 	Certificate []byte // DER
 	Error       string
 	Legs        []Leg
 
-	Received, Submitted, Issued, Delivered, Updated time.Time
+	Received, Submitted, Issued, Delivered, Updated time.Time     // Delivered: the first time
+	Lost                                            time.Time     // when the POST was known to have ended without an answer
 	NextPoll                                        time.Time     // when the RA looks at it by itself; zero = it does not
 	Waited                                          time.Duration // how long it was pending, once that was decided
 	Polls                                           int
 	Deliveries                                      int
 
-	Replica    string // who has, or had, the claim
-	LeaseUntil time.Time
+	Replica string // who has, or had, the claim
+	Held    bool   // somebody has a live claim
+
+	key    [sha256.Size]byte // as the row has it
+	holder int64             // the replica's number, 0 = none
+	token  string            // of the last claim that has written
 }
+
+// Key is the key under which the row is joined.
+func (r Row) Key() [sha256.Size]byte { return r.key }
 
 // Orphan tells whether the CA has, or may have, a certificate that nobody has
 // collected.
 func (r Row) Orphan() bool {
-	return r.Uncertain || r.State == StateIssued ||
+	return r.Uncertain || len(r.Candidates) > 0 || r.State == StateIssued ||
 		r.State == StateSubmitted && r.ReqID != 0 && r.NextPoll.IsZero()
 }
 
@@ -115,10 +152,14 @@ func (r *Row) bound() {
 	for i := range r.Legs {
 		r.Legs[i].Error = cut(r.Legs[i].Error)
 	}
+	r.Candidates = r.Candidates[:min(len(r.Candidates), maxCandidates)]
 }
 
 func cut(s string) string {
 	// PostgreSQL takes neither NUL nor what is not UTF-8.
+	if len(s) <= maxText && utf8.ValidString(s) && strings.IndexByte(s, 0) < 0 {
+		return s
+	}
 	s = strings.ToValidUTF8(strings.ReplaceAll(s, "\x00", ""), "\uFFFD")
 	if len(s) > maxText {
 		s = strings.ToValidUTF8(s[:maxText], "")

@@ -3,252 +3,239 @@ package ledger
 import (
 	"context"
 	"database/sql"
-	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
-	"io/fs"
-	"net/url"
-	"os"
-	"path/filepath"
-	"strings"
 
 	_ "modernc.org/sqlite" // the driver "sqlite", without cgo
 )
 
-const (
-	sqliteReaders = 4
-	// quickCheckSize is up to which size a file is read whole at the start to see
-	// whether it is in order; beyond, that takes too long.
-	quickCheckSize = 64 << 20
-
-	sqliteMagic     = "SQLite format 3\x00"
-	sqliteVersionAt = 60 // of user_version in the file's header
-)
+const sqliteReaders = 4
 
 // sqlite is a ledger in one file, for one process.
 type sqlite struct {
 	write, read *sql.DB
+	writer      *writer // nil: it is only read
+	reads       *prepared
 	lock        io.Closer
+	number      int64 // of this process in replicas
 }
 
-func openSQLite(ctx context.Context, path string) (_ store, err error) {
-	if path == ":memory:" {
-		// Each connection would have a memory of its own.
-		db, err := sql.Open("sqlite", ":memory:")
-		if err != nil {
-			return nil, err
-		}
-		db.SetMaxOpenConns(1)
-		if err := migrateSQLite(ctx, db); err != nil {
-			return nil, errors.Join(err, db.Close())
-		}
-		return &sqlite{write: db, read: db, lock: nothing{}}, nil
-	}
-	if err := checkFile(path); err != nil {
-		return nil, fmt.Errorf("ledger %s: %w", path, err)
-	}
-	s := &sqlite{}
+func openSQLite(ctx context.Context, path string, l *Ledger) (_ store, err error) {
+	s := &sqlite{lock: nothing{}}
+	name := path
 	defer func() {
 		if err != nil {
-			err = errors.Join(fmt.Errorf("ledger %s: %w", path, err), s.close())
+			err = errors.Join(fmt.Errorf("ledger %s: %w", name, err), s.close())
 		}
 	}()
-	if s.lock, err = lockFile(path + ".lock"); err != nil {
-		return nil, err
-	}
-	if err := checkContent(ctx, path); err != nil {
-		return nil, err
-	}
 	// NORMAL: a commit outlives a kill of the process, and a power cut once the
-	// next durable one is written (execDurably).
-	const pragmas = "_pragma=busy_timeout(5000)&_pragma=journal_mode(WAL)&_pragma=synchronous(NORMAL)"
-	if s.write, err = sql.Open("sqlite", fileURL(path, pragmas+"&_txlock=immediate")); err != nil {
-		return nil, err
+	// next durable one is written (writer).
+	pragmas := "_pragma=busy_timeout(5000)&_pragma=journal_mode(WAL)&_pragma=synchronous(NORMAL)"
+	if path == ":memory:" {
+		// Each connection would have a memory of its own.
+		if s.write, err = sql.Open("sqlite", ":memory:"); err != nil {
+			return nil, err
+		}
+		s.read = s.write
+	} else {
+		if err := checkFile(path); err != nil {
+			return nil, err
+		}
+		if s.lock, err = lockFile(path + ".lock"); err != nil {
+			s.lock = nothing{}
+			return nil, err
+		}
+		if err := checkContent(ctx, path); err != nil {
+			return nil, err
+		}
+		if err := makeFile(path); err != nil {
+			return nil, err
+		}
+		if s.write, err = sql.Open("sqlite", fileURL(path, pragmas+"&_txlock=immediate")); err != nil {
+			return nil, err
+		}
+		if s.read, err = sql.Open("sqlite", fileURL(path, pragmas+"&_pragma=query_only(1)")); err != nil {
+			return nil, err
+		}
+		s.read.SetMaxOpenConns(sqliteReaders)
+		s.read.SetMaxIdleConns(sqliteReaders)
 	}
 	s.write.SetMaxOpenConns(1) // SQLite has one writer
 	if err := migrateSQLite(ctx, s.write); err != nil {
 		return nil, err
 	}
-	// The lock is ours, so whoever had a claim is dead.
-	if _, err := s.write.ExecContext(ctx, `UPDATE requests SET lease_until = 0, token = '' WHERE lease_until > 0`); err != nil {
+	if err := s.begin(ctx, l); err != nil {
 		return nil, err
 	}
-	if s.read, err = sql.Open("sqlite", fileURL(path, pragmas+"&_pragma=query_only(1)")); err != nil {
-		return nil, err
-	}
-	s.read.SetMaxOpenConns(sqliteReaders)
+	s.reads = newPrepared(s.read)
+	s.writer = startWriter(s.write, path != ":memory:")
 	return s, nil
 }
 
-func openSQLiteReadOnly(ctx context.Context, path string) (store, error) {
-	if _, err := os.Stat(path); err != nil {
-		return nil, fmt.Errorf("ledger %s: %w", path, cause(err))
+// begin makes this process the one that claims rows. The file's lock is ours, so
+// whoever had claims has ended.
+func (s *sqlite) begin(ctx context.Context, l *Ledger) error {
+	if _, err := s.write.ExecContext(ctx, `DELETE FROM replicas`); err != nil {
+		return err
 	}
-	if err := checkHeader(path); err != nil {
-		return nil, fmt.Errorf("ledger %s: %w", path, err)
-	}
-	db, err := sql.Open("sqlite", fileURL(path, "mode=ro&_pragma=busy_timeout(5000)&_pragma=query_only(1)"))
-	if err != nil {
-		return nil, fmt.Errorf("ledger %s: %w", path, err)
-	}
-	db.SetMaxOpenConns(sqliteReaders)
-	if err := db.PingContext(ctx); err != nil {
-		return nil, errors.Join(fmt.Errorf("ledger %s: %w", path, err), db.Close())
-	}
-	return &sqlite{write: db, read: db, lock: nothing{}}, nil
-}
-
-func fileURL(path, query string) string {
-	return (&url.URL{Scheme: "file", Opaque: (&url.URL{Path: filepath.ToSlash(path)}).EscapedPath(), RawQuery: query}).String()
-}
-
-// checkFile looks at what can be seen without SQLite, which would change the file.
-func checkFile(path string) error {
-	info, err := os.Stat(path)
-	switch {
-	case errors.Is(err, fs.ErrNotExist):
-		return nil
-	case err != nil:
-		return cause(err)
-	case info.IsDir():
-		return errors.New("is a folder: name a file in it")
-	case info.Mode().Perm()&0o200 == 0: // for root, too, whom the system would let write
-		return fmt.Errorf("is read-only (mode %04o): make it writable with chmod u+w, or name another file", info.Mode().Perm())
-	}
-	f, err := os.OpenFile(path, os.O_RDWR, 0)
-	if err != nil {
-		return fmt.Errorf("cannot be written: %w", cause(err))
-	}
-	f.Close()
-	return checkHeader(path)
-}
-
-func checkHeader(path string) error {
-	f, err := os.Open(path)
-	if err != nil {
-		return cause(err)
-	}
-	defer f.Close()
-	header := make([]byte, 100)
-	switch n, err := io.ReadFull(f, header); {
-	case n == 0:
-		return nil // new
-	case err != nil, string(header[:len(sqliteMagic)]) != sqliteMagic:
-		return errors.New("is no SQLite database: name another file, or move this one away")
-	}
-	if version := binary.BigEndian.Uint32(header[sqliteVersionAt:]); version > schemaVersion {
-		return newer(int(version))
-	}
-	return nil
-}
-
-func newer(version int) error {
-	return fmt.Errorf("was written by a newer version of ra (schema %d, this one knows %d): use that version, or another ledger", version, schemaVersion)
-}
-
-// checkContent reads a file that is not too large whole, without changing it.
-func checkContent(ctx context.Context, path string) error {
-	info, err := os.Stat(path)
-	if errors.Is(err, fs.ErrNotExist) || err == nil && info.Size() == 0 {
-		return nil
-	}
-	if err != nil {
-		return cause(err)
-	}
-	db, err := sql.Open("sqlite", fileURL(path, "mode=ro&_pragma=busy_timeout(5000)&_pragma=query_only(1)"))
+	result, err := s.write.ExecContext(ctx, `INSERT INTO replicas (name) VALUES ($1)`, l.replica)
 	if err != nil {
 		return err
 	}
-	defer db.Close()
-	check := `PRAGMA quick_check(1)`
-	if info.Size() > quickCheckSize {
-		check = `SELECT 'ok' FROM (SELECT count(*) FROM sqlite_schema)`
-	}
-	var result string
-	if err := db.QueryRowContext(ctx, check).Scan(&result); err != nil {
-		return corrupt(err.Error())
-	}
-	if result != "ok" {
-		return corrupt(result)
-	}
-	return nil
-}
-
-func corrupt(what string) error {
-	return fmt.Errorf("is damaged (%s): restore it from a backup, or move it away and start with an empty one", strings.Join(strings.Fields(what), " "))
-}
-
-func migrateSQLite(ctx context.Context, db *sql.DB) error {
-	tx, err := db.BeginTx(ctx, nil)
-	if err != nil {
+	if s.number, err = result.LastInsertId(); err != nil {
 		return err
 	}
-	defer func() { _ = tx.Rollback() }() // after a commit that does nothing
-	var version int
-	if err := tx.QueryRowContext(ctx, `PRAGMA user_version`).Scan(&version); err != nil {
+	l.holding.begin(s.number)
+	var reqID int
+	if err := s.write.QueryRowContext(ctx, highestReqID).Scan(&reqID); err != nil {
 		return err
 	}
-	if version > schemaVersion {
-		return newer(version)
-	}
-	for ; version < schemaVersion; version++ {
-		for _, statement := range migration(version, "INTEGER PRIMARY KEY AUTOINCREMENT", "BLOB") {
-			if _, err := tx.ExecContext(ctx, statement); err != nil {
-				return fmt.Errorf("bring the table to version %d: %w", version+1, err)
-			}
+	l.highest.begin(reqID)
+	old, err := anyOfVersion1(ctx, s.write)
+	l.version1.Store(old)
+	return err
+}
+
+// anyOfVersion1 tells whether there are open rows that are known by their CSR.
+func anyOfVersion1(ctx context.Context, db *sql.DB) (any bool, err error) {
+	err = db.QueryRowContext(ctx, `SELECT EXISTS (SELECT 1 FROM requests WHERE open = 1 AND length(what) = 0)`).Scan(&any)
+	return any, err
+}
+
+func openSQLiteReadOnly(ctx context.Context, path string) (_ store, err error) {
+	s := &sqlite{lock: nothing{}}
+	defer func() {
+		if err != nil {
+			err = errors.Join(fmt.Errorf("ledger %s: %w", path, err), s.close())
 		}
-		if _, err := tx.ExecContext(ctx, fmt.Sprintf(`PRAGMA user_version = %d`, version+1)); err != nil {
-			return err
-		}
+	}()
+	if err := checkReadable(path); err != nil {
+		return nil, err
 	}
-	return tx.Commit()
+	s.read, err = sql.Open("sqlite", fileURL(path, "mode=ro&_pragma=busy_timeout(5000)&_pragma=query_only(1)"))
+	if err != nil {
+		return nil, err
+	}
+	s.read.SetMaxOpenConns(sqliteReaders)
+	if err := checkVersion(ctx, s.read); err != nil {
+		return nil, err
+	}
+	s.reads = newPrepared(s.read)
+	return s, nil
 }
 
 func (s *sqlite) ready(context.Context) error { return nil }
-func (s *sqlite) writer() *sql.DB             { return s.write }
-func (s *sqlite) reader() *sql.DB             { return s.read }
 
-// execDurably waits for the disk, for this commit and all before it.
-func (s *sqlite) execDurably(ctx context.Context, statement string, values ...any) (sql.Result, error) {
-	conn, err := s.write.Conn(ctx)
+func (s *sqlite) ping(ctx context.Context) error { return s.read.PingContext(ctx) }
+
+func (s *sqlite) rows(ctx context.Context, query string, values ...any) (*sql.Rows, error) {
+	return s.read.QueryContext(ctx, query, values...)
+}
+
+func (s *sqlite) row(ctx context.Context, query string, values ...any) *sql.Row {
+	if ctx.Err() == nil {
+		// A row is there at once. To watch for the end of ctx meanwhile costs more
+		// than to read it.
+		ctx = context.WithoutCancel(ctx)
+	}
+	return s.reads.row(ctx, query, values...)
+}
+
+func (s *sqlite) change(ctx context.Context, c change) error {
+	if s.writer == nil {
+		return errors.New("it is opened for reading")
+	}
+	return s.writer.do(ctx, c)
+}
+
+func (s *sqlite) insert(ctx context.Context, before []statement, values []any) (int64, error) {
+	inserted := make(chan int64, 2) // run is called twice at most
+	err := s.change(ctx, change{several: len(before) > 0, run: func(ctx context.Context, e execer) error {
+		for _, b := range before {
+			if _, err := e.ExecContext(ctx, b.text, b.values...); err != nil {
+				return err
+			}
+		}
+		result, err := e.ExecContext(ctx, insertRow, values...)
+		if err != nil {
+			return err
+		}
+		n, err := result.RowsAffected()
+		if err != nil || n == 0 {
+			inserted <- 0
+			return err
+		}
+		id, err := result.LastInsertId()
+		inserted <- id
+		return err
+	}})
 	if err != nil {
-		return nil, err
+		return 0, err
 	}
-	defer conn.Close()
-	if _, err := conn.ExecContext(ctx, `PRAGMA synchronous = FULL`); err != nil {
-		return nil, err
+	id := <-inserted
+	select {
+	case id = <-inserted: // the first was rolled back
+	default:
 	}
-	result, err := conn.ExecContext(ctx, statement, values...)
-	// Not with ctx: the connection is used again.
-	_, resetErr := conn.ExecContext(context.WithoutCancel(ctx), `PRAGMA synchronous = NORMAL`)
-	return result, errors.Join(err, resetErr)
+	return id, nil
+}
+
+func (s *sqlite) member(context.Context) (int64, error) {
+	if s.writer == nil {
+		return 0, errors.New("it is opened for reading")
+	}
+	return s.number, nil
+}
+
+// take needs no write: what other processes must know of the claim, for `ra ledger
+// resolve`, comes with the first Update.
+func (s *sqlite) take(ctx context.Context, id, _ int64, _, _ string) (Row, bool, error) {
+	row, err := scan(s.row(ctx, selectRow, id))
+	return row, err == nil, err
+}
+
+func (s *sqlite) giveBack(abandoned) {}
+
+// others are, for one who reads beside it, the process that has the file. That it
+// was killed nobody sees before the next one starts.
+func (s *sqlite) others(ctx context.Context) (map[int64]bool, error) {
+	if s.writer != nil {
+		return nil, nil
+	}
+	var number int64
+	err := s.read.QueryRowContext(ctx, `SELECT coalesce(max(id), 0) FROM replicas`).Scan(&number)
+	return map[int64]bool{number: true}, err
+}
+
+func (s *sqlite) verify(context.Context, int64) error { return nil }
+
+func (s *sqlite) search(context.Context, int64) (func(), bool, error) {
+	return func() {}, true, nil // holding knows
 }
 
 func (s *sqlite) close() error {
 	var errs []error
+	if s.writer != nil {
+		// Who reads the file sees no claim then. It does not matter where it fails.
+		_ = s.writer.do(context.Background(), change{run: func(ctx context.Context, e execer) error {
+			_, err := e.ExecContext(ctx, `DELETE FROM replicas WHERE id = $1`, s.number)
+			return err
+		}})
+		s.writer.close()
+	}
+	if s.reads != nil {
+		s.reads.close()
+	}
 	if s.read != nil && s.read != s.write {
 		errs = append(errs, s.read.Close())
 	}
 	if s.write != nil {
 		errs = append(errs, s.write.Close())
 	}
-	if s.lock != nil {
-		errs = append(errs, s.lock.Close())
-	}
-	return errors.Join(errs...)
+	return errors.Join(append(errs, s.lock.Close())...)
 }
 
 type nothing struct{}
 
 func (nothing) Close() error { return nil }
-
-// cause is an error of the file system without the path, which stands before it
-// already.
-func cause(err error) error {
-	var path *fs.PathError
-	if errors.As(err, &path) {
-		return path.Err
-	}
-	return err
-}

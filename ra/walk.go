@@ -1,0 +1,129 @@
+package ra
+
+import (
+	"context"
+	"crypto/x509"
+	"errors"
+	"fmt"
+
+	"ciscora/msca"
+	"ciscora/ra/access"
+	"ciscora/ra/ledger"
+)
+
+// walk is the way of one CSR, top to bottom. What a process killed between two
+// steps leaves, and what repairs it, stands between them. ReqID is 0 as long as
+// the CA gave none.
+func (r *RA) walk(ctx context.Context, who *asking, csr *x509.CertificateRequest, renewal bool) (certificate *x509.Certificate, reqID int, err error) {
+	// Claim the request, or join who works on it.
+	request, err := r.requestOf(ctx, who, csr, renewal)
+	if err != nil {
+		return nil, 0, err
+	}
+	claim, err := r.claim(ctx, request)
+	if err != nil {
+		return nil, 0, err
+	}
+	who.row.Store(claim.Row.ID)
+	if certificate, reqID, err, decided := r.decided(ctx, claim); decided {
+		return certificate, reqID, err
+	}
+	h := r.hold(ctx, claim)
+	defer h.letGo()
+
+	// A kill here leaves a row that says "received" and a claim that ends with the
+	// process: the CA has not seen the CSR, and the retry starts over.
+
+	// The template was checked in the authentication step, on this account's
+	// own list.
+	session, err := r.access.Session(ctx, who.Identity)
+	if err != nil {
+		if refused := (*access.TurnedAway)(nil); errors.As(err, &refused) && claim.Fresh {
+			h.discard() // the CA is busy or down: nothing has happened that is worth a row
+		}
+		h.notSent(err)
+		return nil, h.reqID(), err
+	}
+	defer session.Release()
+
+	// From here on a client that gives up ends nothing: what the CA issues must
+	// not be lost, and only the end of this walk tells under which ReqID it is.
+	ctx, done := r.outlive(ctx, who.Label)
+	defer done()
+
+	if h.reqID() == 0 {
+		if r.mannerOf(who.Label).collects() {
+			// What comes of a POST is sought above the highest number known before it.
+			if err := r.search.Establish(ctx, session); err != nil {
+				h.notSent(err)
+				return nil, 0, err
+			}
+		}
+		// Without this mark nobody would look for what the CA may issue.
+		if err := h.aboutToSubmit(ctx); err != nil {
+			return nil, 0, err
+		}
+
+		// A kill from here to the next record leaves "submitted" without a
+		// ReqID: the search finds out what came of it, and until it has, nobody
+		// sends the CSR again.
+
+		reqID, err := session.Submit(ctx, csr, who.Template, h.fence)
+		if reqID == 0 {
+			reqID = reqIDOf(err)
+		}
+		if err != nil {
+			h.notSubmitted(reqID, err)
+			return nil, reqID, err
+		}
+		h.submitted(reqID)
+		r.report(ctx, Submitted{ReqID: reqID})
+	}
+
+	// A kill here leaves the ReqID: the retry, or the poll, fetches.
+
+	certificate, err = session.Fetch(ctx, h.reqID(), csr)
+	if err != nil {
+		h.notFetched(h.reqID(), err)
+		return nil, h.reqID(), err
+	}
+	h.issued(certificate)
+
+	// A kill from here on, or a client that has given up, leaves "issued" and the
+	// certificate itself: the retry gets it from the ledger. [RA.Delivered]
+	// records that the answer was written; a kill before that record delivers
+	// the same certificate once more.
+	return certificate, h.reqID(), nil
+}
+
+// outlive returns a context that does not end with the client's request, only
+// with the RA itself; the time-outs of each leg still bound it. CES gives up with
+// its client.
+func (r *RA) outlive(ctx context.Context, label string) (context.Context, context.CancelFunc) {
+	if r.mannerOf(label).outlives() {
+		return r.background.Detach(ctx)
+	}
+	return ctx, func() {}
+}
+
+func isKind(err error, kind msca.Kind) bool {
+	var ca *msca.Error
+	return errors.As(err, &ca) && ca.Kind == kind
+}
+
+func reqIDOf(err error) int {
+	var ca *msca.Error
+	if errors.As(err, &ca) {
+		return ca.ReqID
+	}
+	return 0
+}
+
+// certificateOf reads the certificate that a row holds.
+func certificateOf(row ledger.Row) (*x509.Certificate, error) {
+	certificate, err := x509.ParseCertificate(row.Certificate)
+	if err != nil {
+		return nil, fmt.Errorf("the certificate of ledger row %d cannot be read: %w", row.ID, err)
+	}
+	return certificate, nil
+}
