@@ -4,6 +4,7 @@ go 1.26.0
 
 require (
 	github.com/Azure/go-ntlmssp v0.1.1
+	github.com/failsafe-go/failsafe-go v0.9.8
 	// The last release that can be had; it compiles only with go-tpm v0.3.x.
 	github.com/globalsign/est v1.0.6
 	github.com/go-chi/chi/v5 v5.5.0
@@ -58,6 +59,7 @@ require (
 )
 
 require (
+	github.com/bits-and-blooms/bitset v1.24.4 // indirect
 	github.com/dustin/go-humanize v1.0.1 // indirect
 	github.com/jackc/pgpassfile v1.0.0 // indirect
 	github.com/jackc/pgservicefile v0.0.0-20240606120523-5a60cdf6a761 // indirect
