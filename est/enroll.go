@@ -108,6 +108,7 @@ func (s *Server) enroll(
 	if err != nil {
 		return err
 	}
+	x.enrolled = true
 	s.succeed(x, w, r, typeCertsOnly, der)
 	return nil
 }

@@ -76,6 +76,10 @@ type Answered struct {
 	Bytes    int64         // body bytes written
 	Duration time.Duration // since Received
 	Err      error         // why the answer is what it is; nil for a success
+	// Delivered says that an enrollment was answered with 200 by one who had not gone
+	// before, and that the answer's last byte went into the socket without an error.
+	// More cannot be known: whether the client has read it HTTP does not tell.
+	Delivered bool
 }
 
 func (ConnectionOpened) event()     {}

@@ -35,10 +35,11 @@ type exchange struct {
 	patience *patience // nil where nobody is kept waiting
 	body     []byte    // where it was read before its turn; see bePatient
 
-	status int
-	bytes  int64
-	text   string
-	err    error
+	enrolled bool // there is a certificate, and the answer was made of it
+	status   int
+	bytes    int64
+	text     string
+	err      error
 }
 
 type exchangeKey struct{}
@@ -109,18 +110,16 @@ func (s *Server) finish(x *exchange, r *http.Request, panicked any) {
 			s.fail(x, x, r, x.err)
 		}
 	}
-	if err := x.patience.finish(); err != nil && x.err == nil {
-		x.err = fmt.Errorf("the answer could not be sent: %w", err)
-	}
 	// net/http reads what is left of a body before it answers or goes on: that,
 	// too, must end.
 	if x.pending {
 		x.expectBody()
 	}
+	delivered := !cut && x.deliver()
 	took := s.now().Sub(x.start)
 	s.report(x.ctx, Answered{
 		Origin: x.origin(), Received: x.received, Status: x.status, Text: x.text,
-		Bytes: x.bytes, Duration: took, Err: x.err,
+		Bytes: x.bytes, Duration: took, Err: x.err, Delivered: delivered,
 	})
 	s.logger.Info("request answered",
 		zap.String("enrollment", x.id), zap.Int64("connection", x.conn), zap.Stringer("client", stringer{x.client}),
@@ -132,6 +131,27 @@ func (s *Server) finish(x *exchange, r *http.Request, panicked any) {
 	if cut {
 		panic(http.ErrAbortHandler) // net/http's way to end a connection without more words
 	}
+}
+
+// deliver sends what of the answer is not sent yet, and tells whether it brought a
+// certificate to the connection; see [Answered].
+func (x *exchange) deliver() bool {
+	gone := x.ctx.Err() != nil // before the answer, after which a client may well go
+	ours, err := x.patience.finish()
+	enrolled := x.enrolled && x.status == http.StatusOK && x.err == nil
+	if enrolled && !ours {
+		// net/http keeps the end of an answer in a buffer until the handler has
+		// returned, and tells nobody that it could not be sent. Without a length the
+		// end is not ours to send.
+		if x.Header().Get("Content-Length") != strconv.FormatInt(x.bytes, 10) {
+			return false
+		}
+		err = x.control.Flush()
+	}
+	if err != nil && x.err == nil {
+		x.err = fmt.Errorf("the answer could not be sent: %w", err)
+	}
+	return enrolled && !gone && err == nil
 }
 
 // stringer is an address that may be missing.

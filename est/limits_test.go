@@ -57,6 +57,20 @@ func (p *pipes) dial() net.Conn {
 	return ours
 }
 
+// serve runs a server on l. The function it returns ends it, and returns what Serve
+// returned.
+func serve(s *est.Server, l net.Listener) (stop func() error) {
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan error, 1)
+	go func() {
+		done <- s.Serve(ctx, l, &tls.Config{Certificates: []tls.Certificate{lab().server}, SessionTicketsDisabled: true})
+	}()
+	return func() error {
+		cancel()
+		return <-done
+	}
+}
+
 // virtual runs a server on pipes in virtual time. The function it hands to test
 // ends the server and returns what Serve returned.
 func virtual(t *testing.T, change func(*est.Options), test func(t *testing.T, p *pipes, stop func() error)) {
@@ -64,16 +78,11 @@ func virtual(t *testing.T, change func(*est.Options), test func(t *testing.T, p 
 	synctest.Test(t, func(t *testing.T) {
 		s := newServer(t, change)
 		p := newPipes()
-		ctx, cancel := context.WithCancel(context.Background())
-		done := make(chan error, 1)
-		go func() {
-			done <- s.Serve(ctx, p, &tls.Config{Certificates: []tls.Certificate{lab().server}, SessionTicketsDisabled: true})
-		}()
+		end := serve(s, p)
 		var stopped bool
 		stop := func() error {
 			stopped = true
-			cancel()
-			return <-done
+			return end()
 		}
 		test(t, p, stop)
 		if !stopped {

@@ -135,20 +135,21 @@ func (p *patience) takenOver() bool {
 	return p.conn != nil
 }
 
-// finish writes the answer behind what was sent of it, and ends the connection.
-func (p *patience) finish() error {
+// finish writes the answer behind what was sent of it, and ends the connection; ours
+// is false, and nothing is done, where the answer is net/http's.
+func (p *patience) finish() (ours bool, err error) {
 	if p == nil {
-		return nil
+		return false, nil
 	}
-	mine := p.takenOver()
+	ours = p.takenOver()
 	<-p.done
-	if !mine {
-		return nil
+	if !ours {
+		return false, nil
 	}
 	defer p.letGo()
 	defer p.conn.Close()
 	if p.status == 0 {
-		return errors.New("there was no answer")
+		return true, errors.New("there was no answer")
 	}
 	var answer bytes.Buffer
 	answer.WriteString(statusLineStart + strconv.Itoa(p.status) + " " + http.StatusText(p.status) + "\r\n")
@@ -162,12 +163,12 @@ func (p *patience) finish() error {
 	answer.Write(p.body.Bytes())
 	_ = p.conn.SetWriteDeadline(time.Now().Add(p.x.server.limits.AnswerTimeout))
 	if _, err := p.conn.Write(answer.Bytes()[p.sent:]); err != nil {
-		return err
+		return true, err
 	}
 	if half, ok := p.conn.(interface{ CloseWrite() error }); ok {
 		_ = half.CloseWrite()
 		_ = p.conn.SetReadDeadline(time.Now().Add(lingerTime))
 		_, _ = io.CopyN(io.Discard, p.conn, lingerBytes)
 	}
-	return nil
+	return true, nil
 }

@@ -72,6 +72,7 @@ func (s *Server) serverkeygen(x *exchange, w http.ResponseWriter, r *http.Reques
 		return err
 	}
 	defer clear(answer)
+	x.enrolled = true
 	h := w.Header()
 	x.style.success(h)
 	h.Del("Content-Transfer-Encoding") // the parts have it, each its own

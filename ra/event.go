@@ -126,6 +126,16 @@ type RecoveryFailed struct {
 type PossibleOrphan struct {
 	Row       int64
 	Submitted time.Time
+	// Candidates are the request ids that may be its own: they wait at the CA, were
+	// denied, or are not shown.
+	Candidates []int
+}
+
+// NeverArrived says that a POST that ended without an answer never became a request:
+// each number that the CA has given since is another's. The next request is sent.
+type NeverArrived struct {
+	Row       int64
+	Submitted time.Time
 }
 
 // LedgerFailed says that something could not be written into the ledger or read
@@ -145,6 +155,7 @@ func (Found) event()            {}
 func (Recovered) event()        {}
 func (RecoveryFailed) event()   {}
 func (PossibleOrphan) event()   {}
+func (NeverArrived) event()     {}
 func (LedgerFailed) event()     {}
 func (LedgerBack) event()       {}
 func (Leg) event()              {}

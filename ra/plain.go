@@ -74,14 +74,7 @@ func answerFor(err error) *Error {
 	answer := &Error{Status: http.StatusBadGateway, Cause: err, Text: "the CA's answer could not be used"}
 	var ca *msca.Error
 	if !errors.As(err, &ca) {
-		if errors.Is(err, ledger.ErrUnavailable) || errors.Is(err, ledger.ErrLost) || errors.Is(err, errElsewhere) {
-			answer.Status, answer.Text, answer.Retry = http.StatusServiceUnavailable, "the RA cannot record the request now", retryLedger
-			return answer
-		}
-		if errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) {
-			answer.Status, answer.Text, answer.Retry = http.StatusServiceUnavailable, "the RA is shutting down", retryCA
-		}
-		return answer
+		return otherAnswer(answer, err)
 	}
 	answer.Text = publicText(ca)
 	switch ca.Kind {
@@ -97,6 +90,26 @@ func answerFor(err error) *Error {
 		answer.Status = http.StatusGatewayTimeout
 	case msca.KindResolve, msca.KindConnect, msca.KindServiceDown, msca.KindUnclear, msca.KindFenced, msca.KindCanceled:
 		answer.Status, answer.Retry = http.StatusServiceUnavailable, retryCA
+	}
+	return answer
+}
+
+// otherAnswer is for what is not the CA's own failure.
+func otherAnswer(answer *Error, err error) *Error {
+	var (
+		lost *lostError
+		away *access.TurnedAway
+	)
+	switch {
+	case errors.As(err, &lost):
+		answer.Status, answer.Retry = http.StatusAccepted, lost.wait
+		answer.Text = "the CA's answer to this CSR was lost: the RA finds out what came of it, ask again"
+	case errors.As(err, &away):
+		answer.Status, answer.Retry, answer.Text = http.StatusServiceUnavailable, away.RetryAfter, away.Text
+	case errors.Is(err, ledger.ErrUnavailable), errors.Is(err, ledger.ErrLost):
+		answer.Status, answer.Text, answer.Retry = http.StatusServiceUnavailable, "the RA cannot record the request now", retryLedger
+	case errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):
+		answer.Status, answer.Text, answer.Retry = http.StatusServiceUnavailable, "the RA is shutting down", retryCA
 	}
 	return answer
 }

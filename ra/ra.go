@@ -16,6 +16,8 @@ import (
 	"ciscora/ra/access"
 	"ciscora/ra/ledger"
 	"ciscora/ra/policy"
+	"ciscora/ra/queue"
+	"ciscora/ra/search"
 )
 
 // Label is what an additional path segment changes.
@@ -51,6 +53,18 @@ type Options struct {
 	// Join is how long after the delivery the same CSR gets the same certificate
 	// again; 0 means ten minutes. AnswersCES joins nothing.
 	Join time.Duration
+	// InFlight is how many requests may be under way at the CA at a time; the others
+	// wait in line. 0 = no bound.
+	InFlight int
+	// Patience is how long a client may wait in that line; who would wait longer is
+	// told when to come back. 0 = no bound.
+	Patience time.Duration
+	// Breaker is when the CA counts as down and clients are told so without asking it.
+	// The zero value: never.
+	Breaker queue.Breaker
+	// ScriptTimeout is how long the CA's page may be at work on a POST that nobody
+	// waits for any more (IIS's AspScriptTimeout); 0 = 90 s. No CSR is sent again before.
+	ScriptTimeout time.Duration
 	// Retention is how long the ledger keeps a row that nothing happens to; 0 = for
 	// ever.
 	Retention time.Duration
@@ -75,6 +89,9 @@ type Options struct {
 type RA struct {
 	Options
 	access     *access.Access
+	queue      *queue.Queue
+	search     *search.Search
+	wake       chan struct{} // wakes the search
 	ownsLedger bool
 	ledgerErr  atomic.Pointer[ledgerState]
 	watchers   watchers
@@ -117,7 +134,7 @@ func New(o Options) (*RA, error) {
 		o.Isolate = func(context.Context) bool { return false }
 	}
 	o.Join = orDefault(o.Join, 10*time.Minute)
-	r := &RA{Options: o, watchers: watchers{byKey: map[[32]byte]*watcher{}}}
+	r := &RA{Options: o, watchers: watchers{byKey: map[[32]byte]*watcher{}}, wake: make(chan struct{}, 1)}
 
 	observe := o.CA.Observe
 	o.CA.Observe = func(ctx context.Context, leg msca.Leg) {
@@ -131,7 +148,11 @@ func New(o Options) (*RA, error) {
 	if err != nil {
 		return nil, err
 	}
-	r.access, err = access.New(client, accessOptions(o))
+	r.queue, err = queue.New(queue.Options{InFlight: o.InFlight, Patience: o.Patience, Breaker: o.Breaker, Now: time.Now, Logger: o.Logger.Named("queue")})
+	if err != nil {
+		return nil, fmt.Errorf("ra: %w", err)
+	}
+	r.access, err = access.New(client, r.accessOptions())
 	if err != nil {
 		return nil, fmt.Errorf("ra: %w", err)
 	}
@@ -145,12 +166,14 @@ func New(o Options) (*RA, error) {
 		}
 		r.ownsLedger = true
 	}
+	r.search = r.newSearch(o.ScriptTimeout)
 	return r, nil
 }
 
-func accessOptions(o Options) access.Options {
-	a := o.Access
+func (r *RA) accessOptions() access.Options {
+	o, a := r.Options, r.Options.Access
 	a.Pooled = o.Sessions == SessionsPooled
+	a.Enter = r.enter
 	if a.Refresh == 0 {
 		a.Refresh = o.Refresh
 	}

@@ -11,6 +11,7 @@ import (
 	"go.uber.org/zap"
 
 	"ciscora/msca"
+	"ciscora/ra/access"
 	"ciscora/ra/ledger"
 )
 
@@ -188,7 +189,7 @@ func (r *RA) collect(ctx context.Context, own *ownSession, h *held) error {
 		h.issued(certificate)
 		r.report(ctx, Recovered{Row: row.ID, ReqID: row.ReqID, Certificate: certificate})
 		return nil
-	case own.err != nil && refused(own.err), isKind(err, msca.KindForbidden):
+	case own.err != nil && access.Refused(own.err), isKind(err, msca.KindForbidden):
 		h.later(refusedPoll, err)
 		return err
 	case ca != nil && ca.Kind == msca.KindDenied:

@@ -115,7 +115,7 @@ func (r *RA) round(ctx context.Context, before time.Duration) time.Duration {
 		return idleRound
 	case err != nil:
 		r.Logger.Warn("the search for lost POSTs goes on later", zap.Int("lost", left), zap.Error(err))
-		if own.err != nil && refused(own.err) {
+		if own.err != nil && access.Refused(own.err) {
 			return refusedPoll // or when a client lends its connection
 		}
 		return min(max(2*before, firstRound), lastRound)

@@ -83,6 +83,7 @@ func (r *RA) Run(ctx context.Context) error {
 	defer end()
 	defer context.AfterFunc(r.background.Context(), end)() // Close ends it, too
 	r.background.Go(func() { r.recover(recovery) })
+	r.background.Go(func() { r.searching(recovery) })
 	wait := firstRetry
 	for attempt := 1; ; attempt++ {
 		used, err := r.start(ctx, attempt, wait)

@@ -252,16 +252,21 @@ func (a *authority) sign(template *x509.Certificate, pub crypto.PublicKey, valid
 // serverCertificate makes a TLS server's key and certificate for hosts, DNS names
 // and IP addresses; the first is also its common name.
 func (a *authority) serverCertificate(hosts []string) (tls.Certificate, error) {
+	key, err := a.newKey()
+	if err != nil {
+		return tls.Certificate{}, fmt.Errorf("certsrv: make the key of a server's certificate: %w", err)
+	}
+	return a.serverCertificateFor(key, hosts)
+}
+
+// serverCertificateFor is serverCertificate for a key that there is.
+func (a *authority) serverCertificateFor(key crypto.Signer, hosts []string) (tls.Certificate, error) {
 	if len(hosts) == 0 {
 		return tls.Certificate{}, errors.New("certsrv: a server certificate needs at least one host name or address")
 	}
 	template := serverTemplate(hosts)
 	if len(hosts[0]) <= maxCommonName {
 		template.Subject.CommonName = hosts[0]
-	}
-	key, err := a.newKey()
-	if err != nil {
-		return tls.Certificate{}, fmt.Errorf("certsrv: make the key of %s: %w", hosts[0], err)
 	}
 	leaf, err := a.sign(template, key.Public(), serverValidity, 0)
 	if err != nil {

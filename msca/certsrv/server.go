@@ -2,6 +2,7 @@ package certsrv
 
 import (
 	"context"
+	"crypto"
 	"crypto/tls"
 	"crypto/x509"
 	"errors"
@@ -89,6 +90,11 @@ func (s *Server) Chain() []*x509.Certificate {
 // goes with the issuing CA's, for clients that trust the root.
 func (s *Server) IssueServerCertificate(hosts []string) (tls.Certificate, error) {
 	return s.authority.serverCertificate(hosts)
+}
+
+// IssueServerCertificateFor is IssueServerCertificate for a key of the caller's.
+func (s *Server) IssueServerCertificateFor(key crypto.Signer, hosts []string) (tls.Certificate, error) {
+	return s.authority.serverCertificateFor(key, hosts)
 }
 
 // Renew renews the CA's certificate, each time with a new key, until it has been

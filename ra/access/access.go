@@ -51,7 +51,11 @@ type Options struct {
 	// Isolate tells whether the request that a context belongs to gets connections
 	// to the CA of its own, never kept ones; nil: none does.
 	Isolate func(context.Context) bool
-	Now     func() time.Time
+	// Enter waits for a place at the CA for an account, behind the others where it is
+	// for the background; leave gives it back, and tells how the connection came
+	// about. nil: there is always one. Its errors pass through: [*TurnedAway].
+	Enter func(ctx context.Context, account string, background bool) (leave func(error), err error)
+	Now   func() time.Time
 }
 
 // Access knows who may ask. It is safe for concurrent use.
@@ -90,6 +94,9 @@ func New(client *msca.Client, o Options) (*Access, error) {
 	}
 	if o.Isolate == nil {
 		o.Isolate = func(context.Context) bool { return false }
+	}
+	if o.Enter == nil {
+		o.Enter = func(context.Context, string, bool) (func(error), error) { return func(error) {}, nil }
 	}
 	if o.Now == nil {
 		o.Now = time.Now

@@ -46,10 +46,16 @@ func (a *Access) admit(ctx context.Context, who *Identity, req *http.Request) (e
 // admitByLogin is CES's way: a connection of its own for log-in and template
 // list, closed after it.
 func (a *Access) admitByLogin(ctx context.Context, who *Identity) error {
-	session, err := a.client.Login(ctx, who.creds)
+	leave, err := a.Enter(ctx, a.lineOf(who), false)
 	if err != nil {
 		return err
 	}
+	session, err := a.client.Login(ctx, who.creds)
+	if err != nil {
+		leave(err)
+		return err
+	}
+	defer leave(nil)
 	defer session.Close()
 	list, err := session.Templates(ctx)
 	if err != nil {

@@ -2,6 +2,8 @@ package lab
 
 import (
 	"bytes"
+	"crypto/ecdsa"
+	"crypto/elliptic"
 	"crypto/rand"
 	"crypto/sha256"
 	"encoding/pem"
@@ -27,6 +29,9 @@ const (
 	fileCurl        = "curl.conf"
 	fileESTCert     = "est.pem"
 	fileESTKey      = "est.key"
+	// Beside RSA, which any client can: an EC key costs the RA a tenth of it.
+	fileESTCertEC = "est-ec.pem"
+	fileESTKeyEC  = "est-ec.key"
 )
 
 // Path returns the path of a file under the lab's folder.
@@ -91,6 +96,7 @@ func (l *Lab) raConfig(est, certsrv, admin net.Addr) config.RA {
 	c := config.Default(l.Profile)
 	c.EST.Listen = est.String()
 	c.EST.Certificate, c.EST.Key = fileESTCert, fileESTKey
+	c.EST.Certificates = []config.CertificateFiles{{Certificate: fileESTCertEC, Key: fileESTKeyEC}}
 	// A phone can re-enroll with the certificate that it got here.
 	c.EST.Trust = []string{fileTrust, "ca/issuing.pem"}
 	c.EST.Authentication = []config.Authentication{config.AuthenticateRelay, config.AuthenticateCertificate}
@@ -197,11 +203,23 @@ func (l *Lab) writeCertsrvConfig(c config.Certsrv) (*config.Certsrv, error) {
 // writeRAConfig writes ra.yaml with the files that it names, and what a
 // newcomer's curl needs, and reads ra.yaml back, as `ra serve` will.
 func (l *Lab) writeRAConfig(c config.RA, hosts []string) (*config.RA, error) {
-	tlsCert, err := l.ca.IssueServerCertificate(hosts)
+	rsaCert, err := l.ca.IssueServerCertificate(hosts)
 	if err != nil {
 		return nil, fmt.Errorf("issue the RA's server certificate: %w", err)
 	}
-	key, err := encodeKey(tlsCert.PrivateKey)
+	key, err := encodeKey(rsaCert.PrivateKey)
+	if err != nil {
+		return nil, err
+	}
+	ec, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		return nil, fmt.Errorf("make the RA's EC key: %w", err)
+	}
+	ecCert, err := l.ca.IssueServerCertificateFor(ec, hosts)
+	if err != nil {
+		return nil, fmt.Errorf("issue the RA's server certificate: %w", err)
+	}
+	ecKey, err := encodeKey(ec)
 	if err != nil {
 		return nil, err
 	}
@@ -214,8 +232,10 @@ func (l *Lab) writeRAConfig(c config.RA, hosts []string) (*config.RA, error) {
 		data []byte
 	}{
 		{fileTrust, encodeCertificates(l.ca.Root().Raw)},
-		{fileESTCert, encodeCertificates(tlsCert.Certificate...)},
+		{fileESTCert, encodeCertificates(rsaCert.Certificate...)},
 		{fileESTKey, key},
+		{fileESTCertEC, encodeCertificates(ecCert.Certificate...)},
+		{fileESTKeyEC, ecKey},
 		{fileCurl, curlConfig(l.creds, l.Path(fileTrust))},
 	} {
 		if err := l.write(f.name, f.data); err != nil {

@@ -150,8 +150,7 @@ func New(ctx context.Context, cfg *config.RA, o Options) (_ *Server, err error) 
 
 // delivered tells the core which certificates have reached their clients.
 func (s *Server) delivered(ctx context.Context, event any) {
-	e, ok := event.(est.Answered)
-	if ok && e.Status == http.StatusOK && e.Err == nil && ctx.Err() == nil {
+	if e, ok := event.(est.Answered); ok && e.Delivered {
 		s.core.Delivered(ctx)
 	}
 }

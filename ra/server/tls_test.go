@@ -54,7 +54,13 @@ func newKeys(t *testing.T) (ec, rs crypto.Signer) {
 // shown returns the common name of the certificate that a client is shown.
 func shown(t *testing.T, address string, suites ...uint16) string {
 	t.Helper()
-	d := tls.Dialer{Config: &tls.Config{InsecureSkipVerify: true, MaxVersion: tls.VersionTLS12, CipherSuites: suites}}
+	return shownTo(t, address, &tls.Config{MaxVersion: tls.VersionTLS12, CipherSuites: suites})
+}
+
+func shownTo(t *testing.T, address string, client *tls.Config) string {
+	t.Helper()
+	client.InsecureSkipVerify = true
+	d := tls.Dialer{Config: client}
 	c, err := d.DialContext(t.Context(), "tcp", address)
 	if err != nil {
 		t.Fatal(err)
@@ -104,8 +110,21 @@ func TestCertificatesOfRSAAndECDSAServeTheClientsThatCanUseThem(t *testing.T) {
 	if name := shown(t, address, tls.TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256); name != "rsa" {
 		t.Errorf("a client of RSA is shown %s", name)
 	}
+	// Neither certificate has the name; what a client can use counts all the same.
+	for suite, want := range map[uint16]string{tls.TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256: "rsa", tls.TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256: "ecdsa"} {
+		client := &tls.Config{MaxVersion: tls.VersionTLS12, CipherSuites: []uint16{suite}, ServerName: "ra.example"}
+		if name := shownTo(t, address, client); name != want {
+			t.Errorf("a client that asks for another name, of %s alone, is shown %s", want, name)
+		}
+	}
+	if name := shownTo(t, address, &tls.Config{MinVersion: tls.VersionTLS13}); name != "ecdsa" {
+		t.Errorf("a client of TLS 1.3 is shown %s", name)
+	}
 	if name := shown(t, address, tls.TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256); name != "ecdsa" {
 		t.Errorf("a client of ECDSA is shown %s", name)
+	}
+	if name := shown(t, address); name != "ecdsa" {
+		t.Errorf("a client of both is shown %s, which costs the RA ten times as much", name)
 	}
 }
 
