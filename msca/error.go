@@ -162,8 +162,7 @@ func (e *Error) proves() proof {
 	case e.Status >= http.StatusMultipleChoices:
 		return provesNotTaken // IIS answers so in place of the page
 	case e.HRESULT != 0:
-		m, _ := hresult(e.HRESULT)
-		return m.proves
+		return hresult(e.HRESULT).proves
 	case e.Kind == KindServiceDown:
 		return provesNotTaken // the page says that the CA's service has not been started
 	}

@@ -137,20 +137,19 @@ const (
 
 // hresult returns the meaning of a code. One that is not listed proves nothing, and
 // one of RPC or of Win32 not even that the CA is done.
-func hresult(code uint32) (m meaning, known bool) {
-	if m, known = hresults[code]; known {
-		return m, true
+func hresult(code uint32) meaning {
+	if m, known := hresults[code]; known {
+		return m
 	}
-	m = meaning{kind: KindUnclear, proves: provesNothing}
+	m := meaning{kind: KindUnclear, proves: provesNothing}
 	if facility := code >> 16 & 0x7ff; facility == facilityRPC || facility == facilityWin32 {
 		m.proves = provesLost
 	}
-	return m, false
+	return m
 }
 
 // HRESULTSymbol returns the name of a code as the CA shows it, such as
 // CERTSRV_E_TEMPLATE_DENIED, and "" for one that certsrv is not known to show.
 func HRESULTSymbol(code uint32) string {
-	m, _ := hresult(code)
-	return m.symbol
+	return hresult(code).symbol
 }

@@ -178,7 +178,7 @@ func (p *page) addDispositionMessage(s string) {
 // err returns what the page says, for all but an issued certificate.
 func (p page) err() *Error {
 	e := &Error{Status: p.status, Disposition: p.disposition, ReqID: p.reqID, HRESULT: p.hresult, Message: p.message}
-	m, _ := hresult(p.hresult)
+	m := hresult(p.hresult)
 	e.Symbol = m.symbol
 	switch {
 	case p.down:

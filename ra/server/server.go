@@ -61,7 +61,6 @@ type Server struct {
 	estTLS                     *tls.Config
 	trace                      *traceLogs
 	hooks                      Hooks
-	done                       chan struct{} // closed when Run has returned
 }
 
 // New assembles an RA and opens its ports, which then queue connections until
@@ -79,7 +78,7 @@ func New(ctx context.Context, cfg *config.RA, o Options) (_ *Server, err error) 
 	if err != nil {
 		return nil, err
 	}
-	s := &Server{config: cfg, log: o.Logger, hooks: o.Hooks, done: make(chan struct{})}
+	s := &Server{config: cfg, log: o.Logger, hooks: o.Hooks}
 	defer func() {
 		if err != nil {
 			s.abandon(o)
@@ -402,7 +401,6 @@ func (s *Server) Ready() ra.Readiness { return s.core.Ready() }
 // Run serves until ctx ends, then finishes what is in flight, for at most
 // est.drain, and returns nil. Call it once.
 func (s *Server) Run(ctx context.Context) error {
-	defer close(s.done)
 	defer s.trace.close()
 	// The core goes last: what is in flight needs it.
 	defer func() {
@@ -437,6 +435,3 @@ func (s *Server) Run(ctx context.Context) error {
 	s.log.Info("stopped")
 	return err
 }
-
-// Done is closed when Run has returned.
-func (s *Server) Done() <-chan struct{} { return s.done }
