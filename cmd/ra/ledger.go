@@ -33,7 +33,8 @@ func (c *cli) ledgerCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "ledger",
 		Short: "Show what was asked of the CA, what it issued and what reached its client",
-		Long: `ledger reads the RA's ledger, also while the RA runs. Nothing is changed.
+		Long: `ledger reads the RA's ledger, also while the RA runs. Nothing is changed, but by
+resolve.
 
 An orphan is a certificate that the CA has issued, or may have issued, and that
 nobody has collected.`,
@@ -44,7 +45,7 @@ nobody has collected.`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
-	cmd.AddCommand(c.ledgerListCommand(), c.ledgerShowCommand(), c.ledgerOrphansCommand(), c.ledgerExportCommand())
+	cmd.AddCommand(c.ledgerListCommand(), c.ledgerShowCommand(), c.ledgerOrphansCommand(), c.ledgerExportCommand(), c.ledgerResolveCommand())
 	return cmd
 }
 
@@ -56,14 +57,21 @@ func (f *ledgerFlags) add(cmd *cobra.Command, withJSON bool) {
 	}
 }
 
+func (c *cli) ledgerDSN(f ledgerFlags) (string, error) {
+	if f.dsn != "" {
+		return f.dsn, nil
+	}
+	cfg, err := config.LoadRA(f.config, c.env.LookupEnv)
+	if err != nil {
+		return "", configError(err)
+	}
+	return cfg.Ledger.DSN, nil
+}
+
 func (c *cli) openLedger(ctx context.Context, f ledgerFlags) (*ledger.Ledger, error) {
-	dsn := f.dsn
-	if dsn == "" {
-		cfg, err := config.LoadRA(f.config, c.env.LookupEnv)
-		if err != nil {
-			return nil, configError(err)
-		}
-		dsn = cfg.Ledger.DSN
+	dsn, err := c.ledgerDSN(f)
+	if err != nil {
+		return nil, err
 	}
 	l, err := ledger.OpenReadOnly(ctx, dsn, ledger.Options{})
 	if err != nil {
@@ -182,13 +190,35 @@ func note(row ledger.Row) string {
 	switch {
 	case row.Uncertain:
 		notes = append(notes, "possible orphan")
-	case row.Orphan():
+	case row.State == ledger.StateIssued, row.ReqID != 0 && row.Orphan():
 		notes = append(notes, "not collected")
+	}
+	if len(row.Candidates) > 0 {
+		notes = append(notes, "maybe ReqID "+numbers(row.Candidates))
 	}
 	if row.Error != "" {
 		notes = append(notes, printable.Shorten(row.Error, 60))
 	}
 	return dash(strings.Join(notes, ": "))
+}
+
+// maxNumbers is how many ReqIDs a line of a table has room for.
+const maxNumbers = 5
+
+// numbers lists ReqIDs: 7, 9 or 12.
+func numbers(all []int) string {
+	var text []string
+	for i, n := range all {
+		if i == maxNumbers {
+			text = append(text, fmt.Sprintf("%d more", len(all)-i))
+			break
+		}
+		text = append(text, strconv.Itoa(n))
+	}
+	if last := len(text) - 1; last > 0 {
+		return strings.Join(text[:last], ", ") + " or " + text[last]
+	}
+	return strings.Join(text, "")
 }
 
 func (c *cli) ledgerShowCommand() *cobra.Command {
@@ -249,17 +279,25 @@ func printRow(w io.Writer, row ledger.Row) error {
 	if row.HRESULT != 0 {
 		line("HRESULT", fmt.Sprintf("0x%08x", row.HRESULT))
 	}
+	if row.Floor != 0 {
+		line("known before", "ReqID "+strconv.Itoa(row.Floor))
+	}
+	line("candidates", strings.Trim(fmt.Sprint(row.Candidates), "[]"))
 	line("error", row.Error)
 	line("enrollment", row.Enrollment)
 	line("CSR", "sha256:"+hex.EncodeToString(row.CSR[:]))
 	at("received", row.Received)
 	at("submitted", row.Submitted)
+	at("lost", row.Lost)
 	at("issued", row.Issued)
 	at("delivered", row.Delivered)
 	line("deliveries", strconv.Itoa(row.Deliveries))
 	line("polls", strconv.Itoa(row.Polls))
 	at("next poll", row.NextPoll)
 	line("replica", row.Replica)
+	if row.Held {
+		line("held", "it is at work on this row")
+	}
 	for _, leg := range row.Legs {
 		line("leg "+leg.Name, strings.TrimSpace(fmt.Sprintf("%s  %s  %s", leg.Start.Local().Format("15:04:05.000"), leg.Took.Round(time.Millisecond/10), leg.Error)))
 	}
@@ -314,7 +352,7 @@ func exportCSV(ctx context.Context, w io.Writer, l *ledger.Ledger) error {
 	out := csv.NewWriter(w)
 	if err := out.Write([]string{
 		"id", "state", "orphan", "uncertain", "req_id", "hresult", "cn", "subject", "identity", "template", "label", "enrollment", "csr_sha256", "certificate_sha256",
-		"received", "submitted", "issued", "delivered", "deliveries", "error",
+		"received", "submitted", "issued", "delivered", "deliveries", "error", "candidates",
 	}); err != nil {
 		return err
 	}
@@ -327,6 +365,7 @@ func exportCSV(ctx context.Context, w io.Writer, l *ledger.Ledger) error {
 			strconv.FormatInt(d.ID, 10), d.State, strconv.FormatBool(d.Orphan), strconv.FormatBool(d.Uncertain), strconv.Itoa(d.ReqID), d.HRESULT,
 			spreadsheet(d.CN), spreadsheet(d.Subject), spreadsheet(d.Identity), d.Template, spreadsheet(d.Label), d.Enrollment, d.CSR, d.Fingerprint,
 			stamp(d.Received), stamp(d.Submitted), stamp(d.Issued), stamp(d.Delivered), strconv.Itoa(d.Deliveries), spreadsheet(d.Error),
+			strings.Trim(fmt.Sprint(d.Candidates), "[]"),
 		}); err != nil {
 			return err
 		}
@@ -380,6 +419,8 @@ type ledgerRow struct {
 	Orphan      bool         `json:"orphan"`
 	Uncertain   bool         `json:"uncertain"`
 	ReqID       int          `json:"req_id,omitempty"`
+	Floor       int          `json:"floor,omitempty"`
+	Candidates  []int        `json:"candidates,omitempty"`
 	HRESULT     string       `json:"hresult,omitempty"`
 	CN          string       `json:"cn"`
 	Subject     string       `json:"subject"`
@@ -394,12 +435,14 @@ type ledgerRow struct {
 	Error       string       `json:"error,omitempty"`
 	Received    *time.Time   `json:"received"`
 	Submitted   *time.Time   `json:"submitted,omitempty"`
+	Lost        *time.Time   `json:"lost,omitempty"`
 	Issued      *time.Time   `json:"issued,omitempty"`
 	Delivered   *time.Time   `json:"delivered,omitempty"`
 	NextPoll    *time.Time   `json:"next_poll,omitempty"`
 	Deliveries  int          `json:"deliveries"`
 	Polls       int          `json:"polls"`
 	Replica     string       `json:"replica"`
+	Held        bool         `json:"held,omitempty"`
 	Legs        []ledger.Leg `json:"legs"`
 }
 
@@ -412,6 +455,7 @@ func describeRow(row ledger.Row) ledgerRow {
 	}
 	d := ledgerRow{
 		ID: row.ID, State: string(row.State), Orphan: row.Orphan(), Uncertain: row.Uncertain, ReqID: row.ReqID,
+		Floor: row.Floor, Candidates: row.Candidates, Lost: at(row.Lost), Held: row.Held,
 		CN: row.CN, Subject: row.Subject, Identity: row.Identity, Template: row.Template, Label: row.Label, Renewal: row.Renewal,
 		Enrollment: row.Enrollment, CSR: hex.EncodeToString(row.CSR[:]), Error: row.Error,
 		Received: at(row.Received), Submitted: at(row.Submitted), Issued: at(row.Issued), Delivered: at(row.Delivered), NextPoll: at(row.NextPoll),

@@ -1,7 +1,10 @@
 package ledger
 
 import (
+	"context"
+	"errors"
 	"fmt"
+	"runtime"
 	"testing"
 )
 
@@ -62,5 +65,55 @@ func (l *Ledger) Fill(t testing.TB, from, n int) {
 	}
 	if err := tx.Commit(); err != nil {
 		t.Fatal(err)
+	}
+}
+
+// Pause stops this replica's beats, and all that waits for them, as if its process
+// were stopped, until the function it returns is called.
+func (l *Ledger) Pause(t testing.TB) (resume func()) {
+	t.Helper()
+	me := l.store.(*postgres).current.Load()
+	if me == nil {
+		return func() {} // it has no claims now
+	}
+	me.beating.Lock()
+	return me.beating.Unlock
+}
+
+// OfVersion1 are the statements that make an empty ledger of schema version 1.
+func OfVersion1(dsn string) []string {
+	if isPostgres(dsn) {
+		return append(migration(0, "BIGINT GENERATED ALWAYS AS IDENTITY PRIMARY KEY", "BYTEA"),
+			`CREATE TABLE ledger_version (version INTEGER NOT NULL)`, `INSERT INTO ledger_version VALUES (1)`)
+	}
+	return append(migration(0, "INTEGER PRIMARY KEY AUTOINCREMENT", "BLOB"), `PRAGMA user_version = 1`)
+}
+
+// Version1Key is the key that schema version 1 knew a request by.
+func (r Request) Version1Key() [32]byte { return r.version1Key() }
+
+// Busy keeps the writer busy until the function it returns is called.
+func (l *Ledger) Busy(t testing.TB) (release func()) {
+	t.Helper()
+	begun, end, done := make(chan struct{}), make(chan struct{}), make(chan struct{})
+	go func() {
+		defer close(done)
+		err := l.write(context.Background(), change{run: func(context.Context, execer) error {
+			close(begun)
+			<-end
+			return ErrNotFound
+		}})
+		if !errors.Is(err, ErrNotFound) {
+			t.Error(err)
+		}
+	}()
+	<-begun
+	return func() { close(end); <-done }
+}
+
+// Queued returns once n changes wait for the writer.
+func (l *Ledger) Queued(n int) {
+	for len(l.store.(*sqlite).writer.queue) < n {
+		runtime.Gosched()
 	}
 }

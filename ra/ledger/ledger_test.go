@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"errors"
 	"fmt"
+	"os"
 	"path/filepath"
 	"sync"
 	"sync/atomic"
@@ -17,7 +18,18 @@ import (
 	"ciscora/ra/ledger/ledgertest"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+// postgres is the server of most tests here.
+var postgres ledgertest.Server
+
+func TestMain(m *testing.M) {
+	goleak.VerifyTestMain(m, goleak.Cleanup(func(code int) {
+		if err := postgres.Close(); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			code = 1
+		}
+		os.Exit(code)
+	}))
+}
 
 // clock is one that a test moves.
 type clock struct{ nanos atomic.Int64 }
@@ -68,7 +80,7 @@ func overEachStore(t *testing.T, test func(*testing.T, *database)) {
 	})
 	t.Run("PostgreSQL", func(t *testing.T) {
 		c := newClock()
-		test(t, &database{clock: c, open: opener(t, c, ledgertest.StartPostgres(t).DSN), several: true})
+		test(t, &database{clock: c, open: opener(t, c, postgres.Database(t)), several: true})
 	})
 }
 

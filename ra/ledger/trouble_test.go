@@ -173,7 +173,7 @@ func TestALockedDatabaseIsWaitedForAndThenTold(t *testing.T) {
 
 func TestAPostgreSQLThatIsAwayComesBack(t *testing.T) {
 	server := ledgertest.StartPostgres(t)
-	server.Stop()
+	server.Stop(t)
 	l, err := ledger.Open(t.Context(), server.DSN, ledger.Options{})
 	if err != nil {
 		t.Fatalf("to start while it is away: %v", err)
@@ -185,11 +185,11 @@ func TestAPostgreSQLThatIsAwayComesBack(t *testing.T) {
 	if err := l.Ready(t.Context()); !errors.Is(err, ledger.ErrUnavailable) {
 		t.Errorf("ready while it is away: %v", err)
 	}
-	server.Start()
+	server.Start(t)
 	must(t, l.Ready(t.Context()))
 	c := claim(t, l, request("phone", "x"))
 
-	server.Stop() // in the middle
+	server.Stop(t) // in the middle
 	if err := l.Update(t.Context(), &c, func(r *ledger.Row) { r.ReqID = 5 }); !errors.Is(err, ledger.ErrUnavailable) {
 		t.Errorf("an update while it is away: %v", err)
 	}
@@ -199,7 +199,7 @@ func TestAPostgreSQLThatIsAwayComesBack(t *testing.T) {
 	if err := l.Ready(t.Context()); !errors.Is(err, ledger.ErrUnavailable) {
 		t.Errorf("ready while it is away: %v", err)
 	}
-	server.Start()
+	server.Start(t)
 	must(t, l.Ready(t.Context()))
 	must(t, l.Update(t.Context(), &c, func(r *ledger.Row) { r.ReqID = 5 }))
 	row, err := l.Get(t.Context(), c.Row.ID)

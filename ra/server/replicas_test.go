@@ -107,7 +107,7 @@ func TestReplicasIssueOneCertificatePerCSRAndServeEveryClient(t *testing.T) {
 func TestAnRAWhoseLedgerIsAwayServesTheChainAndRecovers(t *testing.T) {
 	s := newSite(t)
 	database := ledgertest.StartPostgres(t)
-	database.Stop()
+	database.Stop(t)
 	srv := s.run(s.load("profile: modern\nadmin: {listen: \"127.0.0.1:0\"}\nledger: {dsn: \"" + database.DSN + "\"}\n"))
 	settled(t, srv)
 	url := "https://" + srv.ESTAddr().String() + "/.well-known/est/"
@@ -125,14 +125,14 @@ func TestAnRAWhoseLedgerIsAwayServesTheChainAndRecovers(t *testing.T) {
 	admin := "http://" + srv.AdminAddr().String()
 	await(t, func() bool { status, _ := s.get(admin + "/readyz"); return status == 503 })
 
-	database.Start()
+	database.Start(t)
 	await(t, func() bool { status, _ := s.get(admin + "/readyz"); return status == 200 })
 	if status, _, body := s.post(url+"simpleenroll", csr); status != 200 {
 		t.Errorf("once it is back: %d %s", status, body)
 	}
 
-	database.Stop()
-	database.Start() // a restart, with connections that are dead now
+	database.Stop(t)
+	database.Start(t) // a restart, with connections that are dead now
 	other, otherKey := newCSR(t, "other")
 	await(t, func() bool { status, _, _ := s.post(url+"simpleenroll", other); return status == 200 })
 	if n := len(s.issuedFor(key)) + len(s.issuedFor(otherKey)); n != 2 {

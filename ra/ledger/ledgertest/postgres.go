@@ -4,6 +4,7 @@ package ledgertest
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"net/url"
 	"os"
@@ -12,26 +13,84 @@ import (
 	"path/filepath"
 	"slices"
 	"strconv"
+	"sync"
+	"sync/atomic"
 	"syscall"
 	"testing"
 )
 
-// Postgres is a PostgreSQL server of one test.
+// Postgres is a PostgreSQL server of a test, or of many.
 type Postgres struct {
 	// DSN is the ledger's.
 	DSN string
 
-	t    testing.TB
-	bin  string
-	dir  string
-	user *syscall.Credential // nil: this process's own
+	bin       string
+	dir       string
+	user      *syscall.Credential // nil: this process's own
+	databases atomic.Int64
 }
+
+// ErrNotInstalled says that this machine has no PostgreSQL.
+var ErrNotInstalled = errors.New("PostgreSQL is not installed")
 
 // StartPostgres starts a server with an empty database; it ends with the test.
 // Where PostgreSQL is not installed the test is skipped, or fails with
 // RA_PEERS=required.
 func StartPostgres(t testing.TB) *Postgres {
 	t.Helper()
+	p, err := New()
+	need(t, err)
+	t.Cleanup(func() {
+		if err := p.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	return p
+}
+
+func need(t testing.TB, err error) {
+	t.Helper()
+	switch {
+	case errors.Is(err, ErrNotInstalled) && os.Getenv("RA_PEERS") != "required":
+		t.Skip(err)
+	case err != nil:
+		t.Fatal(err)
+	}
+}
+
+// Server is one server for all tests of a process: to start it takes longer than
+// most of them. Its zero value has not been started.
+type Server struct {
+	once sync.Once
+	p    *Postgres
+	err  error
+}
+
+// Database returns the DSN of a new empty database; see [StartPostgres] for where
+// there is none.
+func (s *Server) Database(t testing.TB) string {
+	t.Helper()
+	s.once.Do(func() { s.p, s.err = New() })
+	need(t, s.err)
+	name := fmt.Sprintf("test%d", s.p.databases.Add(1))
+	if err := s.p.command("createdb", "-h", s.p.dir, "-U", userName, name); err != nil {
+		t.Fatal(err)
+	}
+	return s.p.dsn(name)
+}
+
+// Close ends the server, if there is one.
+func (s *Server) Close() error {
+	if s.p == nil {
+		return nil
+	}
+	return s.p.Close()
+}
+
+const userName = "ledger"
+
+// New starts a server, which is the caller's to close.
+func New() (_ *Postgres, err error) {
 	found, _ := filepath.Glob("/usr/lib/postgresql/*/bin/initdb")
 	if len(found) == 0 {
 		if path, err := exec.LookPath("initdb"); err == nil {
@@ -39,35 +98,47 @@ func StartPostgres(t testing.TB) *Postgres {
 		}
 	}
 	if len(found) == 0 {
-		if os.Getenv("RA_PEERS") == "required" {
-			t.Fatal("PostgreSQL is not installed")
-		}
-		t.Skip("PostgreSQL is not installed")
+		return nil, ErrNotInstalled
 	}
 	slices.Sort(found)
-	dir, err := os.MkdirTemp("", "pg") //nolint:usetesting // a socket's path may have 107 bytes, and t.TempDir's is long
-	if err != nil {
-		t.Fatal(err)
+	p := &Postgres{bin: filepath.Dir(found[len(found)-1])}
+	if p.dir, err = os.MkdirTemp("", "pg"); err != nil { // a socket's path may have 107 bytes, and a test's folder has a long one
+		return nil, err
 	}
-	t.Cleanup(func() { os.RemoveAll(dir) })
-	p := &Postgres{t: t, bin: filepath.Dir(found[len(found)-1]), dir: dir}
-	name := "ledger"
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, os.RemoveAll(p.dir))
+		}
+	}()
 	if os.Geteuid() == 0 { // PostgreSQL does not run as root
-		p.user = account(t)
-		if err := os.Chown(dir, int(p.user.Uid), int(p.user.Gid)); err != nil {
-			t.Fatal(err)
+		if p.user, err = account(); err != nil {
+			return nil, err
+		}
+		if err := os.Chown(p.dir, int(p.user.Uid), int(p.user.Gid)); err != nil {
+			return nil, err
 		}
 	}
-	p.run("initdb", "-D", p.data(), "-U", name, "-A", "trust", "--no-sync", "-E", "UTF8", "--locale=C")
-	query := url.Values{"host": {dir}, "user": {name}}
-	p.DSN = "postgres:///postgres?" + query.Encode()
-	p.Start()
-	t.Cleanup(func() { _ = p.stop("immediate") }) // it may be stopped already
-	return p
+	if err := p.command("initdb", "-D", p.data(), "-U", userName, "-A", "trust", "--no-sync", "-E", "UTF8", "--locale=C"); err != nil {
+		return nil, err
+	}
+	p.DSN = p.dsn("postgres")
+	if err := p.start(); err != nil {
+		return nil, err
+	}
+	return p, nil
 }
 
-func account(t testing.TB) *syscall.Credential {
-	t.Helper()
+func (p *Postgres) dsn(database string) string {
+	return "postgres:///" + database + "?" + url.Values{"host": {p.dir}, "user": {userName}}.Encode()
+}
+
+// Close ends the server and removes all of it.
+func (p *Postgres) Close() error {
+	_ = p.stop("immediate") // it may be stopped already
+	return os.RemoveAll(p.dir)
+}
+
+func account() (*syscall.Credential, error) {
 	for _, name := range []string{"postgres", "nobody"} {
 		u, err := user.Lookup(name)
 		if err != nil {
@@ -81,38 +152,36 @@ func account(t testing.TB) *syscall.Credential {
 		if err != nil {
 			continue
 		}
-		return &syscall.Credential{Uid: uint32(uid), Gid: uint32(gid)}
+		return &syscall.Credential{Uid: uint32(uid), Gid: uint32(gid)}, nil
 	}
-	t.Fatal("there is no account to run PostgreSQL under")
-	return nil
+	return nil, errors.New("there is no account to run PostgreSQL under")
 }
 
 func (p *Postgres) data() string { return filepath.Join(p.dir, "data") }
 
-// Start starts the server, and returns when it answers.
-func (p *Postgres) Start() {
-	p.t.Helper()
+// Start starts the server again, and returns when it answers.
+func (p *Postgres) Start(t testing.TB) {
+	t.Helper()
+	if err := p.start(); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func (p *Postgres) start() error {
 	options := fmt.Sprintf("-c listen_addresses='' -c unix_socket_directories='%s' -c fsync=off -c max_connections=100", p.dir)
-	p.run("pg_ctl", "-D", p.data(), "-w", "-l", filepath.Join(p.dir, "log"), "-o", options, "start")
+	return p.command("pg_ctl", "-D", p.data(), "-w", "-l", filepath.Join(p.dir, "log"), "-o", options, "start")
 }
 
 // Stop ends the server and all its connections at once, as a crash does.
-func (p *Postgres) Stop() {
-	p.t.Helper()
+func (p *Postgres) Stop(t testing.TB) {
+	t.Helper()
 	if err := p.stop("immediate"); err != nil {
-		p.t.Fatal(err)
+		t.Fatal(err)
 	}
 }
 
 func (p *Postgres) stop(mode string) error {
 	return p.command("pg_ctl", "-D", p.data(), "-w", "-m", mode, "stop")
-}
-
-func (p *Postgres) run(name string, args ...string) {
-	p.t.Helper()
-	if err := p.command(name, args...); err != nil {
-		p.t.Fatal(err)
-	}
 }
 
 func (p *Postgres) command(name string, args ...string) error {
