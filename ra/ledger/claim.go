@@ -117,9 +117,11 @@ func (l *Ledger) adopt(request Request, open bool) []statement {
 		return nil
 	}
 	key, old := request.Key(), request.version1Key()
-	return []statement{{`UPDATE requests SET key = $1, what = $2, subject_der = $3, names = $4
+	return []statement{{
+		`UPDATE requests SET key = $1, what = $2, subject_der = $3, names = $4
 		WHERE key = $5 AND open = 1 AND length(what) = 0 AND NOT EXISTS (SELECT 1 FROM requests WHERE key = $1 AND open = 1)`,
-		[]any{key[:], request.What[:], notNil(request.SubjectDER), notNil(request.Names), old[:]}}}
+		[]any{key[:], request.What[:], notNil(request.SubjectDER), notNil(request.Names), old[:]},
+	}}
 }
 
 // Take claims a row to work on it in the background. It is not Mine where

@@ -54,7 +54,7 @@ func (l *Ledger) Fill(t testing.TB, from, n int) {
 		if i%50 == 0 {
 			r.Label, r.Template = "wifi", "WiFiClient"
 		}
-		r.key = r.Request.version1Key()
+		r.key = r.version1Key()
 		_, changed, err := r.changes(nil)
 		if err != nil {
 			t.Fatal(err)

@@ -80,10 +80,11 @@ const (
 	goodbye = time.Second // for what is said to the server at the end
 )
 
-// isLocked is the condition that the replica r holds its lock.
-var isLocked = fmt.Sprintf(`EXISTS (SELECT 1 FROM pg_locks l WHERE l.locktype = 'advisory' AND l.granted AND l.objsubid = 2
+// isLocked is the condition that the replica r holds its lock: 1667855203 is
+// lockClass, objsubid 2 tells locks with two halves (PostgreSQL, pg_locks).
+const isLocked = `EXISTS (SELECT 1 FROM pg_locks l WHERE l.locktype = 'advisory' AND l.granted AND l.objsubid = 2
 	AND l.database = (SELECT d.oid FROM pg_database d WHERE d.datname = current_database())
-	AND l.classid::bigint = %d AND l.objid::bigint = r.id)`, lockClass)
+	AND l.classid::bigint = 1667855203 AND l.objid::bigint = r.id)`
 
 // membership is what makes this process one of the replicas. It joins them when the
 // first claim is made, and anew when its connection has ended.

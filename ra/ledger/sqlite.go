@@ -98,9 +98,9 @@ func (s *sqlite) begin(ctx context.Context, l *Ledger) error {
 }
 
 // anyOfVersion1 tells whether there are open rows that are known by their CSR.
-func anyOfVersion1(ctx context.Context, db *sql.DB) (any bool, err error) {
-	err = db.QueryRowContext(ctx, `SELECT EXISTS (SELECT 1 FROM requests WHERE open = 1 AND length(what) = 0)`).Scan(&any)
-	return any, err
+func anyOfVersion1(ctx context.Context, db *sql.DB) (found bool, err error) {
+	err = db.QueryRowContext(ctx, `SELECT EXISTS (SELECT 1 FROM requests WHERE open = 1 AND length(what) = 0)`).Scan(&found)
+	return found, err
 }
 
 func openSQLiteReadOnly(ctx context.Context, path string) (_ store, err error) {
