@@ -55,6 +55,7 @@ require (
 	github.com/DeRuina/timberjack v1.4.9
 	github.com/jackc/pgx/v5 v5.12.0
 	modernc.org/sqlite v1.60.1
+	pgregory.net/rapid v1.3.0
 )
 
 require (

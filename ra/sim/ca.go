@@ -1,0 +1,210 @@
+package sim
+
+import (
+	"context"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"strings"
+	"sync"
+	"syscall"
+	"time"
+
+	"ciscora/msca/certsrv"
+)
+
+// authority is the CA behind its IIS, reached through memory.
+type authority struct {
+	*certsrv.Server
+	w     *world
+	roots *x509.CertPool
+	stop  context.CancelFunc
+	ended chan error
+	conns chan net.Conn
+	gone  chan struct{} // closed with the listener
+	once  sync.Once
+
+	mu      sync.Mutex // guards all below
+	away    int        // > 0: nobody listens
+	links   map[string]*linked
+	dials   map[string]int
+	posts   map[int]int // by wish
+	fetches map[int]int // by wish
+	served  map[string]int
+}
+
+// linked is a connection: who has it, and its server's end.
+type linked struct {
+	process *process // nil: others'
+	server  *end
+	cut     bool
+}
+
+func newAuthority(w *world) (*authority, error) {
+	a := &authority{
+		w: w, roots: x509.NewCertPool(), ended: make(chan error, 1), conns: make(chan net.Conn), gone: make(chan struct{}),
+		links: map[string]*linked{}, dials: map[string]int{}, posts: map[int]int{}, fetches: map[int]int{}, served: map[string]int{},
+	}
+	validity := w.plan.validity()
+	clientOnly := []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth}
+	server, err := certsrv.New(certsrv.Options{
+		Domain: "LAB", Hosts: []string{"ca.sim.test"}, FirstReqID: w.plan.firstReqID(),
+		Users: []certsrv.User{certsrv.NewUser(account, password)},
+		Templates: []certsrv.Template{
+			{Name: plainTemplate, SubjectFromRequest: true, MinKeySize: smallRSA, Validity: validity},
+			{Name: supervisedTemplate, SubjectFromRequest: true, MinKeySize: smallRSA, Validity: validity, ManagerApproval: true, ExtKeyUsage: clientOnly},
+			{Name: directoryTemplate, MinKeySize: smallRSA, Validity: validity, ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth}},
+		},
+		Middleware: []func(http.Handler) http.Handler{a.iis},
+		Decide:     a.decide,
+	})
+	if err != nil {
+		return nil, err
+	}
+	a.Server = server
+	a.roots.AddCert(server.Root())
+	ctx, cancel := context.WithCancel(context.Background())
+	a.stop = cancel
+	go func() { a.ended <- server.Serve(ctx, listener{a}) }()
+	return a, nil
+}
+
+func (a *authority) close() error {
+	a.stop()
+	return errors.Join(<-a.ended, a.Server.Close())
+}
+
+// dial opens a connection for a replica, or for others.
+func (a *authority) dial(ctx context.Context, p *process, g *gate, name string) (net.Conn, error) {
+	a.mu.Lock()
+	a.dials[name]++
+	id := fmt.Sprintf("%s/%d", name, a.dials[name])
+	away := a.away > 0
+	a.mu.Unlock()
+	if away {
+		return nil, &net.OpError{Op: "dial", Net: "tcp", Err: syscall.ECONNREFUSED}
+	}
+	near, far := newConnection(g, func(direction string, n int) time.Duration {
+		return a.w.between(time.Millisecond, 8*time.Millisecond, id+direction, n)
+	})
+	near.local, far.remote = address(id), address(id)
+	a.mu.Lock()
+	a.links[id] = &linked{process: p, server: far}
+	a.mu.Unlock()
+	far.closed = func() {
+		a.mu.Lock()
+		defer a.mu.Unlock()
+		delete(a.links, id)
+		delete(a.served, id)
+	}
+	select {
+	case a.conns <- far:
+		return near, nil
+	case <-a.gone:
+		return nil, &net.OpError{Op: "dial", Net: "tcp", Err: syscall.ECONNREFUSED}
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+}
+
+func (a *authority) linkOf(r *http.Request) *linked {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.links[r.RemoteAddr]
+}
+
+func (a *authority) cut(choose func(*linked) bool) {
+	var ends []*end
+	a.mu.Lock()
+	for _, l := range a.links {
+		if choose(l) {
+			l.cut = true
+			ends = append(ends, l.server)
+		}
+	}
+	a.mu.Unlock()
+	for _, e := range ends {
+		e.cut()
+	}
+}
+
+// cutProcess breaks the connections of a killed process.
+func (a *authority) cutProcess(p *process) { a.cut(func(l *linked) bool { return l.process == p }) }
+
+// recycle is IIS's application pool, or its host, that starts anew.
+func (a *authority) recycle(down time.Duration) {
+	a.mu.Lock()
+	a.away++
+	a.mu.Unlock()
+	a.cut(func(*linked) bool { return true })
+	a.w.sleepUntilCalm(down)
+	a.mu.Lock()
+	a.away--
+	a.mu.Unlock()
+}
+
+func (a *authority) isCut(l *linked) bool {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return l == nil || l.cut
+}
+
+type wishKey struct{}
+
+// decide is the CA's policy: it knows whose request it is, and what is to become of
+// it.
+func (a *authority) decide(ctx context.Context, d certsrv.Decision) certsrv.Decision {
+	n, ok := ctx.Value(wishKey{}).(int)
+	if !ok { // others'
+		d.Pending = int(a.w.draw("others wait", d.ReqID)%100) < a.w.plan.OthersWait
+		return d
+	}
+	wish := a.w.plan.Wishes[n]
+	a.w.mu.Lock()
+	a.w.history.Owner[d.ReqID] = n
+	a.w.mu.Unlock()
+	a.w.note("ca", "takes %s as %d", wishName(n), d.ReqID)
+	switch {
+	case d.Pending:
+		a.w.actors.Go(func() { a.manage(d.ReqID, wish) })
+	case wish.Verdict == Denied:
+		d.HRESULT = 0x80094012 // CERTSRV_E_TEMPLATE_DENIED
+	}
+	return d
+}
+
+// manage is the manager's decision, a few seconds after all has healed at the latest.
+func (a *authority) manage(reqID int, wish Wish) {
+	a.w.sleepUntilCalm(wish.Decided)
+	if !a.w.pause(5*time.Second, "manager", reqID) {
+		return
+	}
+	decide := a.Approve
+	if wish.Verdict == Denied {
+		decide = a.Deny
+	}
+	if err := decide(reqID); err != nil {
+		a.w.broken("manager: %v", err)
+	}
+	a.w.note("manager", "%d: %s", reqID, strings.TrimSpace(string(wish.Verdict)+" decided"))
+}
+
+type listener struct{ a *authority }
+
+func (l listener) Accept() (net.Conn, error) {
+	select {
+	case c := <-l.a.conns:
+		return c, nil
+	case <-l.a.gone:
+		return nil, net.ErrClosed
+	}
+}
+
+func (l listener) Close() error {
+	l.a.once.Do(func() { close(l.a.gone) })
+	return nil
+}
+
+func (l listener) Addr() net.Addr { return address("ca.sim.test:443") }

@@ -1,0 +1,168 @@
+package sim_test
+
+import (
+	"flag"
+	"fmt"
+	"os"
+	"strconv"
+	"strings"
+	"testing"
+	"testing/synctest"
+
+	"go.uber.org/goleak"
+	"pgregory.net/rapid"
+
+	"ciscora/ra/sim"
+)
+
+var (
+	seeds   = flag.Int("seeds", 50, "play so many histories")
+	seed    = flag.Uint64("seed", 1, "the first history's seed")
+	survey  = flag.Bool("survey", false, "with TestSurvey: play all histories, shrink none, and count what breaks")
+	without = flag.String("without", "", "do not check these invariants, by name, with commas")
+)
+
+var keys sim.Keys
+
+func TestMain(m *testing.M) {
+	flag.Parse()
+	for name, value := range map[string]string{
+		"rapid.checks": strconv.Itoa(*seeds), "rapid.seed": strconv.FormatUint(*seed, 10), "rapid.nofailfile": "true",
+	} {
+		if err := flag.Set(name, value); err != nil {
+			panic(err)
+		}
+	}
+	var err error
+	if keys, err = sim.MakeKeys(12); err != nil {
+		panic(err)
+	}
+	goleak.VerifyTestMain(m)
+}
+
+// folder returns an empty folder, in memory where there is such a place: SQLite
+// waits for the disk before each POST.
+func folder(tb interface {
+	Helper()
+	Fatal(...any)
+}) string {
+	tb.Helper()
+	dir, err := os.MkdirTemp(shm(), "ra-sim-")
+	if err != nil {
+		tb.Fatal(err)
+	}
+	return dir
+}
+
+func shm() string {
+	if info, err := os.Stat("/dev/shm"); err == nil && info.IsDir() {
+		return "/dev/shm"
+	}
+	return ""
+}
+
+// violations holds a history against the invariants, one line each.
+func violations(h *sim.History) []string {
+	var bad []string
+	for _, invariant := range sim.Invariants() {
+		if strings.Contains(","+*without+",", ","+invariant.Name+",") {
+			continue
+		}
+		for _, line := range invariant.Check(h) {
+			bad = append(bad, invariant.Name+": "+line)
+		}
+	}
+	return bad
+}
+
+// play plays a plan in a bubble of its own.
+func play(t *testing.T, p sim.Plan) (h *sim.History) {
+	t.Helper()
+	dir := folder(t)
+	defer os.RemoveAll(dir)
+	synctest.Test(t, func(t *testing.T) {
+		var err error
+		if h, err = sim.Play(t.Context(), p, keys, dir); err != nil {
+			t.Fatal(err)
+		}
+	})
+	return h
+}
+
+// Any history, drawn from a seed. A failing one is shrunk and printed.
+func TestHistories(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		p := drawPlan(t)
+		dir := folder(t)
+		defer os.RemoveAll(dir)
+		rapid.SyncTest(t, func(t *rapid.T) {
+			h, err := sim.Play(t.Context(), p, keys, dir)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if bad := violations(h); len(bad) > 0 {
+				t.Log("\n" + h.String())
+				t.Fatal(strings.Join(bad, "\n"))
+			}
+		})
+	})
+	if t.Failed() {
+		t.Log("play it again with: go test ./ra/sim -run TestHistories -seeds 1 -seed N, where N is the -rapid.seed above")
+	}
+}
+
+// With -survey: what breaks how often. To see more than the first failure.
+func TestSurvey(t *testing.T) {
+	if !*survey {
+		return
+	}
+	count, example, failed := map[string]int{}, map[string]string{}, 0
+	for s := range *seeds {
+		h := play(t, rapid.Custom(drawPlan).Example(int(*seed)+s))
+		bad := violations(h)
+		if len(bad) > 0 {
+			failed++
+		}
+		seen := map[string]bool{}
+		for _, line := range bad {
+			name, _, _ := strings.Cut(line, ":")
+			if !seen[name] {
+				count[name]++
+				seen[name] = true
+			}
+			if example[name] == "" {
+				example[name] = fmt.Sprintf("e.g. example seed %d: %s", int(*seed)+s, line)
+			}
+		}
+	}
+	t.Logf("%d of %d histories break something", failed, *seeds)
+	for name, n := range count {
+		t.Logf("%5d %s; %s", n, name, example[name])
+	}
+}
+
+// The histories of a seed are the same, whatever the scheduler does.
+func TestASeedHasOneHistory(t *testing.T) {
+	for s := range 3 {
+		p := rapid.Custom(drawPlan).Example(s + 1)
+		var first string
+		for i := range 20 {
+			h := play(t, p).String()
+			if i == 0 {
+				first = h
+			} else if h != first {
+				t.Fatalf("seed %d, run %d:\n%s", s, i, firstDifference(first, h))
+			}
+		}
+	}
+}
+
+func firstDifference(a, b string) string {
+	x, y := strings.Split(a, "\n"), strings.Split(b, "\n")
+	for i := range min(len(x), len(y)) {
+		if x[i] != y[i] {
+			return fmt.Sprintf("%s\n%s", x[i], y[i])
+		}
+	}
+	return "one is longer"
+}
