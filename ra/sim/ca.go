@@ -30,9 +30,10 @@ type authority struct {
 	away    int        // > 0: nobody listens
 	links   map[string]*linked
 	dials   map[string]int
-	posts   map[int]int // by wish
-	fetches map[int]int // by wish
-	served  map[string]int
+	posts   map[int]int    // by wish
+	fetches map[int]int    // by wish
+	served  map[string]int // answers, by connection
+	highest int            // ReqID
 }
 
 // linked is a connection: who has it, and its server's end.
@@ -45,7 +46,8 @@ type linked struct {
 func newAuthority(w *world) (*authority, error) {
 	a := &authority{
 		w: w, roots: x509.NewCertPool(), ended: make(chan error, 1), conns: make(chan net.Conn), gone: make(chan struct{}),
-		links: map[string]*linked{}, dials: map[string]int{}, posts: map[int]int{}, fetches: map[int]int{}, served: map[string]int{},
+		highest: w.plan.firstReqID() - 1,
+		links:   map[string]*linked{}, dials: map[string]int{}, posts: map[int]int{}, fetches: map[int]int{}, served: map[string]int{},
 	}
 	validity := w.plan.validity()
 	clientOnly := []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth}
@@ -156,6 +158,9 @@ type wishKey struct{}
 // decide is the CA's policy: it knows whose request it is, and what is to become of
 // it.
 func (a *authority) decide(ctx context.Context, d certsrv.Decision) certsrv.Decision {
+	a.mu.Lock()
+	a.highest = max(a.highest, d.ReqID)
+	a.mu.Unlock()
 	n, ok := ctx.Value(wishKey{}).(int)
 	if !ok { // others'
 		d.Pending = int(a.w.draw("others wait", d.ReqID)%100) < a.w.plan.OthersWait

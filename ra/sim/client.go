@@ -3,6 +3,7 @@ package sim
 import (
 	"context"
 	"crypto"
+	"crypto/x509"
 	"fmt"
 	"net/http"
 	"sync"
@@ -36,6 +37,7 @@ type client struct {
 	tries int
 	deaf  int
 	last  int // status
+	csr   *x509.CertificateRequest
 }
 
 // live asks until it has its answer, and as often anew as the plan says. It returns
@@ -110,10 +112,14 @@ func (c *client) send() reply {
 	if replica == nil {
 		return reply{err: fmt.Errorf("connection refused")}
 	}
-	csr, err := signCSR(c.key(), c.name, c.dns(), c.proof())
-	if err != nil {
-		p.alive.Done()
-		return reply{err: err}
+	csr := c.csr
+	if csr == nil || !c.wish.Resend {
+		var err error
+		if csr, err = signCSR(c.key(), c.name, c.dns(), c.proof()); err != nil {
+			p.alive.Done()
+			return reply{err: err}
+		}
+		c.csr = csr
 	}
 	ctx, hangUp := context.WithCancel(c.w.ctx)
 	defer hangUp()

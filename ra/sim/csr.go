@@ -24,7 +24,8 @@ var (
 // Keys are made before a history begins: an RSA key costs more than all the rest of
 // it.
 type Keys struct {
-	RSA, EC []crypto.Signer
+	RSA, EC []crypto.Signer // the clients'
+	Others  crypto.Signer
 }
 
 // MakeKeys makes n keys of each kind. RSA keys have 1,024 bits: nobody attacks them,
@@ -42,6 +43,11 @@ func MakeKeys(n int) (Keys, error) {
 		}
 		k.RSA, k.EC = append(k.RSA, r), append(k.EC, e)
 	}
+	other, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		return k, fmt.Errorf("sim: make an EC key: %w", err)
+	}
+	k.Others = other
 	return k, nil
 }
 

@@ -97,7 +97,7 @@ func (w *world) others() {
 	}
 	defer d.close()
 	for n := 1; w.pause(w.between(w.plan.Others/2, w.plan.Others*3/2, "others", n), "others", n); n++ {
-		csr, err := signCSR(w.keys.EC[n%len(w.keys.EC)], fmt.Sprintf("other%03d", n), "", "")
+		csr, err := signCSR(w.keys.Others, fmt.Sprintf("other%03d", n), "", "")
 		if err != nil {
 			w.broken("others: %v", err)
 			return

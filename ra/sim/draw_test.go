@@ -25,7 +25,9 @@ func drawPlan(t *rapid.T) sim.Plan {
 	}
 	loss := rapid.IntRange(0, 30).Draw(t, "loss")
 	step := rapid.SampledFrom([]bool{false, true}).Draw(t, "clocks step")
-	if !step {
+	if step {
+		p.Join = 24 * time.Hour // no step goes so far
+	} else {
 		p.Validity = seconds(t, "validity", 0, 0, 600)
 		p.Join = seconds(t, "join", 0, 60)
 	}
@@ -46,6 +48,7 @@ func drawWish(t *rapid.T, loss int) sim.Wish {
 		DNS:      rapid.Bool().Draw(t, "SAN"),
 		Proof:    rapid.Bool().Draw(t, "proof"),
 		Label:    rapid.SampledFrom([]sim.Label{sim.Plain, sim.Plain, sim.Plain, sim.Supervised, sim.Directory}).Draw(t, "label"),
+		Resend:   rapid.SampledFrom([]bool{false, false, true}).Draw(t, "resends"),
 		Start:    time.Duration(rapid.IntRange(0, 100).Draw(t, "start")) * time.Second,
 		Patience: seconds(t, "patience", 120, 5, 10, 30),
 		Backoff:  seconds(t, "back-off", 5, 1, 15, 60),

@@ -106,13 +106,20 @@ func (a *authority) get(w http.ResponseWriter, r *http.Request, next http.Handle
 		a.w.note("iis", "GET %d: %s%s", id, fate, counted.note())
 		a.w.count(id, fetched)
 	}()
-	if a.w.plan.Hidden && !ours {
+	if a.w.plan.Hidden && !ours && a.given(id) {
 		time.Sleep(think)
 		counted.hidden = true
 		a.AnswerAs(counted, r, "403.4")
 		return
 	}
 	a.meet(counted, r, fate, think, next)
+}
+
+// given tells whether the CA has given this number to anybody.
+func (a *authority) given(id int) bool {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return id > 0 && id <= a.highest
 }
 
 // meet does what fate says; think is what the CA takes.

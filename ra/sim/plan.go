@@ -34,6 +34,9 @@ type Wish struct {
 	DNS   bool // has a subjectAltName
 	Proof bool // each try has another challengePassword
 	Label Label
+	// Resend: each try sends the same CSR, as some clients do; else it is signed
+	// anew, as libest does.
+	Resend bool
 
 	Start    time.Duration
 	Patience time.Duration   // for one answer; 0 = for ever
@@ -151,7 +154,7 @@ func (p Plan) String() string {
 			on   bool
 			text string
 		}{
-			{w.DNS, ", SAN"}, {w.Proof, ", proof"}, {w.Label != "", ", label " + string(w.Label)}, {w.Verdict != Granted, ", " + string(w.Verdict)},
+			{w.DNS, ", SAN"}, {w.Proof, ", proof"}, {w.Resend, ", resends"}, {w.Label != "", ", label " + string(w.Label)}, {w.Verdict != Granted, ", " + string(w.Verdict)},
 			{w.Decided != 0, fmt.Sprintf(", decided after %s", w.Decided)}, {w.Obedient, ", obedient"}, {w.Once, ", once"},
 			{w.Deaf > 0, fmt.Sprintf(", deaf to %d", w.Deaf)},
 		} {

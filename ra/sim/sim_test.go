@@ -19,6 +19,7 @@ var (
 	seeds   = flag.Int("seeds", 50, "play so many histories")
 	seed    = flag.Uint64("seed", 1, "the first history's seed")
 	survey  = flag.Bool("survey", false, "with TestSurvey: play all histories, shrink none, and count what breaks")
+	resend  = flag.Bool("resend", false, "all clients send the same CSR again")
 	without = flag.String("without", "", "do not check these invariants, by name, with commas")
 )
 
@@ -118,8 +119,15 @@ func TestSurvey(t *testing.T) {
 	}
 	count, example, failed := map[string]int{}, map[string]string{}, 0
 	for s := range *seeds {
-		h := play(t, rapid.Custom(drawPlan).Example(int(*seed)+s))
+		p := rapid.Custom(drawPlan).Example(int(*seed) + s)
+		for i := range p.Wishes {
+			p.Wishes[i].Resend = p.Wishes[i].Resend || *resend
+		}
+		h := play(t, p)
 		bad := violations(h)
+		if *seeds == 1 {
+			t.Logf("\n%s", h)
+		}
 		if len(bad) > 0 {
 			failed++
 		}
