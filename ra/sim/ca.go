@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net"
 	"net/http"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -30,6 +31,7 @@ type authority struct {
 	away    int        // > 0: nobody listens
 	links   map[string]*linked
 	dials   map[string]int
+	all     int            // the replicas' dials
 	posts   map[int]int    // by wish
 	fetches map[int]int    // by wish
 	served  map[string]int // answers, by connection
@@ -41,6 +43,9 @@ type linked struct {
 	process *process // nil: others'
 	server  *end
 	cut     bool
+	// unlogged: the log-in is answered with a page, and nobody is logged in.
+	unlogged bool
+	gone     bool // so is the log-in
 }
 
 func newAuthority(w *world) (*authority, error) {
@@ -93,7 +98,12 @@ func (a *authority) dial(ctx context.Context, p *process, g *gate, name string) 
 	})
 	near.local, far.remote = address(id), address(id)
 	a.mu.Lock()
-	a.links[id] = &linked{process: p, server: far}
+	l := &linked{process: p, server: far}
+	if p != nil {
+		a.all++
+		l.unlogged = slices.Contains(a.w.plan.Unlogged, a.all)
+	}
+	a.links[id] = l
 	a.mu.Unlock()
 	far.closed = func() {
 		a.mu.Lock()

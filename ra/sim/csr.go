@@ -28,20 +28,23 @@ type Keys struct {
 	Others  crypto.Signer
 }
 
-// MakeKeys makes n keys of each kind. RSA keys have 1,024 bits: nobody attacks them,
+// MakeKeys makes so many keys of each kind. RSA keys have 1,024 bits: nobody attacks them,
 // and they are made and used in a fifth of the time.
-func MakeKeys(n int) (Keys, error) {
+func MakeKeys(rsaKeys, ecKeys int) (Keys, error) {
 	var k Keys
-	for range n {
+	for range rsaKeys {
 		r, err := rsa.GenerateKey(rand.Reader, smallRSA) //nolint:gosec // see above
 		if err != nil {
 			return k, fmt.Errorf("sim: make an RSA key: %w", err)
 		}
+		k.RSA = append(k.RSA, r)
+	}
+	for range ecKeys {
 		e, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 		if err != nil {
 			return k, fmt.Errorf("sim: make an EC key: %w", err)
 		}
-		k.RSA, k.EC = append(k.RSA, r), append(k.EC, e)
+		k.EC = append(k.EC, e)
 	}
 	other, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {

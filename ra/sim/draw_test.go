@@ -19,6 +19,7 @@ func drawPlan(t *rapid.T) sim.Plan {
 		OthersWait: rapid.SampledFrom([]int{0, 0, 30}).Draw(t, "others wait"),
 		Hidden:     rapid.SampledFrom([]bool{false, false, false, true}).Draw(t, "hidden"),
 		KeepAlive:  rapid.SampledFrom([]int{0, 0, 0, 5, 4, 3}).Draw(t, "keep-alive"),
+		Unlogged:   rapid.SliceOfN(rapid.IntRange(1, 20), 0, 2).Draw(t, "unlogged"),
 		Timeout:    seconds(t, "time-out", 10, 10, 30),
 		Calm:       3 * time.Minute,
 		Linger:     3 * time.Minute,

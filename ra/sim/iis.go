@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/url"
+	"path"
 	"strconv"
 	"strings"
 	"time"
@@ -19,7 +20,13 @@ import (
 func (a *authority) iis(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		a.limit(w, r)
+		l := a.linkOf(r)
 		switch {
+		case l != nil && l.gone && r.Header.Get("Authorization") == "":
+			a.AnswerAs(w, r, "no-dc")
+		case l != nil && l.unlogged && !a.w.isCalm() && isLastLeg(r):
+			l.unlogged = false // requests of a connection take turns
+			a.AnswerAs(w, r, "service-stopped")
 		case strings.HasPrefix(r.RemoteAddr, "others"):
 			next.ServeHTTP(w, r)
 		case r.Method == http.MethodPost && strings.HasSuffix(r.URL.Path, "/certfnsh.asp"):
@@ -30,6 +37,13 @@ func (a *authority) iis(next http.Handler) http.Handler {
 			next.ServeHTTP(w, r)
 		}
 	})
+}
+
+// isLastLeg tells whether a request for the landing page ends an NTLM log-in: its
+// message is of type 3.
+func isLastLeg(r *http.Request) bool {
+	const message = "TlRMTVNTUAAD" // "NTLMSSP", 0, 3, in base64
+	return strings.Contains(r.Header.Get("Authorization"), message) && path.Ext(r.URL.Path) == ""
 }
 
 // limit closes a connection after so many answers (Apache: MaxKeepAliveRequests).
@@ -167,6 +181,10 @@ func (a *authority) meet(w http.ResponseWriter, r *http.Request, fate Fate, thin
 		a.AnswerAs(w, r, "asp-timeout")
 		return
 	case LoginGone:
+		if r.Header.Get("Authorization") != "" {
+			break // it logs in with this very request
+		}
+		link.gone = true // requests of a connection take turns
 		a.AnswerAs(w, r, "no-dc")
 		return
 	case Unavailable:

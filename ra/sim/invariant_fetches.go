@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
 )
 
 // mostFetches is how often the CA may be asked for a ReqID that is decided: once in
@@ -14,14 +15,20 @@ const mostFetches = 2
 // What a process knew dies with it; an answer that did not come is asked for again;
 // what waits is polled.
 func boundedFetches(h *History) []string {
-	var bad []string
-	unknown := 0
+	var bad, often []string
+	unknown, all := 0, 0
 	for _, id := range slices.Sorted(maps.Keys(h.Fetched)) {
 		f := h.Fetched[id]
 		unknown += f.Unknown
-		if n := f.Given + f.Denied + f.Hidden; n > mostFetches+h.Kills+f.Failed {
-			bad = append(bad, fmt.Sprintf("ReqID %d was asked for %d times (%+v)", id, n, f))
+		n := f.Given + f.Denied + f.Hidden
+		all += n
+		if n > mostFetches+h.Kills+f.Failed {
+			often = append(often, fmt.Sprintf("%d (%d times)", id, n))
 		}
+	}
+	if len(often) > 0 {
+		bad = append(bad, fmt.Sprintf("%d of %d ReqIDs were asked for too often, %d fetches in all: %s",
+			len(often), len(h.Requests), all, strings.Join(often[:min(len(often), 5)], ", ")))
 	}
 	// Beyond the CA's end: a search looks a few numbers ahead, every few seconds,
 	// for as long as a POST may be under way.

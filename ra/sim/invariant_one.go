@@ -14,6 +14,7 @@ import (
 // had expired, after a refusal) or where a possible orphan was told.
 func oneCertificate(h *History) []string {
 	var bad []string
+	second := 0
 	for wish := range h.Plan.Wishes {
 		issued := h.issued(wish)
 		orphans := h.orphans(wish)
@@ -25,7 +26,11 @@ func oneCertificate(h *History) []string {
 				bad = append(bad, fmt.Sprintf("%s: ReqID %d after %d, and no orphan told", wishName(wish), issued[i].ID, issued[i-1].ID))
 				break
 			}
+			second++
 		}
+	}
+	if second > 0 && len(bad) > 0 {
+		bad = append(bad, fmt.Sprintf("%d second ones besides, with an orphan told", second))
 	}
 	return bad
 }

@@ -7,13 +7,10 @@ import (
 )
 
 // orphansHaveAReason: a possible orphan is told only where something at the CA may
-// indeed be the lost request: a number that shows no key (it waits, was denied, is
-// forbidden), or a certificate that nobody holds.
+// indeed be the lost request, and cannot be told apart: a number that shows no key
+// (it waits, was denied, is forbidden), or a certificate of the same key that others
+// got. A POST that the CA takes late is no reason: it is waited for.
 func orphansHaveAReason(h *History) []string {
-	held := map[int]bool{}
-	for _, row := range h.Rows {
-		held[row.ReqID] = true
-	}
 	reason := h.Plan.Hidden
 	for _, r := range h.Requests {
 		if r.Disposition != certsrv.DispositionIssued {
@@ -24,9 +21,8 @@ func orphansHaveAReason(h *History) []string {
 	for _, o := range h.Orphans {
 		mine := reason
 		for _, r := range h.Requests {
-			// The same key, or the same name where the directory gives it, may be
-			// what cannot be told apart.
-			if owner, ours := h.Owner[r.ID]; ours && owner == o.Wish && !held[r.ID] || !ours && h.sameKey(r, o.Wish) {
+			// The same key, enrolled by others, may be what cannot be told apart.
+			if _, ours := h.Owner[r.ID]; !ours && h.sameKey(r, o.Wish) {
 				mine = true
 			}
 		}

@@ -17,11 +17,14 @@ type Plan struct {
 	OthersWait int           // percent of their requests that wait for a manager for ever
 	Hidden     bool          // the CA shows others' numbers to nobody (403)
 	KeepAlive  int           // answers after which IIS closes a connection; 0 = never
-	Validity   time.Duration // of certificates; 0 = a year
-	Join       time.Duration // Options.Join; 0 = ten minutes
-	Timeout    time.Duration // of each request to the CA; 0 = 10 s
-	Calm       time.Duration // when all heals
-	Linger     time.Duration // how long the RA is watched once all clients are answered
+	// Unlogged are connections of the replicas, counted from 1, whose log-in is
+	// answered with a page although nobody is logged in.
+	Unlogged []int
+	Validity time.Duration // of certificates; 0 = a year
+	Join     time.Duration // Options.Join; 0 = ten minutes
+	Timeout  time.Duration // of each request to the CA; 0 = 10 s
+	Calm     time.Duration // when all heals
+	Linger   time.Duration // how long the RA is watched once all clients are answered
 
 	Wishes    []Wish
 	Disasters []Disaster
@@ -91,7 +94,7 @@ const (
 	ServerGone   FateKind = "0x800706ba"    // the RPC server is unavailable; nothing done
 	CallFailed   FateKind = "0x800706be"    // the call failed after the CA had done it
 	ScriptTime   FateKind = "script-time"   // ASP 0113; the CA does it After
-	LoginGone    FateKind = "401"           // the connection's log-in is gone; nothing done
+	LoginGone    FateKind = "401"           // the connection's log-in is gone, for good; nothing done
 	Unavailable  FateKind = "503"           // nothing done
 	KilledBefore FateKind = "killed-before" // the replica dies, the CA sees nothing
 	KilledAnswer FateKind = "killed-answer" // the replica dies, the CA has done it
@@ -142,8 +145,8 @@ func or(d, standard time.Duration) time.Duration {
 // wrong.
 func (p Plan) String() string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "salt %d, %d replicas, first ReqID %d, others every %s (hidden %v), keep-alive %d, validity %s, join %s, time-out %s, calm from %s\n",
-		p.Salt, p.replicas(), p.firstReqID(), p.Others, p.Hidden, p.KeepAlive, p.validity(), p.join(), p.timeout(), p.Calm)
+	fmt.Fprintf(&b, "salt %d, %d replicas, first ReqID %d, others every %s (hidden %v), keep-alive %d, unlogged %d, validity %s, join %s, time-out %s, calm from %s\n",
+		p.Salt, p.replicas(), p.firstReqID(), p.Others, p.Hidden, p.KeepAlive, p.Unlogged, p.validity(), p.join(), p.timeout(), p.Calm)
 	for i, w := range p.Wishes {
 		kind := "EC"
 		if w.RSA {

@@ -35,7 +35,7 @@ func TestMain(m *testing.M) {
 		}
 	}
 	var err error
-	if keys, err = sim.MakeKeys(12); err != nil {
+	if keys, err = sim.MakeKeys(12, 300); err != nil {
 		panic(err)
 	}
 	goleak.VerifyTestMain(m)
