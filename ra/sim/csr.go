@@ -33,7 +33,7 @@ type Keys struct {
 func MakeKeys(rsaKeys, ecKeys int) (Keys, error) {
 	var k Keys
 	for range rsaKeys {
-		r, err := rsa.GenerateKey(rand.Reader, smallRSA) //nolint:gosec // see above
+		r, err := rsa.GenerateKey(rand.Reader, smallRSA)
 		if err != nil {
 			return k, fmt.Errorf("sim: make an RSA key: %w", err)
 		}

@@ -40,6 +40,24 @@ func (w *world) strike(d Disaster, n int) {
 		w.clocks[replica].step(d.Step)
 	case Recycle:
 		w.ca.recycle(lasting)
+	case DiskFull, LedgerAway:
+		if w.spoiled.CompareAndSwap(false, true) { // else it is in trouble already
+			w.ledgerTrouble(d, lasting, n)
+			w.spoiled.Store(false)
+		}
+	case Renewal:
+		if err := w.ca.Renew(n + 1); err != nil {
+			w.broken("renew the CA: %v", err)
+		}
+	case SameKey:
+		w.enrollSameKey(d)
+	}
+}
+
+// ledgerTrouble makes the ledger fail: for all that is written, for rows that become
+// one state, or altogether.
+func (w *world) ledgerTrouble(d Disaster, lasting time.Duration, n int) {
+	switch d.Kind {
 	case DiskFull:
 		name := fmt.Sprintf("full%d", n)
 		when := ""
@@ -55,12 +73,6 @@ func (w *world) strike(d Disaster, n int) {
 		w.spoil(`ALTER TABLE requests RENAME TO elsewhere`)
 		w.sleepUntilCalm(lasting)
 		w.spoil(`ALTER TABLE elsewhere RENAME TO requests`)
-	case Renewal:
-		if err := w.ca.Renew(n + 1); err != nil {
-			w.broken("renew the CA: %v", err)
-		}
-	case SameKey:
-		w.enrollSameKey(d)
 	}
 }
 

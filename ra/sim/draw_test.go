@@ -21,16 +21,16 @@ func drawPlan(t *rapid.T) sim.Plan {
 		KeepAlive:  rapid.SampledFrom([]int{0, 0, 0, 5, 4, 3}).Draw(t, "keep-alive"),
 		Unlogged:   rapid.SliceOfN(rapid.IntRange(1, 20), 0, 2).Draw(t, "unlogged"),
 		Timeout:    seconds(t, "time-out", 10, 10, 30),
-		Calm:       3 * time.Minute,
-		Linger:     3 * time.Minute,
+		Calm:       2 * time.Minute,
+		Linger:     2 * time.Minute,
 	}
 	loss := rapid.IntRange(0, 30).Draw(t, "loss")
 	step := rapid.SampledFrom([]bool{false, true}).Draw(t, "clocks step")
 	if step {
 		p.Join = 24 * time.Hour // no step goes so far
 	} else {
-		p.Validity = seconds(t, "validity", 0, 0, 600)
-		p.Join = seconds(t, "join", 0, 60)
+		p.Validity = seconds(t, "validity", 0, 0, 100)
+		p.Join = seconds(t, "join", 60, 60, 60, 0)
 	}
 	p.Wishes = rapid.SliceOfN(rapid.Custom(func(t *rapid.T) sim.Wish { return drawWish(t, loss) }), 1, 8).Draw(t, "wishes")
 	p.Disasters = rapid.SliceOfN(rapid.Custom(func(t *rapid.T) sim.Disaster { return drawDisaster(t, step) }), 0, 5).Draw(t, "disasters")
@@ -50,14 +50,14 @@ func drawWish(t *rapid.T, loss int) sim.Wish {
 		Proof:    rapid.Bool().Draw(t, "proof"),
 		Label:    rapid.SampledFrom([]sim.Label{sim.Plain, sim.Plain, sim.Plain, sim.Supervised, sim.Directory}).Draw(t, "label"),
 		Resend:   rapid.SampledFrom([]bool{false, false, true}).Draw(t, "resends"),
-		Start:    time.Duration(rapid.IntRange(0, 100).Draw(t, "start")) * time.Second,
+		Start:    time.Duration(rapid.IntRange(0, 60).Draw(t, "start")) * time.Second,
 		Patience: seconds(t, "patience", 120, 5, 10, 30),
-		Backoff:  seconds(t, "back-off", 5, 1, 15, 60),
+		Backoff:  seconds(t, "back-off", 5, 2, 15, 40),
 		Obedient: rapid.Bool().Draw(t, "obedient"),
 		Deaf:     rapid.SampledFrom([]int{0, 0, 0, 1, 2}).Draw(t, "deaf"),
 		Verdict:  rapid.SampledFrom([]sim.Verdict{sim.Granted, sim.Granted, sim.Granted, sim.Denied}).Draw(t, "verdict"),
 		Decided:  seconds(t, "decided", 10, 60, 120),
-		Again:    rapid.SampledFrom([][]time.Duration{nil, nil, nil, {20 * time.Second}, {50 * time.Second, 50 * time.Second}, {11 * time.Minute}}).Draw(t, "again"),
+		Again:    rapid.SampledFrom([][]time.Duration{nil, nil, nil, {20 * time.Second}, {50 * time.Second, 50 * time.Second}, {90 * time.Second}}).Draw(t, "again"),
 		Posts:    rapid.SliceOfN(rapid.Custom(func(t *rapid.T) sim.Fate { return drawFate(t, loss, postFates) }), 0, 4).Draw(t, "POSTs"),
 		Fetches:  rapid.SliceOfN(rapid.Custom(func(t *rapid.T) sim.Fate { return drawFate(t, loss, fetchFates) }), 0, 4).Draw(t, "fetches"),
 	}
@@ -96,7 +96,7 @@ func drawDisaster(t *rapid.T, step bool) sim.Disaster {
 	}
 	d := sim.Disaster{
 		Kind:    rapid.SampledFrom(kinds).Draw(t, "disaster"),
-		At:      time.Duration(rapid.IntRange(0, 150_000).Draw(t, "at")) * time.Millisecond,
+		At:      time.Duration(rapid.IntRange(0, 90_000).Draw(t, "at")) * time.Millisecond,
 		For:     time.Duration(rapid.IntRange(1, 40).Draw(t, "for")) * time.Second,
 		Replica: rapid.IntRange(0, 2).Draw(t, "replica"),
 	}

@@ -148,7 +148,7 @@ func (a *authority) meet(w http.ResponseWriter, r *http.Request, fate Fate, thin
 	unseen := func() { next.ServeHTTP(httptest.NewRecorder(), r) }
 	later := func() {
 		a.w.actors.Go(func() {
-			a.w.sleep(fate.After + think)
+			a.w.sleep(min(fate.After, scriptTimeout-time.Second) + think)
 			unseen()
 		})
 	}

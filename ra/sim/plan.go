@@ -157,8 +157,14 @@ func (p Plan) String() string {
 			on   bool
 			text string
 		}{
-			{w.DNS, ", SAN"}, {w.Proof, ", proof"}, {w.Resend, ", resends"}, {w.Label != "", ", label " + string(w.Label)}, {w.Verdict != Granted, ", " + string(w.Verdict)},
-			{w.Decided != 0, fmt.Sprintf(", decided after %s", w.Decided)}, {w.Obedient, ", obedient"}, {w.Once, ", once"},
+			{w.DNS, ", SAN"},
+			{w.Proof, ", proof"},
+			{w.Resend, ", resends"},
+			{w.Label != "", ", label " + string(w.Label)},
+			{w.Verdict != Granted, ", " + string(w.Verdict)},
+			{w.Decided != 0, fmt.Sprintf(", decided after %s", w.Decided)},
+			{w.Obedient, ", obedient"},
+			{w.Once, ", once"},
 			{w.Deaf > 0, fmt.Sprintf(", deaf to %d", w.Deaf)},
 		} {
 			if x.on {

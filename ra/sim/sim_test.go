@@ -4,10 +4,12 @@ import (
 	"flag"
 	"fmt"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
 	"testing/synctest"
+	"time"
 
 	"go.uber.org/goleak"
 	"pgregory.net/rapid"
@@ -41,12 +43,15 @@ func TestMain(m *testing.M) {
 	goleak.VerifyTestMain(m)
 }
 
-// folder returns an empty folder, in memory where there is such a place: SQLite
-// waits for the disk before each POST.
-func folder(tb interface {
+// failer is what *testing.T and *rapid.T have in common here.
+type failer interface {
 	Helper()
 	Fatal(...any)
-}) string {
+}
+
+// folder returns an empty folder, in memory where there is such a place: SQLite
+// waits for the disk before each POST.
+func folder(tb failer) string {
 	tb.Helper()
 	dir, err := os.MkdirTemp(shm(), "ra-sim-")
 	if err != nil {
@@ -118,12 +123,15 @@ func TestSurvey(t *testing.T) {
 		return
 	}
 	count, example, failed := map[string]int{}, map[string]string{}, 0
+	var took []time.Duration
 	for s := range *seeds {
 		p := rapid.Custom(drawPlan).Example(int(*seed) + s)
 		for i := range p.Wishes {
 			p.Wishes[i].Resend = p.Wishes[i].Resend || *resend
 		}
+		began := time.Now()
 		h := play(t, p)
+		took = append(took, time.Since(began))
 		bad := violations(h)
 		if *seeds == 1 {
 			t.Logf("\n%s", h)
@@ -143,7 +151,8 @@ func TestSurvey(t *testing.T) {
 			}
 		}
 	}
-	t.Logf("%d of %d histories break something", failed, *seeds)
+	slices.Sort(took)
+	t.Logf("%d of %d histories break something; a history takes %s in the median, the longest %s", failed, *seeds, took[len(took)/2], took[len(took)-1])
 	for name, n := range count {
 		t.Logf("%5d %s; %s", n, name, example[name])
 	}

@@ -8,6 +8,7 @@ import (
 	"hash/fnv"
 	"path/filepath"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"ciscora/ra"
@@ -25,12 +26,12 @@ type world struct {
 	actors sync.WaitGroup // clients, disasters, managers, dead replicas
 	calm   chan struct{}  // closed when all heals
 
-	clocks []*clock // one a replica; they outlive it
+	clocks  []*clock    // one a replica; they outlive it
+	spoiled atomic.Bool // the ledger is in trouble
 
 	mu      sync.Mutex // guards all below
 	history History
 	process *process
-	dials   int
 }
 
 // Play plays a plan and returns what came of it. It must be called inside a
@@ -64,7 +65,7 @@ func Play(ctx context.Context, p Plan, keys Keys, dir string) (*History, error) 
 	if p.Others > 0 {
 		w.actors.Go(w.others)
 	}
-	w.sleepUntil(p.Calm)
+	w.sleepUntilDone(p.Calm, clients)
 	w.note("world", "calm")
 	close(w.calm)
 	w.heal()
@@ -155,7 +156,15 @@ func (w *world) sleep(d time.Duration) bool {
 	}
 }
 
-func (w *world) sleepUntil(at time.Duration) bool { return w.sleep(at - w.elapsed()) }
+// sleepUntilDone waits until an instant, or until all clients have their answers.
+func (w *world) sleepUntilDone(at time.Duration, done <-chan struct{}) {
+	timer := time.NewTimer(at - w.elapsed())
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+	case <-done:
+	}
+}
 
 // sleepUntilCalm waits for d, or until all heals.
 func (w *world) sleepUntilCalm(d time.Duration) {
