@@ -48,6 +48,7 @@ type coreOptions struct {
 	now    func() time.Time
 	events func(ra.Event)
 	plan   Plan
+	delay  time.Duration // before it runs: replicas do nothing in step
 }
 
 func openLedger(ctx context.Context, file string, now func() time.Time) (*ledger.Ledger, error) {
@@ -78,7 +79,10 @@ func newCore(o coreOptions) (*core, error) {
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	c := &core{ra: r, stop: cancel, done: make(chan error, 1)}
-	go func() { c.done <- r.Run(ctx) }()
+	go func() {
+		time.Sleep(o.delay)
+		c.done <- r.Run(ctx)
+	}()
 	return c, nil
 }
 
@@ -100,13 +104,13 @@ type reply struct {
 }
 
 // ask is one request of a client.
-func (c *core) ask(ctx context.Context, from string, label Label, csr *x509.CertificateRequest) reply {
+func (c *core) ask(ctx context.Context, from, user string, label Label, csr *x509.CertificateRequest) reply {
 	req, err := http.NewRequestWithContext(ctx, http.MethodPost, "https://ra.sim.test/.well-known/est/simpleenroll", nil)
 	if err != nil {
 		return reply{err: err}
 	}
 	req.RemoteAddr = from
-	req.SetBasicAuth(account, password)
+	req.SetBasicAuth(user, password)
 	ctx, err = c.ra.Authenticate(req, string(label))
 	if err != nil {
 		return refusal(err)

@@ -59,7 +59,7 @@ func newAuthority(w *world) (*authority, error) {
 	clientOnly := []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth}
 	server, err := certsrv.New(certsrv.Options{
 		Domain: "LAB", Hosts: []string{"ca.sim.test"}, FirstReqID: w.plan.firstReqID(),
-		Users: []certsrv.User{certsrv.NewUser(account, password)},
+		Users: users(len(w.plan.Wishes)),
 		Templates: []certsrv.Template{
 			{Name: plainTemplate, SubjectFromRequest: true, MinKeySize: smallRSA, Validity: validity},
 			{Name: supervisedTemplate, SubjectFromRequest: true, MinKeySize: smallRSA, Validity: validity, ManagerApproval: true, ExtKeyUsage: clientOnly},
@@ -83,6 +83,16 @@ func newAuthority(w *world) (*authority, error) {
 	return a, nil
 }
 
+// users are the RA's account and one for each wish.
+func users(n int) []certsrv.User {
+	list := []certsrv.User{certsrv.NewUser(account, password)}
+	hash := list[0].NTHash
+	for i := range n {
+		list = append(list, certsrv.User{Name: `LAB\` + wishName(i), NTHash: hash})
+	}
+	return list
+}
+
 func (a *authority) close() error {
 	a.stop()
 	return errors.Join(<-a.ended, a.Close())
@@ -102,6 +112,7 @@ func (a *authority) dial(ctx context.Context, p *process, g *gate, name string) 
 		return a.w.between(time.Millisecond, 8*time.Millisecond, id+direction, n)
 	})
 	near.local, far.remote = address(id), address(id)
+	near.residue = a.w.between(0, time.Millisecond, id+" gate", 0)
 	a.mu.Lock()
 	l := &linked{process: p, server: far}
 	if p != nil {
@@ -144,6 +155,10 @@ func (a *authority) cut(choose func(*linked) bool) {
 	a.mu.Unlock()
 	for _, e := range ends {
 		e.cut()
+		a.w.actors.Go(func() {
+			time.Sleep(a.w.between(0, time.Millisecond, "cut "+e.remote.String(), 0))
+			e.wake()
+		})
 	}
 }
 
@@ -168,7 +183,13 @@ func (a *authority) isCut(l *linked) bool {
 	return l == nil || l.cut
 }
 
-type wishKey struct{}
+type postKey struct{}
+
+// posted is a POST of the RA's.
+type posted struct {
+	wish int
+	at   time.Duration
+}
 
 // decide is the CA's policy: it knows whose request it is, and what is to become of
 // it.
@@ -176,14 +197,15 @@ func (a *authority) decide(ctx context.Context, d certsrv.Decision) certsrv.Deci
 	a.mu.Lock()
 	a.highest = max(a.highest, d.ReqID)
 	a.mu.Unlock()
-	n, ok := ctx.Value(wishKey{}).(int)
+	post, ok := ctx.Value(postKey{}).(posted)
 	if !ok { // others'
 		d.Pending = int(a.w.draw("others wait", d.ReqID)%100) < a.w.plan.OthersWait
 		return d
 	}
+	n := post.wish
 	wish := a.w.plan.Wishes[n]
 	a.w.mu.Lock()
-	a.w.history.Owner[d.ReqID] = n
+	a.w.history.Owner[d.ReqID], a.w.history.Posted[d.ReqID] = n, post.at
 	a.w.mu.Unlock()
 	a.w.note("ca", "takes %s as %d", wishName(n), d.ReqID)
 	switch {

@@ -130,9 +130,10 @@ func (c *client) send() reply {
 	answered := make(chan reply, 1)
 	go func() {
 		defer p.alive.Done()
-		g.pass()
-		r := replica.ask(ctx, fmt.Sprintf("10.0.0.%d:1", c.n%250), c.wish.Label, csr)
-		g.pass()
+		residue := c.w.between(0, time.Millisecond, c.name+" gate", c.tries)
+		g.pass(residue)
+		r := replica.ask(ctx, fmt.Sprintf("10.0.0.%d:1", c.n%250), c.user(), c.wish.Label, csr)
+		g.pass(residue)
 		answered <- r
 	}()
 	select {
@@ -146,6 +147,13 @@ func (c *client) send() reply {
 	case <-ctx.Done():
 		return reply{err: fmt.Errorf("no answer")}
 	}
+}
+
+func (c *client) user() string {
+	if c.w.plan.Accounts {
+		return `LAB\` + c.name
+	}
+	return account
 }
 
 func (c *client) key() crypto.Signer { return c.w.keyOf(c.wish) }

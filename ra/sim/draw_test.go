@@ -14,6 +14,7 @@ func drawPlan(t *rapid.T) sim.Plan {
 	p := sim.Plan{
 		Salt:       rapid.Uint64Range(0, 1<<20).Draw(t, "salt"),
 		Replicas:   rapid.SampledFrom([]int{1, 1, 2, 3}).Draw(t, "replicas"),
+		Accounts:   rapid.SampledFrom([]bool{true, true, true, false}).Draw(t, "accounts"),
 		FirstReqID: rapid.SampledFrom([]int{1, 1, 40, 5000}).Draw(t, "first ReqID"),
 		Others:     seconds(t, "others", 0, 0, 20, 5),
 		OthersWait: rapid.SampledFrom([]int{0, 0, 30}).Draw(t, "others wait"),

@@ -18,12 +18,13 @@ type History struct {
 	Began    time.Time
 	Took     time.Duration // virtual
 	Lines    []Line
-	Waiting  []string          // clients without an answer in bounded time
-	Broken   []string          // what must not happen at all, such as a ledger that cannot be opened again
-	Asks     [][]Ask           // by wish
-	Requests []certsrv.Request // of the CA, by ReqID
-	Owner    map[int]int       // ReqID -> wish, of those that the RA posted
-	Fetched  map[int]Fetched   // by ReqID
+	Waiting  []string              // clients without an answer in bounded time
+	Broken   []string              // what must not happen at all, such as a ledger that cannot be opened again
+	Asks     [][]Ask               // by wish
+	Requests []certsrv.Request     // of the CA, by ReqID
+	Owner    map[int]int           // ReqID -> wish, of those that the RA posted
+	Posted   map[int]time.Duration // when the POST of these began to be on its way
+	Fetched  map[int]Fetched       // by ReqID
 	Orphans  []Orphan
 	Rows     []ledger.Row
 	Kills    int

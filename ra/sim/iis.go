@@ -81,7 +81,7 @@ func (a *authority) post(w http.ResponseWriter, r *http.Request, next http.Handl
 	name := wishName(wish)
 	a.w.note("iis", "POST %d of %s: %s", n+1, name, fate)
 	think := a.w.between(20*time.Millisecond, 400*time.Millisecond, "think "+name, n)
-	r = r.WithContext(context.WithValue(context.WithoutCancel(r.Context()), wishKey{}, wish))
+	r = r.WithContext(context.WithValue(context.WithoutCancel(r.Context()), postKey{}, posted{wish, a.w.elapsed()}))
 	a.meet(w, r, fate, think, next)
 }
 

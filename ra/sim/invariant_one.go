@@ -9,59 +9,66 @@ import (
 	"ciscora/msca/certsrv"
 )
 
-// oneCertificate: a wish has one certificate at the CA. Another one is right only
-// where the client asked anew for it (after the join had ended, after the old one
-// had expired, after a refusal) or where a possible orphan was told.
+// oneCertificate: what a client asks for has one certificate at the CA, however
+// often it asks. Another one is right only where it asked anew (after the join had
+// ended, after the old one had expired, after a refusal), or where a possible orphan
+// was told.
 func oneCertificate(h *History) []string {
 	var bad []string
-	second := 0
+	told := 0
 	for wish := range h.Plan.Wishes {
-		issued := h.issued(wish)
 		orphans := h.orphans(wish)
-		for i := 1; i < len(issued); i++ {
-			if h.askedAnew(wish, issued[i-1], issued[i]) {
-				continue
+		for _, certificates := range h.questions(wish) {
+			for i := 1; i < len(certificates); i++ {
+				if orphans--; orphans < 0 {
+					bad = append(bad, fmt.Sprintf("%s: ReqID %d beside %d, and no orphan told", wishName(wish), certificates[i].ID, certificates[0].ID))
+					break
+				}
+				told++
 			}
-			if orphans--; orphans < 0 {
-				bad = append(bad, fmt.Sprintf("%s: ReqID %d after %d, and no orphan told", wishName(wish), issued[i].ID, issued[i-1].ID))
-				break
-			}
-			second++
 		}
 	}
-	if second > 0 && len(bad) > 0 {
-		bad = append(bad, fmt.Sprintf("%d second ones besides, with an orphan told", second))
+	if told > 0 && len(bad) > 0 {
+		bad = append(bad, fmt.Sprintf("%d second ones besides, with an orphan told", told))
 	}
 	return bad
-}
-
-// askedAnew tells whether a client could rightly expect another certificate when
-// the CA got its second request.
-func (h *History) askedAnew(wish int, before, after certsrv.Request) bool {
-	old, err := x509.ParseCertificate(before.Certificate)
-	if err != nil {
-		return false
-	}
-	submitted := h.at(after.Submitted)
-	read := time.Duration(-1)
-	for _, ask := range h.Asks[wish] {
-		if ask.Read && ask.Certificate.Equal(old) && (read < 0 || ask.Ended < read) {
-			read = ask.Ended
-		}
-	}
-	for _, ask := range h.Asks[wish] {
-		switch {
-		case ask.At > submitted:
-			continue
-		case ask.Status == http.StatusForbidden && ask.Ended <= submitted && ask.Ended >= h.at(before.Submitted):
-			return true
-		case read >= 0 && ask.At >= read+h.Plan.join()-clockSlack:
-			return true
-		}
-	}
-	return h.at(old.NotAfter) <= submitted+clockSlack
 }
 
 // clockSlack is how far a replica's clock may be off where it matters here: plans
 // that step a clock by more have no short joins and no short certificates.
 const clockSlack = 5 * time.Second
+
+// questions returns the certificates that each question of a client led to, by the
+// time of the POST. A question begins with the first request after the one before
+// has had its answer.
+func (h *History) questions(wish int) [][]certsrv.Request {
+	begins := []time.Duration{0}
+	issued := h.issued(wish)
+	answered := time.Duration(-1) // when a new request is a new question
+	for _, ask := range h.Asks[wish] {
+		for _, r := range issued {
+			c, err := x509.ParseCertificate(r.Certificate)
+			if err == nil && h.Posted[r.ID] >= begins[len(begins)-1] && ask.At >= h.at(c.NotAfter)-clockSlack {
+				answered = ask.At // what it may have been given has expired
+			}
+		}
+		if answered >= 0 && ask.At >= answered {
+			begins, answered = append(begins, ask.At), -1
+		}
+		switch {
+		case ask.Status == http.StatusForbidden:
+			answered = ask.Ended
+		case ask.Read && answered < 0:
+			answered = ask.Ended + h.Plan.join() - clockSlack
+		}
+	}
+	list := make([][]certsrv.Request, len(begins))
+	for _, r := range issued {
+		n := len(begins) - 1
+		for n > 0 && h.Posted[r.ID] < begins[n] {
+			n--
+		}
+		list[n] = append(list[n], r)
+	}
+	return list
+}

@@ -35,6 +35,9 @@ func (h *History) wrong(wish, reqID int, c *x509.Certificate) string {
 	case Directory:
 		usage = usage[1:]
 		cn, dns = "ciscora", "" // the account's
+		if h.Plan.Accounts {
+			cn = wishName(wish)
+		}
 	}
 	if !w.DNS {
 		dns = ""

@@ -13,6 +13,10 @@ type Plan struct {
 	// FirstReqID is the CA's number to begin with; those below it are others'.
 	// 0 = 1.
 	FirstReqID int
+	// Accounts: each client has an account of its own; else all share the RA's, and
+	// with it connections and log-ins, and who of those that wait for one comes first
+	// is the scheduler's to say.
+	Accounts   bool
 	Others     time.Duration // pace at which others enroll at the CA; 0: nobody does
 	OthersWait int           // percent of their requests that wait for a manager for ever
 	Hidden     bool          // the CA shows others' numbers to nobody (403)
@@ -145,8 +149,8 @@ func or(d, standard time.Duration) time.Duration {
 // wrong.
 func (p Plan) String() string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "salt %d, %d replicas, first ReqID %d, others every %s (hidden %v), keep-alive %d, unlogged %d, validity %s, join %s, time-out %s, calm from %s\n",
-		p.Salt, p.replicas(), p.firstReqID(), p.Others, p.Hidden, p.KeepAlive, p.Unlogged, p.validity(), p.join(), p.timeout(), p.Calm)
+	fmt.Fprintf(&b, "salt %d, %d replicas, accounts %v, first ReqID %d, others every %s (hidden %v), keep-alive %d, unlogged %d, validity %s, join %s, time-out %s, calm from %s\n",
+		p.Salt, p.replicas(), p.Accounts, p.firstReqID(), p.Others, p.Hidden, p.KeepAlive, p.Unlogged, p.validity(), p.join(), p.timeout(), p.Calm)
 	for i, w := range p.Wishes {
 		kind := "EC"
 		if w.RSA {

@@ -51,6 +51,7 @@ func (w *world) start() error {
 		c, err := newCore(coreOptions{
 			dial: w.dialFrom(p, g, name), roots: w.ca.roots, ledger: book, now: w.clocks[i].now, plan: w.plan,
 			events: func(e ra.Event) { w.event(p, name, e) },
+			delay:  w.between(0, 500*time.Millisecond, "run "+name, w.history.Kills),
 		})
 		if err != nil {
 			return err
@@ -121,7 +122,7 @@ func (w *world) kill(p *process, down time.Duration) {
 // dialFrom returns a replica's way to the CA.
 func (w *world) dialFrom(p *process, g *gate, name string) func(context.Context, string, string) (net.Conn, error) {
 	return func(ctx context.Context, _, _ string) (net.Conn, error) {
-		g.pass()
+		g.pass(0)
 		if p != nil && p.isDead() {
 			return nil, &net.OpError{Op: "dial", Net: "tcp", Err: syscall.ENETUNREACH}
 		}

@@ -131,7 +131,8 @@ func (s *stream) write(p []byte) (n int, err error) {
 // end is one end of a connection.
 type end struct {
 	in, out *stream
-	gate    *gate // of the process that has this end; nil: none
+	gate    *gate         // of the process that has this end; nil: none
+	residue time.Duration // after the gate
 	local   net.Addr
 	remote  net.Addr
 	closed  func() // once, for the books
@@ -150,12 +151,12 @@ func newConnection(g *gate, delay func(direction string, n int) time.Duration) (
 
 func (e *end) Read(p []byte) (int, error) {
 	n, err := e.in.read(p)
-	e.gate.pass()
+	e.gate.pass(e.residue)
 	return n, e.wrap("read", err)
 }
 
 func (e *end) Write(p []byte) (int, error) {
-	e.gate.pass()
+	e.gate.pass(e.residue)
 	n, err := e.out.write(p)
 	return n, e.wrap("write", err)
 }
@@ -179,10 +180,19 @@ func (e *end) Close() error {
 	return nil
 }
 
-// cut ends the connection for both ends at once.
+// cut ends the connection for both ends at once; who waits on it learns of it by
+// wake, so that not all that a disaster cuts wakes in one instant.
 func (e *end) cut() {
 	for _, s := range []*stream{e.in, e.out} {
-		s.change(func() { s.reset, s.queue = true, nil })
+		s.mu.Lock()
+		s.reset, s.queue = true, nil
+		s.mu.Unlock()
+	}
+}
+
+func (e *end) wake() {
+	for _, s := range []*stream{e.in, e.out} {
+		s.change(func() {})
 	}
 }
 
@@ -210,13 +220,13 @@ func (address) Network() string  { return "sim" }
 func (a address) String() string { return string(a) }
 
 // gate holds up a process that is stopped: what it would do waits until it is
-// resumed.
+// resumed, and a residue longer, so that not all goes on in one instant.
 type gate struct {
 	mu     sync.Mutex    // guards opened
 	opened chan struct{} // nil: it is open
 }
 
-func (g *gate) pass() {
+func (g *gate) pass(residue time.Duration) {
 	if g == nil {
 		return
 	}
@@ -228,6 +238,7 @@ func (g *gate) pass() {
 			return
 		}
 		<-opened
+		time.Sleep(residue)
 	}
 }
 

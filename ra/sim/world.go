@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"hash/fnv"
 	"path/filepath"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -43,7 +44,7 @@ func Play(ctx context.Context, p Plan, keys Keys, dir string) (*History, error) 
 	w := &world{plan: p, keys: keys, file: filepath.Join(dir, "ra.db"), ctx: ctx, began: time.Now(), calm: make(chan struct{})}
 	w.history = History{
 		Plan: p, Began: w.began, Asks: make([][]Ask, len(p.Wishes)),
-		Owner: map[int]int{}, Fetched: map[int]Fetched{},
+		Owner: map[int]int{}, Posted: map[int]time.Duration{}, Fetched: map[int]Fetched{},
 	}
 	for _, wish := range p.Wishes {
 		w.history.publicKey = append(w.history.publicKey, w.keyOf(wish).Public())
@@ -65,7 +66,11 @@ func Play(ctx context.Context, p Plan, keys Keys, dir string) (*History, error) 
 	if p.Others > 0 {
 		w.actors.Go(w.others)
 	}
-	w.sleepUntilDone(p.Calm, clients)
+	early := clients
+	if slices.ContainsFunc(p.Wishes, func(wish Wish) bool { return wish.Once }) {
+		early = nil // that it has ended says nothing of what it asked for
+	}
+	w.sleepUntilDone(p.Calm, early)
 	w.note("world", "calm")
 	close(w.calm)
 	w.heal()
