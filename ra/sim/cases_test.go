@@ -10,15 +10,16 @@ import (
 	"ciscora/ra/sim"
 )
 
-// holds plays a plan and holds it against the invariants, and against what the case
-// says besides.
+// holds plays a plan and holds it against the invariants, and before that against what
+// the case says.
 func holds(t *testing.T, p sim.Plan, besides ...func(*sim.History) []string) *sim.History {
 	t.Helper()
 	h := play(t, p)
-	bad := violations(h)
+	var bad []string
 	for _, check := range besides {
 		bad = append(bad, check(h)...)
 	}
+	bad = append(bad, violations(h)...)
 	if len(bad) == 0 {
 		return h
 	}

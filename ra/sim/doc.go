@@ -13,5 +13,7 @@
 //
 // What this does not cover: replicas in processes of their own on PostgreSQL, whose
 // driver cannot live in virtual time. Several replicas here share one
-// [ledger.Ledger], as one process would; they die together.
+// [ledger.Ledger], as one process would; they die together. A replica that is paused
+// neither sends nor hears anything, but its timers go on: that a stopped process
+// looks at its claim when it wakes is for tests with real processes.
 package sim
