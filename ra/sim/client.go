@@ -128,9 +128,9 @@ func (c *client) send() reply {
 		defer hangUp()
 	}
 	answered := make(chan reply, 1)
+	residue := c.w.between(0, time.Millisecond, c.name+" gate", c.tries)
 	go func() {
 		defer p.alive.Done()
-		residue := c.w.between(0, time.Millisecond, c.name+" gate", c.tries)
 		g.pass(residue)
 		r := replica.ask(ctx, fmt.Sprintf("10.0.0.%d:1", c.n%250), c.user(), c.wish.Label, csr)
 		g.pass(residue)
