@@ -64,8 +64,16 @@ func (w *world) start() error {
 	return nil
 }
 
-// shut ends the replicas as SIGTERM does; the ledger stays open.
+// shut ends the replicas as SIGTERM does; the ledger stays open. It waits for the
+// requests that are under way: their clients have hung up, so they end.
 func (p *process) shut() error {
+	drained := make(chan struct{})
+	go func() { p.alive.Wait(); close(drained) }()
+	select {
+	case <-drained:
+	case <-time.After(converge):
+		p.w.broken("a request does not end, long after its client has")
+	}
 	for _, c := range p.cores {
 		if err := c.close(); err != nil {
 			return fmt.Errorf("sim: a replica ended with %w", err)
@@ -97,10 +105,7 @@ func (w *world) kill(p *process, down time.Duration) {
 	}
 	w.actors.Go(func() {
 		// What is left of it in this process ends, unseen.
-		w.actors.Go(func() {
-			_ = p.shut()
-			p.alive.Wait()
-		})
+		w.actors.Go(func() { _ = p.shut() })
 		w.pause(down, "down", n)
 		for try := 0; ; try++ {
 			err := w.start()

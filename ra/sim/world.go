@@ -90,7 +90,6 @@ func (w *world) end() (*History, error) {
 	w.mu.Lock()
 	p := w.process
 	w.mu.Unlock()
-	p.alive.Wait()
 	errs := []error{p.shut()}
 	rows, err := allRows(p.ledger)
 	errs = append(errs, err, p.ledger.Close(), w.ca.close())
