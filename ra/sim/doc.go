@@ -9,7 +9,9 @@
 //
 // The outcome must not hang on the scheduler, so no two instants coincide: each
 // delay carries some nanoseconds that the plan's salt, who waits and how often it
-// has waited give it. Nothing draws a random number while a history is played.
+// has waited give it. Nothing draws a random number while a history is played. Only
+// clients of one account that wait for the same log-in wake in one instant: such a
+// plan (Accounts false) may have more than one history.
 //
 // What this does not cover: replicas in processes of their own on PostgreSQL, whose
 // driver cannot live in virtual time. Several replicas here share one
