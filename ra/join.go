@@ -53,9 +53,10 @@ func (r *RA) claim(ctx context.Context, request ledger.Request) (ledger.Claim, e
 		}
 		switch {
 		case isLost(claim.Row):
-			// Nobody works on it: that is the search's.
+			// Nobody works on it, or its POST is under way elsewhere. To find out is the
+			// search's.
 			if claim.Mine {
-				r.giveBack(ctx, claim)
+				r.release(ctx, claim)
 			}
 			r.searchSoon()
 			if lostSince.IsZero() {
@@ -139,12 +140,18 @@ func (r *RA) closeRow(ctx context.Context, claim ledger.Claim) error {
 	return err
 }
 
+// giveBack ends a claim, and tells those who wait for the row.
 func (r *RA) giveBack(ctx context.Context, claim ledger.Claim) {
+	r.release(ctx, claim)
+	r.watchers.changed(claim.Row.Key())
+}
+
+// release ends a claim on a row that is as it was.
+func (r *RA) release(ctx context.Context, claim ledger.Claim) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), ledgerTimeout)
 	defer cancel()
 	// A claim that cannot be given back ends by itself.
 	_ = r.Ledger.Release(ctx, claim)
-	r.watchers.changed(claim.Row.Key())
 }
 
 // over tells whether a row is no longer joined: delivered long ago (counted from the

@@ -1,0 +1,31 @@
+package sim
+
+import (
+	"fmt"
+
+	"ciscora/ra/ledger"
+)
+
+// noneLost: what the CA has issued for the RA is in the ledger, or a possible orphan
+// was told.
+func noneLost(h *History) []string {
+	held := map[int]ledger.Row{}
+	for _, row := range h.Rows {
+		if row.ReqID != 0 {
+			held[row.ReqID] = row
+		}
+	}
+	var bad []string
+	for wish := range h.Plan.Wishes {
+		left := h.orphans(wish)
+		for _, r := range h.issued(wish) {
+			if _, ok := held[r.ID]; ok {
+				continue
+			}
+			if left--; left < 0 {
+				bad = append(bad, fmt.Sprintf("%s: ReqID %d is in no row, and no orphan told", wishName(wish), r.ID))
+			}
+		}
+	}
+	return bad
+}

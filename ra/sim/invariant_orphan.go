@@ -1,0 +1,41 @@
+package sim
+
+import (
+	"fmt"
+
+	"ciscora/msca/certsrv"
+)
+
+// orphansHaveAReason: a possible orphan is told only where something at the CA may
+// indeed be the lost request, and cannot be told apart: a number that shows no key
+// (it waits, was denied, is forbidden), or a certificate of the same key that others
+// got. A POST that the CA takes late is no reason: it is waited for.
+func orphansHaveAReason(h *History) []string {
+	reason := h.Plan.Hidden
+	for _, r := range h.Requests {
+		if r.Disposition != certsrv.DispositionIssued {
+			reason = true
+		}
+	}
+	var bad []string
+	for _, o := range h.Orphans {
+		mine := reason
+		for _, r := range h.Requests {
+			// The same key, enrolled by others, may be what cannot be told apart.
+			if _, ours := h.Owner[r.ID]; !ours && h.sameKey(r, o.Wish) {
+				mine = true
+			}
+		}
+		if !mine {
+			bad = append(bad, fmt.Sprintf("row %d (%s) at %s: nothing at the CA may be it", o.Row, nameOf(o.Wish), o.At))
+		}
+	}
+	return bad
+}
+
+func nameOf(wish int) string {
+	if wish < 0 {
+		return "nobody's"
+	}
+	return wishName(wish)
+}
