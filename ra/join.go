@@ -52,9 +52,8 @@ func (r *RA) claim(ctx context.Context, request ledger.Request) (ledger.Claim, e
 			return claim, err
 		}
 		switch {
-		case isLost(claim.Row):
-			// Nobody works on it, or its POST is under way elsewhere. To find out is the
-			// search's.
+		case isLost(claim.Row) && (claim.Mine || !claim.Row.Held):
+			// Nobody works on it: to find out what came of its POST is the search's.
 			if claim.Mine {
 				r.release(ctx, claim)
 			}

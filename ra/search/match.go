@@ -135,7 +135,6 @@ type shown struct {
 	certificate *x509.Certificate
 }
 
-
 // Fits tells whether a certificate has the names that a row asked for, as far as they
 // can be compared.
 func (s *Search) Fits(ctx context.Context, row ledger.Row, c *x509.Certificate) bool {

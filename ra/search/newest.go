@@ -55,21 +55,29 @@ func (s *Search) newest(ctx context.Context, ca Looker) (int, error) {
 }
 
 // Establish makes sure that the ledger knows a number of this CA's before the first
-// POST: what comes of a POST is sought above it. On a CA that has given none, or does
-// not tell, there is none to know.
+// POST: what comes of a POST is sought above it. It asks a CA once, where the ledger
+// knows of none; a CA that has given none, or does not tell, leaves it at that.
 func (s *Search) Establish(ctx context.Context, ca Looker) error {
-	highest, err := s.Ledger.HighestReqID(ctx)
-	if err != nil || highest > 0 {
-		return err
+	if s.established.Load() {
+		return nil
 	}
 	s.looking.Lock()
 	defer s.looking.Unlock()
-	if highest, err = s.Ledger.HighestReqID(ctx); err != nil || highest > 0 {
+	highest, err := s.Ledger.HighestReqID(ctx)
+	if err != nil || s.established.Load() {
 		return err
 	}
+	if highest > 0 {
+		s.established.Store(true)
+		return nil
+	}
 	newest, err := s.newest(ctx, ca)
-	if err != nil || newest == 0 {
+	if err != nil {
 		return err
+	}
+	defer s.established.Store(true)
+	if newest == 0 {
+		return nil
 	}
 	one, err := s.look(ctx, ca, newest)
 	if err != nil {

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"go.uber.org/zap"
@@ -59,7 +60,8 @@ type Search struct {
 	Options
 	limit *rate.Limiter
 
-	looking sync.Mutex // held for a round
+	looking     sync.Mutex  // held for a round
+	established atomic.Bool // a number is known, or there is none to know
 
 	mu sync.Mutex // guards lostAt
 	// lostAt is when this process first saw that nobody works on a row any more, by

@@ -42,11 +42,14 @@ type window struct {
 // memory is what a process remembers between two rounds, to ask each number once.
 type memory struct {
 	forgotten int
-	missed    map[int]bool // asked, and unknown to the CA then
-	failures  map[int]int  // of a number
+	missed    map[int]bool  // asked, and unknown to the CA then
+	failures  map[int]int   // of a number
+	floors    map[int64]int // of rows that were sent before any number was known
 }
 
-func newMemory() memory { return memory{missed: map[int]bool{}, failures: map[int]int{}} }
+func newMemory() memory {
+	return memory{missed: map[int]bool{}, failures: map[int]int{}, floors: map[int64]int{}}
+}
 
 // window reads what the ledger knows of the numbers that may be of these rows.
 func (s *Search) window(ctx context.Context, ca Looker, lost []ledger.Row) (*window, error) {
@@ -54,10 +57,15 @@ func (s *Search) window(ctx context.Context, ca Looker, lost []ledger.Row) (*win
 	for _, row := range lost {
 		floor := row.Floor
 		if floor == 0 {
-			var err error
-			if floor, err = s.floorByTime(ctx, ca, row); err != nil {
-				return nil, err
+			known, ok := s.memory.floors[row.ID]
+			if !ok {
+				var err error
+				if known, err = s.floorByTime(ctx, ca, row); err != nil {
+					return nil, err
+				}
+				s.memory.floors[row.ID] = known
 			}
+			floor = known
 		}
 		if w.floor < 0 || floor < w.floor {
 			w.floor = floor
