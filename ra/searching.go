@@ -100,13 +100,6 @@ func (r *RA) searching(ctx context.Context) {
 
 // round looks once, and returns when to look again.
 func (r *RA) round(ctx context.Context, before time.Duration) time.Duration {
-	lost, err := r.search.Lost(ctx)
-	if err != nil || len(lost) == 0 {
-		if err == nil {
-			_, _, err = r.search.Round(ctx, nil) // what was seen can be forgotten
-		}
-		return idleRound
-	}
 	own := &ownSession{ra: r}
 	defer own.release()
 	left, next, err := r.search.Round(withLegs(ctx), own)

@@ -11,15 +11,9 @@ import (
 // endless is a number that no CA has given.
 const endless = 1 << 30
 
-// Newest finds the CA's newest number by doubling and halving, some forty looks at
+// newest finds the CA's newest number by doubling and halving, some forty looks at
 // most. It may be too low where numbers were skipped, never too high; 0 where the CA
 // has none, or does not tell.
-func (s *Search) Newest(ctx context.Context, ca Looker) (int, error) {
-	s.looking.Lock()
-	defer s.looking.Unlock()
-	return s.newest(ctx, ca)
-}
-
 func (s *Search) newest(ctx context.Context, ca Looker) (int, error) {
 	given := func(n int) (bool, error) {
 		one, err := s.look(ctx, ca, n)
@@ -61,7 +55,9 @@ func (s *Search) Establish(ctx context.Context, ca Looker) error {
 	if s.established.Load() {
 		return nil
 	}
-	s.looking.Lock()
+	if !s.looking.TryLock() {
+		return nil // the numbers are being looked at just now: nobody need wait for that
+	}
 	defer s.looking.Unlock()
 	highest, err := s.Ledger.HighestReqID(ctx)
 	if err != nil || s.established.Load() {
