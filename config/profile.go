@@ -35,6 +35,8 @@ func Default(profile Profile) RA {
 			Sessions:       SessionsPooled,
 			Vouch:          time.Minute,
 			Pool:           8,
+			InFlight:       32,
+			ScriptTimeout:  90 * time.Second,
 			Renewal:        RenewalNewest,
 			ChannelBinding: true,
 			Timeouts: Timeouts{
@@ -65,6 +67,7 @@ func Default(profile Profile) RA {
 		c.CA.TLS = TLS{Min: tls.VersionTLS10, Max: tls.VersionTLS12}
 		c.CA.NameCheck = "curl"
 		c.CA.Sessions = SessionsPerEnrollment
+		c.CA.InFlight = 0
 		c.CA.Renewal = 0
 		c.CA.ChannelBinding = false
 		c.CA.Timeouts.Request = 10 * time.Second

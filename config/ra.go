@@ -226,6 +226,18 @@ type CA struct {
 	// Pool is how many idle connections are kept for one account. Default 8.
 	Pool int `yaml:"pool"`
 
+	// InFlight is how many requests may be under way at the CA at a time; the others
+	// wait in line, fair between accounts, and who would wait too long gets 503 with
+	// Retry-After. Where it is not 0, a CA that cannot be reached five times in a row
+	// is asked by one request at a time until it is back. 0 = no bound. Default 32; 0
+	// in cucm-12.5.
+	InFlight int `yaml:"in_flight"`
+
+	// ScriptTimeout is the CA's own (IIS: AspScriptTimeout): so long its page may be
+	// at work on a POST whose answer was lost. No CSR is sent again before. Default
+	// 90s.
+	ScriptTimeout time.Duration `yaml:"script_timeout"`
+
 	// Renewal chooses the CA certificate for the chain: "newest", or a number,
 	// 0 being the first. Default newest; 0 in cucm-12.5.
 	Renewal Renewal `yaml:"renewal"`

@@ -161,6 +161,10 @@ func (c *CA) validate(l *loader) {
 	if c.Pool < 1 || c.Pool > 1000 {
 		l.report("ca.pool", "%d is out of range, want 1 to 1000", c.Pool)
 	}
+	if c.InFlight < 0 || c.InFlight > 10_000 {
+		l.report("ca.in_flight", "%d is out of range, want 0 (no bound) to 10000", c.InFlight)
+	}
+	l.positive("ca.script_timeout", c.ScriptTimeout)
 	t := c.Timeouts
 	l.positive("ca.timeouts.resolve", t.Resolve)
 	l.positive("ca.timeouts.connect", t.Connect)

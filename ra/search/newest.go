@@ -12,37 +12,32 @@ import (
 const endless = 1 << 30
 
 // newest finds the CA's newest number by doubling and halving, some forty looks at
-// most. It may be too low where numbers were skipped, never too high; 0 where the CA
-// has none, or does not tell.
-func (s *Search) newest(ctx context.Context, ca Looker) (int, error) {
-	given := func(n int) (bool, error) {
-		one, err := s.look(ctx, ca, n)
-		return one.What != ledger.SeenUnknown, err
-	}
-	there, absent := 0, 1
-	for {
-		exists, err := given(absent)
+// most. It may be too low where numbers were skipped, never too high; its ReqID is 0
+// where the CA has none, or does not tell.
+func (s *Search) newest(ctx context.Context, ca Looker) (ledger.Seen, error) {
+	var there ledger.Seen // the highest that exists, as far as is known
+	absent := 1
+	for ; ; absent *= 2 {
+		one, err := s.look(ctx, ca, absent)
 		if err != nil {
-			return 0, err
+			return one, err
 		}
-		if !exists {
+		if one.What == ledger.SeenUnknown {
 			break
 		}
-		if absent >= endless {
-			return 0, nil // it answers so to whatever is asked
+		if there = one; absent >= endless {
+			return ledger.Seen{}, nil // it answers so to whatever is asked
 		}
-		there, absent = absent, 2*absent
 	}
-	for absent-there > 1 {
-		middle := there + (absent-there)/2
-		exists, err := given(middle)
+	for absent-there.ReqID > 1 {
+		one, err := s.look(ctx, ca, there.ReqID+(absent-there.ReqID)/2)
 		if err != nil {
-			return 0, err
+			return one, err
 		}
-		if exists {
-			there = middle
+		if one.What == ledger.SeenUnknown {
+			absent = one.ReqID
 		} else {
-			absent = middle
+			there = one
 		}
 	}
 	return there, nil
@@ -72,17 +67,13 @@ func (s *Search) Establish(ctx context.Context, ca Looker) error {
 		return err
 	}
 	defer s.established.Store(true)
-	if newest == 0 {
+	if newest.ReqID == 0 {
 		return nil
 	}
-	one, err := s.look(ctx, ca, newest)
-	if err != nil {
-		return err
+	if newest.What == ledger.SeenHidden {
+		newest.What = ledger.SeenDenied // it exists, and shows no key: all that matters of a floor
 	}
-	if one.What == ledger.SeenHidden {
-		one.What = ledger.SeenDenied // it exists, and shows no key: all that matters of a floor
-	}
-	return s.Ledger.See(ctx, one)
+	return s.Ledger.See(ctx, newest)
 }
 
 // floorByTime is the floor of a row that was sent before any number was known: the
@@ -90,11 +81,11 @@ func (s *Search) Establish(ctx context.Context, ca Looker) error {
 // requests as they come, and dates its certificates so.
 func (s *Search) floorByTime(ctx context.Context, ca Looker, row ledger.Row) (int, error) {
 	newest, err := s.newest(ctx, ca)
-	if err != nil || newest == 0 {
+	if err != nil || newest.ReqID == 0 {
 		return 0, err
 	}
 	oldest := row.Submitted.Add(-backdating - clockTolerance)
-	old, late := 0, newest+1
+	old, late := 0, newest.ReqID+1
 	for late-old > 1 {
 		middle := old + (late-old)/2
 		isOld, err := s.olderThan(ctx, ca, middle, late, oldest)

@@ -73,7 +73,13 @@ func (l *eventLog) event(ctx context.Context, event any) {
 	case ra.RecoveryFailed:
 		log.Warn("not collected, trying again later", zap.Int64("row", e.Row), zap.Int("req_id", e.ReqID), zap.Error(e.Err))
 	case ra.PossibleOrphan:
-		log.Error("possible orphan: a POST ended without an answer and its certificate was not found; compare with the CA's list of issued certificates", zap.Int64("row", e.Row), zap.Time("submitted", e.Submitted))
+		if len(e.Candidates) == 0 {
+			log.Error("possible orphan: a POST ended without an answer, and nobody looks for its certificate; compare with the CA's list of issued certificates", zap.Int64("row", e.Row), zap.Time("submitted", e.Submitted))
+			return
+		}
+		log.Error("possible orphan: a POST ended without an answer, and these requests may be its own: look them up at the CA, then ra ledger resolve", zap.Int64("row", e.Row), zap.Time("submitted", e.Submitted), zap.Ints("candidates", e.Candidates))
+	case ra.NeverArrived:
+		log.Warn("a POST that ended without an answer never became a request at the CA: the next one is sent", zap.Int64("row", e.Row), zap.Time("submitted", e.Submitted))
 	case ra.LedgerFailed:
 		log.Error("ledger: could not "+e.What, zap.Int64("row", e.Row), zap.Int("req_id", e.ReqID), zap.Error(e.Err))
 	case ra.LedgerBack:

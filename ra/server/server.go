@@ -26,6 +26,7 @@ import (
 	"ciscora/ra/access"
 	"ciscora/ra/admin"
 	"ciscora/ra/ledger"
+	"ciscora/ra/queue"
 	"ciscora/ra/policy"
 )
 
@@ -208,6 +209,10 @@ func newCore(cfg *config.RA, files config.Files, book *ledger.Ledger, o Options,
 		Ledger:          book,
 		Join:            cfg.Ledger.Join,
 		Retention:       cfg.Ledger.Retention,
+		InFlight:        cfg.CA.InFlight,
+		Patience:        queuePatience,
+		Breaker:         breakerOf(cfg),
+		ScriptTimeout:   cfg.CA.ScriptTimeout,
 		EnrollmentID:    est.RequestID,
 		CSRAttributes:   func(label string) policy.Form { return csrAttributesOf(cfg, label) },
 		ServerKeygen:    cfg.EST.ServerKeygen,
@@ -269,6 +274,18 @@ func methods(names []config.Authentication) (all []access.Method) {
 		all = append(all, access.Method(name))
 	}
 	return all
+}
+
+// queuePatience is how long a client may wait for a place at the CA: longer than most
+// EST clients do, and not so long that the CA works for those who are gone.
+const queuePatience = time.Minute
+
+// breakerOf is when the CA counts as down: where the RA spares the CA at all.
+func breakerOf(cfg *config.RA) queue.Breaker {
+	if cfg.CA.InFlight == 0 {
+		return queue.Breaker{}
+	}
+	return queue.Breaker{Failures: 5}
 }
 
 var nameChecks = map[string]msca.NameCheck{"go": msca.NameCheckGo, "curl": msca.NameCheckCurl}
