@@ -54,6 +54,11 @@ func (s *Search) Establish(ctx context.Context, ca Looker) error {
 		return nil // the numbers are being looked at just now: nobody need wait for that
 	}
 	defer s.looking.Unlock()
+	release, ok, err := s.Ledger.Searching(ctx)
+	if err != nil || !ok {
+		return err // another replica looks
+	}
+	defer release()
 	highest, err := s.Ledger.HighestReqID(ctx)
 	if err != nil || s.established.Load() {
 		return err
@@ -76,16 +81,24 @@ func (s *Search) Establish(ctx context.Context, ca Looker) error {
 	return s.Ledger.See(ctx, newest)
 }
 
+// fewNumbers are sooner asked for than sought among.
+const fewNumbers = 64
+
 // floorByTime is the floor of a row that was sent before any number was known: the
 // highest below which certificates are too old to be its own. A CA numbers its
 // requests as they come, and dates its certificates so.
 func (s *Search) floorByTime(ctx context.Context, ca Looker, row ledger.Row) (int, error) {
-	newest, err := s.newest(ctx, ca)
-	if err != nil || newest.ReqID == 0 {
+	newest, err := s.Ledger.HighestReqID(ctx)
+	if err == nil && newest == 0 {
+		var one ledger.Seen
+		one, err = s.newest(ctx, ca)
+		newest = one.ReqID
+	}
+	if err != nil || newest <= fewNumbers {
 		return 0, err
 	}
 	oldest := row.Submitted.Add(-backdating - clockTolerance)
-	old, late := 0, newest.ReqID+1
+	old, late := 0, newest+1
 	for late-old > 1 {
 		middle := old + (late-old)/2
 		isOld, err := s.olderThan(ctx, ca, middle, late, oldest)
