@@ -171,7 +171,7 @@ func New(o Options) (*RA, error) {
 }
 
 func (r *RA) accessOptions() access.Options {
-	o, a := r.Options, r.Options.Access
+	o, a := r.Options, r.Access
 	a.Pooled = o.Sessions == SessionsPooled
 	a.Enter = r.enter
 	if a.Refresh == 0 {

@@ -26,8 +26,8 @@ import (
 	"ciscora/ra/access"
 	"ciscora/ra/admin"
 	"ciscora/ra/ledger"
-	"ciscora/ra/queue"
 	"ciscora/ra/policy"
+	"ciscora/ra/queue"
 )
 
 // Options is what does not stand in the configuration.
