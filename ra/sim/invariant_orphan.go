@@ -21,8 +21,13 @@ func orphansHaveAReason(h *History) []string {
 	for _, o := range h.Orphans {
 		mine := reason
 		for _, r := range h.Requests {
+			// What a manager decided since may have waited then.
+			owner, ours := h.Owner[r.ID]
+			if ours && h.Plan.Wishes[owner].Label == Supervised && h.Posted[r.ID] <= o.At {
+				mine = true
+			}
 			// The same key, enrolled by others, may be what cannot be told apart.
-			if _, ours := h.Owner[r.ID]; !ours && h.sameKey(r, o.Wish) {
+			if !ours && h.sameKey(r, o.Wish) {
 				mine = true
 			}
 		}
