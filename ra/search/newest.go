@@ -8,6 +8,9 @@ import (
 	"ciscora/ra/ledger"
 )
 
+// establishWait is how long a client waits for another one's look at the numbers.
+const establishWait = 5 * time.Second
+
 // endless is a number that no CA has given.
 const endless = 1 << 30
 
@@ -50,10 +53,17 @@ func (s *Search) Establish(ctx context.Context, ca Looker) error {
 	if s.established.Load() {
 		return nil
 	}
-	if !s.looking.TryLock() {
-		return nil // the numbers are being looked at just now: nobody need wait for that
+	// The first client looks, the others wait for what it finds, and not for long.
+	timer := time.NewTimer(establishWait)
+	defer timer.Stop()
+	select {
+	case s.looking <- struct{}{}:
+		defer func() { <-s.looking }()
+	case <-timer.C:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
 	}
-	defer s.looking.Unlock()
 	release, ok, err := s.Ledger.Searching(ctx)
 	if err != nil || !ok {
 		return err // another replica looks

@@ -60,8 +60,8 @@ type Search struct {
 	Options
 	limit *rate.Limiter
 
-	looking     sync.Mutex  // held for a round
-	established atomic.Bool // a number is known, or there is none to know
+	looking     chan struct{} // has a token while somebody looks
+	established atomic.Bool   // a number is known, or there is none to know
 
 	mu sync.Mutex // guards lostAt
 	// lostAt is when this process first saw that nobody works on a row any more, by
@@ -90,7 +90,7 @@ func New(o Options) *Search {
 	}
 	return &Search{
 		Options: o, limit: rate.NewLimiter(looksPerSecond, looksPerSecond/5),
-		lostAt: map[int64]time.Time{}, memory: newMemory(),
+		lostAt: map[int64]time.Time{}, memory: newMemory(), looking: make(chan struct{}, 1),
 	}
 }
 
@@ -156,10 +156,12 @@ func (s *Search) Lost(ctx context.Context) ([]ledger.Row, error) {
 // cannot come any more. It returns how many rows are still lost, and when the next
 // one's grace ends (0 = nothing is lost). ErrBusy: somebody else looks.
 func (s *Search) Round(ctx context.Context, ca Looker) (left int, next time.Duration, err error) {
-	if !s.looking.TryLock() {
+	select {
+	case s.looking <- struct{}{}:
+		defer func() { <-s.looking }()
+	default:
 		return 0, 0, ErrBusy
 	}
-	defer s.looking.Unlock()
 	release, ok, err := s.Ledger.Searching(ctx)
 	if err != nil {
 		return 0, 0, err

@@ -51,10 +51,11 @@ func newMemory() memory {
 	return memory{missed: map[int]bool{}, failures: map[int]int{}, floors: map[int64]int{}}
 }
 
-// window reads what the ledger knows of the numbers that may be of these rows.
+// window reads what the ledger knows of the numbers that may be of these rows, and
+// gives those without a floor one.
 func (s *Search) window(ctx context.Context, ca Looker, lost []ledger.Row) (*window, error) {
 	w := &window{floor: -1, known: map[int]bool{}, seen: map[int]ledger.Seen{}, shown: map[int]*x509.Certificate{}}
-	for _, row := range lost {
+	for i, row := range lost {
 		floor := row.Floor
 		if floor == 0 {
 			known, ok := s.memory.floors[row.ID]
@@ -66,6 +67,7 @@ func (s *Search) window(ctx context.Context, ca Looker, lost []ledger.Row) (*win
 				s.memory.floors[row.ID] = known
 			}
 			floor = known
+			lost[i].Floor = known
 		}
 		if w.floor < 0 || floor < w.floor {
 			w.floor = floor

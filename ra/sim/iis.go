@@ -110,6 +110,7 @@ func (a *authority) get(w http.ResponseWriter, r *http.Request, next http.Handle
 		// stands for it, since one under a number of this history would show twice.
 		q := r.URL.Query()
 		q.Set("ReqID", "CACert")
+		q.Set("Renewal", "0")
 		r.URL.RawQuery = q.Encode()
 	}
 	think := a.w.between(2*time.Millisecond, 30*time.Millisecond, r.RemoteAddr+" get", id*100+n)
