@@ -9,6 +9,7 @@ import (
 	"ciscora/ra/access"
 	"ciscora/ra/ledger"
 	"ciscora/ra/policy"
+	"ciscora/ra/search"
 )
 
 // plain is the manner of an RA as one would wish it: it says which leg failed, by the
@@ -108,6 +109,8 @@ func otherAnswer(answer *Error, err error) *Error {
 		answer.Status, answer.Retry, answer.Text = http.StatusServiceUnavailable, away.RetryAfter, away.Text
 	case errors.Is(err, ledger.ErrUnavailable), errors.Is(err, ledger.ErrLost):
 		answer.Status, answer.Text, answer.Retry = http.StatusServiceUnavailable, "the RA cannot record the request now", retryLedger
+	case errors.Is(err, search.ErrBusy):
+		answer.Status, answer.Text, answer.Retry = http.StatusServiceUnavailable, "the RA is still finding out where the CA's request ids end", retryLedger
 	case errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):
 		answer.Status, answer.Text, answer.Retry = http.StatusServiceUnavailable, "the RA is shutting down", retryCA
 	}

@@ -6,8 +6,6 @@ import (
 	"errors"
 	"fmt"
 
-	"go.uber.org/zap"
-
 	"ciscora/msca"
 	"ciscora/ra/access"
 	"ciscora/ra/ledger"
@@ -56,9 +54,9 @@ func (r *RA) walk(ctx context.Context, who *asking, csr *x509.CertificateRequest
 	if h.reqID() == 0 {
 		if r.mannerOf(who.Label).collects() {
 			// What comes of a POST is sought above the highest number known before it.
-			// Where there is none the search finds its beginning by time.
 			if err := r.search.Establish(ctx, session); err != nil {
-				r.Logger.Warn("the CA's newest request id could not be found out", zap.Error(err))
+				h.notSent(err)
+				return nil, 0, err
 			}
 		}
 		// Without this mark nobody would look for what the CA may issue.

@@ -3,13 +3,17 @@ package search
 import (
 	"context"
 	"crypto/x509"
+	"errors"
 	"time"
 
 	"ciscora/ra/ledger"
 )
 
 // establishWait is how long a client waits for another one's look at the numbers.
-const establishWait = 5 * time.Second
+const (
+	establishWait = 5 * time.Second
+	establishLook = 200 * time.Millisecond
+)
 
 // endless is a number that no CA has given.
 const endless = 1 << 30
@@ -48,47 +52,54 @@ func (s *Search) newest(ctx context.Context, ca Looker) (ledger.Seen, error) {
 
 // Establish makes sure that the ledger knows a number of this CA's before the first
 // POST: what comes of a POST is sought above it. It asks a CA once, where the ledger
-// knows of none; a CA that has given none, or does not tell, leaves it at that.
+// knows of none; a CA that has given none, or does not tell, leaves it at that. An
+// error says why nothing may be sent yet: ErrBusy, where another client or replica
+// has been looking for long.
 func (s *Search) Establish(ctx context.Context, ca Looker) error {
-	if s.established.Load() {
-		return nil
+	for began := time.Now(); !s.established.Load(); {
+		highest, err := s.Ledger.HighestReqID(ctx)
+		if err != nil {
+			return err
+		}
+		if highest > 0 {
+			break
+		}
+		// The first client looks, the others wait for what it finds.
+		if err := s.establish(ctx, ca); !errors.Is(err, ErrBusy) || time.Since(began) >= establishWait {
+			return err
+		}
+		timer := time.NewTimer(establishLook)
+		select {
+		case <-timer.C:
+		case <-ctx.Done():
+			timer.Stop()
+			return ctx.Err()
+		}
 	}
-	// The first client looks, the others wait for what it finds, and not for long.
-	timer := time.NewTimer(establishWait)
-	defer timer.Stop()
-	select {
-	case s.looking <- struct{}{}:
-		defer func() { <-s.looking }()
-	case <-timer.C:
-		return nil
-	case <-ctx.Done():
-		return ctx.Err()
-	}
-	release, ok, err := s.Ledger.Searching(ctx)
-	if err != nil || !ok {
-		return err // another replica looks
-	}
-	defer release()
-	highest, err := s.Ledger.HighestReqID(ctx)
-	if err != nil || s.established.Load() {
+	s.established.Store(true)
+	return nil
+}
+
+func (s *Search) establish(ctx context.Context, ca Looker) error {
+	release, err := s.begin(ctx)
+	if err != nil {
 		return err
 	}
-	if highest > 0 {
-		s.established.Store(true)
-		return nil
-	}
+	defer release()
 	newest, err := s.newest(ctx, ca)
 	if err != nil {
 		return err
 	}
-	defer s.established.Store(true)
-	if newest.ReqID == 0 {
-		return nil
+	if newest.ReqID > 0 {
+		if newest.What == ledger.SeenHidden {
+			newest.What = ledger.SeenDenied // it exists, and shows no key: all that matters of a floor
+		}
+		if err := s.Ledger.See(ctx, newest); err != nil {
+			return err
+		}
 	}
-	if newest.What == ledger.SeenHidden {
-		newest.What = ledger.SeenDenied // it exists, and shows no key: all that matters of a floor
-	}
-	return s.Ledger.See(ctx, newest)
+	s.established.Store(true)
+	return nil
 }
 
 // fewNumbers are sooner asked for than sought among.

@@ -60,8 +60,8 @@ type Search struct {
 	Options
 	limit *rate.Limiter
 
-	looking     chan struct{} // has a token while somebody looks
-	established atomic.Bool   // a number is known, or there is none to know
+	looking     sync.Mutex  // held while somebody looks; nobody waits for it
+	established atomic.Bool // a number is known, or there is none to know
 
 	mu sync.Mutex // guards lostAt
 	// lostAt is when this process first saw that nobody works on a row any more, by
@@ -90,7 +90,7 @@ func New(o Options) *Search {
 	}
 	return &Search{
 		Options: o, limit: rate.NewLimiter(looksPerSecond, looksPerSecond/5),
-		lostAt: map[int64]time.Time{}, memory: newMemory(), looking: make(chan struct{}, 1),
+		lostAt: map[int64]time.Time{}, memory: newMemory(),
 	}
 }
 
@@ -156,18 +156,9 @@ func (s *Search) Lost(ctx context.Context) ([]ledger.Row, error) {
 // cannot come any more. It returns how many rows are still lost, and when the next
 // one's grace ends (0 = nothing is lost). ErrBusy: somebody else looks.
 func (s *Search) Round(ctx context.Context, ca Looker) (left int, next time.Duration, err error) {
-	select {
-	case s.looking <- struct{}{}:
-		defer func() { <-s.looking }()
-	default:
-		return 0, 0, ErrBusy
-	}
-	release, ok, err := s.Ledger.Searching(ctx)
+	release, err := s.begin(ctx)
 	if err != nil {
 		return 0, 0, err
-	}
-	if !ok {
-		return 0, 0, ErrBusy
 	}
 	defer release()
 
@@ -203,6 +194,22 @@ func (s *Search) Round(ctx context.Context, ca Looker) (left int, next time.Dura
 		}
 	}
 	return left, next, err
+}
+
+// begin gives the right to ask the CA; ErrBusy where somebody has it.
+func (s *Search) begin(ctx context.Context) (release func(), err error) {
+	if !s.looking.TryLock() {
+		return nil, ErrBusy
+	}
+	give, ok, err := s.Ledger.Searching(ctx)
+	if err == nil && !ok {
+		err = ErrBusy
+	}
+	if err != nil {
+		s.looking.Unlock()
+		return nil, err
+	}
+	return func() { give(); s.looking.Unlock() }, nil
 }
 
 func anyOver(over map[int64]bool) bool {
