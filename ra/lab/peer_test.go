@@ -33,6 +33,19 @@ func program(t *testing.T, name string) string {
 	return path
 }
 
+// installed does for files what program does for programs.
+func installed(t *testing.T, files []string) {
+	t.Helper()
+	for _, file := range files {
+		if _, err := os.Stat(file); err != nil {
+			if os.Getenv("RA_PEERS") == "required" {
+				t.Fatal(err)
+			}
+			t.Skip(err)
+		}
+	}
+}
+
 // peer runs outside programs in a folder of their own.
 type peer struct {
 	t   *testing.T
@@ -232,14 +245,7 @@ var bouncyCastle = []string{"/usr/share/java/bcpkix.jar", "/usr/share/java/bcpro
 // renewal and, in cucm-12.5, where that is enough, a re-enrollment with the password.
 func TestBouncyCastleEnrolls(t *testing.T) {
 	program(t, "java")
-	for _, jar := range bouncyCastle {
-		if _, err := os.Stat(jar); err != nil {
-			if os.Getenv("RA_PEERS") == "required" {
-				t.Fatal(err)
-			}
-			t.Skip(err)
-		}
-	}
+	installed(t, bouncyCastle)
 	for _, test := range []struct {
 		profile config.Profile
 		want    []string
