@@ -241,7 +241,7 @@ func loggedIn(t *testing.T, l *lab.Lab, creds config.Credentials) string {
 	proxy := httptest.NewServer(&httputil.ReverseProxy{
 		Rewrite: func(r *httputil.ProxyRequest) {
 			r.SetURL(ca)
-			r.Out.Host = r.In.Host // IIS's redirect names it
+			r.Out.Host = r.In.Host                                 // IIS's redirect names it
 			r.Out.SetBasicAuth(creds.User, string(creds.Password)) // which the Negotiator makes NTLM
 		},
 		Transport: ntlmssp.Negotiator{RoundTripper: transport},

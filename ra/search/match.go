@@ -16,10 +16,9 @@ const (
 	// certificates, for subjects whose clocks are slow (ClockSkewMinutes, by default
 	// ten).
 	backdating = 10 * time.Minute
-	// clockTolerance is how far the CA's clock may be from the ledger's where names
-	// can be compared, and nameless where they cannot: there, time has to tell more.
-	clockTolerance         = time.Hour
-	clockToleranceNameless = 5 * time.Minute
+	// clockTolerance is how far the CA's clock may be from the ledger's: what Kerberos
+	// lets the members of a domain differ by.
+	clockTolerance = 5 * time.Minute
 )
 
 var (
@@ -38,24 +37,23 @@ type Template struct {
 	OID           string // "" = not known
 }
 
-// matches tells whether a certificate that stands at number reqID may be the answer
-// to the lost POST of a row.
+// matches tells whether a certificate that stands at number reqID is, as far as can be
+// known, the answer to the lost POST of a row.
 func matches(row ledger.Row, template Template, reqID int, c *x509.Certificate) bool {
-	return reqID > row.Floor &&
-		bytes.Equal(c.RawSubjectPublicKeyInfo, row.PublicKey) &&
-		sameTemplate(row.Template, template, c) &&
-		inTime(row, template, c) &&
+	return mayMatch(row, template, reqID, c) && sameTemplate(row.Template, template, c) && inTime(row, c)
+}
+
+// mayMatch tells whether it can be, if clocks are wrong and templates not what they
+// are taken for.
+func mayMatch(row ledger.Row, template Template, reqID int, c *x509.Certificate) bool {
+	return reqID > row.Floor && bytes.Equal(c.RawSubjectPublicKeyInfo, row.PublicKey) &&
 		(template.FromDirectory || sameNames(row.SubjectDER, c.RawSubject, row.Names, extension(c, oidSubjectAlt)))
 }
 
 // inTime tells whether the certificate can have been made for a POST that was sent
 // when the row says.
-func inTime(row ledger.Row, template Template, c *x509.Certificate) bool {
-	tolerance := clockTolerance
-	if template.FromDirectory {
-		tolerance = clockToleranceNameless
-	}
-	return !c.NotBefore.Before(row.Submitted.Add(-backdating - tolerance))
+func inTime(row ledger.Row, c *x509.Certificate) bool {
+	return !c.NotBefore.Before(row.Submitted.Add(-backdating - clockTolerance))
 }
 
 // sameTemplate tells whether the certificate can be of the template. One that names

@@ -90,6 +90,7 @@ func (s *Search) establish(ctx context.Context, ca Looker) error {
 	if err != nil {
 		return err
 	}
+	s.empty.Store(newest.ReqID == 0)
 	if newest.ReqID > 0 {
 		if newest.What == ledger.SeenHidden {
 			newest.What = ledger.SeenDenied // it exists, and shows no key: all that matters of a floor
@@ -109,6 +110,9 @@ const fewNumbers = 64
 // highest below which certificates are too old to be its own. A CA numbers its
 // requests as they come, and dates its certificates so.
 func (s *Search) floorByTime(ctx context.Context, ca Looker, row ledger.Row) (int, error) {
+	if s.empty.Load() {
+		return 0, nil
+	}
 	newest, err := s.Ledger.HighestReqID(ctx)
 	if err == nil && newest == 0 {
 		var one ledger.Seen

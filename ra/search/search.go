@@ -62,6 +62,7 @@ type Search struct {
 
 	looking     sync.Mutex  // held while somebody looks; nobody waits for it
 	established atomic.Bool // a number is known, or there is none to know
+	empty       atomic.Bool // the CA had none when this process asked first
 
 	mu sync.Mutex // guards lostAt
 	// lostAt is when this process first saw that nobody works on a row any more, by

@@ -42,34 +42,30 @@ type window struct {
 // memory is what a process remembers between two rounds, to ask each number once.
 type memory struct {
 	forgotten int
-	missed    map[int]bool  // asked, and unknown to the CA then
-	failures  map[int]int   // of a number
-	floors    map[int64]int // of rows that were sent before any number was known
+	missed    map[int]bool // asked, and unknown to the CA then
+	failures  map[int]int  // of a number
+	floor     *int         // of rows that were sent before any number was known
 }
 
-func newMemory() memory {
-	return memory{missed: map[int]bool{}, failures: map[int]int{}, floors: map[int64]int{}}
-}
+func newMemory() memory { return memory{missed: map[int]bool{}, failures: map[int]int{}} }
 
 // window reads what the ledger knows of the numbers that may be of these rows, and
 // gives those without a floor one.
 func (s *Search) window(ctx context.Context, ca Looker, lost []ledger.Row) (*window, error) {
 	w := &window{floor: -1, known: map[int]bool{}, seen: map[int]ledger.Seen{}, shown: map[int]*x509.Certificate{}}
-	for i, row := range lost {
-		floor := row.Floor
-		if floor == 0 {
-			known, ok := s.memory.floors[row.ID]
-			if !ok {
-				var err error
-				if known, err = s.floorByTime(ctx, ca, row); err != nil {
+	for i := range lost {
+		if lost[i].Floor == 0 {
+			// Rows come oldest first: what holds for the first holds for the others.
+			if s.memory.floor == nil {
+				floor, err := s.floorByTime(ctx, ca, lost[i])
+				if err != nil {
 					return nil, err
 				}
-				s.memory.floors[row.ID] = known
+				s.memory.floor = &floor
 			}
-			floor = known
-			lost[i].Floor = known
+			lost[i].Floor = *s.memory.floor
 		}
-		if w.floor < 0 || floor < w.floor {
+		if floor := lost[i].Floor; w.floor < 0 || floor < w.floor {
 			w.floor = floor
 		}
 	}
@@ -130,7 +126,7 @@ func (w *window) candidates(row ledger.Row, template Template) []int {
 		if n <= row.Floor || w.known[n] {
 			continue
 		}
-		if c := w.shown[n]; c != nil && (!template.FromDirectory || !matches(row, template, n, c)) {
+		if c := w.shown[n]; c != nil && !mayMatch(row, template, n, c) {
 			continue
 		}
 		if one.What == ledger.SeenRevoked {

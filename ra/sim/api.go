@@ -26,6 +26,9 @@ const (
 	// a POST whose answer is lost in the last moment, and the Retry-After of a
 	// request that waits for a manager, twice.
 	converge = 15 * time.Minute
+	// longestRetry comes on top where clocks step: the Retry-After of what waits for a
+	// manager is what such requests took by the wall clock, an hour at most.
+	longestRetry = time.Hour
 
 	account  = `LAB\ciscora`
 	password = "correct horse"

@@ -132,6 +132,16 @@ const (
 	SameKey    DisasterKind = "same-key"    // CES enrolls a wish's key at the CA
 )
 
+// converge is how long after the calm all must be answered.
+func (p Plan) converge() time.Duration {
+	for _, d := range p.Disasters {
+		if d.Kind == Clock {
+			return converge + longestRetry
+		}
+	}
+	return converge
+}
+
 func (p Plan) replicas() int            { return max(p.Replicas, 1) }
 func (p Plan) firstReqID() int          { return max(p.FirstReqID, 1) }
 func (p Plan) validity() time.Duration  { return or(p.Validity, 365*24*time.Hour) }

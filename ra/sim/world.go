@@ -76,7 +76,7 @@ func Play(ctx context.Context, p Plan, keys Keys, dir string) (*History, error) 
 	w.heal()
 	select {
 	case <-clients:
-	case <-time.After(converge):
+	case <-time.After(p.converge()):
 	}
 	w.pause(p.Linger, "linger", 0)
 	cancel() // who still waits, waits for ever
