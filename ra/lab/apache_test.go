@@ -93,8 +93,8 @@ func startApache(t *testing.T, l *lab.Lab, keepAlive int) apache {
 	if err != nil {
 		t.Fatal(err)
 	}
-	// Not t.TempDir, which is closed to the account that Apache changes to.
-	dir, err := os.MkdirTemp("", "ra-apache-")
+	// t.TempDir is closed to the account that Apache changes to.
+	dir, err := os.MkdirTemp("", "ra-apache-") //nolint:usetesting // see above
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -106,7 +106,7 @@ func startApache(t *testing.T, l *lab.Lab, keepAlive int) apache {
 	name := "www-data"
 	domain, account, _ := strings.Cut(creds.User, `\`)
 	users := filepath.Join(dir, "users")
-	err = errors.Join(os.Chmod(dir, 0o711), os.WriteFile(users, []byte(domain+":"+account+":"+string(creds.Password)+"\n"), 0o600)) //nolint:gosec // see above
+	err = errors.Join(os.Chmod(dir, 0o711), os.WriteFile(users, []byte(domain+":"+account+":"+string(creds.Password)+"\n"), 0o600))
 	if err == nil && os.Geteuid() == 0 {
 		err = giveTo(users, name)
 	}
