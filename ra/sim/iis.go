@@ -117,7 +117,8 @@ func (a *authority) get(w http.ResponseWriter, r *http.Request, next http.Handle
 	counted := &outcome{ResponseWriter: w}
 	fetched := Fetched{Failed: 1}
 	defer func() {
-		if fate.Kind == Served || fate.Kind == Slow {
+		// Who has hung up gets no answer, and asks again.
+		if (fate.Kind == Served || fate.Kind == Slow) && r.Context().Err() == nil {
 			fetched = counted.fetched()
 		}
 		a.w.note("iis", "GET %d: %s%s", id, fate, counted.note())
