@@ -139,9 +139,9 @@ func refusal(err error) reply {
 }
 
 // orphanOf returns the ledger's row that an event tells to be a possible orphan.
-func orphanOf(e ra.Event) (row int64, ok bool) {
-	o, ok := e.(ra.PossibleOrphan)
-	return o.Row, ok
+func orphanOf(e ra.Event) (o ra.PossibleOrphan, ok bool) {
+	o, ok = e.(ra.PossibleOrphan)
+	return o, ok
 }
 
 // describe is what a history shows of an event; "" for those that are not shown.

@@ -63,6 +63,8 @@ type Orphan struct {
 	At   time.Duration
 	Row  int64
 	Wish int // -1: nobody's
+	// Candidates are the numbers that may be the row's.
+	Candidates []int
 }
 
 // sorted returns the lines by time, and those of one instant by text: the scheduler

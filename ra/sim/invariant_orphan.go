@@ -2,6 +2,8 @@ package sim
 
 import (
 	"fmt"
+	"slices"
+	"time"
 
 	"ciscora/msca/certsrv"
 )
@@ -9,7 +11,9 @@ import (
 // orphansHaveAReason: a possible orphan is told only where something at the CA may
 // indeed be the lost request, and cannot be told apart: a number that shows no key
 // (it waits, was denied, is forbidden), or a certificate of the same key that others
-// got. A POST that the CA takes late is no reason: it is waited for.
+// got, or one whose date does not go with a clock that was set by more than clocks may
+// differ; that one's number is told. A POST that the CA takes late is no reason: it is
+// waited for.
 func orphansHaveAReason(h *History) []string {
 	reason := h.Plan.Hidden
 	for _, r := range h.Requests {
@@ -26,6 +30,9 @@ func orphansHaveAReason(h *History) []string {
 			if ours && h.Plan.Wishes[owner].Label == Supervised && h.Posted[r.ID] <= o.At {
 				mine = true
 			}
+			if ours && owner == o.Wish && slices.Contains(o.Candidates, r.ID) && clocksDiffer(h.Plan) {
+				mine = true
+			}
 			// The same key, enrolled by others, may be what cannot be told apart.
 			if !ours && h.sameKey(r, o.Wish) {
 				mine = true
@@ -36,6 +43,12 @@ func orphansHaveAReason(h *History) []string {
 		}
 	}
 	return bad
+}
+
+// clocksDiffer tells whether a replica's clock is so wrong that dates say nothing.
+func clocksDiffer(p Plan) bool {
+	const tolerated = 5 * time.Minute // docs/scale.md
+	return slices.ContainsFunc(p.Disasters, func(d Disaster) bool { return d.Kind == Clock && d.Step.Abs() > tolerated })
 }
 
 func nameOf(wish int) string {

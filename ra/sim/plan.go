@@ -134,12 +134,21 @@ const (
 
 // converge is how long after the calm all must be answered.
 func (p Plan) converge() time.Duration {
+	most := converge
 	for _, d := range p.Disasters {
 		if d.Kind == Clock {
-			return converge + longestRetry
+			most = converge + longestRetry
 		}
 	}
-	return converge
+	// Who obeys comes back late, each time that it asks anew, and whatever does not
+	// reach it.
+	rounds := 0
+	for _, w := range p.Wishes {
+		if w.Obedient && w.Label == Supervised {
+			rounds = max(rounds, len(w.Again)+w.Deaf)
+		}
+	}
+	return most + time.Duration(rounds)*longestRetry
 }
 
 func (p Plan) replicas() int            { return max(p.Replicas, 1) }

@@ -195,9 +195,8 @@ func (w *world) event(p *process, name string, e ra.Event) {
 	if p.isDead() {
 		return // nobody hears it
 	}
-	row, orphan := orphanOf(e)
-	if orphan {
-		o := Orphan{At: w.elapsed(), Row: row, Wish: -1}
+	if told, ok := orphanOf(e); ok {
+		o := Orphan{At: w.elapsed(), Row: told.Row, Wish: -1, Candidates: told.Candidates}
 		w.mu.Lock()
 		w.history.Orphans = append(w.history.Orphans, o)
 		w.mu.Unlock()
