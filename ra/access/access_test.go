@@ -16,6 +16,7 @@ import (
 	"ciscora/msca"
 	"ciscora/msca/certsrv"
 	"ciscora/ra/access"
+	"ciscora/ra/ledger"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -43,6 +44,14 @@ func newFixture(t testing.TB, change func(*access.Options), caOptions ...func(*c
 		Pooled:      true,
 	}
 	change(&o)
+	if o.Ledger == nil {
+		book, err := ledger.Open(t.Context(), "sqlite::memory:", ledger.Options{Now: o.Now})
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { book.Close() })
+		o.Ledger = book
+	}
 	a, err := access.New(client, o)
 	if err != nil {
 		t.Fatal(err)
