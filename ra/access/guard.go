@@ -110,11 +110,11 @@ func (g *guard) with(p presented) (k accountKey) {
 type verdict int
 
 const (
-	notTried  verdict = iota // the password did not leave
-	wasRight                 // and it is known
-	wasWrong                 // and it is known
-	untold                   // it left, and no answer came: it may have been wrong
-	notWrong                 // and nothing else is to be known of it
+	notTried verdict = iota // the password did not leave
+	wasRight                // and it is known
+	wasWrong                // and it is known
+	untold                  // it left, and no answer came: it may have been wrong
+	notWrong                // and nothing else is to be known of it
 )
 
 // try is a password that may be tried now.
