@@ -34,7 +34,18 @@ func newFixture(t testing.TB, change func(*access.Options), caOptions ...func(*c
 	t.Helper()
 	ca := certsrv.NewTestServer(caOptions...)
 	t.Cleanup(ca.Close)
-	client, err := msca.New(msca.Options{URL: ca.URL, TLS: &tls.Config{RootCAs: ca.Roots, MinVersion: tls.VersionTLS12}, ChannelBinding: true})
+	return (&fixture{ca: ca}).another(t, change)
+}
+
+func (f *fixture) tls() *tls.Config {
+	return &tls.Config{RootCAs: f.ca.Roots, MinVersion: tls.VersionTLS12}
+}
+
+// another is an Access to the same CA.
+func (f *fixture) another(t testing.TB, change func(*access.Options)) *fixture {
+	t.Helper()
+	ca := f.ca
+	client, err := msca.New(msca.Options{URL: ca.URL, TLS: f.tls(), ChannelBinding: true})
 	if err != nil {
 		t.Fatal(err)
 	}
