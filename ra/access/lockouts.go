@@ -43,16 +43,16 @@ func (a *Access) LockedOut(ctx context.Context) ([]LockedOut, error) {
 }
 
 // Forgive opens the door of an account, however its name is written, of a user as
-// LockedOut names it, or of an address; or with "" all doors, and lets the RA's own
-// account be tried again. Passwords that the CA refused may be tried again, too: in this
-// replica.
-func (a *Access) Forgive(ctx context.Context, name string) error {
+// LockedOut names it, or of an address; or with "" all doors. It lets the RA's own account
+// be tried again, if that is the one, and passwords that the CA refused, which only this
+// replica knows. It tells whether there was anything to forgive.
+func (a *Access) Forgive(ctx context.Context, name string) (found bool, err error) {
 	creds, err := a.own.read()
 	if name == "" || err == nil && accountName(name) == accountName(creds.User) {
-		a.own.forgive()
+		found = a.own.forgive()
 	}
 	if a.guard.off() {
-		return nil
+		return found, nil
 	}
 	a.guard.refused.Clear()
 	a.guard.away.Clear()
@@ -62,8 +62,9 @@ func (a *Access) Forgive(ctx context.Context, name string) error {
 			{Kind: ledger.GuessAccount, Name: accountName(name)}, {Kind: ledger.GuessUser, Name: name}, {Kind: ledger.GuessAddress, Name: name},
 		}
 	}
-	if err := a.guard.ledger.Forgive(ctx, at...); err != nil {
-		return fmt.Errorf("forgive what was guessed: %w", err)
+	n, err := a.guard.ledger.Forgive(ctx, at...)
+	if err != nil {
+		return found, fmt.Errorf("forgive what was guessed: %w", err)
 	}
-	return nil
+	return found || n > 0, nil
 }

@@ -98,23 +98,23 @@ func (o *own) fresh(k accountKey) bool {
 // begin waits until the own credentials may be tried, which is one at a time unless the
 // CA has taken them just now: those who come meanwhile share what it says. alone: others
 // wait for it.
-func (o *own) begin(ctx context.Context, who *Identity) (end func(context.Context, error), alone bool, err error) {
-	record := func(_ context.Context, err error) { o.record(who, err) }
-	if refusal := o.refusalOf(who.key); refusal != nil {
+func (o *own) begin(ctx context.Context, account string, k accountKey) (end func(context.Context, error), alone bool, err error) {
+	record := func(_ context.Context, err error) { o.record(account, k, err) }
+	if refusal := o.refusalOf(k); refusal != nil {
 		return nil, false, refusal
 	}
-	if o.fresh(who.key) {
+	if o.fresh(k) {
 		return record, false, nil
 	}
-	release, err := o.logins.take(ctx, who.key)
+	release, err := o.logins.take(ctx, k)
 	if err != nil {
 		return nil, false, err
 	}
-	if refusal := o.refusalOf(who.key); refusal != nil {
+	if refusal := o.refusalOf(k); refusal != nil {
 		release(nil)
 		return nil, false, refusal
 	}
-	if o.fresh(who.key) {
+	if o.fresh(k) {
 		release(nil)
 		return record, false, nil
 	}
@@ -125,16 +125,16 @@ func (o *own) begin(ctx context.Context, who *Identity) (end func(context.Contex
 }
 
 // record keeps what a log-in tells.
-func (o *own) record(who *Identity, err error) {
+func (o *own) record(account string, k accountKey, err error) {
 	switch verdictOf(err) {
 	case wasRight:
-		o.vindicate(who.key)
+		o.vindicate(k)
 	case wasWrong:
 		now := o.now()
-		refusal := OwnRefusal{Account: who.creds.User, At: now, Until: now.Add(ownRefusedFor), Err: err}
+		refusal := OwnRefusal{Account: account, At: now, Until: now.Add(ownRefusedFor), Err: err}
 		o.mu.Lock()
-		again := o.refused == who.key && o.refusal != nil && now.Before(o.refusal.Until)
-		o.refusal, o.refused, o.provenAt = &refusal, who.key, time.Time{}
+		again := o.refused == k && o.refusal != nil && now.Before(o.refusal.Until)
+		o.refusal, o.refused, o.provenAt = &refusal, k, time.Time{}
 		o.mu.Unlock()
 		if o.told != nil && !again {
 			o.told(refusal)
@@ -152,11 +152,13 @@ func (o *own) vindicate(k accountKey) {
 	}
 }
 
-// forgive lets refused credentials be tried again.
-func (o *own) forgive() {
+// forgive lets refused credentials be tried again; it tells whether any were.
+func (o *own) forgive() bool {
 	o.mu.Lock()
 	defer o.mu.Unlock()
+	was := o.refusal != nil
 	o.refusal = nil
+	return was
 }
 
 // Own is the RA itself, with its own account at the CA. The error says why the
@@ -176,7 +178,7 @@ func (a *Access) OwnRefusal() *OwnRefusal {
 	if err != nil {
 		return nil
 	}
-	return a.own.refusalOf(a.accounts.key(creds))
+	return a.own.refusalOf(a.written(creds))
 }
 
 // ownTemplates is the template list that the RA's own account is shown. Whoever

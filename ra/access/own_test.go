@@ -129,7 +129,7 @@ func TestTheRAsOwnRefusedPasswordIsTriedOnceHoweverManyNeedIt(t *testing.T) {
 	})
 }
 
-func TestARefusalOfTheOwnAccountEndsWhenSomebodyLogsInWithIt(t *testing.T) {
+func TestARefusalOfTheOwnAccountEndsWhenItIsForgivenOrSomebodyLogsInWithIt(t *testing.T) {
 	var refuses atomic.Bool
 	refuses.Store(true)
 	o := newOwnAccount(t, func(*access.Options) {}, func(c *certsrv.Options) { c.Middleware = append(c.Middleware, refusing(&refuses)) })
@@ -140,11 +140,27 @@ func TestARefusalOfTheOwnAccountEndsWhenSomebodyLogsInWithIt(t *testing.T) {
 	if err := o.byCertificate(t, 1); reason(err) != access.ReasonOwnRefused {
 		t.Fatalf("within the hour: %v", err)
 	}
-	if err := o.Forgive(t.Context(), ""); err != nil {
-		t.Fatal(err)
+	if found, err := o.Forgive(t.Context(), "CISCORA"); err != nil || !found {
+		t.Fatal(found, err)
 	}
 	if err := o.byCertificate(t, 1); err != nil {
 		t.Errorf("once it is forgiven: %v", err)
+	}
+
+	refuses.Store(true)
+	o.moved.Add(int64(10 * time.Minute))
+	label.Pooled = false
+	defer func() { label.Pooled = true }()
+	if err := o.byCertificate(t, 1); reason(err) != access.ReasonOwnRefused {
+		t.Fatal(err)
+	}
+	refuses.Store(false)
+	o.moved.Add(int64(16 * time.Minute)) // the guard tries no refused password before
+	if err := o.askFrom(t.Context(), address(1), "ciscora", o.ca.Password); err != nil {
+		t.Fatal(err)
+	}
+	if err := o.byCertificate(t, 1); err != nil || o.OwnRefusal() != nil {
+		t.Errorf("once a client has logged in: %v, %v", err, o.OwnRefusal())
 	}
 }
 

@@ -78,7 +78,7 @@ func (a *Access) begin(ctx context.Context, who *Identity) (attempt, error) {
 	case a.Isolate(ctx): // a refusal that a lab makes for one enrollment is nobody else's
 		return attempt{end: func(context.Context, error) {}}, nil
 	case who.Method != MethodRelay:
-		end, alone, err := a.own.begin(ctx, who)
+		end, alone, err := a.own.begin(ctx, who.creds.User, a.written(who.creds))
 		return attempt{end: func(ctx context.Context, err error) {
 			a.learn(who, err) // before those who wait go on
 			if !a.guard.off() && verdictOf(err) == wasWrong {
@@ -107,17 +107,23 @@ func (a *Access) learn(who *Identity, err error) {
 		a.accounts.forget(who.key)
 	case err != nil:
 	case who.Method == MethodRelay:
-		a.own.vindicate(who.key)
+		a.own.vindicate(a.written(who.creds))
 	case !a.guard.off():
 		a.guard.remember(a.presentedTo(who).key)
 	}
+}
+
+// written is a key of credentials, however the account's name is written.
+func (a *Access) written(creds msca.Credentials) accountKey {
+	creds.User = written(creds.User, a.own.homeDomain())
+	return a.accounts.key(creds)
 }
 
 // presentedTo is the password that an identity brings to the CA.
 func (a *Access) presentedTo(who *Identity) presented {
 	return presented{
 		kind: ledger.GuessAccount, name: accountName(who.creds.User), address: who.client, fixed: true,
-		key: a.accounts.key(msca.Credentials{User: written(who.creds.User, a.own.homeDomain()), Password: who.creds.Password}),
+		key: a.written(who.creds),
 		said: func(reason Reason, cause error) *Error {
 			return &Error{Reason: reason, Method: who.Method, Account: who.Account, Cause: cause}
 		},

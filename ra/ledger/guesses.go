@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"sync/atomic"
 	"time"
 )
 
@@ -228,20 +229,27 @@ func (l *Ledger) Guessed(ctx context.Context) ([]Guessed, error) {
 	return all, unavailable(rows.Err())
 }
 
-// Forgive forgets what was counted of these, or of all where none is named.
-func (l *Ledger) Forgive(ctx context.Context, at ...GuessAt) error {
-	return l.write(ctx, change{several: true, run: func(ctx context.Context, e execer) error {
+// Forgive forgets what was counted of these, or of all where none is named, and tells
+// how many counters there were.
+func (l *Ledger) Forgive(ctx context.Context, at ...GuessAt) (int, error) {
+	var removed atomic.Int64
+	err := l.write(ctx, change{several: true, run: func(ctx context.Context, e execer) error {
+		removed.Store(0)
 		if len(at) == 0 {
-			_, err := e.ExecContext(ctx, `DELETE FROM guesses`)
+			n, err := execOne(ctx, e, `DELETE FROM guesses`)
+			removed.Store(n)
 			return err
 		}
 		for _, one := range at {
-			if _, err := e.ExecContext(ctx, `DELETE FROM guesses WHERE slot = $1`, one.slot()); err != nil {
+			n, err := execOne(ctx, e, `DELETE FROM guesses WHERE slot = $1`, one.slot())
+			if err != nil {
 				return err
 			}
+			removed.Add(n)
 		}
 		return nil
 	}})
+	return int(removed.Load()), err
 }
 
 // PruneGuesses removes what does not count any more.
