@@ -48,6 +48,9 @@ func (a *Access) admitByLogin(ctx context.Context, who *Identity) error {
 // admitPooled logs in only where no log-in of the last minute vouches.
 func (a *Access) admitPooled(ctx context.Context, who *Identity) (vouched bool, err error) {
 	if list, fresh, ok := a.accounts.proven(who.key, a.Refresh); ok && fresh && a.offered(list, who.Template) == nil {
+		if who.Method == MethodRelay && !a.guard.off() {
+			return true, a.guard.vouch(a.presentedTo(who))
+		}
 		return true, nil
 	}
 	// Several clients with the same credentials wait for one log-in; each may

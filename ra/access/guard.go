@@ -21,8 +21,10 @@ type Lockout struct {
 }
 
 const (
-	// addressShare is how many accounts' worth of guesses one address has.
-	addressShare = 10
+	// addressShare is how many accounts' worth of guesses one address has, and
+	// guessingShare how many it may bring besides that are turned away untried.
+	addressShare  = 10
+	guessingShare = 100
 	// rightFor is how long a password that was right passes a door that is closed to
 	// guesses. Where it is changed meanwhile it costs one refused log-in more, and AD
 	// does not even count that: it knows an account's last passwords.
@@ -56,6 +58,7 @@ type guard struct {
 	shown     *bounded.Map[accountKey, struct{}] // proven, with the address that had it
 	refused   *bounded.Map[accountKey, struct{}] // by the CA
 	away      *bounded.Map[accountKey, struct{}] // turned away untried, with the address
+	guessing  *bounded.Map[string, int]          // how many of those, by address
 	pruned    *bounded.Map[struct{}, struct{}]   // when the ledger was tidied up
 }
 
@@ -63,11 +66,12 @@ func newGuard(rule Lockout, book *ledger.Ledger, key []byte, now func() time.Tim
 	return &guard{
 		rule: rule, ledger: book, key: key, now: now,
 		passwords: newTurns[accountKey](), names: newTurns[string](),
-		proven:  bounded.New[accountKey, time.Time](maxRemembered, rightFor, now),
-		shown:   bounded.New[accountKey, struct{}](maxRemembered, rightFor, now),
-		refused: bounded.New[accountKey, struct{}](maxRemembered, rule.For, now),
-		away:    bounded.New[accountKey, struct{}](maxRemembered, rule.For, now),
-		pruned:  bounded.New[struct{}, struct{}](1, max(rule.For, time.Minute), now),
+		proven:   bounded.New[accountKey, time.Time](maxRemembered, rightFor, now),
+		shown:    bounded.New[accountKey, struct{}](maxRemembered, rightFor, now),
+		refused:  bounded.New[accountKey, struct{}](maxRemembered, rule.For, now),
+		away:     bounded.New[accountKey, struct{}](maxRemembered, rule.For, now),
+		guessing: bounded.New[string, int](maxRemembered, rule.For, now),
+		pruned:   bounded.New[struct{}, struct{}](1, max(rule.For, time.Minute), now),
 	}
 }
 
@@ -171,7 +175,7 @@ func (g *guard) admit(ctx context.Context, p presented) (reserved bool, err erro
 		})
 	}
 	if _, known := g.proven.Get(p.key); known {
-		return false, g.admitProven(ctx, p)
+		return false, g.admitProven(p)
 	}
 	end, err := g.names.take(ctx, string(p.kind)+" "+p.name)
 	if err != nil {
@@ -181,7 +185,7 @@ func (g *guard) admit(ctx context.Context, p presented) (reserved bool, err erro
 	for {
 		ended := g.passwords.ended()
 		if _, known := g.proven.Get(p.key); known {
-			return false, g.admitProven(ctx, p)
+			return false, g.admitProven(p)
 		}
 		door, err := g.ledger.Reserve(ctx, g.guess(p))
 		switch {
@@ -190,7 +194,7 @@ func (g *guard) admit(ctx context.Context, p presented) (reserved bool, err erro
 		case door.Open():
 			return true, nil
 		case door.Closed:
-			return false, g.turnAway(ctx, p, door)
+			return false, g.turnAway(p, door)
 		}
 		timer := time.NewTimer(lookAgain)
 		select {
@@ -205,31 +209,34 @@ func (g *guard) admit(ctx context.Context, p presented) (reserved bool, err erro
 }
 
 // admitProven lets a password through that was right a while ago. From an address that
-// has guessed too much it passes only if it was right from there: who guesses must not
-// learn from this door what the CA would not tell.
-func (g *guard) admitProven(ctx context.Context, p presented) error {
+// guesses on at a closed door it passes only if it was right from there: who guesses must
+// not learn from this memory what the CA would not tell.
+func (g *guard) admitProven(p presented) error {
 	if _, shown := g.shown.Get(g.with(p)); shown {
 		return nil
 	}
-	door, err := g.ledger.LookAtDoor(ctx, g.guess(p))
-	if err != nil {
-		return err
+	if n, _ := g.guessing.Get(p.address); n < guessingShare*g.rule.Failures {
+		return nil
 	}
-	if door.AddressClosed {
-		return g.turnAway(ctx, p, door)
-	}
-	return nil
+	return p.said(ReasonLocked, errors.New("not tried: this address goes on guessing at closed doors (est.lockout)"))
 }
 
-// turnAway refuses a password untried. Each counts once for the address that brings it,
-// though not for the account.
-func (g *guard) turnAway(ctx context.Context, p presented, door ledger.Door) error {
+// vouch is admitProven for a password that a log-in of the last minute vouches for.
+func (g *guard) vouch(p presented) error {
+	err := g.admitProven(p)
+	if err == nil {
+		g.shown.Put(g.with(p), struct{}{})
+	}
+	return err
+}
+
+// turnAway refuses a password untried. Each counts once for the address that brings it.
+func (g *guard) turnAway(p presented, door ledger.Door) error {
 	at := g.with(p)
-	if _, counted := g.away.Get(at); !counted && !door.AddressClosed {
-		if err := g.ledger.Refused(ctx, g.rule.For, g.from(p.address)); err != nil {
-			return err
-		}
+	if _, counted := g.away.Get(at); !counted {
 		g.away.Put(at, struct{}{})
+		n, _ := g.guessing.Get(p.address)
+		g.guessing.Put(p.address, n+1) // of two at a time one may get lost
 	}
 	whose := "of this account"
 	switch {

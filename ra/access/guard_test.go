@@ -302,6 +302,40 @@ func TestOneAddressMayGuessAtTenAccountsAndNoMore(t *testing.T) {
 	}
 }
 
+// What was right a while ago passes a closed door, which must not become a way to find
+// out what was.
+func TestWhoGoesOnGuessingAtAClosedDoorLearnsNothingFromIt(t *testing.T) {
+	var bad refusals
+	f := newFixture(t, func(*access.Options) {}, bad.option)
+	if err := f.askFrom(t.Context(), address(1), f.ca.User, f.ca.Password); err != nil {
+		t.Fatal(err)
+	}
+	for i := range 303 {
+		if err := f.askFrom(t.Context(), address(2), f.ca.User, fmt.Sprint("wrong", i)); err == nil {
+			t.Fatal("let in")
+		}
+		if i == 200 {
+			if err := f.askFrom(t.Context(), address(2), "ciscora", f.ca.Password); err != nil {
+				t.Errorf("the right password from there after 200 wrong ones: %v", err)
+			}
+		}
+	}
+	if err := f.askFrom(t.Context(), address(2), f.ca.User, f.ca.Password); err != nil {
+		t.Errorf("one that was right from there: %v", err)
+	}
+	for i := range 303 {
+		if err := f.askFrom(t.Context(), address(3), f.ca.User, fmt.Sprint("wrong too", i)); err == nil {
+			t.Fatal("let in")
+		}
+	}
+	if err := f.askFrom(t.Context(), address(3), f.ca.User, f.ca.Password); reason(err) != access.ReasonLocked {
+		t.Errorf("a guess that is right after 303 that were not: %v", err)
+	}
+	if n := bad.Load(); n != 3 {
+		t.Errorf("%d refused log-ins at the CA, want 3", n)
+	}
+}
+
 func TestTwoReplicasGuardAnAccountTogether(t *testing.T) {
 	database := ledgertest.StartPostgres(t)
 	open := func(o *access.Options) {

@@ -56,6 +56,7 @@ func (a *Access) Forgive(ctx context.Context, name string) (found bool, err erro
 	}
 	a.guard.refused.Clear()
 	a.guard.away.Clear()
+	a.guard.guessing.Clear()
 	var at []ledger.GuessAt
 	if name != "" {
 		at = []ledger.GuessAt{

@@ -46,7 +46,7 @@ type own struct {
 	logins      *turns[accountKey]
 
 	mu       sync.Mutex // guards all below; never held while the network is waited for
-	home     string     // the domain of its name
+	home     *string    // the domain of its name; nil: it has not been read
 	proven   accountKey // the last credentials that the CA took
 	provenAt time.Time
 	refusal  *OwnRefusal
@@ -66,16 +66,23 @@ func (o *own) read() (msca.Credentials, error) {
 	}
 	domain, _ := splitAccount(creds.User)
 	o.mu.Lock()
-	o.home = domain
+	o.home = &domain
 	o.mu.Unlock()
 	return creds, nil
 }
 
-// homeDomain is the domain of names that name none.
+// homeDomain is the domain of names that name none; "" while that cannot be known.
 func (o *own) homeDomain() string {
 	o.mu.Lock()
-	defer o.mu.Unlock()
-	return o.home
+	home := o.home
+	o.mu.Unlock()
+	if home == nil {
+		if _, err := o.read(); err != nil {
+			return ""
+		}
+		return o.homeDomain()
+	}
+	return *home
 }
 
 // refusalOf is why credentials are not tried; nil: they may be.

@@ -67,8 +67,6 @@ type Door struct {
 	Closed bool
 	Left   time.Duration
 	Kind   GuessKind // whose number it is, where Closed
-	// AddressClosed: it is, if not for another reason, closed to this address.
-	AddressClosed bool
 	// Busy: with those that are under way there may be as many. Ask again when one of
 	// them has ended.
 	Busy bool
@@ -103,7 +101,6 @@ func (l *Ledger) LookAtDoor(ctx context.Context, g Guess) (door Door, err error)
 		}
 		switch {
 		case refused >= int64(at.Limit):
-			door.AddressClosed = door.AddressClosed || at.Kind == GuessAddress
 			if d := time.Duration(left) * time.Microsecond; !door.Closed || d > door.Left {
 				door.Closed, door.Left, door.Kind = true, d, at.Kind
 			}
