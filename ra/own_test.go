@@ -44,7 +44,7 @@ func TestAnExpiredPasswordOfTheRAIsTriedOnceWhateverWaitsForIt(t *testing.T) {
 				password.Store("expired")
 				events := x.events
 				if !expires.started {
-					x.RA.Close()
+					x.Close()
 					x.start(t, own)
 					events = x.events
 				}

@@ -2,6 +2,7 @@ package access_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/http"
 	"net/http/httptest"
@@ -294,7 +295,8 @@ func TestOneAddressMayGuessAtTenAccountsAndNoMore(t *testing.T) {
 	if err := f.askFrom(t.Context(), "[2001:db8::2]:1", f.ca.User, f.ca.Password); err != nil {
 		t.Errorf("a password that was right from there: %v", err)
 	}
-	if err := f.askFrom(t.Context(), "[2001:db8::3]:1", "someone", "guess"); reason(err) != access.ReasonLocked || !strings.Contains(err.(*access.Error).Cause.Error(), "from this address") {
+	err := f.askFrom(t.Context(), "[2001:db8::3]:1", "someone", "guess")
+	if e, ok := errors.AsType[*access.Error](err); !ok || e.Reason != access.ReasonLocked || !strings.Contains(e.Cause.Error(), "from this address") {
 		t.Errorf("a further account: %v", err)
 	}
 	if err := f.askFrom(t.Context(), "[2001:db8:0:1::1]:1", "someone", "guess"); reason(err) != access.ReasonCA {

@@ -181,11 +181,10 @@ func (a *Access) Own(context.Context) (*Identity, error) {
 // OwnRefusal says whether, and why, the RA's own credentials are not tried now; nil: they
 // may be, as other ones may that have come into the file.
 func (a *Access) OwnRefusal() *OwnRefusal {
-	creds, err := a.own.read()
-	if err != nil {
-		return nil
+	if creds, err := a.own.read(); err == nil {
+		return a.own.refusalOf(a.written(creds))
 	}
-	return a.own.refusalOf(a.written(creds))
+	return nil
 }
 
 // ownTemplates is the template list that the RA's own account is shown. Whoever
