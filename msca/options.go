@@ -67,6 +67,17 @@ type Timeouts struct {
 	Submit    time.Duration // 120 s: issuing may take the CA over a minute
 	Fetch     time.Duration // 30 s
 	Request   time.Duration // none
+
+	// Unacknowledged is how long what was sent may stay unacknowledged; the default is
+	// UserTimeout, and so is the most: others rely on it.
+	Unacknowledged time.Duration
+}
+
+func (t Timeouts) unacknowledged() time.Duration {
+	if t.Unacknowledged == 0 {
+		return UserTimeout
+	}
+	return t.Unacknowledged
 }
 
 // of returns the time a phase may take.
@@ -100,10 +111,13 @@ func (t Timeouts) of(p Phase) time.Duration {
 }
 
 func (t Timeouts) valid() error {
-	for _, d := range []time.Duration{t.Resolve, t.Connect, t.Handshake, t.Login, t.Chain, t.Template, t.Submit, t.Fetch, t.Request} {
+	for _, d := range []time.Duration{t.Resolve, t.Connect, t.Handshake, t.Login, t.Chain, t.Template, t.Submit, t.Fetch, t.Request, t.Unacknowledged} {
 		if d < 0 {
 			return fmt.Errorf("msca: time-out %v is negative", d)
 		}
+	}
+	if t.Unacknowledged > UserTimeout {
+		return fmt.Errorf("msca: %v without an acknowledgement: at most %v, on which the search for lost POSTs relies", t.Unacknowledged, UserTimeout)
 	}
 	return nil
 }
