@@ -155,11 +155,11 @@ func (r *RA) recoverOne(ctx context.Context, own *ownSession, id int64) {
 			h.recordLoudly("mark as uncertain", uncertainForGood)
 			r.report(ctx, PossibleOrphan{Row: row.ID, Submitted: row.Submitted})
 		}
-	case r.Now().Sub(row.Received) >= openLife:
+	case r.Now().Sub(row.Received) >= openLife && (row.Polls > 0 || !row.ByHand()):
 		h.recordLoudly("give up", func(row *ledger.Row) {
 			row.State, row.Open, row.NextPoll, row.Error = ledger.StateFailed, false, time.Time{}, "given up after ten days: "+row.Error
 		})
-	case !collects:
+	case !collects && !row.ByHand():
 		// CES collects nothing that its client does not ask for.
 		h.recordLoudly("let rest", func(row *ledger.Row) { row.NextPoll = time.Time{}; row.Open = isPending(*row) })
 	default:
@@ -214,7 +214,7 @@ func (r *RA) isOf(ctx context.Context, row ledger.Row, certificate *x509.Certifi
 			Phase: msca.PhaseFetch, Kind: msca.KindWrongCertificate, ReqID: row.ReqID,
 			Err: fmt.Errorf("the certificate of %q has not the CSR's key", certificate.Subject.String()),
 		}
-	case row.Uncertain && !r.search.Fits(ctx, row, certificate):
+	case row.ByHand() && !r.search.Fits(ctx, row, certificate):
 		return &msca.Error{
 			Phase: msca.PhaseFetch, Kind: msca.KindWrongCertificate, ReqID: row.ReqID,
 			Err: fmt.Errorf("the certificate of %q has other names than the CSR, whose subject is %q", certificate.Subject.String(), row.Subject),

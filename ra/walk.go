@@ -83,6 +83,9 @@ func (r *RA) walk(ctx context.Context, who *asking, csr *x509.CertificateRequest
 	// A kill here leaves the ReqID: the retry, or the poll, fetches.
 
 	certificate, err = session.Fetch(ctx, h.reqID(), csr)
+	if err == nil {
+		err = r.isOf(ctx, h.claim.Row, certificate)
+	}
 	if err != nil {
 		h.notFetched(h.reqID(), err)
 		return nil, h.reqID(), err

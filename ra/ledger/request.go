@@ -4,6 +4,7 @@ import (
 	"crypto/sha256"
 	"encoding/binary"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 	"unicode/utf8"
@@ -100,7 +101,7 @@ type Row struct {
 
 	ReqID       int   // the CA's number, 0 = not known
 	Floor       int   // the highest ReqID that was known before the POST, 0 = none
-	Candidates  []int // ReqIDs that wait at the CA, or were denied there, and may be this one's
+	Candidates  []int // ReqIDs that may be this one's and show no key; see ByHand
 	Disposition int   // CR_DISP_*
 	HRESULT     uint32
 	Certificate []byte // DER
@@ -131,6 +132,10 @@ func (r Row) Orphan() bool {
 	return r.Uncertain || len(r.Candidates) > 0 || r.State == StateIssued ||
 		r.State == StateSubmitted && r.ReqID != 0 && r.NextPoll.IsZero()
 }
+
+// ByHand tells whether the row's ReqID was bound by hand ([Resolve]) and not found to be
+// its own yet: it is among the candidates still.
+func (r Row) ByHand() bool { return r.ReqID != 0 && slices.Contains(r.Candidates, r.ReqID) }
 
 // Leg is one exchange with the CA.
 type Leg struct {
