@@ -164,7 +164,7 @@ func New(opts Options) (*Client, error) {
 	if opts.UserAgent == "" {
 		opts.UserAgent = "CiscoRA 1.0"
 	}
-	if !printable(opts.UserAgent) {
+	if !printableASCII(opts.UserAgent) {
 		return nil, fmt.Errorf("msca: user agent %q: only printable ASCII can be sent", opts.UserAgent)
 	}
 	if opts.Renewal < RenewalNewest {
@@ -212,7 +212,7 @@ func parseURL(s string) (*url.URL, error) {
 		reason = "a query or fragment has no place in it"
 	case strings.Trim(u.Path, "/") == "":
 		reason = "the path is missing, in general /certsrv"
-	case !printable(s) || strings.Contains(s, " "):
+	case !printableASCII(s) || strings.Contains(s, " "):
 		reason = "only printable ASCII can be sent"
 	}
 	if reason != "" {
@@ -221,7 +221,7 @@ func parseURL(s string) (*url.URL, error) {
 	return u, nil
 }
 
-func printable(s string) bool {
+func printableASCII(s string) bool {
 	for i := range len(s) {
 		if s[i] < ' ' || s[i] > '~' {
 			return false

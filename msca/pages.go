@@ -10,6 +10,8 @@ import (
 	"strings"
 
 	"golang.org/x/net/html/charset"
+
+	"ciscora/internal/printable"
 )
 
 // outcome is what a page of certsrv tells about a request. All of them come with
@@ -154,9 +156,9 @@ func (p *page) addDispositionMessage(s string) {
 	if at == nil {
 		return
 	}
-	_, row, ok := strings.Cut(cut(s[at[1]:], 2048), "<DD")
+	_, row, ok := strings.Cut(printable.Cut(s[at[1]:], 2048), "<DD")
 	if !ok {
-		_, row, ok = strings.Cut(cut(s[at[1]:], 2048), "<dd")
+		_, row, ok = strings.Cut(printable.Cut(s[at[1]:], 2048), "<dd")
 	}
 	_, row, found := strings.Cut(row, ">")
 	if !ok || !found {
@@ -257,7 +259,7 @@ func after(s string, mark *regexp.Regexp) (string, bool) {
 	if at == nil {
 		return "", false
 	}
-	rest := cut(s[at[1]:], 4096)
+	rest := printable.Cut(s[at[1]:], 4096)
 	for _, end := range []string{"</P>", "</p>", "<P ", "<p ", "<P>", "<p>"} {
 		rest, _, _ = strings.Cut(rest, end)
 	}
@@ -278,18 +280,13 @@ func quoted(s string) string {
 
 // plain returns the text of a fragment of HTML on one line.
 func plain(s string) string {
-	return oneLine(strings.ToValidUTF8(html.UnescapeString(element.ReplaceAllString(s, " ")), ""))
+	return printable.Line(html.UnescapeString(element.ReplaceAllString(s, " ")), 0)
 }
 
+// excerpt is what a page that is not understood says first.
 func excerpt(s string) string {
-	text := []rune(plain(codeElement.ReplaceAllString(cut(s, 8192), " ")))
-	if len(text) > 120 {
-		return string(text[:120]) + "..."
-	}
-	return string(text)
+	return printable.Shorten(plain(codeElement.ReplaceAllString(printable.Cut(s, 8192), " ")), 200)
 }
-
-func cut(s string, n int) string { return s[:min(len(s), n)] }
 
 // number reads a ReqID: 0 if it is none.
 func number(s string) int {

@@ -7,7 +7,8 @@ import (
 	"slices"
 	"strings"
 	"time"
-	"unicode/utf8"
+
+	"ciscora/internal/printable"
 )
 
 // State is how far a request has come.
@@ -162,12 +163,5 @@ func (r *Row) bound() {
 
 func cut(s string) string {
 	// PostgreSQL takes neither NUL nor what is not UTF-8.
-	if len(s) <= maxText && utf8.ValidString(s) && strings.IndexByte(s, 0) < 0 {
-		return s
-	}
-	s = strings.ToValidUTF8(strings.ReplaceAll(s, "\x00", ""), "\uFFFD")
-	if len(s) > maxText {
-		s = strings.ToValidUTF8(s[:maxText], "")
-	}
-	return s
+	return printable.Cut(strings.ToValidUTF8(strings.ReplaceAll(s, "\x00", ""), "\uFFFD"), maxText)
 }

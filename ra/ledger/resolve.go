@@ -13,6 +13,8 @@ import (
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/stdlib"
+
+	"ciscora/internal/filelock"
 )
 
 // resolveLock is the advisory lock under which one row at a time is bound by hand:
@@ -65,11 +67,10 @@ func (r *resolver) inSQLite(ctx context.Context, path string) (row Row, err erro
 		return row, err
 	}
 	// The lock is free where no RA has the file: then nobody has a claim.
-	lock, lockErr := lockFile(path + ".lock")
-	if lockErr != nil {
-		lock = nothing{}
+	lock, lockErr := filelock.Take(path + ".lock")
+	if lockErr == nil {
+		defer lock.Close()
 	}
-	defer lock.Close()
 	db, err := sql.Open("sqlite", fileURL(path, "mode=rw&_pragma=busy_timeout(5000)&_pragma=synchronous(FULL)&_txlock=immediate"))
 	if err != nil {
 		return row, err
