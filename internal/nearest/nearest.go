@@ -29,19 +29,18 @@ func Name(written string, names []string) string {
 func distance(a, b string) int {
 	a, b = a[:min(len(a), most)], b[:min(len(b), most)]
 	var d [most + 1][most + 1]int // of the first i letters of a and the first j of b
-	for i := range len(a) + 1 {
-		for j := range len(b) + 1 {
-			switch {
-			case i == 0 || j == 0:
-				d[i][j] = i + j
-				continue
-			case a[i-1] == b[j-1]:
-				d[i][j] = d[i-1][j-1]
-				continue
+	for i := range d {
+		d[i][0], d[0][i] = i, i
+	}
+	for i := 1; i <= len(a); i++ {
+		for j := 1; j <= len(b); j++ {
+			replace := d[i-1][j-1]
+			if a[i-1] != b[j-1] {
+				replace++
 			}
-			d[i][j] = 1 + min(d[i-1][j-1], d[i-1][j], d[i][j-1])
+			d[i][j] = min(replace, d[i-1][j]+1, d[i][j-1]+1)
 			if i > 1 && j > 1 && a[i-1] == b[j-2] && a[i-2] == b[j-1] {
-				d[i][j] = min(d[i][j], 1+d[i-2][j-2])
+				d[i][j] = min(d[i][j], d[i-2][j-2]+1)
 			}
 		}
 	}
