@@ -32,15 +32,15 @@ func distance(a, b string) int {
 	for i := range d {
 		d[i][0], d[0][i] = i, i
 	}
-	for i := 1; i <= len(a); i++ {
-		for j := 1; j <= len(b); j++ {
-			replace := d[i-1][j-1]
-			if a[i-1] != b[j-1] {
+	for i := range len(a) {
+		for j := range len(b) {
+			replace := d[i][j]
+			if a[i] != b[j] {
 				replace++
 			}
-			d[i][j] = min(replace, d[i-1][j]+1, d[i][j-1]+1)
-			if i > 1 && j > 1 && a[i-1] == b[j-2] && a[i-2] == b[j-1] {
-				d[i][j] = min(d[i][j], d[i-2][j-2]+1)
+			d[i+1][j+1] = min(replace, d[i][j+1]+1, d[i+1][j]+1)
+			if i > 0 && j > 0 && a[i] == b[j-1] && a[i-1] == b[j] {
+				d[i+1][j+1] = min(d[i+1][j+1], d[i-1][j-1]+1) //nolint:gosec // G602: neither i nor j is 0 here
 			}
 		}
 	}
