@@ -177,13 +177,14 @@ func TestAnUpdateKeepsWhatWasDeliveredMeanwhile(t *testing.T) {
 		c := claim(t, l, request("phone", "x"))
 		must(t, l.Update(ctx, &c, func(r *ledger.Row) { r.State = ledger.StateIssued }))
 		first := d.clock.now()
-		must(t, l.Delivered(ctx, c.Row.ID))
 		d.clock.pass(9 * time.Minute)
+		must(t, l.Delivered(ctx, c.Row.ID, d.clock.now()))
+		must(t, l.Delivered(ctx, c.Row.ID, first)) // the ledger was away
 		must(t, l.Update(ctx, &c, func(r *ledger.Row) { r.Polls, r.Delivered, r.Deliveries = 1, time.Time{}, 0 }))
-		must(t, l.Delivered(ctx, c.Row.ID))
+		must(t, l.Delivered(ctx, c.Row.ID, d.clock.now()))
 		row, err := l.Get(ctx, c.Row.ID)
 		must(t, err)
-		if row.State != ledger.StateDelivered || !row.Delivered.Equal(first) || row.Deliveries != 2 {
+		if row.State != ledger.StateDelivered || !row.Delivered.Equal(first) || row.Deliveries != 3 {
 			t.Errorf("%s, delivered %d times, first at %s, want %s", row.State, row.Deliveries, row.Delivered, first)
 		}
 	})
