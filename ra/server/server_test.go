@@ -59,14 +59,14 @@ func TestNoLabAndNoBuiltInCAIsInAProductionPath(t *testing.T) {
 
 // site is a folder with what ra.yaml names, for a CA.
 type site struct {
-	t    *testing.T
+	t    testing.TB
 	dir  string
 	ca   *certsrv.TestServer
 	logs *observer.ObservedLogs
 	log  *zap.Logger
 }
 
-func newSite(t *testing.T, options ...func(*certsrv.Options)) *site {
+func newSite(t testing.TB, options ...func(*certsrv.Options)) *site {
 	t.Helper()
 	s := &site{t: t, dir: t.TempDir(), ca: certsrv.NewTestServer(options...)}
 	t.Cleanup(s.ca.Close)

@@ -1,0 +1,247 @@
+package server_test
+
+import (
+	"bytes"
+	"context"
+	"crypto/tls"
+	"encoding/base64"
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"ciscora/msca/certsrv"
+)
+
+// The RA of these benchmarks is a process of its own, as `ra serve` with the defaults
+// of its profile (SQLite on disk, both emulated logs, the admin port); clients and CA
+// are in this one. What counts is what the RA's process takes.
+
+// BenchmarkEnrollment reports the CPU time that the RA takes for an enrollment, user
+// and system. The wall time is mostly the clients' and the CA's.
+func BenchmarkEnrollment(b *testing.B) {
+	for _, test := range []struct {
+		profile string
+		fresh   bool // TLS connections, one for each enrollment
+	}{{"modern", false}, {"modern", true}, {"cucm-12.5", true}} {
+		for _, clients := range []int{1, 16} {
+			connection := "kept"
+			if test.fresh {
+				connection = "fresh TLS"
+			}
+			b.Run(fmt.Sprintf("%s/%s/clients=%d", test.profile, connection, clients), func(b *testing.B) {
+				s := newSite(b)
+				s.load("profile: " + test.profile + "\nadmin: {listen: \"127.0.0.1:0\"}\n")
+				ra := startReplica(b, filepath.Join(s.dir, "ra.yaml"), "")
+				front := s.clients(ra, clients, test.fresh)
+				for range clients { // the log-in, and the connections that are kept
+					front.enroll(b, newBody(b))
+				}
+				bodies := make([][]byte, b.N)
+				for i := range bodies {
+					bodies[i] = newBody(b)
+				}
+				turns := make(chan []byte)
+				var all sync.WaitGroup
+				before := ra.cpu(b)
+				b.ResetTimer()
+				for range clients {
+					all.Go(func() {
+						for body := range turns {
+							front.enroll(b, body)
+						}
+					})
+				}
+				for _, body := range bodies {
+					turns <- body
+				}
+				close(turns)
+				all.Wait()
+				b.ReportMetric(float64((ra.cpu(b)-before).Microseconds())/float64(b.N), "us-CPU/op")
+			})
+		}
+	}
+}
+
+// BenchmarkAtOnce reports what ten thousand clients that come at once cost the RA in
+// memory while the CA does not answer, each on a TLS connection of its own: what is in
+// use, and the growth of the resident set, garbage included. Meanwhile somebody asks
+// for /cacerts on new connections, one after the other; the slowest counts, its TLS
+// handshake included.
+func BenchmarkAtOnce(b *testing.B) {
+	waiting := 10000
+	if testing.Short() {
+		waiting = 200
+	}
+	for b.Loop() {
+		measureAtOnce(b, waiting)
+	}
+	b.ReportMetric(0, "ns/op") // how long the clients take to come says nothing
+}
+
+func measureAtOnce(b *testing.B, waiting int) {
+	ctx, cancel := context.WithCancel(b.Context())
+	s := newSite(b, func(o *certsrv.Options) {
+		o.Middleware = append(o.Middleware, func(next http.Handler) http.Handler {
+			return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				if strings.HasSuffix(r.URL.Path, "certfnsh.asp") {
+					<-ctx.Done()
+					panic(http.ErrAbortHandler)
+				}
+				next.ServeHTTP(w, r)
+			})
+		})
+	})
+	s.load("profile: modern\nadmin: {listen: \"127.0.0.1:0\"}\n")
+	ra := startReplica(b, filepath.Join(s.dir, "ra.yaml"), "")
+	front := s.clients(ra, 1, true)
+	front.get(b, "cacerts")
+	_, idle := ra.ask(b)
+	idleResident := ra.resident(b)
+
+	var slowest time.Duration
+	chain := make(chan struct{})
+	allHere := make(chan struct{})
+	go func() {
+		defer close(chain)
+		for {
+			began := time.Now()
+			front.get(b, "cacerts")
+			slowest = max(slowest, time.Since(began))
+			select {
+			case <-allHere:
+				return
+			case <-time.After(10 * time.Millisecond):
+			}
+		}
+	}()
+	var all sync.WaitGroup
+	for range waiting {
+		body := newBody(b)
+		all.Go(func() { _ = front.post(ctx, body) }) // ends with ctx
+	}
+	for n := 0; n < waiting; n, _ = ra.ask(b) {
+		time.Sleep(100 * time.Millisecond)
+	}
+	// The last ones are on their way into the line.
+	for busy := ra.cpu(b); ; {
+		time.Sleep(500 * time.Millisecond)
+		now := ra.cpu(b)
+		if now-busy < 50*time.Millisecond {
+			break
+		}
+		busy = now
+	}
+	close(allHere)
+	<-chain
+	resident := ra.resident(b)
+	_, inUse := ra.ask(b)
+	each := func(now, before uint64) float64 { return float64(now-before) / float64(waiting) }
+	b.ReportMetric(each(inUse, idle), "B/waiting")
+	b.ReportMetric(each(resident, idleResident), "B-resident/waiting")
+	b.ReportMetric(float64(slowest)/float64(time.Millisecond), "ms/cacerts")
+	cancel()
+	all.Wait()
+	ra.kill()
+}
+
+// clients are clients of one RA.
+type clients struct {
+	url, user, password string
+	http.Client
+}
+
+func (s *site) clients(ra *replica, atOnce int, fresh bool) *clients {
+	transport := &http.Transport{
+		TLSClientConfig:   &tls.Config{RootCAs: s.ca.Roots, MinVersion: tls.VersionTLS12},
+		DisableKeepAlives: fresh, MaxIdleConnsPerHost: atOnce,
+	}
+	s.t.Cleanup(transport.CloseIdleConnections)
+	return &clients{url: "https://" + ra.address + "/.well-known/est/", user: s.ca.User, password: s.ca.Password, Client: http.Client{Transport: transport}}
+}
+
+func (c *clients) post(ctx context.Context, body []byte) error {
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, c.url+"simpleenroll", bytes.NewReader(body))
+	if err != nil {
+		return err
+	}
+	req.SetBasicAuth(c.user, c.password)
+	req.Header.Set("Content-Type", "application/pkcs10")
+	return c.do(req)
+}
+
+func (c *clients) do(req *http.Request) error {
+	resp, err := c.Do(req)
+	if err != nil {
+		return err
+	}
+	defer resp.Body.Close()
+	answer, err := io.ReadAll(resp.Body)
+	if err == nil && resp.StatusCode != http.StatusOK {
+		err = fmt.Errorf("%s: %s", resp.Status, answer)
+	}
+	return err
+}
+
+func (c *clients) enroll(b *testing.B, body []byte) {
+	if err := c.post(b.Context(), body); err != nil {
+		b.Error(err)
+	}
+}
+
+func (c *clients) get(b *testing.B, operation string) {
+	req, err := http.NewRequestWithContext(b.Context(), http.MethodGet, c.url+operation, nil)
+	if err == nil {
+		err = c.do(req)
+	}
+	if err != nil {
+		b.Error(err)
+	}
+}
+
+func newBody(b *testing.B) []byte {
+	csr, _ := newCSR(b, "SEP001122334455")
+	return []byte(base64.StdEncoding.EncodeToString(csr))
+}
+
+// cpu is the CPU time that the replica's process has taken (proc_pid_stat(5)).
+func (r *replica) cpu(b *testing.B) time.Duration {
+	b.Helper()
+	_, stat, _ := strings.Cut(r.proc(b, "stat"), ") ")
+	fields := strings.Fields(stat)
+	var ticks int
+	for _, field := range fields[11:13] { // utime and stime
+		n, err := strconv.Atoi(field)
+		if err != nil {
+			b.Fatal(err)
+		}
+		ticks += n
+	}
+	return time.Duration(ticks) * time.Second / 100 // USER_HZ
+}
+
+// resident is the replica's resident set in bytes (proc_pid_status(5)).
+func (r *replica) resident(b *testing.B) uint64 {
+	b.Helper()
+	_, line, _ := strings.Cut(r.proc(b, "status"), "VmRSS:")
+	var kilobytes uint64
+	if _, err := fmt.Sscan(line, &kilobytes); err != nil {
+		b.Fatal(err)
+	}
+	return kilobytes << 10
+}
+
+func (r *replica) proc(b *testing.B, file string) string {
+	b.Helper()
+	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/%s", r.cmd.Process.Pid, file))
+	if err != nil {
+		b.Fatal(err)
+	}
+	return string(text)
+}
