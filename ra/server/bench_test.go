@@ -4,11 +4,13 @@ import (
 	"bytes"
 	"context"
 	"crypto/tls"
+	"crypto/x509"
 	"encoding/base64"
 	"fmt"
 	"io"
 	"net/http"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strconv"
 	"strings"
@@ -105,26 +107,15 @@ func measureAtOnce(b *testing.B, waiting int) {
 	_, idle := ra.ask(b)
 	idleResident := ra.resident(b)
 
-	var slowest time.Duration
-	chain := make(chan struct{})
-	allHere := make(chan struct{})
-	go func() {
-		defer close(chain)
-		for {
-			began := time.Now()
-			front.get(b, "cacerts")
-			slowest = max(slowest, time.Since(began))
-			select {
-			case <-allHere:
-				return
-			case <-time.After(10 * time.Millisecond):
-			}
-		}
-	}()
+	slowest := s.probe(ra)
 	var all sync.WaitGroup
 	for range waiting {
 		body := newBody(b)
-		all.Go(func() { _ = front.post(ctx, body) }) // ends with ctx
+		all.Go(func() {
+			if err := front.post(ctx, body); ctx.Err() == nil {
+				b.Errorf("a client that should wait: %v", err)
+			}
+		})
 	}
 	for n := 0; n < waiting; n, _ = ra.ask(b) {
 		time.Sleep(100 * time.Millisecond)
@@ -138,17 +129,85 @@ func measureAtOnce(b *testing.B, waiting int) {
 		}
 		busy = now
 	}
-	close(allHere)
-	<-chain
+	late := slowest()
 	resident := ra.resident(b)
 	_, inUse := ra.ask(b)
 	each := func(now, before uint64) float64 { return float64(now-before) / float64(waiting) }
 	b.ReportMetric(each(inUse, idle), "B/waiting")
 	b.ReportMetric(each(resident, idleResident), "B-resident/waiting")
-	b.ReportMetric(float64(slowest)/float64(time.Millisecond), "ms/cacerts")
+	b.ReportMetric(float64(late)/float64(time.Millisecond), "ms/cacerts")
 	cancel()
 	all.Wait()
 	ra.kill()
+}
+
+// The probe is this test binary, run again: where the clients are ten thousand
+// goroutines it would wait for its own turn among them.
+const (
+	probeURL  = "RA_TEST_PROBE_URL"
+	probeRoot = "RA_TEST_PROBE_ROOT"
+)
+
+// probe asks for /cacerts again and again, until the function that it returns is
+// called, which tells how long the slowest answer took.
+func (s *site) probe(ra *replica) (slowest func() time.Duration) {
+	s.t.Helper()
+	cmd := exec.CommandContext(s.t.Context(), os.Args[0], "-test.run=^$")
+	cmd.Env = append(os.Environ(), probeURL+"=https://"+ra.address+"/.well-known/est/cacerts", probeRoot+"="+filepath.Join(s.dir, "root.pem"))
+	cmd.Stderr = os.Stderr
+	in, err := cmd.StdinPipe()
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	var out bytes.Buffer
+	cmd.Stdout = &out
+	if err := cmd.Start(); err != nil {
+		s.t.Fatal(err)
+	}
+	return func() time.Duration {
+		in.Close()
+		if err := cmd.Wait(); err != nil {
+			s.t.Fatalf("the probe: %v", err)
+		}
+		d, err := time.ParseDuration(strings.TrimSpace(out.String()))
+		if err != nil {
+			s.t.Fatal(err)
+		}
+		return d
+	}
+}
+
+func probeMain() error {
+	root, err := os.ReadFile(os.Getenv(probeRoot))
+	if err != nil {
+		return err
+	}
+	roots := x509.NewCertPool()
+	roots.AppendCertsFromPEM(root)
+	c := &clients{Client: http.Client{Transport: &http.Transport{TLSClientConfig: &tls.Config{RootCAs: roots, MinVersion: tls.VersionTLS12}, DisableKeepAlives: true}}}
+	end := make(chan struct{})
+	go func() {
+		_, _ = io.Copy(io.Discard, os.Stdin)
+		close(end)
+	}()
+	var slowest time.Duration
+	for {
+		began := time.Now()
+		req, err := http.NewRequestWithContext(context.Background(), http.MethodGet, os.Getenv(probeURL), nil)
+		if err == nil {
+			err = c.do(req)
+		}
+		if err != nil {
+			return err
+		}
+		slowest = max(slowest, time.Since(began))
+		select {
+		case <-end:
+			fmt.Println(slowest)
+			return nil
+		case <-time.After(10 * time.Millisecond):
+		}
+	}
 }
 
 // clients are clients of one RA.

@@ -28,8 +28,11 @@ import (
 )
 
 func TestMain(m *testing.M) {
-	if os.Getenv(replicaConfig) != "" {
-		if err := replicaMain(); err != nil {
+	for variable, program := range map[string]func() error{replicaConfig: replicaMain, probeURL: probeMain} {
+		if os.Getenv(variable) == "" {
+			continue
+		}
+		if err := program(); err != nil {
 			fmt.Fprintln(os.Stderr, err)
 			os.Exit(1)
 		}
