@@ -66,6 +66,7 @@ func BenchmarkEnrollment(b *testing.B) {
 				close(turns)
 				all.Wait()
 				b.ReportMetric(float64((ra.cpu(b)-before).Microseconds())/float64(b.N), "us-CPU/op")
+				ra.stop() // the profile, where there is one, is written at the end
 			})
 		}
 	}
