@@ -110,7 +110,7 @@ func TestAFloodOfMadeUpUsersTakesNoMoreThanItsPlacesAtTheCA(t *testing.T) {
 		var slow atomic.Bool
 		x := newRecoveryFixture(t, modern)
 		var under connectionCount
-		x.RA.Close()
+		x.Close()
 		x.start(t, func(o *ra.Options) {
 			o.InFlight, o.Patience = inFlight, patience
 			o.CA.Dial = under.dial(x.ca.dial, func() {
