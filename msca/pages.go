@@ -84,21 +84,24 @@ func pageText(a *answer) string {
 // certsrv.md 5.4): each step would also match on a page that an earlier one stands for.
 func readPage(a *answer) page {
 	s := pageText(a)
-	p := page{status: a.status, text: excerpt(s)}
-	p.hresult, p.message = findHRESULT(s)
+	p := page{status: a.status}
 	notStarted, down := after(s, markNotStarted)
-	if p.down = down; down && p.message == "" {
+	p.down = down
+	// By far the most frequent page, for which nothing else need be looked for.
+	if link := linkIssued.FindStringSubmatch(s); link != nil {
+		p.outcome, p.disposition, p.reqID = outcomeIssued, dispositionIssued, number(link[1])
+		return p
+	}
+	p.text = excerpt(s)
+	p.hresult, p.message = findHRESULT(s)
+	if down && p.message == "" {
 		p.message = notStarted
 	}
 	reason, hasReason := after(s, markReason)
 	reqID, hasReqID := after(s, markReqID)
 	row := dispositionRow.FindStringSubmatch(s)
 	title, _ := after(s, markTitle)
-	switch link := linkIssued.FindStringSubmatch(s); {
-	case link != nil:
-		p.outcome, p.disposition = outcomeIssued, dispositionIssued
-		p.reqID = number(link[1])
-		p.hresult, p.message = 0, ""
+	switch {
 	case markRevoked.MatchString(s):
 		p.outcome, p.disposition = outcomeRevoked, dispositionRevoked
 		p.reqID = number(digits.FindString(reason))

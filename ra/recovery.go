@@ -147,6 +147,8 @@ func (r *RA) recoverOne(ctx context.Context, own *ownSession, id int64) {
 	row := claim.Row
 	collects := r.mannerOf(row.Label).collects()
 	switch {
+	case !r.isDue(row):
+		// Since the list was made another replica, or its client, has seen to it.
 	case row.State == ledger.StateReceived:
 		h.notSent(errors.New("the RA ended before the CSR was sent"))
 	case isLost(row):
@@ -167,6 +169,17 @@ func (r *RA) recoverOne(ctx context.Context, own *ownSession, id int64) {
 			r.report(ctx, RecoveryFailed{Row: row.ID, ReqID: row.ReqID, Err: err})
 		}
 	}
+}
+
+// isDue tells whether a row wants work, as [ledger.Ledger.Due] has it.
+func (r *RA) isDue(row ledger.Row) bool {
+	switch row.State {
+	case ledger.StateReceived:
+		return true
+	case ledger.StateSubmitted, ledger.StatePending:
+		return !row.NextPoll.IsZero() && !row.NextPoll.After(r.Now())
+	}
+	return false
 }
 
 func (r *RA) take(ctx context.Context, id int64) (ledger.Claim, error) {
