@@ -189,3 +189,33 @@ func TestAnUpdateKeepsWhatWasDeliveredMeanwhile(t *testing.T) {
 		}
 	})
 }
+
+// In the profile of CES each try has a row of its own, and those that wait for a manager
+// are opened.
+func TestOfTwoRowsOfOneRequestTheFirstIsOpened(t *testing.T) {
+	overEachStore(t, func(t *testing.T, d *database) {
+		l, ctx := d.open("a"), t.Context()
+		var claims []ledger.Claim
+		for range 2 {
+			c, err := l.New(ctx, request("phone", "x"))
+			must(t, err)
+			claims = append(claims, c)
+		}
+		for i := range claims {
+			must(t, l.Update(ctx, &claims[i], func(r *ledger.Row) { r.State, r.Open, r.ReqID = ledger.StatePending, true, 10+i }))
+		}
+		for i := range claims {
+			must(t, l.Release(ctx, claims[i]))
+		}
+		for i, open := range []bool{true, false} {
+			row, err := l.Get(ctx, claims[i].Row.ID)
+			must(t, err)
+			if row.Open != open || row.ReqID != 10+i || row.State != ledger.StatePending {
+				t.Errorf("row %d: open %v, %s, ReqID %d", i, row.Open, row.State, row.ReqID)
+			}
+		}
+		if c := claim(t, l, request("phone", "x")); c.Row.ID != claims[0].Row.ID {
+			t.Errorf("joined row %d, want %d", c.Row.ID, claims[0].Row.ID)
+		}
+	})
+}

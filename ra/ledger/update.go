@@ -6,8 +6,9 @@ import (
 	"time"
 )
 
-// Update writes what change makes of the row. It returns ErrLost, and has written
-// nothing, where the claim has ended. The request's own fields stay as they are, and
+// Update writes what change makes of the row; one that is opened where another row of
+// the same request is open stays closed. It returns ErrLost, and has written nothing,
+// where the claim has ended. The request's own fields stay as they are, and
 // so does what Delivered has recorded.
 //
 // Any other error, the end of ctx included, leaves open whether it was written, or
