@@ -199,9 +199,13 @@ func (a *Access) open(ctx context.Context, who *Identity, x attempt) (*msca.Sess
 }
 
 // Release keeps the connection for the next request of the same account, or closes it.
+// Where the CA refused the account on it meanwhile, nothing vouches for that any more.
 // It may be released once.
 func (s *Session) Release() {
 	defer s.leave(nil)
+	if s.Refused() {
+		s.access.accounts.forget(s.key)
+	}
 	if s.pooled {
 		s.SetGate(nil)
 		s.access.accounts.put(s.key, s.Session, s.opened)
