@@ -17,15 +17,17 @@ func accountName(user string) string {
 	if i := strings.LastIndexAny(user, `\/`); i >= 0 {
 		user = user[i+1:]
 	}
-	if name, _, ok := strings.Cut(user, "@"); ok && name != "" {
-		user = name
-	}
+	user, _, _ = strings.Cut(user, "@")
 	return folded(user)
 }
 
+// maxName bounds the work that a name makes; none of Windows's is as long.
+const maxName = 1024
+
 // folded is a name without what Windows does not tell apart.
 func folded(s string) string {
-	s = cases.Fold().String(norm.NFKD.String(strings.ToValidUTF8(s, "")))
+	s = s[:min(len(s), maxName)]
+	s = norm.NFKD.String(cases.Fold().String(norm.NFKD.String(strings.ToValidUTF8(s, ""))))
 	s = strings.Map(func(r rune) rune {
 		if unicode.In(r, unicode.Mn, unicode.Cf, unicode.Cc) {
 			return -1

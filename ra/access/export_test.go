@@ -1,0 +1,4 @@
+package access
+
+// AccountName is what guesses at an account are counted by.
+var AccountName = accountName
