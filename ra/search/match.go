@@ -98,7 +98,7 @@ func assign(rows []ledger.Row, templates map[string]Template, certificates []sho
 	for _, nameless := range []bool{false, true} {
 		for _, row := range rows {
 			template := templates[row.Template]
-			if template.FromDirectory != nameless || nameless && !(complete && over[row.ID]) {
+			if template.FromDirectory != nameless || nameless && (!complete || !over[row.ID]) {
 				continue
 			}
 			var candidates []shown
