@@ -2,18 +2,18 @@ package ra_test
 
 import (
 	"net/http"
-	"regexp"
 	"strings"
 	"testing"
 
+	"ciscora/internal/pattern"
 	"ciscora/ra"
 	"ciscora/ra/access"
 	"ciscora/ra/policy"
 )
 
-func pattern(t *testing.T, text string) *regexp.Regexp {
+func compiled(t testing.TB, text string) *pattern.Pattern {
 	t.Helper()
-	p, err := policy.CompilePattern(text)
+	p, err := pattern.Compile(text, 0)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -31,8 +31,8 @@ func TestThePolicyOfTheLabelRefusesBeforeTheCASeesTheCSR(t *testing.T) {
 	} {
 		f := newFixture(t, func(o *ra.Options) {
 			test.profile(o)
-			o.Policy = policy.Policy{Subject: []*regexp.Regexp{pattern(t, "nobody")}} // the label's own counts
-			o.Labels["strict"] = ra.Label{Policy: &policy.Policy{Subject: []*regexp.Regexp{pattern(t, "CN=SEP[0-9A-F]{12}")}}}
+			o.Policy = policy.Policy{Subject: []*pattern.Pattern{compiled(t, "nobody")}} // the label's own counts
+			o.Labels["strict"] = ra.Label{Policy: &policy.Policy{Subject: []*pattern.Pattern{compiled(t, "CN=SEP[0-9A-F]{12}")}}}
 			o.Labels["rsa"] = ra.Label{Policy: &policy.Policy{Keys: []string{"rsa2048"}}}
 		})
 		ask := func(label, cn string) error {

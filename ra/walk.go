@@ -14,12 +14,9 @@ import (
 // walk is the way of one CSR, top to bottom. What a process killed between two
 // steps leaves, and what repairs it, stands between them. ReqID is 0 as long as
 // the CA gave none.
-func (r *RA) walk(ctx context.Context, who *asking, csr *x509.CertificateRequest, renewal bool) (certificate *x509.Certificate, reqID int, err error) {
+func (r *RA) walk(ctx context.Context, who *asking, what askedFor, renewal bool) (certificate *x509.Certificate, reqID int, err error) {
 	// Claim the request, or join who works on it.
-	request, err := r.requestOf(ctx, who, csr, renewal)
-	if err != nil {
-		return nil, 0, err
-	}
+	request := r.requestOf(ctx, who, what, renewal)
 	claim, err := r.claim(ctx, request)
 	if err != nil {
 		return nil, 0, err
@@ -68,7 +65,7 @@ func (r *RA) walk(ctx context.Context, who *asking, csr *x509.CertificateRequest
 		// ReqID: the search finds out what came of it, and until it has, nobody
 		// sends the CSR again.
 
-		reqID, err := session.Submit(ctx, csr, who.Template, h.fence)
+		reqID, err := session.Submit(ctx, what.csr, who.Template, h.fence)
 		if reqID == 0 {
 			reqID = reqIDOf(err)
 		}
@@ -82,7 +79,7 @@ func (r *RA) walk(ctx context.Context, who *asking, csr *x509.CertificateRequest
 
 	// A kill here leaves the ReqID: the retry, or the poll, fetches.
 
-	certificate, err = session.Fetch(ctx, h.reqID(), csr)
+	certificate, err = session.Fetch(ctx, h.reqID(), what.csr)
 	if err != nil {
 		h.notFetched(h.reqID(), err)
 		return nil, h.reqID(), err
