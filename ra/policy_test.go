@@ -65,3 +65,36 @@ func TestALabelMayHaveAnAuthenticationOfItsOwn(t *testing.T) {
 		t.Errorf("a password under a label that wants a certificate: %v", err)
 	}
 }
+
+// The phone's certificate says who it is, and its CSR may say nothing else.
+func TestAPolicyTiesTheCSRToTheClientsCertificate(t *testing.T) {
+	f := newFixture(t, func(o *ra.Options) {
+		o.Labels["own"] = ra.Label{Policy: &policy.Policy{Subject: []*pattern.Pattern{compiled(t, "CN={cn}")}}}
+		o.Labels["user"] = ra.Label{Policy: &policy.Policy{Subject: []*pattern.Pattern{compiled(t, "CN={user}")}}}
+	})
+	phone := f.enrollOne(t) // SEP001122334455
+	renew := func(cn string) error {
+		req := requestWithCertificate(t, phone)
+		ctx, err := f.Authenticate(req, "own")
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, err = f.Enroll(ctx, newCSR(t, cn), "own", req)
+		return err
+	}
+	if err := renew("SEP001122334455"); err != nil {
+		t.Errorf("its own name: %v", err)
+	}
+	if err := renew("SEPAABBCCDDEEFF"); status(err) != http.StatusForbidden {
+		t.Errorf("another phone's name: %v", err)
+	}
+	if _, err := f.enroll(t.Context(), f.ca.User, f.ca.Password, "own", newCSR(t, "SEP001122334455")); status(err) != http.StatusForbidden {
+		t.Errorf("an account, where the name of a certificate is wanted: %v", err)
+	}
+	if _, err := f.enroll(t.Context(), f.ca.User, f.ca.Password, "user", newCSR(t, "ciscora")); err != nil { // LAB\ciscora
+		t.Errorf("the account's name: %v", err)
+	}
+	if _, err := f.enroll(t.Context(), f.ca.User, f.ca.Password, "user", newCSR(t, "alice")); status(err) != http.StatusForbidden {
+		t.Errorf("another account's name: %v", err)
+	}
+}
