@@ -1,6 +1,7 @@
 package config
 
 import (
+	"fmt"
 	"maps"
 	"regexp"
 	"slices"
@@ -65,9 +66,11 @@ func (e *EST) validatePolicies(l *loader) {
 	for _, name := range slices.Sorted(maps.Keys(e.Policies)) {
 		policy, key := e.Policies[name], join("est.policies", name)
 		uses := slices.DeleteFunc(e.policyUses(), func(u policyUse) bool { return u.policy != name })
-		groups := 0
+		groups, able := 0, true
 		if policy.Identity != "" {
-			groups = validateIdentity(l, key+".identity", policy.Identity, uses)
+			if groups, able = validateIdentity(l, key+".identity", policy.Identity, uses); !able {
+				uses = nil // said once
+			}
 		}
 		subject, good := validatePatterns(l, key+".subject", policy.Subject, groups, subjectPrefix, uses)
 		validatePatterns(l, key+".san", policy.SAN, groups, sanPrefix, uses)
@@ -79,7 +82,7 @@ func (e *EST) validatePolicies(l *loader) {
 			}
 		}
 		for _, use := range uses {
-			if policy.Identity != "" && len(uses) > 1 && !use.known(pattern.CN) {
+			if policy.Identity != "" && !use.known(pattern.CN) {
 				l.report(use.key, "the policy %q refuses everybody here: its identity is the common name of a client's certificate, and %s takes %s", name, use.where, theMethods(use.methods))
 				continue
 			}
@@ -98,17 +101,18 @@ func theMethods(methods []Authentication) string {
 	return strings.Join(names, ", ")
 }
 
-// validateIdentity returns how many groups the pattern has.
-func validateIdentity(l *loader, key, text string, uses []policyUse) int {
+// validateIdentity returns how many groups the pattern has, and whether it can match.
+func validateIdentity(l *loader, key, text string, uses []policyUse) (groups int, able bool) {
 	re, err := pattern.Whole(text)
 	if err != nil {
 		l.report(key, "%v", err)
-		return 99 // what the others refer to is not known
+		return 99, false // what the others refer to is not known
 	}
 	if len(uses) > 0 && !slices.ContainsFunc(uses, func(u policyUse) bool { return u.known(pattern.CN) }) {
 		l.report(key, "can never match: only clients of certificate have a common name, and %s takes %s", uses[0].where, theMethods(uses[0].methods))
+		return re.NumSubexp(), false
 	}
-	return re.NumSubexp()
+	return re.NumSubexp(), true
 }
 
 // validatePatterns returns those that can match somewhere, and whether all were good.
@@ -128,6 +132,9 @@ func validatePatterns(l *loader, key string, texts []string, groups int, begins 
 		switch why := begins(plain, whole); {
 		case why != "":
 			l.report(at, "can never match: %s", why)
+			good = false
+		case slices.Contains(words, pattern.SAN) && slices.ContainsFunc(sanKinds, func(kind string) bool { return strings.HasPrefix(plain, kind) }):
+			l.report(at, "can never match: {san} stands for a whole name, with its kind, so write it alone")
 			good = false
 		case slices.Contains(words, pattern.User) && len(words) > 1:
 			l.report(at, "can never match: no client has both an account's name, {user}, and a certificate, {%s}", slices.DeleteFunc(words, func(w string) bool { return w == pattern.User })[0])
@@ -149,7 +156,7 @@ func subjectPrefix(begin string, whole bool) string {
 	case full && !slices.Contains(x501.Labels(), attribute) && strings.Trim(attribute, "0123456789.") != "",
 		!full && whole,
 		!full && !slices.ContainsFunc(x501.Labels(), func(label string) bool { return strings.HasPrefix(label, attribute) }) && strings.Trim(attribute, "0123456789.") != "":
-		return "a subject begins with an attribute, as in CN=" + strings.TrimPrefix(begin, "=")
+		return fmt.Sprintf("a subject begins with an attribute, as in CN=SEP001122334455, and not with %q", begin)
 	}
 	return ""
 }
@@ -160,7 +167,7 @@ func sanPrefix(begin string, whole bool) string {
 		slices.ContainsFunc(sanKinds, func(kind string) bool { return strings.HasPrefix(begin, kind) }) {
 		return ""
 	}
-	return "a name begins with its kind, one of " + strings.Join(sanKinds, " ")
+	return fmt.Sprintf("a name begins with its kind, one of %s, and not with %q", strings.Join(sanKinds, " "), begin)
 }
 
 // Warnings are what is no mistake and yet worth a thought: who has any certificate of the
