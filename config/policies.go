@@ -66,8 +66,9 @@ func (e *EST) validatePolicies(l *loader) {
 	for _, name := range slices.Sorted(maps.Keys(e.Policies)) {
 		policy, key := e.Policies[name], join("est.policies", name)
 		uses := slices.DeleteFunc(e.policyUses(), func(u policyUse) bool { return u.policy != name })
-		groups, able := 0, true
+		groups := 0
 		if policy.Identity != "" {
+			var able bool
 			if groups, able = validateIdentity(l, key+".identity", policy.Identity, uses); !able {
 				uses = nil // said once
 			}

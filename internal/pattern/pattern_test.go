@@ -118,7 +118,7 @@ func FuzzPattern(f *testing.F) {
 			t.Errorf("%q is %q", text, p)
 		}
 		// Whoever has other values is not taken for who has these.
-		if len(p.Words()) > 0 && slices.Contains(p.Words(), pattern.User) && p.For(func(w string) []string { return nil }) != nil {
+		if len(p.Words()) > 0 && slices.Contains(p.Words(), pattern.User) && p.For(func(string) []string { return nil }) != nil {
 			t.Errorf("%q matches without a user", text)
 		}
 	})

@@ -156,7 +156,8 @@ func FuzzParse(f *testing.F) {
 		if err != nil {
 			return
 		}
-		if !n.Equal(n) || !utf8.ValidString(n.String()) || strings.ContainsRune(n.String(), 0) {
+		again, err := x501.Parse(der)
+		if err != nil || !n.Equal(again) || !utf8.ValidString(n.String()) || strings.ContainsRune(n.String(), 0) {
 			t.Errorf("%x is %q", der, n)
 		}
 		want := 0

@@ -72,7 +72,8 @@ func lying(t *testing.T, key *ecdsa.PrivateKey, names []string, extensions ...pk
 		Algorithm pkix.AlgorithmIdentifier
 		Signature asn1.BitString
 	}{
-		asn1.RawValue{FullBytes: info}, pkix.AlgorithmIdentifier{Algorithm: asn1.ObjectIdentifier{1, 2, 840, 10045, 4, 3, 2}},
+		asn1.RawValue{FullBytes: info},
+		pkix.AlgorithmIdentifier{Algorithm: asn1.ObjectIdentifier{1, 2, 840, 10045, 4, 3, 2}},
 		asn1.BitString{Bytes: signature, BitLength: 8 * len(signature)},
 	}, "")
 }
