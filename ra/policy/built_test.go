@@ -106,14 +106,17 @@ func info(parts ...der) der {
 	return sequence(append([]der{{2, 1, 0}, parts[0], public}, parts[1:]...)...)
 }
 
-func signed(info der) der {
+func signed(info der) der { return signedAnd(info) }
+
+// signedAnd has something behind the signature.
+func signedAnd(info der, more ...der) der {
 	digest := sha256.Sum256(info)
 	signature, err := testKey().Sign(rand.Reader, digest[:], crypto.SHA256)
 	if err != nil {
 		panic(err)
 	}
 	ecdsaWithSHA256 := sequence(oid(asn1.ObjectIdentifier{1, 2, 840, 10045, 4, 3, 2}))
-	return sequence(info, ecdsaWithSHA256, element(cryptobyte_asn1.BIT_STRING, der{0}, signature))
+	return sequence(append([]der{info, ecdsaWithSHA256, element(cryptobyte_asn1.BIT_STRING, der{0}, signature)}, more...)...)
 }
 
 func parsed(t testing.TB, der der) *x509.CertificateRequest {

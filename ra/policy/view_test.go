@@ -8,6 +8,8 @@ import (
 	"strings"
 	"testing"
 
+	cryptobyte_asn1 "golang.org/x/crypto/cryptobyte/asn1"
+
 	"ciscora/internal/pattern"
 	"ciscora/internal/x501"
 	"ciscora/ra/policy"
@@ -58,6 +60,8 @@ func TestWhatCryptoX509DoesNotSeeIsRefused(t *testing.T) {
 		{"an attribute that nobody knows", request(good, sequence(oid(asn1.ObjectIdentifier{1, 2, 3, 4}), set())), true, "attribute 1.2.3.4 is not taken here: leave it out"},
 		{"an attribute without values", request(good, sequence(oid(oidMicrosoftExtensions), set())), true, "attribute 1.3.6.1.4.1.311.2.1.14 has no value"},
 		{"what stands behind the attributes", signed(info(sequence(good...), element(tagged(0).Constructed()), element(tagged(1).Constructed(), asks(oidMicrosoftExtensions, names(dns("dc.lab.test")))))), true, "and nothing more"},
+		{"what stands behind the signature", signedAnd(info(sequence(good...), element(tagged(0).Constructed())), asks(oidMicrosoftExtensions, names(dns("dc.lab.test")))), true, "outer form is not that of RFC 2986"},
+		{"an extension that is critical in one attribute alone", request(good, asks(oidExtensionRequest, names(dns("a.example.com"))), asks(oidMicrosoftExtensions, sequence(oid(oidSubjectAltName), der{1, 1, 0xff}, element(cryptobyte_asn1.OCTET_STRING, sequence(dns("a.example.com")))))), false, "ask for different extensions 2.5.29.17"},
 		{"a directory name", request(good, asks(oidExtensionRequest, names(element(tagged(4).Constructed(), sequence(cn("dc")))))), false, `"dir:CN=dc" is not one`},
 		{"a registered ID", request(good, asks(oidExtensionRequest, names(element(tagged(8), der{42, 3})))), false, `"oid:1.2.3" is not one`},
 		{"another otherName", request(good, asks(oidExtensionRequest, names(element(tagged(0).Constructed(), oid(asn1.ObjectIdentifier{1, 2, 3}), element(tagged(0).Constructed(), der{5, 0}))))), false, `"other:1.2.3=#0500" is not one`},
@@ -290,5 +294,19 @@ func TestWhatIsAskedForHasADigest(t *testing.T) {
 	}
 	if what(a) == what(a, b) || what(a) == what() {
 		t.Error("an attribute does not count")
+	}
+}
+
+func BenchmarkRead(b *testing.B) {
+	for name, csr := range map[string]der{
+		"a phone's":          request([]der{cn(phone)}, asks(oidExtensionRequest, namesOf("a.example.com"))),
+		"ten thousand names": request([]der{cn(phone)}, asks(oidMicrosoftExtensions, manyNames(10_000))),
+	} {
+		b.Run(name, func(b *testing.B) {
+			csr := parsed(b, csr)
+			for b.Loop() {
+				_, _ = policy.Read(csr)
+			}
+		})
 	}
 }
