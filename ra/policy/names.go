@@ -27,6 +27,7 @@ func (n AlternativeName) String() string { return n.Kind + ":" + n.Text }
 
 var (
 	oidSubjectAltName = asn1.ObjectIdentifier{2, 5, 29, 17}
+	oidOldAltName     = asn1.ObjectIdentifier{2, 5, 29, 7} // X.509 of 1993; Windows reads it still (szOID_SUBJECT_ALT_NAME)
 	oidUPN            = asn1.ObjectIdentifier{1, 3, 6, 1, 4, 1, 311, 20, 2, 3}
 )
 
@@ -48,6 +49,9 @@ func (e errTooMany) Error() string {
 // readNames reads the names of each subjectAltName.
 func (c *CSR) readNames() *Refusal {
 	for _, e := range c.Extensions {
+		if e.Id.Equal(oidOldAltName) {
+			return malformed("extension %s is an old form of subjectAltName: take %s", oidOldAltName, oidSubjectAltName)
+		}
 		if !e.Id.Equal(oidSubjectAltName) {
 			continue
 		}
