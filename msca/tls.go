@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	"ciscora/internal/printable"
 	"ciscora/internal/x501"
 )
 
@@ -182,7 +183,7 @@ func wrongName(leaf *x509.Certificate, host string, err error) *certificateError
 	case leaf.Subject.CommonName == "":
 		text = "SSL: unable to obtain common name from peer certificate"
 	}
-	return &certificateError{KindTLSName, 51, oneLine(text), err}
+	return &certificateError{KindTLSName, 51, printable.Line(text, 0), err}
 }
 
 // matchCommonName compares without regard to case; a wildcard stands for the
