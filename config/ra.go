@@ -152,21 +152,34 @@ type Label struct {
 	ProofOfPossession bool `yaml:"proof_of_possession"`
 }
 
-// Policy is what a CSR must be before the CA sees it. Whatever it says, the
-// extension of a Windows security identifier (1.3.6.1.4.1.311.25.2) and user
-// principal names (otherName 1.3.6.1.4.1.311.20.2.3) are refused unless Allow has
-// them.
+// Policy is what a CSR must be before the CA sees it. Whatever it says, Windows
+// security identifiers (1.3.6.1.4.1.311.25.2, as an extension or in a URI), user
+// principal names (otherName 1.3.6.1.4.1.311.20.2.3) and application policies
+// (1.3.6.1.4.1.311.21.10) are refused unless Allow has them.
 type Policy struct {
 	// Keys that are taken; empty = all.
 	Keys []string `yaml:"keys" enum:"rsa2048 rsa3072 rsa4096 ec256 ec384 ec521 ed25519"`
 
-	// Subject are regular expressions, one of which the whole subject (RFC 2253,
-	// such as CN=SEP001122334455) matches; empty = all.
+	// Identity is a regular expression that the common name of the client's certificate
+	// matches; its groups are {1}, {2} ... in Subject and SAN, where that is no count then.
+	// Empty = whoever.
+	Identity string `yaml:"identity"`
+
+	// Subject are regular expressions, one of which the whole subject (RFC 4514,
+	// such as CN=SEP001122334455) matches; empty = all. {user} stands for the account's
+	// name (of the CA's: without its domain), {cn} for the common name of the client's
+	// certificate, {san} for each of its subject alternative names.
 	Subject []string `yaml:"subject"`
 
 	// SAN are regular expressions, one of which each subject alternative name
-	// matches, as dns:NAME, ip:ADDRESS, email:ADDRESS or uri:URI; empty = all.
+	// matches, as dns:NAME, ip:ADDRESS, email:ADDRESS, uri:URI, dir:SUBJECT, oid:1.2.3,
+	// upn:NAME or other:TYPE=#HEX; empty = all. The words are those of Subject; {san}
+	// stands for a whole name here, such as dns:phone.example.com.
 	SAN []string `yaml:"san"`
+
+	// Ambiguous takes CSRs that say two things: a subject with several common names,
+	// an extension twice. Default false.
+	Ambiguous bool `yaml:"ambiguous"`
 
 	// Forbid and Allow are object identifiers of extensions.
 	Forbid []string `yaml:"forbid"`

@@ -130,29 +130,6 @@ func (e *EST) validateLabels(l *loader) {
 	}
 }
 
-// oidSyntax is an object identifier in dots.
-var oidSyntax = regexp.MustCompile(`^[0-2](\.(0|[1-9]\d{0,9}))+$`)
-
-func (e *EST) validatePolicies(l *loader) {
-	for _, name := range slices.Sorted(maps.Keys(e.Policies)) {
-		policy, key := e.Policies[name], join("est.policies", name)
-		for at, patterns := range map[string][]string{".subject": policy.Subject, ".san": policy.SAN} {
-			for i, pattern := range patterns {
-				if _, err := regexp.Compile(pattern); err != nil {
-					l.report(key+at+"["+strconv.Itoa(i)+"]", "%v", err)
-				}
-			}
-		}
-		for at, oids := range map[string][]string{".forbid": policy.Forbid, ".allow": policy.Allow} {
-			for i, oid := range oids {
-				if !oidSyntax.MatchString(oid) {
-					l.report(key+at+"["+strconv.Itoa(i)+"]", "%q is no object identifier, write it as 1.2.3", oid)
-				}
-			}
-		}
-	}
-}
-
 func (c *CA) validate(l *loader) {
 	l.caURL("ca.url", c.URL)
 	l.template("ca.template", c.Template)

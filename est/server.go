@@ -3,6 +3,7 @@ package est
 import (
 	"context"
 	"crypto/rand"
+	"crypto/x509"
 	"encoding/hex"
 	"errors"
 	"fmt"
@@ -48,6 +49,12 @@ type Options struct {
 	// §2.10): their re-enrollments may name any subject, and no proof of possession is
 	// demanded of them, since the key is not theirs.
 	TrustRA bool
+	// Names returns the names that a CSR asks for, in DER: its subject, and the value of
+	// its subjectAltName, nil without one. A re-enrollment's are compared with those of the
+	// certificate; its error refuses the CSR, and says why. A CA that takes names from
+	// where crypto/x509 does not look, as Microsoft's does, wants its own; nil: those
+	// that crypto/x509 reads.
+	Names func(csr *x509.CertificateRequest) (subject, altNames []byte, err error)
 	// Realm is that of the Basic challenge; "estrealm" by default, as libest's.
 	Realm  string
 	Limits Limits
@@ -117,6 +124,7 @@ type Server struct {
 	serverKeygen  bool
 	trustRA       bool
 	possession    func(label string) bool
+	names         func(*x509.CertificateRequest) (subject, altNames []byte, err error)
 	limits        Limits
 	patience      time.Duration
 	patienceStep  time.Duration // a constant, but for tests with programs that know no virtual time
@@ -161,6 +169,9 @@ func New(o Options) (*Server, error) {
 	if o.ProofOfPossession == nil {
 		o.ProofOfPossession = func(string) bool { return false }
 	}
+	if o.Names == nil {
+		o.Names = plainNames
+	}
 	if o.Now == nil {
 		o.Now = time.Now
 	}
@@ -178,6 +189,7 @@ func New(o Options) (*Server, error) {
 		serverKeygen:  o.ServerKeygen,
 		trustRA:       o.TrustRA,
 		possession:    o.ProofOfPossession,
+		names:         o.Names,
 		limits:        o.Limits,
 		patience:      o.Patience,
 		patienceStep:  patienceStep,

@@ -5,10 +5,12 @@ import (
 	"crypto/rand"
 	"crypto/x509"
 	"errors"
+	"fmt"
 	"net/http"
 	"slices"
 
 	"ciscora/internal/clientaddr"
+	"ciscora/internal/x501"
 	"ciscora/msca"
 	"ciscora/ra/ledger"
 )
@@ -66,7 +68,7 @@ func (a *Access) identify(req *http.Request, label Label) (*Identity, error) {
 			if certificate == nil {
 				continue
 			}
-			return a.enrolledFor(MethodCertificate, certificate.Subject.String(), label)
+			return a.certified(certificate, label)
 		}
 	}
 	nobody := &Error{Reason: ReasonNobody, Challenges: a.challenges(methods)}
@@ -90,6 +92,20 @@ func (a *Access) enrolledFor(method Method, account string, label Label) (*Ident
 		return nil, &Error{Reason: ReasonOwnUnreadable, Method: method, Account: account, Cause: err}
 	}
 	return a.identity(method, account, creds, label), nil
+}
+
+// certified is who has a certificate, by its whole subject.
+func (a *Access) certified(certificate *x509.Certificate, label Label) (*Identity, error) {
+	subject, err := x501.Parse(certificate.RawSubject)
+	if err != nil {
+		return nil, &Error{Reason: ReasonCertificate, Method: MethodCertificate, Cause: fmt.Errorf("the subject of the client's certificate: %w", err)}
+	}
+	who, err := a.enrolledFor(MethodCertificate, subject.String(), label)
+	if err != nil {
+		return nil, err
+	}
+	who.Certificate = certificate
+	return who, nil
 }
 
 // verifiedCertificate returns the client's TLS certificate if the listener has

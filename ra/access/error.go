@@ -24,6 +24,8 @@ const (
 	ReasonOwnUnreadable
 	// ReasonOwnRefused says: the CA refused the RA's own credentials.
 	ReasonOwnRefused
+	// ReasonCertificate says: the client's certificate has a subject that cannot be read.
+	ReasonCertificate
 	// ReasonCA says: the CA refused the client's credentials or the template, or could not
 	// be asked. The cause says which, as an [*msca.Error] where it is the CA's.
 	ReasonCA
@@ -37,6 +39,7 @@ var reasonTexts = map[Reason]string{
 	ReasonLocked:        "too many wrong passwords: try again later",
 	ReasonOwnUnreadable: "the RA's credentials for the CA cannot be read",
 	ReasonOwnRefused:    "the CA refused the RA's own credentials",
+	ReasonCertificate:   "the client certificate's subject cannot be read: take one whose subject is made of strings",
 	ReasonCA:            "the CA did not let the client in",
 }
 

@@ -319,6 +319,7 @@ func newFrontEnd(cfg *config.RA, core *ra.RA, o Options, tell func(context.Conte
 		ServerKeygen:      cfg.EST.ServerKeygen,
 		TrustRA:           cfg.EST.CMCRA,
 		ProofOfPossession: func(label string) bool { return demandsPossession(cfg, label) },
+		Names:             policy.Names,
 		DrainTimeout:      cfg.EST.Drain,
 		Middleware:        middleware,
 		Events:            func(ctx context.Context, e est.Event) { tell(ctx, e) },
