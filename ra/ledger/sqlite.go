@@ -46,6 +46,7 @@ func openSQLite(ctx context.Context, path string, l *Ledger) (_ store, err error
 			s.lock = nothing{}
 			return nil, err
 		}
+		tighten(path, l.log)
 		if err := checkContent(ctx, path); err != nil {
 			return nil, err
 		}
