@@ -109,6 +109,12 @@ type EST struct {
 	// send no User-Agent (strongSwan) are left alone. 0s is off. Default 0s.
 	Patience time.Duration `yaml:"patience"`
 
+	// ProxyProtocol are the networks of load balancers in front of the listener, as
+	// 10.0.0.0/8: each connection from there must begin with a PROXY protocol header
+	// of version 2 (HAProxy: send-proxy-v2), which says whose it is. None is believed
+	// from elsewhere. Default none.
+	ProxyProtocol []string `yaml:"proxy_protocol"`
+
 	// CAFailureStatus is the answer to a CA that is slow or down after the
 	// log-in: 400, 500, 502 or 504; 0 as the profile has it, which is 400 in
 	// cucm-12.5 and what fits the failure in modern. Default 0.
@@ -179,7 +185,7 @@ type Limits struct {
 	HeaderTimeout time.Duration `yaml:"header_timeout"` // handshake and header; default 10s
 	BodyTimeout   time.Duration `yaml:"body_timeout"`   // default 30s
 	InFlight      int           `yaml:"in_flight"`      // requests at once; default 20000
-	PerClient     int           `yaml:"per_client"`     // connections of one address, which a load balancer is, too; default 20000
+	PerClient     int           `yaml:"per_client"`     // connections of one IPv4 address or IPv6 /64, which a load balancer is, too, without proxy_protocol; default 20000
 }
 
 // CA is the Microsoft CA's Web Enrollment, and how the RA asks it.

@@ -300,6 +300,10 @@ func userAgent(cfg *config.RA) string {
 }
 
 func newFrontEnd(cfg *config.RA, core *ra.RA, o Options, tell func(context.Context, any), middleware ...func(http.Handler) http.Handler) (*est.Server, error) {
+	proxies, err := cfg.EST.ProxyNetworks()
+	if err != nil {
+		return nil, err
+	}
 	return est.New(est.Options{
 		CA:            o.Hooks.ca(core),
 		Authenticator: authenticator{core},
@@ -319,6 +323,7 @@ func newFrontEnd(cfg *config.RA, core *ra.RA, o Options, tell func(context.Conte
 		TrustRA:           cfg.EST.CMCRA,
 		ProofOfPossession: func(label string) bool { return demandsPossession(cfg, label) },
 		DrainTimeout:      cfg.EST.Drain,
+		ProxyProtocol:     proxies,
 		Middleware:        middleware,
 		Events:            func(ctx context.Context, e est.Event) { tell(ctx, e) },
 		Now:               o.Now,
