@@ -314,13 +314,6 @@ type LogFiles struct {
 	CiscoRA string `yaml:"ciscora" file:"yes"` // default logs/ciscora.log
 }
 
-// Admin is the plain HTTP port for health, roots and enrollments.
-type Admin struct {
-	// Listen is its address; empty turns it off. Default 127.0.0.1:8085 for the
-	// RA, off for certsrv.
-	Listen string `yaml:"listen"`
-}
-
 // TLS bounds protocol versions, both ends included.
 type TLS struct {
 	Min TLSVersion `yaml:"min"`

@@ -30,8 +30,8 @@ func (c *RA) validate(l *loader) {
 	}
 	l.positive("ledger.join", c.Ledger.Join)
 	l.notNegative("ledger.retention", c.Ledger.Retention)
+	c.Admin.validate(l)
 	if c.Admin.Listen != "" {
-		l.address("admin.listen", c.Admin.Listen)
 		l.apart("est.listen", c.EST.Listen, "admin.listen", c.Admin.Listen)
 	}
 }

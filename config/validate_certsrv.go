@@ -25,9 +25,7 @@ func (c *Certsrv) validate(l *loader) {
 	c.validateUsers(l)
 	c.validateTemplates(l)
 	l.versions("tls", c.TLS)
-	if c.Admin.Listen != "" {
-		l.address("admin.listen", c.Admin.Listen)
-	}
+	c.Admin.validate(l)
 }
 
 func (c *Certsrv) validateUsers(l *loader) {

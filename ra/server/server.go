@@ -39,6 +39,9 @@ type Options struct {
 	Requests admin.CertsrvQueue
 	// Faults is what /faults of the admin port orders, where that is allowed.
 	Faults admin.Faults
+	// OpenAdmin leaves the admin port open to whoever reaches it, whatever the
+	// configuration says: for a lab alone.
+	OpenAdmin bool
 	// Hooks decorate what the RA takes from outside.
 	Hooks Hooks
 	// Events also sees each event of the front end (est.Event) and of the core
@@ -129,6 +132,14 @@ func New(ctx context.Context, cfg *config.RA, o Options) (_ *Server, err error) 
 	s.estTLS = o.Hooks.tls(live.listener())
 
 	if s.adminListener != nil {
+		guard, listener, err := AdminPort(cfg.Admin, s.adminListener, o.Now, o.Logger)
+		if err != nil {
+			return nil, cfg.Problem("admin", err)
+		}
+		s.adminListener = listener
+		if o.OpenAdmin {
+			guard = nil
+		}
 		s.admin = &http.Server{
 			Handler: admin.New(admin.Options{
 				Ready:       func() admin.Readiness { return readiness(s.core.Ready()) },
@@ -136,6 +147,7 @@ func New(ctx context.Context, cfg *config.RA, o Options) (_ *Server, err error) 
 				Enrollments: enrollments,
 				Certsrv:     o.Requests,
 				Faults:      o.Faults,
+				Guard:       guard,
 				Logger:      o.Logger,
 			}),
 			ReadHeaderTimeout: 10 * time.Second,
