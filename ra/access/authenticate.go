@@ -9,6 +9,7 @@ import (
 	"slices"
 	"time"
 
+	"ciscora/internal/clientaddr"
 	"ciscora/msca"
 )
 
@@ -50,8 +51,7 @@ func (a *Access) identify(req *http.Request, label Label) (*Identity, error) {
 			}
 			user, password, ok := req.BasicAuth()
 			ok = ok && a.Users != nil
-			// Where nothing comes after it, an unknown name takes as long as a wrong
-			// password.
+			// Where nothing comes after it, an unknown name is answered as a wrong password.
 			if !ok || !a.Users.Known(user) && i < len(methods)-1 {
 				continue
 			}
@@ -125,7 +125,11 @@ func (a *Access) checkUser(req *http.Request, user, password string) error {
 		cause := fmt.Errorf("user %q is not tried before %s (est.lockout)", user, until.Format(time.RFC3339))
 		return &Error{Reason: ReasonLocked, Method: MethodUsers, Account: user, Cause: cause}
 	}
-	if !a.Users.Check(user, password) {
+	right, err := a.Users.Check(req.Context(), clientaddr.Of(req.RemoteAddr), user, password)
+	if err != nil {
+		return &Error{Reason: ReasonCA, Method: MethodUsers, Account: user, Cause: err}
+	}
+	if !right {
 		a.lockout.failed(guard)
 		return &Error{Reason: ReasonWrong, Method: MethodUsers, Account: user}
 	}

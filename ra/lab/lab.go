@@ -39,10 +39,10 @@ const (
 // Options is what a lab is made of. The zero value listens on the fixed ports of
 // `ra lab` and keeps its state in a new temporary folder.
 type Options struct {
-	Dir     string         // state, kept across runs; "" = a new temporary folder
-	EST     string         // the RA's address; "" = 127.0.0.1:8084, port 0 works
-	Certsrv string         // the built-in CA's; "" = 127.0.0.1:8443
-	Admin   string         // the admin port's; "" = 127.0.0.1:8085
+	Dir     string // state, kept across runs; "" = a new temporary folder
+	EST     string // the RA's address; "" = 127.0.0.1:8084, port 0 works
+	Certsrv string // the built-in CA's; "" = 127.0.0.1:8443
+	Admin   string // the admin port's; "" = 127.0.0.1:8085
 	// OpenAdmin leaves the admin port open to whoever reaches it; else it wants a token
 	// where it listens beyond loopback, see [Lab.AdminCurl].
 	OpenAdmin bool
