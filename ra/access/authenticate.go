@@ -33,6 +33,11 @@ func (a *Access) identify(req *http.Request, label Label) (*Identity, error) {
 	if len(label.Methods) > 0 {
 		methods = label.Methods
 	}
+	if a.Digest != nil && slices.Contains(methods, MethodUsers) {
+		if err := a.Digest.ready(req.Context()); err != nil {
+			return nil, &Error{Reason: ReasonCA, Method: MethodUsers, Digest: true, Cause: err}
+		}
+	}
 	for i, method := range methods {
 		switch method {
 		case MethodRelay:

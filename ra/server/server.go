@@ -250,14 +250,14 @@ func newCore(cfg *config.RA, files config.Files, book *ledger.Ledger, o Options,
 		}
 		options.Labels[name] = l
 	}
-	if options.Access, err = accessOptions(cfg, o); err != nil {
+	if options.Access, err = accessOptions(cfg, book, o); err != nil {
 		return nil, err
 	}
 	return ra.New(options)
 }
 
 // accessOptions says who may ask.
-func accessOptions(cfg *config.RA, o Options) (_ access.Options, err error) {
+func accessOptions(cfg *config.RA, book *ledger.Ledger, o Options) (_ access.Options, err error) {
 	options := access.Options{
 		Credentials: func() (msca.Credentials, error) {
 			c, err := config.LoadCredentials(cfg.CA.Credentials)
@@ -274,7 +274,8 @@ func accessOptions(cfg *config.RA, o Options) (_ access.Options, err error) {
 		}
 	}
 	if cfg.EST.DigestUsers != "" {
-		if options.Digest, err = access.OpenDigestUsers(cfg.EST.DigestUsers, o.Now, o.Logger); err != nil {
+		key := func(ctx context.Context) ([]byte, error) { return book.Secret(ctx, "digest nonces") }
+		if options.Digest, err = access.OpenDigestUsers(cfg.EST.DigestUsers, key, o.Now, o.Logger); err != nil {
 			return options, cfg.Problem("est.digest_users", err)
 		}
 	}
