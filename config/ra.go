@@ -41,6 +41,16 @@ type EST struct {
 	// certificates are taken. Authentication by certificate requires it.
 	Trust []string `yaml:"trust" file:"yes"`
 
+	// Revocation says what becomes of a client certificate: "off" asks nobody, "soft"
+	// refuses a revoked one, and with "hard" also one of which nothing can be found
+	// out. CRLs, of CRLs and of the certificates' distribution points, are asked, and
+	// where none tells the certificates' OCSP responders. Default soft; off in
+	// cucm-12.5.
+	Revocation Revocation `yaml:"revocation" enum:"off soft hard"`
+
+	// CRLs are files of CRLs, in PEM or DER. They are read again when they change.
+	CRLs []string `yaml:"crls" file:"yes"`
+
 	// TLS bounds the protocol versions. Default 1.2 to 1.3; in cucm-12.5 only 1.2.
 	TLS TLS `yaml:"tls"`
 
@@ -346,6 +356,16 @@ const (
 	Base64Auto    Base64 = "auto"
 	Base64Wrapped Base64 = "wrapped"
 	Base64Single  Base64 = "single"
+)
+
+// Revocation says what becomes of client certificates that are revoked, or may be.
+type Revocation string
+
+// The ways.
+const (
+	RevocationOff  Revocation = "off"
+	RevocationSoft Revocation = "soft"
+	RevocationHard Revocation = "hard"
 )
 
 // Authentication is a way in which an EST client says who it is.

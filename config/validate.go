@@ -70,6 +70,9 @@ func (e *EST) validate(l *loader) {
 	l.notNegative("est.drain", e.Drain)
 	l.notNegative("est.patience", e.Patience)
 	e.validateProxies(l)
+	if e.Revocation == RevocationOff && len(e.CRLs) > 0 {
+		l.report("est.crls", "is not asked where est.revocation is off: set that to soft or hard, or remove this")
+	}
 }
 
 func (e *EST) validateProxies(l *loader) {

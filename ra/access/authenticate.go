@@ -18,6 +18,9 @@ import (
 // (ces.md, "One enrollment", phase "authenticate"). The request's body is not read.
 // An error is an [*Error].
 func (a *Access) Authenticate(ctx context.Context, req *http.Request, label Label) (*Identity, error) {
+	if err := a.checkRevocation(ctx, req); err != nil {
+		return nil, err
+	}
 	who, err := a.identify(req, label)
 	if err != nil {
 		return nil, err

@@ -27,6 +27,10 @@ const (
 	// ReasonCA says: the CA refused the client's credentials or the template, or could not
 	// be asked. The cause says which, as an [*msca.Error] where it is the CA's.
 	ReasonCA
+	// ReasonRevoked says: the client certificate is revoked.
+	ReasonRevoked
+	// ReasonRevocationUnknown says: whether it is revoked cannot be found out.
+	ReasonRevocationUnknown
 )
 
 var reasonTexts = map[Reason]string{
@@ -38,6 +42,9 @@ var reasonTexts = map[Reason]string{
 	ReasonOwnUnreadable: "the RA's credentials for the CA cannot be read",
 	ReasonOwnRefused:    "the CA refused the RA's own credentials",
 	ReasonCA:            "the CA did not let the client in",
+	ReasonRevoked:       "the client certificate is revoked",
+
+	ReasonRevocationUnknown: "whether the client certificate is revoked cannot be found out: try again later",
 }
 
 // Error says why nobody was let in. Its text holds no secret and may be shown to a

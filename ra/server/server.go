@@ -24,6 +24,7 @@ import (
 	"ciscora/msca"
 	"ciscora/ra"
 	"ciscora/ra/access"
+	"ciscora/ra/access/revocation"
 	"ciscora/ra/admin"
 	"ciscora/ra/ledger"
 	"ciscora/ra/policy"
@@ -277,6 +278,14 @@ func accessOptions(cfg *config.RA, book *ledger.Ledger, o Options) (_ access.Opt
 		key := func(ctx context.Context) ([]byte, error) { return book.Secret(ctx, "digest nonces") }
 		if options.Digest, err = access.OpenDigestUsers(cfg.EST.DigestUsers, key, o.Now, o.Logger); err != nil {
 			return options, cfg.Problem("est.digest_users", err)
+		}
+	}
+	if cfg.EST.Revocation != config.RevocationOff && len(cfg.EST.Trust) > 0 {
+		options.Revocation, err = revocation.New(revocation.Options{
+			Files: cfg.EST.CRLs, Hard: cfg.EST.Revocation == config.RevocationHard, Now: o.Now, Logger: o.Logger.Named("revocation"),
+		})
+		if err != nil {
+			return options, cfg.Problem("est.crls", err)
 		}
 	}
 	return options, nil
