@@ -104,8 +104,13 @@ func TestANonceIsCountedByEachProcessForItself(t *testing.T) {
 		count int
 		in    bool
 	}{
-		{a, 1, true}, {a, 1, false}, {a, 3, true}, {a, 2, false}, {a, 4, true},
-		{b, 1, true}, {b, 1, false}, // what docs/operations.md says it is worth
+		{a, 1, true},
+		{a, 1, false},
+		{a, 3, true},
+		{a, 2, false},
+		{a, 4, true},
+		{b, 1, true},
+		{b, 1, false}, // what docs/operations.md says it is worth
 	} {
 		if e := test.at.ask(bob.header(nonce, "est", test.count)); (e == nil) != test.in || e != nil && e.Reason != access.ReasonStale {
 			t.Errorf("count %d: %v", test.count, e)
