@@ -6,6 +6,8 @@ import (
 	"net/http"
 	"strings"
 	"time"
+
+	"ciscora/internal/printable"
 )
 
 // Phase is the leg towards the CA on which something happened.
@@ -111,7 +113,7 @@ func (e *Error) Error() string {
 	if e.Err != nil && e.Kind != KindTimeout {
 		fmt.Fprintf(&b, ": %v", e.Err)
 	}
-	return oneLine(b.String())
+	return printable.Line(b.String(), 0)
 }
 
 // Unwrap returns what lies beneath, nil where the CA's answer is all there is. For
@@ -167,12 +169,4 @@ func (e *Error) proves() proof {
 		return provesNotTaken // the page says that the CA's service has not been started
 	}
 	return provesNothing
-}
-
-// oneLine joins lines and drops control characters: the CA's words go into log
-// lines and answers.
-func oneLine(s string) string {
-	return strings.Join(strings.FieldsFunc(s, func(r rune) bool {
-		return r <= ' ' || r == 0x7f || r == '\u0085' || r == '\u2028' || r == '\u2029'
-	}), " ")
 }

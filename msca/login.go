@@ -51,7 +51,7 @@ func (c *Client) open(ctx context.Context, on errand) (*connection, error) {
 	if err != nil {
 		return nil, err
 	}
-	w := newWire(raw)
+	w := newWire(raw, c.opts.Timeouts.unacknowledged())
 	conn, err := c.handshake(ctx, on, w)
 	if err != nil {
 		raw.Close()

@@ -67,6 +67,17 @@ type Timeouts struct {
 	Submit    time.Duration // 120 s: issuing may take the CA over a minute
 	Fetch     time.Duration // 30 s
 	Request   time.Duration // none
+
+	// Unacknowledged is how long what was sent may stay unacknowledged; the default is
+	// UserTimeout, and so is the most: others rely on it.
+	Unacknowledged time.Duration
+}
+
+func (t Timeouts) unacknowledged() time.Duration {
+	if t.Unacknowledged == 0 {
+		return UserTimeout
+	}
+	return t.Unacknowledged
 }
 
 // of returns the time a phase may take.
@@ -100,10 +111,13 @@ func (t Timeouts) of(p Phase) time.Duration {
 }
 
 func (t Timeouts) valid() error {
-	for _, d := range []time.Duration{t.Resolve, t.Connect, t.Handshake, t.Login, t.Chain, t.Template, t.Submit, t.Fetch, t.Request} {
+	for _, d := range []time.Duration{t.Resolve, t.Connect, t.Handshake, t.Login, t.Chain, t.Template, t.Submit, t.Fetch, t.Request, t.Unacknowledged} {
 		if d < 0 {
 			return fmt.Errorf("msca: time-out %v is negative", d)
 		}
+	}
+	if t.Unacknowledged > UserTimeout {
+		return fmt.Errorf("msca: %v without an acknowledgement: at most %v, on which the search for lost POSTs relies", t.Unacknowledged, UserTimeout)
 	}
 	return nil
 }
@@ -150,7 +164,7 @@ func New(opts Options) (*Client, error) {
 	if opts.UserAgent == "" {
 		opts.UserAgent = "CiscoRA 1.0"
 	}
-	if !printable(opts.UserAgent) {
+	if !printableASCII(opts.UserAgent) {
 		return nil, fmt.Errorf("msca: user agent %q: only printable ASCII can be sent", opts.UserAgent)
 	}
 	if opts.Renewal < RenewalNewest {
@@ -198,7 +212,7 @@ func parseURL(s string) (*url.URL, error) {
 		reason = "a query or fragment has no place in it"
 	case strings.Trim(u.Path, "/") == "":
 		reason = "the path is missing, in general /certsrv"
-	case !printable(s) || strings.Contains(s, " "):
+	case !printableASCII(s) || strings.Contains(s, " "):
 		reason = "only printable ASCII can be sent"
 	}
 	if reason != "" {
@@ -207,7 +221,7 @@ func parseURL(s string) (*url.URL, error) {
 	return u, nil
 }
 
-func printable(s string) bool {
+func printableASCII(s string) bool {
 	for i := range len(s) {
 		if s[i] < ' ' || s[i] > '~' {
 			return false

@@ -36,6 +36,7 @@ func TestNewRefuses(t *testing.T) {
 		{"a user agent of two lines", func(o *msca.Options) { o.UserAgent = "a\r\nb" }, "user agent"},
 		{"a renewal below the newest", func(o *msca.Options) { o.Renewal = -2 }, "renewal"},
 		{"a negative time-out", func(o *msca.Options) { o.Timeouts.Fetch = -time.Second }, "negative"},
+		{"a longer wait for acknowledgements than others rely on", func(o *msca.Options) { o.Timeouts.Unacknowledged = msca.UserTimeout + 1 }, "at most 20s"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			o := p.options(t, nil)

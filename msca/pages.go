@@ -10,6 +10,8 @@ import (
 	"strings"
 
 	"golang.org/x/net/html/charset"
+
+	"ciscora/internal/printable"
 )
 
 // outcome is what a page of certsrv tells about a request. All of them come with
@@ -82,21 +84,24 @@ func pageText(a *answer) string {
 // certsrv.md 5.4): each step would also match on a page that an earlier one stands for.
 func readPage(a *answer) page {
 	s := pageText(a)
-	p := page{status: a.status, text: excerpt(s)}
-	p.hresult, p.message = findHRESULT(s)
+	p := page{status: a.status}
 	notStarted, down := after(s, markNotStarted)
-	if p.down = down; down && p.message == "" {
+	p.down = down
+	// By far the most frequent page, for which nothing else need be looked for.
+	if link := linkIssued.FindStringSubmatch(s); link != nil {
+		p.outcome, p.disposition, p.reqID = outcomeIssued, dispositionIssued, number(link[1])
+		return p
+	}
+	p.text = excerpt(s)
+	p.hresult, p.message = findHRESULT(s)
+	if down && p.message == "" {
 		p.message = notStarted
 	}
 	reason, hasReason := after(s, markReason)
 	reqID, hasReqID := after(s, markReqID)
 	row := dispositionRow.FindStringSubmatch(s)
 	title, _ := after(s, markTitle)
-	switch link := linkIssued.FindStringSubmatch(s); {
-	case link != nil:
-		p.outcome, p.disposition = outcomeIssued, dispositionIssued
-		p.reqID = number(link[1])
-		p.hresult, p.message = 0, ""
+	switch {
 	case markRevoked.MatchString(s):
 		p.outcome, p.disposition = outcomeRevoked, dispositionRevoked
 		p.reqID = number(digits.FindString(reason))
@@ -154,9 +159,9 @@ func (p *page) addDispositionMessage(s string) {
 	if at == nil {
 		return
 	}
-	_, row, ok := strings.Cut(cut(s[at[1]:], 2048), "<DD")
+	_, row, ok := strings.Cut(printable.Cut(s[at[1]:], 2048), "<DD")
 	if !ok {
-		_, row, ok = strings.Cut(cut(s[at[1]:], 2048), "<dd")
+		_, row, ok = strings.Cut(printable.Cut(s[at[1]:], 2048), "<dd")
 	}
 	_, row, found := strings.Cut(row, ">")
 	if !ok || !found {
@@ -257,7 +262,7 @@ func after(s string, mark *regexp.Regexp) (string, bool) {
 	if at == nil {
 		return "", false
 	}
-	rest := cut(s[at[1]:], 4096)
+	rest := printable.Cut(s[at[1]:], 4096)
 	for _, end := range []string{"</P>", "</p>", "<P ", "<p ", "<P>", "<p>"} {
 		rest, _, _ = strings.Cut(rest, end)
 	}
@@ -278,18 +283,13 @@ func quoted(s string) string {
 
 // plain returns the text of a fragment of HTML on one line.
 func plain(s string) string {
-	return oneLine(strings.ToValidUTF8(html.UnescapeString(element.ReplaceAllString(s, " ")), ""))
+	return printable.Line(html.UnescapeString(element.ReplaceAllString(s, " ")), 0)
 }
 
+// excerpt is what a page that is not understood says first.
 func excerpt(s string) string {
-	text := []rune(plain(codeElement.ReplaceAllString(cut(s, 8192), " ")))
-	if len(text) > 120 {
-		return string(text[:120]) + "..."
-	}
-	return string(text)
+	return printable.Shorten(plain(codeElement.ReplaceAllString(printable.Cut(s, 8192), " ")), 200)
 }
-
-func cut(s string, n int) string { return s[:min(len(s), n)] }
 
 // number reads a ReqID: 0 if it is none.
 func number(s string) int {

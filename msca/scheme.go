@@ -97,7 +97,7 @@ func (s authScheme) answer(challenge []byte, cred Credentials, binding []byte) (
 }
 
 func printableName(s string) string {
-	if len(s) > 32 || !printable(s) {
+	if len(s) > 32 || !printableASCII(s) {
 		return "something unreadable"
 	}
 	return s

@@ -21,10 +21,11 @@ import (
 // and on the request itself, as libcurl does. A request that only reads is also
 // repeated when the connection ended without an answer to it.
 type Session struct {
-	client *Client
-	conn   atomic.Pointer[connection]
-	closed atomic.Bool // by Close
-	broken atomic.Bool // a connection of it failed, or was found without its log-in
+	client  *Client
+	conn    atomic.Pointer[connection]
+	closed  atomic.Bool // by Close
+	broken  atomic.Bool // a connection of it failed, or was found without its log-in
+	refused atomic.Bool // the CA refused its credentials
 
 	mu   sync.Mutex  // held for a whole request and its answer; guards cred, used and who sets conn
 	cred Credentials // zero: forgotten
@@ -36,6 +37,10 @@ func (s *Session) Close() error {
 	s.closed.Store(true)
 	return s.conn.Load().close()
 }
+
+// Refused reports whether the CA refused the session's credentials when it logged in
+// once more: the method that was called then failed with KindAuthRejected.
+func (s *Session) Refused() bool { return s.refused.Load() }
 
 // SetCredentials gives the session the credentials of its account again, or makes it
 // forget them (the zero value), as befits one that is put aside: without them it does

@@ -8,6 +8,8 @@ import (
 	"net"
 	"strings"
 	"time"
+
+	"ciscora/internal/printable"
 )
 
 // NameCheck is how the name in IIS's certificate is compared with the URL's host.
@@ -180,7 +182,7 @@ func wrongName(leaf *x509.Certificate, host string, err error) *certificateError
 	case leaf.Subject.CommonName == "":
 		text = "SSL: unable to obtain common name from peer certificate"
 	}
-	return &certificateError{KindTLSName, 51, oneLine(text), err}
+	return &certificateError{KindTLSName, 51, printable.Line(text, 0), err}
 }
 
 // matchCommonName compares without regard to case; a wildcard stands for the

@@ -68,6 +68,7 @@ func (v *visit) ask(ctx context.Context, q query) (*answer, error) {
 		return a, nil
 	case a.status == http.StatusUnauthorized:
 		if v.proved {
+			v.s.refused.Store(true)
 			return nil, v.s.client.rejected(a)
 		}
 		return nil, &Error{

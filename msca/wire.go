@@ -12,7 +12,7 @@ import (
 // Linux). Without it TCP keeps on for a quarter of an hour, and a POST that a dead
 // link held back would reach the CA long after somebody else has looked whether it
 // did, and posted again. Whoever waits before such a look must wait longer than
-// this, and than the CA may take.
+// this, and than the CA may take. [Timeouts.Unacknowledged] can only shorten it.
 const UserTimeout = 20 * time.Second
 
 // wire is a connection to the CA below TLS: it counts what leaves, looks whether
@@ -25,12 +25,12 @@ type wire struct {
 	look   syscall.RawConn                       // nil where it cannot be looked at
 }
 
-func newWire(conn net.Conn) *wire {
+func newWire(conn net.Conn, unacknowledged time.Duration) *wire {
 	w := &wire{Conn: conn}
 	w.linger, _ = beneath[interface{ SetLinger(sec int) error }](conn)
 	if c, ok := beneath[syscall.Conn](conn); ok {
 		if look, err := c.SyscallConn(); err == nil {
-			setUserTimeout(look, UserTimeout)
+			setUserTimeout(look, unacknowledged)
 			w.look = look
 		}
 	}

@@ -17,12 +17,12 @@ func (r *RA) Delivered(ctx context.Context) {
 	if !ok || who.row.Load() == 0 {
 		return
 	}
-	row := who.row.Load()
+	row, at := who.row.Load(), r.Now() // recorded later it counts from now all the same
 	ctx = context.WithoutCancel(ctx)
 	write := func() error {
 		ctx, cancel := context.WithTimeout(ctx, ledgerTimeout)
 		defer cancel()
-		return r.Ledger.Delivered(ctx, row)
+		return r.Ledger.Delivered(ctx, row, at)
 	}
 	err := write()
 	if err == nil {

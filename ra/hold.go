@@ -88,6 +88,21 @@ func (h *held) recordLoudly(what string, change func(*ledger.Row)) {
 	}
 }
 
+// leaveEvidence writes what the CA has shown for a request whose claim was lost: the
+// row is somebody else's to change, and whoever looks for its POST finds this.
+func (h *held) leaveEvidence(seen ledger.Seen) {
+	if !h.lost {
+		return
+	}
+	ctx, cancel := context.WithTimeout(h.ctx, ledgerTimeout)
+	defer cancel()
+	if err := h.ra.Ledger.See(ctx, seen); err != nil {
+		h.ra.report(h.ctx, LedgerFailed{Row: h.claim.Row.ID, ReqID: seen.ReqID, What: "record what the CA has shown", Err: err})
+		return
+	}
+	h.ra.searchSoon()
+}
+
 // letGo gives the claim back. What is not written yet is written in the
 // background, for as long as the RA lives.
 func (h *held) letGo() {

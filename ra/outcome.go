@@ -4,6 +4,8 @@ import (
 	"context"
 	"crypto/x509"
 	"errors"
+	"fmt"
+	"slices"
 	"time"
 
 	"ciscora/msca"
@@ -56,11 +58,13 @@ func (h *held) submitted(reqID int) {
 	h.recordLoudly("record the ReqID", func(row *ledger.Row) {
 		row.ReqID, row.Uncertain, row.Error, row.NextPoll = reqID, false, "", h.ra.Now().Add(firstPoll)
 	})
+	h.leaveEvidence(ledger.Seen{ReqID: reqID, What: ledger.SeenPending}) // from long ago: it is worth asking for
 }
 
 func (h *held) issued(certificate *x509.Certificate) {
 	h.last = true
 	h.recordLoudly("record the certificate", func(row *ledger.Row) { setIssued(row, certificate, h.ra.Now()) })
+	h.leaveEvidence(ledger.Seen{ReqID: h.reqID(), What: ledger.SeenCertificate, Certificate: certificate.Raw, At: h.ra.Now()})
 }
 
 func setIssued(row *ledger.Row, certificate *x509.Certificate, now time.Time) {
@@ -122,10 +126,14 @@ func (h *held) denied(reqID int, ca *msca.Error) {
 		setDenied(row, reqID, ca)
 		row.Open = false
 	})
+	if reqID != 0 {
+		h.leaveEvidence(ledger.Seen{ReqID: reqID, What: ledger.SeenDenied, At: h.ra.Now()})
+	}
 }
 
 func setDenied(row *ledger.Row, reqID int, ca *msca.Error) {
 	row.State, row.ReqID, row.Uncertain, row.NextPoll = ledger.StateDenied, reqID, false, time.Time{}
+	row.Candidates = nil
 	row.Disposition, row.HRESULT, row.Error = ca.Disposition, ca.HRESULT, ca.Message
 	if row.Error == "" {
 		row.Error = ca.Error()
@@ -144,14 +152,21 @@ func (h *held) notFetched(reqID int, reason error) {
 		h.denied(reqID, ca)
 		return
 	}
+	if h.claim.Row.ByHand() && ca != nil && (ca.Kind == msca.KindUnknownRequest || ca.Kind == msca.KindWrongCertificate) {
+		h.unbind(reqID, reason)
+		return
+	}
 	h.recordLoudly("record the failure", func(row *ledger.Row) {
 		row.ReqID, row.Uncertain, row.Error = reqID, false, reason.Error()
 		switch {
 		case ca != nil && ca.Kind == msca.KindPending:
-			row.State, row.Open, row.Error = ledger.StatePending, true, ca.Message
+			row.State, row.Error = ledger.StatePending, ca.Message
+			// One that was given up and is bound by hand stays closed: its client may
+			// have another by now.
+			row.Open = row.Open || !row.ByHand()
 			row.Disposition, row.HRESULT = ca.Disposition, ca.HRESULT
 		case ca != nil && (ca.Kind == msca.KindRevoked || ca.Kind == msca.KindUnknownRequest || ca.Kind == msca.KindWrongCertificate):
-			row.State, row.Open, row.NextPoll = ledger.StateFailed, false, time.Time{}
+			row.State, row.Open, row.NextPoll, row.Candidates = ledger.StateFailed, false, time.Time{}, nil
 			row.Disposition, row.HRESULT = ca.Disposition, ca.HRESULT
 			return
 		case row.State != ledger.StatePending:
@@ -163,6 +178,28 @@ func (h *held) notFetched(reqID int, reason error) {
 			row.Open = false // and nobody collects it
 		}
 	})
+	if ca != nil && ca.Kind == msca.KindPending {
+		h.leaveEvidence(ledger.Seen{ReqID: reqID, What: ledger.SeenPending, At: now})
+	}
+}
+
+// unbind takes back a number that was bound by hand and is not the row's. What the
+// search had given up is told again; of what it had not, it goes on to find out.
+func (h *held) unbind(reqID int, reason error) {
+	h.recordLoudly("take the ReqID back", func(row *ledger.Row) {
+		others := slices.DeleteFunc(slices.Clone(row.Candidates), func(n int) bool { return n == reqID })
+		row.State, row.ReqID, row.Candidates, row.Uncertain, row.NextPoll = ledger.StateSubmitted, 0, others, true, time.Time{}
+		row.Error = fmt.Sprintf("ReqID %d, which was bound by hand, is not its own: %v", reqID, reason)
+		if !row.Open {
+			row.State = ledger.StateFailed
+		}
+	})
+	row := h.claim.Row
+	if row.Open {
+		h.ra.searchSoon()
+		return
+	}
+	h.ra.report(h.ctx, PossibleOrphan{Row: row.ID, Submitted: row.Submitted, Candidates: row.Candidates})
 }
 
 // later leaves a row for another look.

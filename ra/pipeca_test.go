@@ -6,6 +6,7 @@ import (
 	"errors"
 	"net"
 	"net/http"
+	"sync"
 	"sync/atomic"
 	"syscall"
 	"testing"
@@ -107,3 +108,59 @@ type pipeAddr struct{}
 
 func (pipeAddr) Network() string { return "pipe" }
 func (pipeAddr) String() string  { return "ca.lab.test:443" }
+
+// connectionCount counts the connections to a CA, those that are being made included.
+type connectionCount struct {
+	mu            sync.Mutex
+	now, greatest int
+}
+
+func (c *connectionCount) add(n int) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.now += n
+	c.greatest = max(c.greatest, c.now)
+}
+
+// begin forgets the most that there were.
+func (c *connectionCount) begin() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.greatest = c.now
+}
+
+func (c *connectionCount) open() int {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.now
+}
+
+func (c *connectionCount) most() int {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.greatest
+}
+
+// dial counts what next dials; before is called once the connection counts.
+func (c *connectionCount) dial(next func(context.Context, string, string) (net.Conn, error), before func()) func(context.Context, string, string) (net.Conn, error) {
+	return func(ctx context.Context, network, address string) (net.Conn, error) {
+		c.add(1)
+		before()
+		conn, err := next(ctx, network, address)
+		if err != nil {
+			c.add(-1)
+			return nil, err
+		}
+		return &countedConn{Conn: conn, closed: sync.OnceFunc(func() { c.add(-1) })}, nil
+	}
+}
+
+type countedConn struct {
+	net.Conn
+	closed func()
+}
+
+func (c *countedConn) Close() error {
+	defer c.closed()
+	return c.Conn.Close()
+}

@@ -147,6 +147,8 @@ func (r *RA) recoverOne(ctx context.Context, own *ownSession, id int64) {
 	row := claim.Row
 	collects := r.mannerOf(row.Label).collects()
 	switch {
+	case !r.isDue(row):
+		// Since the list was made another replica, or its client, has seen to it.
 	case row.State == ledger.StateReceived:
 		h.notSent(errors.New("the RA ended before the CSR was sent"))
 	case isLost(row):
@@ -155,11 +157,11 @@ func (r *RA) recoverOne(ctx context.Context, own *ownSession, id int64) {
 			h.recordLoudly("mark as uncertain", uncertainForGood)
 			r.report(ctx, PossibleOrphan{Row: row.ID, Submitted: row.Submitted})
 		}
-	case r.Now().Sub(row.Received) >= openLife:
+	case r.Now().Sub(row.Received) >= openLife && (row.Polls > 0 || !row.ByHand()):
 		h.recordLoudly("give up", func(row *ledger.Row) {
 			row.State, row.Open, row.NextPoll, row.Error = ledger.StateFailed, false, time.Time{}, "given up after ten days: "+row.Error
 		})
-	case !collects:
+	case !collects && !row.ByHand():
 		// CES collects nothing that its client does not ask for.
 		h.recordLoudly("let rest", func(row *ledger.Row) { row.NextPoll = time.Time{}; row.Open = isPending(*row) })
 	default:
@@ -167,6 +169,17 @@ func (r *RA) recoverOne(ctx context.Context, own *ownSession, id int64) {
 			r.report(ctx, RecoveryFailed{Row: row.ID, ReqID: row.ReqID, Err: err})
 		}
 	}
+}
+
+// isDue tells whether a row wants work, as [ledger.Ledger.Due] has it.
+func (r *RA) isDue(row ledger.Row) bool {
+	switch row.State {
+	case ledger.StateReceived:
+		return true
+	case ledger.StateSubmitted, ledger.StatePending:
+		return !row.NextPoll.IsZero() && !row.NextPoll.After(r.Now())
+	}
+	return false
 }
 
 func (r *RA) take(ctx context.Context, id int64) (ledger.Claim, error) {
@@ -214,7 +227,7 @@ func (r *RA) isOf(ctx context.Context, row ledger.Row, certificate *x509.Certifi
 			Phase: msca.PhaseFetch, Kind: msca.KindWrongCertificate, ReqID: row.ReqID,
 			Err: fmt.Errorf("the certificate of %q has not the CSR's key", certificate.Subject.String()),
 		}
-	case row.Uncertain && !r.search.Fits(ctx, row, certificate):
+	case row.ByHand() && !r.search.Fits(ctx, row, certificate):
 		return &msca.Error{
 			Phase: msca.PhaseFetch, Kind: msca.KindWrongCertificate, ReqID: row.ReqID,
 			Err: fmt.Errorf("the certificate of %q has other names than the CSR, whose subject is %q", certificate.Subject.String(), row.Subject),

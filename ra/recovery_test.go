@@ -115,6 +115,21 @@ func (x *recoveryFixture) issued() int {
 	return n
 }
 
+// middleware calls act at each request for page.
+func middleware(page string, act func(w http.ResponseWriter, r *http.Request, next http.Handler)) func(*certsrv.Options) {
+	return func(o *certsrv.Options) {
+		o.Middleware = append(o.Middleware, func(next http.Handler) http.Handler {
+			return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				if strings.HasSuffix(r.URL.Path, page) {
+					act(w, r, next)
+					return
+				}
+				next.ServeHTTP(w, r)
+			})
+		})
+	}
+}
+
 // disturb calls act at the first request for page, before or after the CA does its
 // work. What comes before the first CSR, such as the RA's look for the CA's newest
 // number, is left alone.

@@ -16,19 +16,10 @@ import (
 // the CA gave none.
 func (r *RA) walk(ctx context.Context, who *asking, csr *x509.CertificateRequest, renewal bool) (certificate *x509.Certificate, reqID int, err error) {
 	// Claim the request, or join who works on it.
-	request, err := r.requestOf(ctx, who, csr, renewal)
-	if err != nil {
-		return nil, 0, err
-	}
-	claim, err := r.claim(ctx, request)
-	if err != nil {
-		return nil, 0, err
-	}
-	who.row.Store(claim.Row.ID)
-	if certificate, reqID, err, decided := r.decided(ctx, claim); decided {
+	h, certificate, reqID, err := r.begin(ctx, who, csr, renewal)
+	if h == nil {
 		return certificate, reqID, err
 	}
-	h := r.hold(ctx, claim)
 	defer h.letGo()
 
 	// A kill here leaves a row that says "received" and a claim that ends with the
@@ -38,7 +29,7 @@ func (r *RA) walk(ctx context.Context, who *asking, csr *x509.CertificateRequest
 	// own list.
 	session, err := r.access.Session(ctx, who.Identity)
 	if err != nil {
-		if refused := (*access.TurnedAway)(nil); errors.As(err, &refused) && claim.Fresh {
+		if refused := (*access.TurnedAway)(nil); errors.As(err, &refused) && h.claim.Fresh {
 			h.discard() // the CA is busy or down: nothing has happened that is worth a row
 		}
 		h.notSent(err)
@@ -83,6 +74,9 @@ func (r *RA) walk(ctx context.Context, who *asking, csr *x509.CertificateRequest
 	// A kill here leaves the ReqID: the retry, or the poll, fetches.
 
 	certificate, err = session.Fetch(ctx, h.reqID(), csr)
+	if err == nil {
+		err = r.isOf(ctx, h.claim.Row, certificate)
+	}
 	if err != nil {
 		h.notFetched(h.reqID(), err)
 		return nil, h.reqID(), err
@@ -94,6 +88,25 @@ func (r *RA) walk(ctx context.Context, who *asking, csr *x509.CertificateRequest
 	// records that the answer was written; a kill before that record delivers
 	// the same certificate once more.
 	return certificate, h.reqID(), nil
+}
+
+// begin claims the request. Without a claim the rest is the answer: what somebody has
+// decided, or why there is none. What is needed here alone is not on the stack of the
+// thousands that wait for the CA afterwards.
+func (r *RA) begin(ctx context.Context, who *asking, csr *x509.CertificateRequest, renewal bool) (h *held, certificate *x509.Certificate, reqID int, err error) {
+	request, err := r.requestOf(ctx, who, csr, renewal)
+	if err != nil {
+		return nil, nil, 0, err
+	}
+	claim, err := r.claim(ctx, request)
+	if err != nil {
+		return nil, nil, 0, err
+	}
+	who.row.Store(claim.Row.ID)
+	if certificate, reqID, err, decided := r.decided(ctx, claim); decided {
+		return nil, certificate, reqID, err
+	}
+	return r.hold(ctx, claim), nil, 0, nil
 }
 
 // outlive returns a context that does not end with the client's request, only

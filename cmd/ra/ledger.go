@@ -190,12 +190,14 @@ func dash(s string) string {
 func note(row ledger.Row) string {
 	var notes []string
 	switch {
+	case row.ByHand():
+		notes = append(notes, "bound by hand, not collected yet")
 	case row.Uncertain:
 		notes = append(notes, "possible orphan")
 	case row.State == ledger.StateIssued, row.ReqID != 0 && row.Orphan():
 		notes = append(notes, "not collected")
 	}
-	if len(row.Candidates) > 0 {
+	if len(row.Candidates) > 0 && !row.ByHand() {
 		notes = append(notes, "maybe ReqID "+numbers(row.Candidates))
 	}
 	if row.Error != "" {

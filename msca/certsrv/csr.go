@@ -8,7 +8,8 @@ import (
 	"encoding/base64"
 	"regexp"
 	"strings"
-	"unicode/utf8"
+
+	"ciscora/internal/printable"
 )
 
 // pemBorder is a line of a PEM file that is not base64: BEGIN or END of a
@@ -87,17 +88,7 @@ const maxEcho = 256
 // template returns the name of the template asked for, "" for none. Of all other
 // attributes none is honoured: SAN among them only counts with
 // EDITF_ATTRIBUTESUBJECTALTNAME2, which no CA should have set (certsrv.md 8).
-func (a attributes) template() string { return printable(a["certificatetemplate"]) }
+func (a attributes) template() string { return echo(a["certificatetemplate"]) }
 
-// printable is s cut to maxEcho bytes, control characters replaced by blanks.
-func printable(s string) string {
-	if len(s) > maxEcho {
-		s = s[:maxEcho]
-	}
-	return strings.Map(func(r rune) rune {
-		if r < ' ' || r == 0x7f || r == utf8.RuneError {
-			return ' '
-		}
-		return r
-	}, s)
-}
+// echo is what is shown of foreign text.
+func echo(s string) string { return printable.Line(printable.Cut(s, maxEcho), 0) }

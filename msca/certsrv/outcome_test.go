@@ -1,6 +1,7 @@
 package certsrv_test
 
 import (
+	"bytes"
 	"crypto"
 	"crypto/ecdsa"
 	"crypto/ed25519"
@@ -9,6 +10,7 @@ import (
 	"crypto/rsa"
 	"crypto/x509"
 	"crypto/x509/pkix"
+	"encoding/asn1"
 	"encoding/base64"
 	"encoding/pem"
 	"errors"
@@ -157,10 +159,24 @@ func TestWhatTheCertificateSays(t *testing.T) {
 			if len(cert.AuthorityKeyId) == 0 || len(cert.SubjectKeyId) == 0 {
 				t.Error("key identifiers are missing")
 			}
+			var named []byte // a BMPString
+			for _, letter := range []byte(c.template) {
+				named = append(named, 0, letter)
+			}
 			for _, e := range cert.Extensions {
+				if e.Id.String() == "1.3.6.1.4.1.311.20.2" {
+					if !bytes.Equal(e.Value[2:], named) || e.Value[0] != asn1.TagBMPString {
+						t.Errorf("the template is named %x", e.Value)
+					}
+					named = nil
+					continue
+				}
 				if strings.HasPrefix(e.Id.String(), "1.3.6.1.4.1.311") {
 					t.Errorf("extension %s was copied from the CSR", e.Id)
 				}
+			}
+			if named != nil {
+				t.Error("the template is not named")
 			}
 		})
 	}

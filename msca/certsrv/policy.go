@@ -6,8 +6,10 @@ import (
 	"crypto/x509"
 	"crypto/x509/pkix"
 	"encoding/asn1"
+	"encoding/binary"
 	"slices"
 	"strings"
+	"unicode/utf16"
 
 	"ciscora/msca/ntlm"
 )
@@ -17,7 +19,10 @@ const (
 	minCurveBits  = 256
 )
 
-var oidSubjectAltName = asn1.ObjectIdentifier{2, 5, 29, 17}
+var (
+	oidSubjectAltName = asn1.ObjectIdentifier{2, 5, 29, 17}
+	oidTemplateName   = asn1.ObjectIdentifier{1, 3, 6, 1, 4, 1, 311, 20, 2}
+)
 
 // policy is the CA's policy module: its templates and who may use them.
 type policy struct {
@@ -104,11 +109,22 @@ func subjectAltName(csr *x509.CertificateRequest) (pkix.Extension, bool) {
 	return csr.Extensions[i], true
 }
 
+// nameExtension names the template, as certificates of a template of version 1 do
+// (szOID_ENROLL_CERTTYPE_EXTENSION, MS-WCCE 2.2.2.7.7.1): a BMPString.
+func (t Template) nameExtension() pkix.Extension {
+	var text []byte
+	for _, unit := range utf16.Encode([]rune(t.Name)) {
+		text = binary.BigEndian.AppendUint16(text, unit)
+	}
+	value, _ := asn1.Marshal(asn1.RawValue{Tag: asn1.TagBMPString, Bytes: text}) // cannot fail
+	return pkix.Extension{Id: oidTemplateName, Value: value}
+}
+
 // content is what the certificate says: subject and subjectAltName of the CSR, or
-// the user's name, and the template's usages. Nothing else of the CSR gets in,
-// basicConstraints least of all.
+// the user's name, the template's name and its usages. Nothing else of the CSR gets
+// in, basicConstraints least of all.
 func (t Template) content(who string, csr *x509.CertificateRequest) *x509.Certificate {
-	c := &x509.Certificate{KeyUsage: t.KeyUsage, ExtKeyUsage: t.ExtKeyUsage}
+	c := &x509.Certificate{KeyUsage: t.KeyUsage, ExtKeyUsage: t.ExtKeyUsage, ExtraExtensions: []pkix.Extension{t.nameExtension()}}
 	if !t.SubjectFromRequest {
 		_, c.Subject.CommonName = ntlm.ParseUser(who)
 		return c
@@ -116,7 +132,7 @@ func (t Template) content(who string, csr *x509.CertificateRequest) *x509.Certif
 	c.RawSubject = csr.RawSubject
 	if san, ok := subjectAltName(csr); ok {
 		san.Critical = len(csr.Subject.Names) == 0 // RFC 5280 §4.2.1.6
-		c.ExtraExtensions = []pkix.Extension{san}
+		c.ExtraExtensions = append(c.ExtraExtensions, san)
 	}
 	return c
 }

@@ -33,7 +33,7 @@ func (s *Server) submit(ctx context.Context, who *ntlm.Identity, text string, at
 	if hr != 0 {
 		return s.deny(r, hr, "Error Parsing Request  "+resultLine(hr))
 	}
-	r.Subject = printable(csr.Subject.String())
+	r.Subject = echo(csr.Subject.String())
 	if hr := verifyCSR(csr); hr != 0 {
 		return s.deny(r, hr, "Error Verifying Request Signature or Signing Certificate  "+resultLine(hr))
 	}

@@ -87,10 +87,14 @@ func (a *Access) login(ctx context.Context, who *Identity) (*Session, error) {
 }
 
 // Release keeps the connection for the next request of the same account, or closes it.
+// Where the CA refused the account on it meanwhile, nothing vouches for that any more.
 // It may be released once.
 func (s *Session) Release() {
 	if s.leave != nil {
 		defer s.leave(nil)
+	}
+	if s.Refused() {
+		s.access.accounts.forget(s.key)
 	}
 	if s.pooled {
 		s.access.accounts.put(s.key, s.Session, s.opened)

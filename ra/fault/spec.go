@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	"ciscora/internal/nearest"
 	"ciscora/internal/printable"
 )
 
@@ -72,13 +73,13 @@ func Parse(spec string) (Fault, error) {
 		for _, p := range Places() {
 			names = append(names, string(p))
 		}
-		return Fault{}, &SpecError{Spec: spec, Part: place, Message: fmt.Sprintf("unknown place %q", place), Nearest: Nearest(place, names)}
+		return Fault{}, &SpecError{Spec: spec, Part: place, Message: fmt.Sprintf("unknown place %q", place), Nearest: nearest.Name(place, names)}
 	}
 	parts := strings.Split(rest, ",")
 	kind, value, hasValue := strings.Cut(parts[0], "=")
 	entry, ok := entryOf(f.Place, kind)
 	if !ok {
-		return Fault{}, &SpecError{Spec: spec, Part: kind, Message: fmt.Sprintf("%s has no kind %q", place, kind), Nearest: Nearest(kind, kindsAt(f.Place))}
+		return Fault{}, &SpecError{Spec: spec, Part: kind, Message: fmt.Sprintf("%s has no kind %q", place, kind), Nearest: nearest.Name(kind, kindsAt(f.Place))}
 	}
 	f.Kind, f.Value = kind, value
 	if err := f.readValue(entry, hasValue); err != nil {
@@ -118,7 +119,7 @@ func Parse(spec string) (Fault, error) {
 			if kind == "status" {
 				names = append(names, "retry-after")
 			}
-			return Fault{}, &SpecError{Spec: spec, Part: part, Message: fmt.Sprintf("unknown parameter %q", name), Nearest: Nearest(name, names)}
+			return Fault{}, &SpecError{Spec: spec, Part: part, Message: fmt.Sprintf("unknown parameter %q", name), Nearest: nearest.Name(name, names)}
 		}
 		if err != nil {
 			return Fault{}, wrong(part, "%s=%s: %v", name, value, err)
@@ -230,38 +231,6 @@ func (f Fault) Number() int { return f.number }
 
 // HRESULT is the value of denied.
 func (f Fault) HRESULT() uint32 { return f.hresult }
-
-// Nearest returns the name that text was probably meant to be, or "".
-func Nearest(text string, names []string) string {
-	best, least := "", max(2, len(text)/3)+1
-	for _, name := range names {
-		if d := distance(text, name); d < least {
-			best, least = name, d
-		}
-	}
-	return best
-}
-
-// distance is Levenshtein's.
-func distance(a, b string) int {
-	row := make([]int, len(b)+1)
-	for j := range row {
-		row[j] = j
-	}
-	for i := range len(a) {
-		diagonal := row[0]
-		row[0] = i + 1
-		for j := range len(b) {
-			cost := diagonal
-			if a[i] != b[j] {
-				cost++
-			}
-			diagonal = row[j+1]
-			row[j+1] = min(cost, row[j]+1, row[j+1]+1)
-		}
-	}
-	return row[len(b)]
-}
 
 // nameSuffix is the domain whose names select faults.
 const nameSuffix = ".fault.invalid"

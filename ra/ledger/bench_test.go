@@ -52,7 +52,7 @@ func enrollment(b *testing.B, l *ledger.Ledger, cn string, certificate []byte) {
 		r.State, r.Certificate, r.Issued = ledger.StateIssued, certificate, time.Now()
 		r.Legs = make([]ledger.Leg, 6)
 	}))
-	must(b, l.Delivered(ctx, c.Row.ID))
+	must(b, l.Delivered(ctx, c.Row.ID, time.Now()))
 }
 
 // BenchmarkEnrollmentsAtOnce is the same with 32 clients at a time.

@@ -111,6 +111,10 @@ func (u *updates) of(set shape) string {
 			// that it was issued.
 			value = fmt.Sprintf("CASE WHEN $%[1]d = 'issued' AND deliveries > 0 THEN 'delivered' ELSE $%[1]d END", n)
 		}
+		if column == "open" {
+			// One row of a request is open: the first that was opened.
+			value = fmt.Sprintf("CASE WHEN EXISTS (SELECT 1 FROM requests other WHERE other.key = requests.key AND other.open = 1 AND other.id <> requests.id) THEN 0 ELSE $%d END", n)
+		}
 		assignments = append(assignments, column+" = "+value)
 	}
 	text := fmt.Sprintf(`UPDATE requests SET %s WHERE id = $%d AND token IN ($%d, $%d)`, strings.Join(assignments, ", "), n+1, n+2, n+3)

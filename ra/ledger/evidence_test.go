@@ -177,14 +177,45 @@ func TestAnUpdateKeepsWhatWasDeliveredMeanwhile(t *testing.T) {
 		c := claim(t, l, request("phone", "x"))
 		must(t, l.Update(ctx, &c, func(r *ledger.Row) { r.State = ledger.StateIssued }))
 		first := d.clock.now()
-		must(t, l.Delivered(ctx, c.Row.ID))
 		d.clock.pass(9 * time.Minute)
+		must(t, l.Delivered(ctx, c.Row.ID, d.clock.now()))
+		must(t, l.Delivered(ctx, c.Row.ID, first)) // the ledger was away
 		must(t, l.Update(ctx, &c, func(r *ledger.Row) { r.Polls, r.Delivered, r.Deliveries = 1, time.Time{}, 0 }))
-		must(t, l.Delivered(ctx, c.Row.ID))
+		must(t, l.Delivered(ctx, c.Row.ID, d.clock.now()))
 		row, err := l.Get(ctx, c.Row.ID)
 		must(t, err)
-		if row.State != ledger.StateDelivered || !row.Delivered.Equal(first) || row.Deliveries != 2 {
+		if row.State != ledger.StateDelivered || !row.Delivered.Equal(first) || row.Deliveries != 3 {
 			t.Errorf("%s, delivered %d times, first at %s, want %s", row.State, row.Deliveries, row.Delivered, first)
+		}
+	})
+}
+
+// In the profile of CES each try has a row of its own, and those that wait for a manager
+// are opened.
+func TestOfTwoRowsOfOneRequestTheFirstIsOpened(t *testing.T) {
+	overEachStore(t, func(t *testing.T, d *database) {
+		l, ctx := d.open("a"), t.Context()
+		var claims []ledger.Claim
+		for range 2 {
+			c, err := l.New(ctx, request("phone", "x"))
+			must(t, err)
+			claims = append(claims, c)
+		}
+		for i := range claims {
+			must(t, l.Update(ctx, &claims[i], func(r *ledger.Row) { r.State, r.Open, r.ReqID = ledger.StatePending, true, 10+i }))
+		}
+		for i := range claims {
+			must(t, l.Release(ctx, claims[i]))
+		}
+		for i, open := range []bool{true, false} {
+			row, err := l.Get(ctx, claims[i].Row.ID)
+			must(t, err)
+			if row.Open != open || row.ReqID != 10+i || row.State != ledger.StatePending {
+				t.Errorf("row %d: open %v, %s, ReqID %d", i, row.Open, row.State, row.ReqID)
+			}
+		}
+		if c := claim(t, l, request("phone", "x")); c.Row.ID != claims[0].Row.ID {
+			t.Errorf("joined row %d, want %d", c.Row.ID, claims[0].Row.ID)
 		}
 	})
 }

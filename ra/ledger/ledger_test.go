@@ -128,9 +128,9 @@ func TestARequestGoesFromReceivedToDelivered(t *testing.T) {
 			r.NextPoll = time.Time{}
 		}))
 		must(t, l.Release(ctx, c))
-		must(t, l.Delivered(ctx, c.Row.ID))
+		must(t, l.Delivered(ctx, c.Row.ID, d.clock.now()))
 		d.clock.pass(time.Second)
-		must(t, l.Delivered(ctx, c.Row.ID))
+		must(t, l.Delivered(ctx, c.Row.ID, d.clock.now()))
 		row, err := l.Get(ctx, c.Row.ID)
 		must(t, err)
 		if row.State != ledger.StateDelivered || row.Deliveries != 2 || !row.Delivered.Equal(d.clock.after(-time.Second)) {

@@ -131,7 +131,7 @@ func TestARandomWalkDoesWhatTheModelDoes(t *testing.T) {
 				}
 			case op == 6 && len(rows) > 0: // deliver
 				r := rows[random.IntN(len(rows))]
-				must(t, l.Delivered(ctx, r.id))
+				must(t, l.Delivered(ctx, r.id, d.clock.now()))
 				r.delivered++
 				if r.state == ledger.StateIssued {
 					r.state = ledger.StateDelivered

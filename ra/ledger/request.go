@@ -4,9 +4,11 @@ import (
 	"crypto/sha256"
 	"encoding/binary"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
-	"unicode/utf8"
+
+	"ciscora/internal/printable"
 )
 
 // State is how far a request has come.
@@ -100,7 +102,7 @@ type Row struct {
 
 	ReqID       int   // the CA's number, 0 = not known
 	Floor       int   // the highest ReqID that was known before the POST, 0 = none
-	Candidates  []int // ReqIDs that wait at the CA, or were denied there, and may be this one's
+	Candidates  []int // ReqIDs that may be this one's and show no key; see ByHand
 	Disposition int   // CR_DISP_*
 	HRESULT     uint32
 	Certificate []byte // DER
@@ -132,6 +134,10 @@ func (r Row) Orphan() bool {
 		r.State == StateSubmitted && r.ReqID != 0 && r.NextPoll.IsZero()
 }
 
+// ByHand tells whether the row's ReqID was bound by hand ([Resolve]) and not found to be
+// its own yet: it is among the candidates still.
+func (r Row) ByHand() bool { return r.ReqID != 0 && slices.Contains(r.Candidates, r.ReqID) }
+
 // Leg is one exchange with the CA.
 type Leg struct {
 	Name  string        `json:"name"`
@@ -157,12 +163,5 @@ func (r *Row) bound() {
 
 func cut(s string) string {
 	// PostgreSQL takes neither NUL nor what is not UTF-8.
-	if len(s) <= maxText && utf8.ValidString(s) && strings.IndexByte(s, 0) < 0 {
-		return s
-	}
-	s = strings.ToValidUTF8(strings.ReplaceAll(s, "\x00", ""), "\uFFFD")
-	if len(s) > maxText {
-		s = strings.ToValidUTF8(s[:maxText], "")
-	}
-	return s
+	return printable.Cut(strings.ToValidUTF8(strings.ReplaceAll(s, "\x00", ""), "\uFFFD"), maxText)
 }

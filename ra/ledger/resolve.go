@@ -5,12 +5,16 @@ import (
 	"context"
 	"crypto/x509"
 	"database/sql"
+	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/stdlib"
+
+	"ciscora/internal/filelock"
 )
 
 // resolveLock is the advisory lock under which one row at a time is bound by hand:
@@ -19,8 +23,9 @@ const resolveLock = 0x7265_736f6c76
 
 // Resolve binds a row whose ReqID is not known to one by hand, beside an RA that
 // runs or without one: it writes the ReqID and that the row is to be fetched now, in
-// state submitted. Whether the certificate is the row's is for whoever fetches it to
-// check. It returns the row as it is then.
+// state submitted. Whether the certificate is the row's, names included, is for
+// whoever fetches it to check; until then it is [Row.ByHand]. It returns the row as it
+// is then.
 //
 // It is refused where the row has a certificate or a ReqID, where the CA never had
 // its request, where another row has that ReqID, where a certificate of another key
@@ -62,11 +67,10 @@ func (r *resolver) inSQLite(ctx context.Context, path string) (row Row, err erro
 		return row, err
 	}
 	// The lock is free where no RA has the file: then nobody has a claim.
-	lock, lockErr := lockFile(path + ".lock")
-	if lockErr != nil {
-		lock = nothing{}
+	lock, lockErr := filelock.Take(path + ".lock")
+	if lockErr == nil {
+		defer lock.Close()
 	}
-	defer lock.Close()
 	db, err := sql.Open("sqlite", fileURL(path, "mode=rw&_pragma=busy_timeout(5000)&_pragma=synchronous(FULL)&_txlock=immediate"))
 	if err != nil {
 		return row, err
@@ -135,12 +139,28 @@ func (r *resolver) in(ctx context.Context, db *sql.DB, isHeld func(*sql.Tx, int6
 	if err := r.checkOthers(ctx, tx, row); err != nil {
 		return row, err
 	}
-	row, err = scan(tx.QueryRowContext(ctx, `UPDATE requests SET req_id = $1, state = $2, next_poll = $3, updated = $4, holder = 0, token = $5
-		WHERE id = $6 RETURNING `+allColumns, r.reqID, string(StateSubmitted), micros(r.ledger.now()), micros(r.ledger.now()), r.token, r.id))
+	candidates, err := json.Marshal(r.candidates(row))
+	if err != nil {
+		return row, fmt.Errorf("ledger row %d: candidates: %w", r.id, err)
+	}
+	now := micros(r.ledger.now())
+	row, err = scan(tx.QueryRowContext(ctx, `UPDATE requests SET req_id = $1, state = $2, uncertain = 0, candidates = $3, polls = 0,
+		next_poll = $4, updated = $5, holder = 0, token = $6
+		WHERE id = $7 RETURNING `+allColumns, r.reqID, string(StateSubmitted), string(candidates), now, now, r.token, r.id))
 	if err != nil {
 		return row, unavailable(err)
 	}
 	return row, unavailable(tx.Commit())
+}
+
+// candidates are the row's, and this one among them. The others stay: should this one
+// turn out to be another's they are told again.
+func (r *resolver) candidates(row Row) []int {
+	if slices.Contains(row.Candidates, r.reqID) {
+		return row.Candidates
+	}
+	// In front, where nothing is cut off.
+	return append([]int{r.reqID}, row.Candidates[:min(len(row.Candidates), maxCandidates-1)]...)
 }
 
 // check refuses a row that needs no ReqID.

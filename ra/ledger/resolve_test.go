@@ -10,6 +10,7 @@ import (
 	"errors"
 	"math/big"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -90,7 +91,7 @@ func TestALostRequestIsBoundByHand(t *testing.T) {
 
 			got, err := ledger.Resolve(ctx, dsn, submitted, 21, options)
 			must(t, err)
-			if got.State != ledger.StateSubmitted || got.ReqID != 21 || !got.NextPoll.Equal(now) || !got.Open {
+			if got.State != ledger.StateSubmitted || got.ReqID != 21 || !got.NextPoll.Equal(now) || !got.Open || got.Uncertain || !got.ByHand() {
 				t.Errorf("resolved: %+v", got)
 			}
 			due, err := l.Due(ctx, now, 10)
@@ -101,10 +102,25 @@ func TestALostRequestIsBoundByHand(t *testing.T) {
 
 			// One that is given up, with candidates.
 			given := finished("given up", func(r *ledger.Row) {
-				r.State, r.Open, r.Candidates = ledger.StateFailed, false, []int{22}
+				r.State, r.Open, r.Candidates = ledger.StateFailed, false, []int{22, 25}
 			})
-			_, err = ledger.Resolve(ctx, dsn, given, 22, options)
+			got, err = ledger.Resolve(ctx, dsn, given, 22, options)
 			must(t, err)
+			if !got.ByHand() || !slices.Equal(got.Candidates, []int{22, 25}) {
+				t.Errorf("resolved to one of its candidates: %+v", got)
+			}
+			full := make([]int, 1000)
+			for i := range full {
+				full[i] = 100 + i
+			}
+			given = finished("given up, with all candidates that there is room for", func(r *ledger.Row) {
+				r.State, r.Open, r.Candidates = ledger.StateFailed, false, full
+			})
+			got, err = ledger.Resolve(ctx, dsn, given, 26, options)
+			must(t, err)
+			if !got.ByHand() || len(got.Candidates) != len(full) {
+				t.Errorf("resolved to none of its candidates: by hand %v, %d candidates", got.ByHand(), len(got.Candidates))
+			}
 
 			if strings.HasPrefix(dsn, "sqlite:") {
 				// A claim that has not written yet cannot be seen from outside: it is lost.

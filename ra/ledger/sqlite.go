@@ -8,6 +8,8 @@ import (
 	"io"
 
 	_ "modernc.org/sqlite" // the driver "sqlite", without cgo
+
+	"ciscora/internal/filelock"
 )
 
 const sqliteReaders = 4
@@ -42,10 +44,14 @@ func openSQLite(ctx context.Context, path string, l *Ledger) (_ store, err error
 		if err := checkFile(path); err != nil {
 			return nil, err
 		}
-		if s.lock, err = lockFile(path + ".lock"); err != nil {
-			s.lock = nothing{}
+		lock, err := filelock.Take(path + ".lock")
+		switch {
+		case errors.Is(err, filelock.ErrHeld):
+			return nil, fmt.Errorf("is %w: end that one, or give this one a ledger of its own; several replicas need PostgreSQL", err)
+		case err != nil:
 			return nil, err
 		}
+		s.lock = lock
 		tighten(path, l.log)
 		if err := checkContent(ctx, path); err != nil {
 			return nil, err

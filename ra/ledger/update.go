@@ -3,10 +3,12 @@ package ledger
 import (
 	"context"
 	"slices"
+	"time"
 )
 
-// Update writes what change makes of the row. It returns ErrLost, and has written
-// nothing, where the claim has ended. The request's own fields stay as they are, and
+// Update writes what change makes of the row; one that is opened where another row of
+// the same request is open stays closed. It returns ErrLost, and has written nothing,
+// where the claim has ended. The request's own fields stay as they are, and
 // so does what Delivered has recorded.
 //
 // Any other error, the end of ctx included, leaves open whether it was written, or
@@ -91,16 +93,16 @@ func (l *Ledger) update(ctx context.Context, c *Claim, to func(*Row), last bool)
 	return nil
 }
 
-// Delivered records that the certificate of a row was sent to its client, once
-// more maybe; the time is that of the first. It needs no claim. ErrNotFound: there
-// is no such row.
-func (l *Ledger) Delivered(ctx context.Context, id int64) error {
-	now := micros(l.now())
+// Delivered records that the certificate of a row was sent to its client at an
+// instant, once more maybe; the row has the first. It needs no claim. ErrNotFound:
+// there is no such row.
+func (l *Ledger) Delivered(ctx context.Context, id int64, at time.Time) error {
+	now, when := micros(l.now()), micros(at)
 	return l.write(ctx, change{run: func(ctx context.Context, e execer) error {
 		n, err := execOne(ctx, e, `UPDATE requests SET deliveries = deliveries + 1, updated = $1,
 			state = CASE WHEN state = 'issued' THEN 'delivered' ELSE state END,
-			delivered = CASE WHEN delivered = 0 THEN $2 ELSE delivered END
-			WHERE id = $3`, now, now, id)
+			delivered = CASE WHEN delivered = 0 OR delivered > $2 THEN $3 ELSE delivered END
+			WHERE id = $4`, now, when, when, id)
 		if err == nil && n == 0 {
 			err = ErrNotFound
 		}

@@ -17,6 +17,7 @@ import (
 
 	"go.yaml.in/yaml/v4"
 
+	"ciscora/internal/nearest"
 	"ciscora/ra/fault"
 )
 
@@ -153,7 +154,7 @@ func Find(cards []Card, name string) (Card, error) {
 }
 
 func suggest(name string, names []string) string {
-	if near := fault.Nearest(name, names); near != "" {
+	if near := nearest.Name(name, names); near != "" {
 		return ", did you mean " + near + "?"
 	}
 	return ": see ra scenario list"
@@ -230,7 +231,7 @@ func checkKeys(node *yaml.Node, t reflect.Type, at string, report func(*yaml.Nod
 		field, ok := fields[key.Value]
 		if !ok {
 			near := ""
-			if n := fault.Nearest(key.Value, names); n != "" {
+			if n := nearest.Name(key.Value, names); n != "" {
 				near = ", did you mean " + n + "?"
 			}
 			report(key, "%s%s: unknown key%s", at, key.Value, near)
@@ -251,7 +252,7 @@ func checkSteps(root *yaml.Node, report func(*yaml.Node, string, ...any)) {
 		switch {
 		case !slices.Contains(steps, step.Do):
 			near := ""
-			if x := fault.Nearest(step.Do, steps); x != "" {
+			if x := nearest.Name(step.Do, steps); x != "" {
 				near = ", did you mean " + x + "?"
 			}
 			report(node, "steps[%d]: unknown step %q%s", n, step.Do, near)

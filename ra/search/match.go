@@ -89,15 +89,16 @@ func extension(c *x509.Certificate, id asn1.ObjectIdentifier) []byte {
 
 // assign gives each lost row its certificate. A row whose names could not be
 // compared gets one only where it is the only candidate, and the certificate's only
-// row. Rows that ask for the same thing get theirs in the order of their POSTs.
-func assign(rows []ledger.Row, templates map[string]Template, certificates []shown) map[int64]shown {
+// row; that is known once its POST is over and all numbers are. Rows that ask for the
+// same thing get theirs in the order of their POSTs.
+func assign(rows []ledger.Row, templates map[string]Template, certificates []shown, over map[int64]bool, complete bool) map[int64]shown {
 	found := map[int64]shown{}
 	taken := map[int]bool{}
 	// By names first: what is certain narrows the rest.
 	for _, nameless := range []bool{false, true} {
 		for _, row := range rows {
 			template := templates[row.Template]
-			if template.FromDirectory != nameless {
+			if template.FromDirectory != nameless || nameless && (!complete || !over[row.ID]) {
 				continue
 			}
 			var candidates []shown

@@ -231,7 +231,7 @@ func (s *Search) settle(ctx context.Context, w *window, lost []ledger.Row, over 
 			templates[row.Template] = s.Template(ctx, row.Template)
 		}
 	}
-	found := assign(lost, templates, w.unclaimed())
+	found := assign(lost, templates, w.unclaimed(), over, complete)
 	for _, row := range lost {
 		certificate, ok := found[row.ID]
 		if !ok {

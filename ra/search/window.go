@@ -22,6 +22,8 @@ const (
 
 	// pendingAgain is how often a request that waits for a manager is asked for.
 	pendingAgain = time.Minute
+	// endAgain is how seldom at most the number behind the newest is asked for.
+	endAgain = 8 * time.Second
 	// stubborn is after how many failures a number is passed over that the CA answers
 	// with an error of its server.
 	stubborn = 3
@@ -42,12 +44,24 @@ type window struct {
 // memory is what a process remembers between two rounds, to ask each number once.
 type memory struct {
 	forgotten int
-	missed    map[int]bool // asked, and unknown to the CA then
-	failures  map[int]int  // of a number
-	floor     *int         // of rows that were sent before any number was known
+	missed    map[int]missed // asked, and unknown to the CA then
+	failures  map[int]int    // of a number
+	floor     *int           // of rows that were sent before any number was known
 }
 
-func newMemory() memory { return memory{missed: map[int]bool{}, failures: map[int]int{}} }
+// missed is how often a number was unknown to the CA, and when last.
+type missed struct {
+	times int
+	at    time.Time
+}
+
+// tooSoon tells that the CA need not be asked again: the longer it has given no new
+// number the longer it is left alone.
+func (m missed) tooSoon() bool {
+	return m.times > 0 && time.Since(m.at) < min(time.Duration(m.times)*time.Second, endAgain)
+}
+
+func newMemory() memory { return memory{missed: map[int]missed{}, failures: map[int]int{}} }
 
 // window reads what the ledger knows of the numbers that may be of these rows, and
 // gives those without a floor one.
@@ -151,8 +165,13 @@ func (s *Search) scan(ctx context.Context, ca Looker, w *window, thorough bool) 
 		if one, ok := w.seen[n]; ok && (one.What != ledger.SeenPending || s.Now().Sub(one.At) < pendingAgain) {
 			continue
 		}
-		if n < w.end && s.memory.missed[n] && !thorough {
-			continue
+		if missed := s.memory.missed[n]; !thorough {
+			if n < w.end && missed.times > 0 {
+				continue
+			}
+			if n > w.end && missed.tooSoon() {
+				return nil
+			}
 		}
 		exists, err := s.ask(ctx, ca, w, n)
 		switch {
@@ -215,7 +234,7 @@ func (s *Search) ask(ctx context.Context, ca Looker, w *window, n int) (exists b
 		return false, err
 	}
 	if one.What == ledger.SeenUnknown {
-		s.memory.missed[n] = true
+		s.memory.missed[n] = missed{s.memory.missed[n].times + 1, time.Now()}
 		return false, nil
 	}
 	delete(s.memory.missed, n)

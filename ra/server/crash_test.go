@@ -10,17 +10,22 @@ import (
 	"crypto/x509"
 	"crypto/x509/pkix"
 	"fmt"
+	"io"
 	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
+	"runtime/pprof"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
 
 	"go.uber.org/zap"
+	"go.uber.org/zap/zapcore"
 
 	"ciscora/config"
 	"ciscora/est"
@@ -35,6 +40,8 @@ import (
 const (
 	replicaConfig = "RA_TEST_REPLICA_CONFIG" // its ra.yaml
 	replicaCrash  = "RA_TEST_REPLICA_CRASH"  // the step at which it kills itself; "" = never
+	// A file for a CPU profile, for the benchmarks: RA_TEST_REPLICA_PROFILE=/tmp/cpu go test -bench ...
+	replicaProfile = "RA_TEST_REPLICA_PROFILE"
 )
 
 // replicaMain serves until its standard input ends, or until it kills itself.
@@ -45,14 +52,19 @@ func replicaMain() error {
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
-	log := zap.NewNop()
+	// What logging costs is part of the benchmarks.
+	log := zap.New(zapcore.NewCore(zapcore.NewJSONEncoder(zap.NewProductionEncoderConfig()), zapcore.AddSync(io.Discard), zap.InfoLevel))
 	if os.Getenv("RA_TEST_REPLICA_LOG") != "" {
 		log = zap.Must(zap.NewDevelopment())
 	}
 	crash := os.Getenv(replicaCrash)
+	var enrolling atomic.Int64
 	srv, err := server.New(ctx, cfg, server.Options{
 		Logger: log,
 		Events: func(_ context.Context, e any) {
+			if _, ok := e.(ra.Enrolling); ok {
+				enrolling.Add(1)
+			}
 			if crash != "" && stepOf(e) == crash {
 				die()
 			}
@@ -67,9 +79,31 @@ func replicaMain() error {
 		<-state.Changed
 	}
 	fmt.Println(srv.ESTAddr())
-	_, _ = bufio.NewReader(os.Stdin).ReadString('\n')
+	if name := os.Getenv(replicaProfile); name != "" {
+		profile, err := os.Create(name)
+		if err != nil {
+			return err
+		}
+		defer profile.Close()
+		if err := pprof.StartCPUProfile(profile); err != nil {
+			return err
+		}
+		defer pprof.StopCPUProfile()
+	}
+	for asked := bufio.NewScanner(os.Stdin); asked.Scan(); {
+		fmt.Println(enrolling.Load(), liveMemory())
+	}
 	cancel()
 	return <-done
+}
+
+// liveMemory is what the heap and the stacks hold, garbage apart.
+func liveMemory() uint64 {
+	runtime.GC()
+	runtime.GC()
+	var m runtime.MemStats
+	runtime.ReadMemStats(&m)
+	return m.HeapInuse + m.StackInuse
 }
 
 // die is what the kernel does at kill -9: nothing of this process runs after it.
@@ -105,10 +139,12 @@ func stepOf(e any) string {
 type replica struct {
 	cmd     *exec.Cmd
 	address string
+	in      io.Writer
+	out     *bufio.Reader
 	stop    func()
 }
 
-func startReplica(t *testing.T, config, crash string) *replica {
+func startReplica(t testing.TB, config, crash string) *replica {
 	t.Helper()
 	cmd := exec.CommandContext(t.Context(), os.Args[0], "-test.run=^$")
 	cmd.Env = append(os.Environ(), replicaConfig+"="+config, replicaCrash+"="+crash)
@@ -129,11 +165,25 @@ func startReplica(t *testing.T, config, crash string) *replica {
 		_ = cmd.Wait() // killed, in most tests
 	})
 	t.Cleanup(stop)
-	address, err := bufio.NewReader(out).ReadString('\n')
+	lines := bufio.NewReader(out)
+	address, err := lines.ReadString('\n')
 	if err != nil {
 		t.Fatalf("the replica did not say where it listens: %v", err)
 	}
-	return &replica{cmd: cmd, address: strings.TrimSpace(address), stop: stop}
+	return &replica{cmd: cmd, address: strings.TrimSpace(address), in: in, out: lines, stop: stop}
+}
+
+// ask returns how many enrollments have begun in the replica, and the memory that is
+// in use there.
+func (r *replica) ask(t testing.TB) (enrolling int, memory uint64) {
+	t.Helper()
+	if _, err := fmt.Fprintln(r.in); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := fmt.Fscanln(r.out, &enrolling, &memory); err != nil {
+		t.Fatal(err)
+	}
+	return enrolling, memory
 }
 
 func (r *replica) kill() {

@@ -28,8 +28,11 @@ import (
 )
 
 func TestMain(m *testing.M) {
-	if os.Getenv(replicaConfig) != "" {
-		if err := replicaMain(); err != nil {
+	for variable, program := range map[string]func() error{replicaConfig: replicaMain, probeURL: probeMain} {
+		if os.Getenv(variable) == "" {
+			continue
+		}
+		if err := program(); err != nil {
 			fmt.Fprintln(os.Stderr, err)
 			os.Exit(1)
 		}
@@ -59,14 +62,14 @@ func TestNoLabAndNoBuiltInCAIsInAProductionPath(t *testing.T) {
 
 // site is a folder with what ra.yaml names, for a CA.
 type site struct {
-	t    *testing.T
+	t    testing.TB
 	dir  string
 	ca   *certsrv.TestServer
 	logs *observer.ObservedLogs
 	log  *zap.Logger
 }
 
-func newSite(t *testing.T, options ...func(*certsrv.Options)) *site {
+func newSite(t testing.TB, options ...func(*certsrv.Options)) *site {
 	t.Helper()
 	s := &site{t: t, dir: t.TempDir(), ca: certsrv.NewTestServer(options...)}
 	t.Cleanup(s.ca.Close)

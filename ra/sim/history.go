@@ -125,6 +125,21 @@ func (h *History) reqIDOf(c *x509.Certificate) int {
 	return 0
 }
 
+// twins are the ReqIDs under which others got a wish's key certified under the wish's
+// own names.
+func (h *History) twins(wish int) []int {
+	var list []int
+	for _, r := range h.Requests {
+		if _, ours := h.Owner[r.ID]; ours || !h.sameKey(r, wish) {
+			continue
+		}
+		if c, err := x509.ParseCertificate(r.Certificate); err == nil && c.Subject.CommonName == wishName(wish) {
+			list = append(list, r.ID)
+		}
+	}
+	return list
+}
+
 // sameKey tells whether a certificate of others' has a wish's key.
 func (h *History) sameKey(r certsrv.Request, wish int) bool {
 	if wish < 0 || len(r.Certificate) == 0 {

@@ -13,7 +13,8 @@ const mostFetches = 2
 
 // boundedFetches: a number is asked for once in a search and once for its owner.
 // What a process knew dies with it; an answer that did not come is asked for again;
-// what waits is polled.
+// what waits is polled. Where the CA shows no number each replica looks once where they
+// end, and once more before the next POST.
 func boundedFetches(h *History) []string {
 	var bad, often []string
 	unknown, all := 0, 0
@@ -22,7 +23,11 @@ func boundedFetches(h *History) []string {
 		unknown += f.Unknown
 		n := f.Given + f.Denied + f.Hidden
 		all += n
-		if n > mostFetches+h.Kills+f.Failed {
+		most := mostFetches + h.Kills + f.Failed
+		if f.Hidden > 0 {
+			most += h.Plan.replicas() + 1
+		}
+		if n > most {
 			often = append(often, fmt.Sprintf("%d (%d times)", id, n))
 		}
 	}

@@ -7,7 +7,7 @@ import (
 )
 
 // noneLost: what the CA has issued for the RA is in the ledger, or a possible orphan
-// was told.
+// was told. Where another got the same for the same key, a row may have that one's.
 func noneLost(h *History) []string {
 	held := map[int]ledger.Row{}
 	for _, row := range h.Rows {
@@ -18,6 +18,11 @@ func noneLost(h *History) []string {
 	var bad []string
 	for wish := range h.Plan.Wishes {
 		left := h.orphans(wish)
+		for _, id := range h.twins(wish) {
+			if _, ok := held[id]; ok && h.Plan.Wishes[wish].Label != Directory {
+				left++
+			}
+		}
 		for _, r := range h.issued(wish) {
 			if _, ok := held[r.ID]; ok {
 				continue

@@ -9,7 +9,8 @@ import (
 )
 
 // rightCertificate: what a client gets is the answer to its own request: its key,
-// its names, its template, and a ReqID that the RA got for it.
+// its names, its template, and a ReqID that the RA got for it, or one under which
+// others got the same for the same key: that cannot be told apart (docs/scale.md).
 func rightCertificate(h *History) []string {
 	var bad []string
 	for wish, asks := range h.Asks {
@@ -45,9 +46,9 @@ func (h *History) wrong(wish, reqID int, c *x509.Certificate) string {
 	switch owner, ours := h.Owner[reqID]; {
 	case reqID == 0:
 		return "is not the CA's"
-	case !ours:
+	case !ours && !slices.Contains(h.twins(wish), reqID):
 		return fmt.Sprintf("(%s) is another's", c.Subject)
-	case owner != wish:
+	case ours && owner != wish:
 		return "is that of " + wishName(owner)
 	case c.Subject.CommonName != cn:
 		return fmt.Sprintf("has the name %s", c.Subject)

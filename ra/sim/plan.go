@@ -2,6 +2,7 @@ package sim
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 )
@@ -149,6 +150,13 @@ func (p Plan) converge() time.Duration {
 		}
 	}
 	return most + time.Duration(rounds)*longestRetry
+}
+
+// ledgerTroubleAt tells whether the ledger may take no writes at an instant.
+func (p Plan) ledgerTroubleAt(at time.Duration) bool {
+	return slices.ContainsFunc(p.Disasters, func(d Disaster) bool {
+		return (d.Kind == DiskFull || d.Kind == LedgerAway) && d.At <= at && at <= d.At+d.For+clockSlack
+	})
 }
 
 func (p Plan) replicas() int            { return max(p.Replicas, 1) }

@@ -17,12 +17,15 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 var update = flag.Bool("update", false, "write the golden files of lines whose wording is inferred")
 
-// document gives the lines of a file in testdata. They are Cisco's own, from
+// documents are the files of Cisco's lines, which ra/scenario reads, too.
+const documents = "../../testdata/document"
+
+// document gives the lines of one of them. They are Cisco's own, from
 // "Troubleshoot CAPF Online CA", and so are never updated; where the document
 // leaves the end of a frame of the CAPF trace out, it was added by hand.
 func document(t *testing.T, name string) string {
 	t.Helper()
-	text, err := os.ReadFile(filepath.Join("testdata", name))
+	text, err := os.ReadFile(filepath.Join(documents, name))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -169,7 +169,7 @@ func TestParsingIsTheInverseOfWriting(t *testing.T) {
 
 func TestTheDocumentsLinesAreUnderstood(t *testing.T) {
 	zone := time.UTC
-	names, err := filepath.Glob("testdata/*.log")
+	names, err := filepath.Glob(documents + "/*.log")
 	if err != nil || len(names) < 10 {
 		t.Fatalf("%d files, %v", len(names), err)
 	}
@@ -278,7 +278,10 @@ func TestLinesThatAreNotKnownArePassedOverAndCounted(t *testing.T) {
 // seeds are lines of the document, for the fuzz tests.
 func seeds(f *testing.F, pattern string) {
 	f.Helper()
-	names, _ := filepath.Glob(pattern)
+	names, err := filepath.Glob(pattern)
+	if err != nil || len(names) == 0 {
+		f.Fatalf("%s: no files, %v", pattern, err)
+	}
 	for _, name := range names {
 		data, err := os.ReadFile(name)
 		if err != nil {
@@ -291,7 +294,7 @@ func seeds(f *testing.F, pattern string) {
 }
 
 func FuzzParseNGINX(f *testing.F) {
-	seeds(f, "testdata/nginx-*.log")
+	seeds(f, documents+"/nginx-*.log")
 	f.Fuzz(func(t *testing.T, line string) {
 		l, ok := tracelog.ParseNGINX(line, time.UTC)
 		if ok && l.String() != line {
@@ -305,7 +308,7 @@ func FuzzParseNGINX(f *testing.F) {
 }
 
 func FuzzParseCiscoRA(f *testing.F) {
-	seeds(f, "testdata/ciscora-*.log")
+	seeds(f, documents+"/ciscora-*.log")
 	f.Fuzz(func(t *testing.T, text string) {
 		lines := 0
 		unknown, err := tracelog.Scan(strings.NewReader(text), func(line string) (tracelog.NGINXLine, bool) { return tracelog.ParseNGINX(line, time.UTC) },
@@ -317,7 +320,7 @@ func FuzzParseCiscoRA(f *testing.F) {
 }
 
 func FuzzParseCAPF(f *testing.F) {
-	seeds(f, "testdata/capf-*.log")
+	seeds(f, documents+"/capf-*.log")
 	f.Fuzz(func(t *testing.T, line string) {
 		l, ok := tracelog.ParseCAPF(line)
 		if ok && l.String() != line {
@@ -329,7 +332,7 @@ func FuzzParseCAPF(f *testing.F) {
 }
 
 func FuzzParseW3C(f *testing.F) {
-	seeds(f, "testdata/iis-*.log")
+	seeds(f, documents+"/iis-*.log")
 	f.Fuzz(func(t *testing.T, text string) {
 		var p tracelog.W3CParser
 		for line := range strings.Lines(text) {
