@@ -12,7 +12,10 @@ import (
 )
 
 const (
-	fetchTimeout = 10 * time.Second
+	// Clients wait meanwhile, and libest's give up after 10 s.
+	fetchTimeout = 5 * time.Second
+	checkTimeout = 9 * time.Second // of all places that one certificate names
+
 	maxRedirects = 3
 	maxCRL       = 32 << 20 // bytes: some hundred thousand entries
 	maxOCSP      = 64 << 10

@@ -166,7 +166,9 @@ func (c *Checker) checkChain(ctx context.Context, chain []*x509.Certificate) err
 			if v, ok := c.verdicts.Get(known); ok {
 				return nil, v.err
 			}
-			err := c.ask(detached, files, chain)
+			bound, cancel := context.WithTimeout(detached, checkTimeout)
+			defer cancel()
+			err := c.ask(bound, files, chain)
 			if detached.Err() == nil {
 				c.verdicts.Put(known, verdict{err})
 				c.tell(err)
