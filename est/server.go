@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"net/netip"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -63,6 +64,10 @@ type Options struct {
 	// nine at most. For clients such as libest's, whose time-out counts per read;
 	// those that send no User-Agent are left alone. 0 is off.
 	Patience time.Duration
+	// ProxyProtocol are the networks of proxies in front of Serve's listeners: each
+	// connection from there must begin with a PROXY protocol header of version 2, which
+	// says whose it is. None is taken from elsewhere.
+	ProxyProtocol []netip.Prefix
 	// DrainTimeout bounds how long Serve waits for what is in flight once its
 	// context has ended; 30 s by default.
 	DrainTimeout time.Duration
@@ -85,7 +90,7 @@ type Limits struct {
 	BodyTimeout   time.Duration // a whole body; 30 s
 	AnswerTimeout time.Duration // writing an answer to a client that does not read; 2 min
 	InFlight      int           // enrollments at a time; 20,000. /cacerts does not count.
-	PerClient     int           // connections at a time of one client address; 20,000, since a load balancer is one
+	PerClient     int           // connections at a time of one client, an IPv4 address or an IPv6 /64; 20,000, since a load balancer is one where it sends no PROXY protocol
 }
 
 func (l *Limits) setDefaults() {
@@ -129,6 +134,7 @@ type Server struct {
 	patience      time.Duration
 	patienceStep  time.Duration // a constant, but for tests with programs that know no virtual time
 	drainTimeout  time.Duration
+	proxies       []netip.Prefix
 	events        func(context.Context, Event)
 	newID         func() string
 	now           func() time.Time
@@ -194,6 +200,7 @@ func New(o Options) (*Server, error) {
 		patience:      o.Patience,
 		patienceStep:  patienceStep,
 		drainTimeout:  o.DrainTimeout,
+		proxies:       o.ProxyProtocol,
 		events:        o.Events,
 		newID:         o.NewID,
 		now:           o.Now,

@@ -20,6 +20,9 @@ import (
 // (ces.md, "One enrollment", phase "authenticate"). The request's body is not read.
 // An error is an [*Error].
 func (a *Access) Authenticate(ctx context.Context, req *http.Request, label Label) (*Identity, error) {
+	if err := a.checkRevocation(ctx, req); err != nil {
+		return nil, err
+	}
 	who, err := a.identify(req, label)
 	if err != nil {
 		return nil, err
@@ -35,6 +38,11 @@ func (a *Access) identify(req *http.Request, label Label) (*Identity, error) {
 	methods := a.Methods
 	if len(label.Methods) > 0 {
 		methods = label.Methods
+	}
+	if a.Digest != nil && slices.Contains(methods, MethodUsers) {
+		if err := a.Digest.ready(req.Context()); err != nil {
+			return nil, &Error{Reason: ReasonCA, Method: MethodUsers, Digest: true, Cause: err}
+		}
 	}
 	for i, method := range methods {
 		switch method {
@@ -54,8 +62,7 @@ func (a *Access) identify(req *http.Request, label Label) (*Identity, error) {
 			}
 			user, password, ok := req.BasicAuth()
 			ok = ok && a.Users != nil
-			// Where nothing comes after it, an unknown name takes as long as a wrong
-			// password.
+			// Where nothing comes after it, an unknown name is answered as a wrong password.
 			if !ok || !a.Users.Known(user) && i < len(methods)-1 {
 				continue
 			}
@@ -150,7 +157,12 @@ func (a *Access) checkUser(req *http.Request, user, password string) error {
 	if err != nil {
 		return err
 	}
-	if !a.Users.Check(user, password) {
+	right, err := a.Users.Check(req.Context(), clientaddr.Of(req.RemoteAddr), user, password)
+	if err != nil {
+		end(notWrong)
+		return refused(ReasonCA, err)
+	}
+	if !right {
 		end(wasWrong)
 		return refused(ReasonWrong, nil)
 	}

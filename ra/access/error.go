@@ -29,6 +29,10 @@ const (
 	// ReasonCA says: the CA refused the client's credentials or the template, or could not
 	// be asked. The cause says which, as an [*msca.Error] where it is the CA's.
 	ReasonCA
+	// ReasonRevoked says: the client certificate is revoked.
+	ReasonRevoked
+	// ReasonRevocationUnknown says: whether it is revoked cannot be found out.
+	ReasonRevocationUnknown
 )
 
 var reasonTexts = map[Reason]string{
@@ -41,6 +45,9 @@ var reasonTexts = map[Reason]string{
 	ReasonOwnRefused:    "the CA refused the RA's own credentials",
 	ReasonCertificate:   "the client certificate's subject cannot be read: take one whose subject is made of strings",
 	ReasonCA:            "the CA did not let the client in",
+	ReasonRevoked:       "the client certificate is revoked",
+
+	ReasonRevocationUnknown: "whether the client certificate is revoked cannot be found out: try again later",
 }
 
 // Error says why nobody was let in. Its text holds no secret and may be shown to a
