@@ -2,11 +2,11 @@ package config
 
 import (
 	"fmt"
-	"io/fs"
 	"os"
 	"reflect"
-	"runtime"
 	"strings"
+
+	"ciscora/internal/secretfile"
 )
 
 // Credentials are an account of the CA: what a credentials file holds.
@@ -73,19 +73,14 @@ func WriteCredentials(path, user, password string) error {
 	return nil
 }
 
-// readPrivate reads a file that only its owner can read.
+// readPrivate reads a file that holds a secret.
 func readPrivate(path string) ([]byte, error) {
 	info, err := os.Stat(path)
 	if err != nil {
 		return nil, err
 	}
-	if readableByOthers(info) {
-		return nil, fmt.Errorf("%s is readable by others (mode %04o): chmod 600 %[1]s", path, info.Mode().Perm())
+	if err := secretfile.Check(path, info); err != nil {
+		return nil, err
 	}
 	return readBounded(path)
-}
-
-func readableByOthers(info fs.FileInfo) bool {
-	// Windows has no such mode bits: there all files look readable by others.
-	return runtime.GOOS != "windows" && info.Mode().Perm()&0o077 != 0
 }

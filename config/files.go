@@ -10,6 +10,8 @@ import (
 	"fmt"
 	"os"
 	"strings"
+
+	"ciscora/internal/secretfile"
 )
 
 // Files are the contents of the files that ra.yaml names.
@@ -265,8 +267,10 @@ func (c *Certsrv) readUser(key *string, u User) (Account, error) {
 		if c.source == nil {
 			break
 		}
-		if info, err := os.Stat(c.source.file); err == nil && readableByOthers(info) {
-			return a, fmt.Errorf("the hash is as good as the password, and this file is readable by others: chmod 600 %s", c.source.file)
+		if info, err := os.Stat(c.source.file); err == nil {
+			if err := secretfile.Check(c.source.file, info); err != nil {
+				return a, fmt.Errorf("the hash is as good as the password, and %w", err)
+			}
 		}
 	}
 	if !strings.ContainsAny(a.Name, `\@`) {

@@ -238,7 +238,7 @@ func TestEveryWrongAccountIsReportedAtItsKey(t *testing.T) {
 	equal(t, `DIR/certsrv.yaml:3:17: users[1].credentials: DIR/credentials.yaml is for LAB\ciscora, not for carol: correct the name or remove it
 DIR/certsrv.yaml:4:23: users[2].password_file: lab\CISCORA is there twice, remove one
 DIR/certsrv.yaml:5:17: users[3].password_file: DIR/empty is empty, write the password into it
-DIR/certsrv.yaml:6:15: users[4].nt_hash: the hash is as good as the password, and this file is readable by others: chmod 600 DIR/certsrv.yaml
+DIR/certsrv.yaml:6:15: users[4].nt_hash: the hash is as good as the password, and DIR/certsrv.yaml is readable by others (mode 0644): chmod 600 DIR/certsrv.yaml
 DIR/certsrv.yaml:7:16: users[5].password_file: stat DIR/absent: no such file or directory`, strings.ReplaceAll(err.Error(), dir, "DIR"))
 }
 

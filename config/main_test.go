@@ -12,7 +12,13 @@ import (
 	"go.uber.org/goleak"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) {
+	if path := os.Getenv(mountedConfig); path != "" {
+		checkMounted(path)
+		return
+	}
+	goleak.VerifyTestMain(m)
+}
 
 // minimal is a ra.yaml in which only the required keys are set.
 const minimal = `est: {certificate: est.pem, key: est.key}

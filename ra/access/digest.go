@@ -25,6 +25,7 @@ import (
 	"go.uber.org/zap"
 
 	"ciscora/internal/bounded"
+	"ciscora/internal/secretfile"
 	"ciscora/internal/watched"
 )
 
@@ -106,8 +107,8 @@ func parseDigestFile(f *os.File) (d digestFile, err error) {
 	if err != nil {
 		return d, err
 	}
-	if mode := info.Mode().Perm(); mode&0o077 != 0 {
-		return d, fmt.Errorf("%s: is mode %04o, and who reads it can log in: chmod 600 it", path, mode)
+	if err := secretfile.Check(path, info); err != nil {
+		return d, err // who reads HA1 can log in
 	}
 	d.md5, d.sha256 = map[string][]byte{}, map[string][]byte{}
 	lines := bufio.NewScanner(f)

@@ -210,7 +210,7 @@ func TestADigestFileThatCannotBeTakenSaysWhere(t *testing.T) {
 		lines []string
 		want  string
 	}{
-		{0o644, []string{"ann:est:" + ha1}, ": is mode 0644, and who reads it can log in: chmod 600 it"},
+		{0o644, []string{"ann:est:" + ha1}, " is readable by others (mode 0644): chmod 600 "},
 		{0o600, []string{"ann:est:1234"}, ":1: HA1 is not 32 (MD5) or 64 (SHA-256)"},
 		{0o600, []string{"ann:est:" + ha1, "bob:other:" + ha1}, ":2: is of another realm"},
 		{0o600, []string{"", "ann:" + ha1}, ":2: is no line of name:realm:HA1"},
