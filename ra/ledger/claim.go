@@ -95,6 +95,7 @@ func (l *Ledger) insert(ctx context.Context, request Request, open bool) (Claim,
 		return Claim{}, err
 	}
 	row.ID, err = l.store.insert(ctx, l.adopt(request, open), append(row.fixedValues(), changed...))
+	l.room.note(err)
 	if err != nil {
 		// It may be there all the same, or get there yet.
 		l.store.giveBack(abandoned{key: row.key[:], token: row.token})

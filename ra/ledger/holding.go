@@ -152,3 +152,10 @@ func (h *holding) searched() {
 	defer h.mu.Unlock()
 	h.searching = false
 }
+
+// own is the number that claims are made under; 0 = there is none now.
+func (h *holding) own() int64 {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.number
+}

@@ -41,6 +41,9 @@ var (
 	// ErrUnavailable says that the ledger cannot be used now: it is away, locked,
 	// full or broken. It comes with the reason.
 	ErrUnavailable = errors.New("the ledger cannot be used")
+	// ErrUnusable says that no waiting makes the database a ledger of this version; it
+	// comes within ErrUnavailable.
+	ErrUnusable = errors.New("it is no ledger for this ra")
 	// ErrNotFound says that there is no such row.
 	ErrNotFound = errors.New("no such row in the ledger")
 	// ErrLost says that a claim has ended, and that somebody else may have the row,
@@ -58,6 +61,8 @@ type Options struct {
 	// is still connected before they take its claims; 0 = DefaultLease. All replicas
 	// have the same. A replica whose connection has ended loses them at once.
 	Lease  time.Duration
+	// About is what the other replicas are told of this one.
+	About  About
 	Now    func() time.Time // for the times in the rows; nil = time.Now
 	Logger *zap.Logger      // nil = none
 }
@@ -74,14 +79,17 @@ type Ledger struct {
 	updates  updates
 	version1 atomic.Bool // there are open rows of schema version 1
 	highest  highest
+	about    about
+	room     room
 }
 
 // Open opens the ledger that dsn names.
 //
 // "sqlite:FILE" is opened, or made, at once; an error names the file, the reason
 // and the remedy, and leaves the file as it was. "sqlite::memory:" is one that
-// ends with the process. "postgres://..." may be away: Open succeeds all the
-// same, and the operations fail with ErrUnavailable until it is there.
+// ends with the process. "postgres://..." is not asked for anything: the operations
+// fail with ErrUnavailable until it is there, and with ErrUnusable, too, where it is no
+// ledger of this version.
 func Open(ctx context.Context, dsn string, o Options) (*Ledger, error) {
 	l, err := newLedger(o)
 	if err != nil {
@@ -91,7 +99,7 @@ func Open(ctx context.Context, dsn string, o Options) (*Ledger, error) {
 	case strings.HasPrefix(dsn, "sqlite:"):
 		l.store, err = openSQLite(ctx, strings.TrimPrefix(dsn, "sqlite:"), l)
 	case isPostgres(dsn):
-		l.store, err = openPostgres(ctx, dsn, l, o.Lease)
+		l.store, err = openPostgres(dsn, l, o.Lease)
 	default:
 		err = wrongDSN()
 	}
@@ -110,7 +118,7 @@ func OpenReadOnly(ctx context.Context, dsn string, o Options) (*Ledger, error) {
 	}
 	l.reader = true
 	if isPostgres(dsn) {
-		l.store, err = openPostgres(ctx, dsn, l, o.Lease)
+		l.store, err = openPostgres(dsn, l, o.Lease)
 	} else {
 		l.store, err = openSQLiteReadOnly(ctx, strings.TrimPrefix(dsn, "sqlite:"), l.now)
 	}
@@ -126,7 +134,7 @@ func wrongDSN() error {
 }
 
 func newLedger(o Options) (*Ledger, error) {
-	l := &Ledger{replica: o.Replica, now: o.Now, log: o.Logger, holding: newHolding()}
+	l := &Ledger{replica: o.Replica, now: o.Now, log: o.Logger, holding: newHolding(), about: about{told: o.About}}
 	if l.now == nil {
 		l.now = time.Now
 	}
@@ -156,18 +164,24 @@ func newToken() (string, error) {
 	return hex.EncodeToString(b[:]), nil
 }
 
-// Ready returns nil when the ledger can be used; it connects, and brings the
-// table up to date, where that has not been done. An error wraps ErrUnavailable.
+// Ready returns nil when the ledger can be written, which it tries; it connects, and
+// brings the table up to date, where that has not been done. An error wraps
+// ErrUnavailable.
 func (l *Ledger) Ready(ctx context.Context) error {
 	if err := l.store.ready(ctx); err != nil {
 		return unavailable(err)
 	}
-	if !l.reader {
-		if _, err := l.store.member(ctx); err != nil {
-			return unavailable(err)
-		}
+	if l.reader {
+		return unavailable(l.store.ping(ctx))
 	}
-	return unavailable(l.store.ping(ctx))
+	number, err := l.store.member(ctx)
+	if err != nil {
+		return unavailable(err)
+	}
+	if err := l.tell(ctx, number); err != nil {
+		return unavailable(err)
+	}
+	return unavailable(l.room.trouble())
 }
 
 // Close ends the use of the database, and all claims. Call it when nothing uses the

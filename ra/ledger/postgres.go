@@ -5,13 +5,10 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
-	"sync"
+	"sync/atomic"
 	"time"
 
-	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
-	"github.com/jackc/pgx/v5/stdlib"
-	"go.uber.org/zap"
 )
 
 const (
@@ -29,37 +26,37 @@ type postgres struct {
 	ledger *Ledger
 	*membership
 
-	mu       sync.Mutex // guards migrated
-	migrated bool
+	looking  chan struct{} // holds one: who brings the tables up to date
+	migrated atomic.Bool
 }
 
-func openPostgres(ctx context.Context, dsn string, l *Ledger, lease time.Duration) (store, error) {
-	config, err := pgx.ParseConfig(dsn)
+// openPostgres does not connect: the RA serves first, and looks then.
+func openPostgres(dsn string, l *Ledger, lease time.Duration) (store, error) {
+	config, err := parsePostgres(dsn, !l.reader)
 	if err != nil {
-		return nil, fmt.Errorf("the address of the PostgreSQL server: %w", err) // pgx leaves the password out
+		return nil, err
 	}
-	db := stdlib.OpenDB(*config)
-	db.SetMaxOpenConns(postgresConnections)
-	db.SetMaxIdleConns(postgresConnections)
-	p := &postgres{db: db, ledger: l, membership: newMembership(config, db, l, lease)}
-	var wrong *schemaError
-	if err := p.ready(ctx); errors.As(err, &wrong) {
-		return nil, errors.Join(fmt.Errorf("the ledger at %s: %w", config.Host, wrong.error), p.db.Close())
-	} else if err != nil {
-		l.log.Warn("the ledger is away; the RA goes on trying", zap.String("host", config.Host), zap.Error(err))
-	}
-	return p, nil
+	adviseTLS(dsn, config, l.log)
+	db := openPool(config)
+	return &postgres{db: db, ledger: l, looking: make(chan struct{}, 1), membership: newMembership(config, db, l, lease)}, nil
 }
 
-// schemaError is a database of another version.
-type schemaError struct{ error }
-
+// ready brings the tables up to date, where that has not been done.
 func (p *postgres) ready(ctx context.Context) error {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if p.migrated {
+	if p.migrated.Load() {
 		return nil
 	}
+	select {
+	case p.looking <- struct{}{}:
+		defer func() { <-p.looking }()
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	if p.migrated.Load() {
+		return nil
+	}
+	ctx, cancel := deadline(ctx)
+	defer cancel()
 	bring := p.migrate
 	if p.ledger.reader {
 		bring = p.checkVersion
@@ -72,7 +69,7 @@ func (p *postgres) ready(ctx context.Context) error {
 		return err
 	}
 	p.ledger.version1.Store(old)
-	p.migrated = true
+	p.migrated.Store(true)
 	return nil
 }
 
@@ -81,10 +78,15 @@ func (p *postgres) checkVersion(ctx context.Context) error {
 	if err := p.db.QueryRowContext(ctx, `SELECT coalesce(max(version), 0) FROM ledger_version`).Scan(&version); err != nil {
 		return err
 	}
-	if err := checkSchema(version); err != nil {
-		return &schemaError{err}
+	return p.unusable(checkSchema(version))
+}
+
+// unusable names the database that no waiting makes usable.
+func (p *postgres) unusable(err error) error {
+	if err == nil {
+		return nil
 	}
-	return nil
+	return fmt.Errorf("%w: the database %s at %s %w", ErrUnusable, p.config.Database, p.config.Host, err)
 }
 
 func (p *postgres) migrate(ctx context.Context) error {
@@ -104,7 +106,16 @@ func (p *postgres) migrate(ctx context.Context) error {
 		return err
 	}
 	if version > schemaVersion {
-		return &schemaError{newer(version)}
+		return p.unusable(newer(version))
+	}
+	if version == 0 {
+		var there bool
+		if err := tx.QueryRowContext(ctx, `SELECT to_regclass('requests') IS NOT NULL`).Scan(&there); err != nil {
+			return err
+		}
+		if there {
+			return p.unusable(errNoVersion)
+		}
 	}
 	for ; version < schemaVersion; version++ {
 		for _, statement := range migration(version, "BIGINT GENERATED ALWAYS AS IDENTITY PRIMARY KEY", "BYTEA") {
@@ -120,6 +131,21 @@ func (p *postgres) migrate(ctx context.Context) error {
 }
 
 func (p *postgres) ping(ctx context.Context) error { return p.db.PingContext(ctx) }
+
+func (p *postgres) probe(ctx context.Context, number int64, about string) (time.Time, error) {
+	ctx, cancel := deadline(ctx)
+	defer cancel()
+	now, _ := p.clock(0)
+	var clock int64
+	err := p.db.QueryRowContext(ctx, `UPDATE replicas SET about = $1 WHERE id = $2 RETURNING `+now, about, number).Scan(&clock)
+	if errors.Is(err, sql.ErrNoRows) {
+		if me := p.current.Load(); me != nil && me.number == number {
+			p.lose(me) // another one has removed it; the next look makes it a replica anew
+		}
+		return time.Time{}, errFenced
+	}
+	return timeOf(clock), err
+}
 
 func (p *postgres) rows(ctx context.Context, query string, values ...any) (*sql.Rows, error) {
 	return p.db.QueryContext(ctx, query, values...)
@@ -139,6 +165,8 @@ func (p *postgres) change(ctx context.Context, c change) error {
 }
 
 func (p *postgres) run(ctx context.Context, c change) error {
+	ctx, cancel := deadline(ctx)
+	defer cancel()
 	if !c.several {
 		return c.run(ctx, p.db)
 	}
@@ -154,6 +182,8 @@ func (p *postgres) run(ctx context.Context, c change) error {
 }
 
 func (p *postgres) insert(ctx context.Context, before []statement, values []any) (id int64, err error) {
+	ctx, cancel := deadline(ctx)
+	defer cancel()
 	for _, b := range before {
 		// Where another replica does the same its row is the one.
 		if _, err := p.db.ExecContext(ctx, b.text, b.values...); err != nil && !isUniqueViolation(err) {

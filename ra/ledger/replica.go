@@ -165,6 +165,8 @@ func (m *membership) member(ctx context.Context) (int64, error) {
 
 // join connects, and takes a number and its lock.
 func (m *membership) join(ctx context.Context) (*member, error) {
+	ctx, cancel := deadline(ctx)
+	defer cancel()
 	began := time.Now()
 	conn, err := pgx.ConnectConfig(ctx, m.config)
 	if err != nil {

@@ -11,8 +11,6 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/jackc/pgx/v5"
-	"github.com/jackc/pgx/v5/stdlib"
 
 	"ciscora/internal/filelock"
 	"ciscora/internal/x501"
@@ -91,15 +89,15 @@ func (r *resolver) inSQLite(ctx context.Context, path string) (row Row, err erro
 }
 
 func (r *resolver) inPostgres(ctx context.Context, dsn string) (Row, error) {
-	config, err := pgx.ParseConfig(dsn)
-	if err != nil {
-		return Row{}, fmt.Errorf("the address of the PostgreSQL server: %w", err)
-	}
-	db := stdlib.OpenDB(*config)
-	defer db.Close()
 	l := r.ledger
+	config, err := parsePostgres(dsn, true)
+	if err != nil {
+		return Row{}, err
+	}
+	db := openPool(config)
+	defer db.Close()
 	l.reader = true
-	p := &postgres{db: db, ledger: l}
+	p := &postgres{db: db, ledger: l, looking: make(chan struct{}, 1), membership: newMembership(config, db, l, 0)}
 	if err := p.ready(ctx); err != nil {
 		return Row{}, unavailable(err)
 	}

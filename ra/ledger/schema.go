@@ -4,7 +4,7 @@ import "fmt"
 
 // schemaVersion is the newest that this package knows. A migration adds to
 // migrations and leaves the earlier ones as they are.
-const schemaVersion = 3
+const schemaVersion = 4
 
 // migrations are the steps from one version to the next, for both databases: %[1]s
 // is the primary key's type, %[2]s the type of bytes. Times are microseconds since
@@ -104,6 +104,9 @@ var migrations = [schemaVersion][]string{{
 		held_until    BIGINT NOT NULL
 	)`,
 	secretsTable,
+}, {
+	// about.go
+	`ALTER TABLE replicas ADD COLUMN about TEXT NOT NULL DEFAULT ''`,
 }}
 
 // isOrphan is [Row.Orphan] in SQL. It is the same text in the index and in the

@@ -6,6 +6,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
+	"os"
 	"time"
 
 	_ "modernc.org/sqlite" // the driver "sqlite", without cgo
@@ -23,10 +25,12 @@ type sqlite struct {
 	lock        io.Closer
 	number      int64 // of this process in replicas
 	now         func() time.Time
+	path        string
+	file        os.FileInfo // of path when it was opened; nil: it is no file, or only read
 }
 
 func openSQLite(ctx context.Context, path string, l *Ledger) (_ store, err error) {
-	s := &sqlite{lock: nothing{}, now: l.now}
+	s := &sqlite{lock: nothing{}, now: l.now, path: path}
 	name := path
 	defer func() {
 		if err != nil {
@@ -76,6 +80,11 @@ func openSQLite(ctx context.Context, path string, l *Ledger) (_ store, err error
 	}
 	if err := s.begin(ctx, l); err != nil {
 		return nil, err
+	}
+	if path != ":memory:" {
+		if s.file, err = os.Stat(path); err != nil {
+			return nil, cause(err)
+		}
 	}
 	s.reads = newPrepared(s.read)
 	s.writer = startWriter(s.write, path != ":memory:")
@@ -134,7 +143,31 @@ func openSQLiteReadOnly(ctx context.Context, path string, now func() time.Time) 
 	return s, nil
 }
 
-func (s *sqlite) ready(context.Context) error { return nil }
+// ready notices that the file is no longer where it was: what is written into one that
+// has no name is lost with this process, and with it what the CA has issued.
+func (s *sqlite) ready(context.Context) error {
+	if s.file == nil {
+		return nil
+	}
+	now, err := os.Stat(s.path)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return fmt.Errorf("the file %s is gone: put it back (this very file, not a copy), or restart the RA, which begins an empty one", s.path)
+	case err != nil:
+		return fmt.Errorf("the file %s: %w", s.path, cause(err))
+	case !os.SameFile(now, s.file):
+		return fmt.Errorf("the file %s is another one than the RA has opened: restart the RA, so that it uses this one, or put the old one back", s.path)
+	}
+	return nil
+}
+
+func (s *sqlite) probe(ctx context.Context, number int64, about string) (time.Time, error) {
+	err := s.change(ctx, change{run: func(ctx context.Context, e execer) error {
+		_, err := e.ExecContext(ctx, `UPDATE replicas SET about = $1 WHERE id = $2`, about, number)
+		return err
+	}})
+	return s.now(), err
+}
 
 func (s *sqlite) ping(ctx context.Context) error { return s.read.PingContext(ctx) }
 

@@ -3,6 +3,7 @@ package ledger
 import (
 	"context"
 	"database/sql"
+	"time"
 )
 
 // store is a database with the ledger's tables in it.
@@ -10,6 +11,9 @@ type store interface {
 	// ready returns nil once the database can be reached and is up to date.
 	ready(context.Context) error
 	ping(context.Context) error
+	// probe writes what the replica of that number says of itself, and returns the
+	// database's time.
+	probe(ctx context.Context, number int64, about string) (clock time.Time, err error)
 
 	// rows and row read.
 	rows(ctx context.Context, query string, values ...any) (*sql.Rows, error)

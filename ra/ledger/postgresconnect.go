@@ -1,0 +1,123 @@
+package ledger
+
+import (
+	"context"
+	"database/sql"
+	"database/sql/driver"
+	"errors"
+	"fmt"
+	"net"
+	"net/url"
+	"os"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/jackc/pgx/v5/stdlib"
+	"go.uber.org/zap"
+)
+
+const (
+	// connectTimeout is how long one host of the DSN is waited for, where that does not
+	// say (connect_timeout): one that is powered off must leave time for the next.
+	connectTimeout = 2 * time.Second
+	// pingTimeout is for a connection that has been idle: a server answers at once, or
+	// it is not there any more.
+	pingTimeout = time.Second
+	// idleUnasked is how long a connection counts as alive without a question.
+	idleUnasked = time.Second
+	// statementTimeout is for who comes without a deadline of its own.
+	statementTimeout = 30 * time.Second
+)
+
+// parsePostgres reads the DSN. What is not in it is as several hosts and a network need it.
+func parsePostgres(dsn string, writes bool) (*pgx.ConnConfig, error) {
+	config, err := pgx.ParseConfig(dsn)
+	if err != nil {
+		return nil, fmt.Errorf("the address of the PostgreSQL server: %w", err) // pgx leaves the password out
+	}
+	if config.ConnectTimeout == 0 {
+		config.ConnectTimeout = connectTimeout
+	}
+	if writes && config.ValidateConnect == nil {
+		// Of several hosts the one that may be written, also after a failover
+		// (target_session_attrs); a single one says at once that it is a standby.
+		config.ValidateConnect = pgconn.ValidateConnectTargetSessionAttrsReadWrite
+	}
+	return config, nil
+}
+
+// adviseTLS says once that passwords and names may go over the network in the clear:
+// without sslmode PostgreSQL's clients take what the server offers, whoever it is.
+func adviseTLS(dsn string, config *pgx.ConnConfig, log *zap.Logger) {
+	address, err := url.Parse(dsn)
+	if err != nil || address.Query().Has("sslmode") || address.Query().Has("ssl") || os.Getenv("PGSSLMODE") != "" || isLocal(config.Host) {
+		return
+	}
+	log.Info("ledger.dsn says nothing of TLS, so the server's certificate is not checked: sslmode=verify-full&sslrootcert=FILE does that, sslmode=disable on a network of your own says that it is meant",
+		zap.String("host", config.Host))
+}
+
+func isLocal(host string) bool {
+	if strings.HasPrefix(host, "/") || host == "localhost" {
+		return true
+	}
+	ip := net.ParseIP(host)
+	return ip != nil && ip.IsLoopback()
+}
+
+// openPool makes the pool, which connects when it is used.
+func openPool(config *pgx.ConnConfig) *sql.DB {
+	l := &liveness{}
+	db := stdlib.OpenDB(*config,
+		stdlib.OptionShouldPing(func(context.Context, stdlib.ShouldPingParams) bool { return false }), // reset does
+		stdlib.OptionResetSession(l.reset))
+	db.SetMaxOpenConns(postgresConnections)
+	db.SetMaxIdleConns(postgresConnections)
+	return db
+}
+
+// liveness looks at connections before they are used again: where one has ended nothing
+// was sent on it yet, and database/sql takes another. A client would have its 503 else.
+type liveness struct {
+	// doubted: what was last known to be alive before is given up without a question.
+	// One whose server does not answer is hardly alone.
+	doubted atomic.Pointer[time.Time]
+}
+
+// knownAlive is where a connection's CustomData has the time of its last answer.
+const knownAlive = "ciscora.alive"
+
+func (l *liveness) reset(ctx context.Context, conn *pgx.Conn) error {
+	c := conn.PgConn()
+	now := time.Now()
+	last, known := c.CustomData()[knownAlive].(time.Time)
+	if doubted := l.doubted.Load(); doubted != nil && known && last.Before(*doubted) {
+		return driver.ErrBadConn
+	}
+	if !known || now.Sub(last) > idleUnasked || hasNews(c.Conn()) {
+		bounded, cancel := context.WithTimeout(ctx, pingTimeout)
+		defer cancel()
+		if err := c.Ping(bounded); err != nil {
+			if ctx.Err() == nil {
+				l.doubted.Store(&now)
+			}
+			return driver.ErrBadConn
+		}
+	}
+	c.CustomData()[knownAlive] = time.Now()
+	return nil
+}
+
+// deadline bounds a statement of a caller that has set no end.
+func deadline(ctx context.Context) (context.Context, context.CancelFunc) {
+	if _, ok := ctx.Deadline(); ok {
+		return ctx, func() {}
+	}
+	return context.WithTimeout(ctx, statementTimeout)
+}
+
+// errNoVersion says that there are tables and no version of them.
+var errNoVersion = errors.New("has a table requests, and ledger_version has no row: either the row was lost (a restored backup that left it out: INSERT INTO ledger_version VALUES (N), with the schema that ra version of that time had), or the table is another program's: name a database of its own")
