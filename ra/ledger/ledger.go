@@ -60,7 +60,7 @@ type Options struct {
 	// Lease is how long the other replicas on a PostgreSQL hear nothing of one that
 	// is still connected before they take its claims; 0 = DefaultLease. All replicas
 	// have the same. A replica whose connection has ended loses them at once.
-	Lease  time.Duration
+	Lease time.Duration
 	// About is what the other replicas are told of this one.
 	About  About
 	Now    func() time.Time // for the times in the rows; nil = time.Now

@@ -11,7 +11,6 @@ import (
 	"slices"
 	"strings"
 
-
 	"ciscora/internal/filelock"
 	"ciscora/internal/x501"
 )

@@ -213,6 +213,7 @@ func TestAPostgreSQLOfANewerVersionIsRefused(t *testing.T) {
 	server := ledgertest.StartPostgres(t)
 	l, err := ledger.Open(t.Context(), server.DSN, ledger.Options{})
 	must(t, err)
+	must(t, l.Ready(t.Context()))
 	must(t, l.Close())
 	db, err := sql.Open("pgx", server.DSN)
 	must(t, err)
