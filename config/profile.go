@@ -27,7 +27,8 @@ func Default(profile Profile) RA {
 				InFlight:      20000,
 				PerClient:     20000,
 			},
-			Drain: 30 * time.Second,
+			DrainDelay: 5 * time.Second,
+			Drain:      30 * time.Second,
 		},
 		CA: CA{
 			Authentication: "ntlm",

@@ -130,6 +130,11 @@ type EST struct {
 	// cucm-12.5 and what fits the failure in modern. Default 0.
 	CAFailureStatus int `yaml:"ca_failure_status"`
 
+	// DrainDelay is how long a shutdown goes on taking connections while /servingz and
+	// /readyz of the admin port say 503, so that load balancers notice before the port
+	// closes. 0s where none is in front. Default 5s.
+	DrainDelay time.Duration `yaml:"drain_delay"`
+
 	// Drain is how long a shutdown waits for requests in flight. Default 30s.
 	Drain time.Duration `yaml:"drain"`
 }

@@ -67,6 +67,7 @@ func (e *EST) validate(l *loader) {
 	default:
 		l.report("est.ca_failure_status", "%d is not to be had, want 400, 500, 502 or 504, or 0 for the profile's", e.CAFailureStatus)
 	}
+	l.notNegative("est.drain_delay", e.DrainDelay)
 	l.notNegative("est.drain", e.Drain)
 	l.notNegative("est.patience", e.Patience)
 	e.validateProxies(l)

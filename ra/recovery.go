@@ -5,8 +5,10 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
+	"strings"
 	"sync"
 	"time"
+	"unicode"
 
 	"go.uber.org/zap"
 
@@ -61,6 +63,7 @@ func (r *RA) retryPending(ctx context.Context, template string) time.Duration {
 // ends. It uses the RA's own account, since a relayed password is never kept.
 func (r *RA) recover(ctx context.Context) {
 	pruned := r.Now()
+	r.watchLedger(ctx) // at once: who asks /readyz need not wait for it
 	for pause := recoveryPause; sleep(ctx, pause); {
 		pause = recoveryPause
 		r.watchLedger(ctx)
@@ -89,7 +92,11 @@ func (r *RA) due(ctx context.Context) ([]int64, error) {
 	return r.Ledger.Due(ctx, r.Now(), recoveryBatch)
 }
 
-// watchLedger tells when the ledger goes away and when it is back.
+// maxReasons bounds the reasons that are told of one time that the ledger is away.
+const maxReasons = 16
+
+// watchLedger tells when the ledger goes away, each reason once as they change, and when
+// it is back. Only the goroutine of recover calls it.
 func (r *RA) watchLedger(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(ctx, ledgerTimeout)
 	defer cancel()
@@ -97,16 +104,36 @@ func (r *RA) watchLedger(ctx context.Context) {
 	if ctx.Err() != nil && errors.Is(ctx.Err(), context.Canceled) {
 		return
 	}
-	before := r.ledgerErr.Swap(&ledgerState{err: err})
-	switch {
-	case err != nil && (before == nil || before.err == nil):
+	before := r.ledgerErr.Load()
+	if err == nil {
+		r.ledgerErr.Store(&ledgerState{})
+		if before != nil && before.err != nil {
+			r.report(ctx, LedgerBack{})
+		}
+		return
+	}
+	state := &ledgerState{err: err, told: map[string]bool{}}
+	if before != nil && before.err != nil {
+		state.told = before.told
+	}
+	r.ledgerErr.Store(state)
+	// Without what differs each time: ports, times.
+	reason := strings.Map(func(c rune) rune {
+		if unicode.IsDigit(c) {
+			return -1
+		}
+		return c
+	}, err.Error())
+	if !state.told[reason] && len(state.told) < maxReasons {
+		state.told[reason] = true
 		r.report(ctx, LedgerFailed{What: "reach the ledger", Err: err})
-	case err == nil && before != nil && before.err != nil:
-		r.report(ctx, LedgerBack{})
 	}
 }
 
-type ledgerState struct{ err error }
+type ledgerState struct {
+	err  error           // nil: it can be used
+	told map[string]bool // of watchLedger alone
+}
 
 // ledgerAway says why the ledger cannot be used; nil when it can.
 func (r *RA) ledgerAway() error {

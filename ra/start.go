@@ -8,6 +8,7 @@ import (
 	"slices"
 	"time"
 
+	"ciscora/internal/printable"
 	"ciscora/msca"
 	"ciscora/ra/access"
 )
@@ -49,6 +50,9 @@ func (s *chainState) reason() string {
 	return "the RA's credentials for the CA cannot be read"
 }
 
+// maxReason is the length of a reason, in bytes.
+const maxReason = 1000
+
 // Readiness tells whether the RA can enroll.
 type Readiness struct {
 	Ready  bool
@@ -67,8 +71,9 @@ func (r *RA) Ready() Readiness {
 		// With a chain it is ready: clients with an account of their own enroll.
 		readiness.Tried, readiness.Reason = true, ownRefusedText(refusal)
 	}
-	if r.ledgerAway() != nil {
-		readiness.Ready, readiness.Reason = false, "the ledger cannot be used: enrollments are answered 503"
+	if err := r.ledgerAway(); err != nil {
+		readiness.Ready = false
+		readiness.Reason = printable.Line("enrollments are answered 503: "+err.Error(), maxReason)
 	}
 	return readiness
 }

@@ -27,8 +27,9 @@ Microsoft CA's Web Enrollment pages on the other. It starts even while the CA is
 away, says why on /readyz of the admin port, and tries again.
 
 Each key of the configuration that has a single value can come from the
-environment: ca.template as RA_CA_TEMPLATE. SIGINT or SIGTERM finish what is in
-flight and end it.`,
+environment: ca.template as RA_CA_TEMPLATE. SIGINT or SIGTERM end it: it says so on
+/servingz and /readyz for est.drain_delay, closes its ports and finishes what is in
+flight.`,
 		Example: `  ra config default > ra.yaml     then edit the required keys
   ra serve --config ra.yaml
   RA_LOGS_LEVEL=debug ra serve --config ra.yaml`,
@@ -46,7 +47,7 @@ flight and end it.`,
 		if err != nil {
 			return err
 		}
-		options := server.Options{Logger: log}
+		options := server.Options{Logger: log, Version: buildVersion().name()}
 		switch {
 		case allowed:
 			faults, err := orderFaults(specs, fault.Options{Logger: log.Named("fault"), ForeignCA: true})

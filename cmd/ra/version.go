@@ -39,6 +39,14 @@ func buildVersion() version {
 	return v
 }
 
+// name tells one build from another.
+func (v version) name() string {
+	if v.Revision == "" {
+		return v.Version
+	}
+	return fmt.Sprintf("%s (%.12s)", v.Version, v.Revision)
+}
+
 func (c *cli) versionCommand() *cobra.Command {
 	var asJSON bool
 	cmd := &cobra.Command{

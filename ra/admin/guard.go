@@ -18,7 +18,7 @@ type Guard struct {
 
 // openPaths are for load balancers and for the host's own health check, which keep no
 // secret: they say whether the RA is alive and ready, and to strangers no more.
-var openPaths = []string{"/healthz", "/readyz"}
+var openPaths = []string{"/healthz", "/readyz", "/servingz"}
 
 // admits tells whether a request has shown who it is, where that is wanted.
 func (h *handler) admits(r *http.Request) bool {

@@ -16,7 +16,9 @@ import (
 // Options are what the admin port shows. Each may be nil; what it would show is
 // then not served.
 type Options struct {
-	Ready       func() Readiness
+	Ready       func() Readiness           // whether an enrollment would work now
+	Serving     func() Readiness           // whether a load balancer should send clients here
+	Warnings    func() []string            // of /readyz?verbose
 	Roots       func() []*x509.Certificate // the trust anchors of the RA's own servers
 	Enrollments *Enrollments
 	Lockouts    Lockouts
@@ -53,6 +55,9 @@ func New(o Options) http.Handler {
 	get("/healthz", h.healthz)
 	if o.Ready != nil {
 		get("/readyz", h.readyz)
+	}
+	if o.Serving != nil {
+		get("/servingz", h.servingz)
 	}
 	if o.Roots != nil {
 		get("/roots", h.roots)

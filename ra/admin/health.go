@@ -11,6 +11,8 @@ type Readiness struct {
 	Ready  bool      `json:"ready"`
 	Reason string    `json:"reason,omitempty"` // why not, in one line without secrets
 	Since  time.Time `json:"since,omitzero"`   // when it became so
+	// Warnings are for operators, with ?verbose: what works now, and should not stay so.
+	Warnings []string `json:"warnings,omitempty"`
 }
 
 func (h *handler) healthz(w http.ResponseWriter, _ *http.Request) {
@@ -20,6 +22,18 @@ func (h *handler) healthz(w http.ResponseWriter, _ *http.Request) {
 
 func (h *handler) readyz(w http.ResponseWriter, r *http.Request) {
 	ready := h.Ready()
+	if r.URL.Query().Has("verbose") && h.Warnings != nil {
+		ready.Warnings = h.Warnings()
+	}
+	h.answerReadiness(w, r, ready)
+}
+
+// servingz is for load balancers: whether to send clients here.
+func (h *handler) servingz(w http.ResponseWriter, r *http.Request) {
+	h.answerReadiness(w, r, h.Serving())
+}
+
+func (h *handler) answerReadiness(w http.ResponseWriter, r *http.Request, ready Readiness) {
 	if !h.admits(r) {
 		ready = Readiness{Ready: ready.Ready}
 	}

@@ -102,9 +102,15 @@ func (l *Ledger) Replicas(ctx context.Context) ([]Replica, error) {
 	return all, unavailable(rows.Err())
 }
 
-// Disagreements says in a line each what is not alike in live replicas and must be: with
-// this process's own, or where it is none of them with the first one's.
-func Disagreements(all []Replica) (lines []string) {
+// Disagreement is something that is not alike in live replicas and must be.
+type Disagreement struct {
+	Key  string // the same as long as it lasts
+	Text string // one line
+}
+
+// Disagreements compares live replicas with this process's own, or where it is none of
+// them with the first one.
+func Disagreements(all []Replica) (found []Disagreement) {
 	var live []Replica
 	for _, r := range all {
 		if r.Live && r.Told {
@@ -112,21 +118,24 @@ func Disagreements(all []Replica) (lines []string) {
 		}
 	}
 	slices.SortStableFunc(live, func(a, b Replica) int { return number(b.Self) - number(a.Self) })
+	note := func(r Replica, what, format string, values ...any) {
+		found = append(found, Disagreement{fmt.Sprintf("%d %s", r.Number, what), fmt.Sprintf(format, values...)})
+	}
 	for i, r := range live {
-		if d := r.Offset.Abs(); d > maxOffset {
-			lines = append(lines, fmt.Sprintf("the clock of replica %s is %s from the database's: set both by NTP", r.Name, r.Offset.Round(time.Second)))
+		if r.Offset.Abs() > maxOffset {
+			note(r, "clock", "the clock of replica %s is %s from the database's: set both by NTP", r.Name, r.Offset.Round(time.Second))
 		}
 		if i == 0 {
 			continue
 		}
-		if keys := differing(live[0].Agree, r.Agree); len(keys) > 0 {
-			lines = append(lines, fmt.Sprintf("replicas %s and %s have not the same %s: clients may get two certificates for one request; give all the same configuration", live[0].Name, r.Name, strings.Join(keys, ", ")))
+		if keys := strings.Join(differing(live[0].Agree, r.Agree), ", "); keys != "" {
+			note(r, keys, "replicas %s and %s have not the same %s: clients may get two certificates for one request; give all the same configuration", live[0].Name, r.Name, keys)
 		}
 		if live[0].Version != r.Version {
-			lines = append(lines, fmt.Sprintf("replicas %s and %s are of different versions, %s and %s", live[0].Name, r.Name, live[0].Version, r.Version))
+			note(r, "version", "replicas %s and %s are of different versions, %s and %s", live[0].Name, r.Name, live[0].Version, r.Version)
 		}
 	}
-	return lines
+	return found
 }
 
 func differing(a, b map[string]string) (keys []string) {

@@ -307,7 +307,11 @@ func TestReplicasSeeWhatIsNotAlike(t *testing.T) {
 	lines := func(l *ledger.Ledger) string {
 		all, err := l.Replicas(t.Context())
 		must(t, err)
-		return strings.Join(ledger.Disagreements(all), "\n")
+		var text []string
+		for _, d := range ledger.Disagreements(all) {
+			text = append(text, d.Text)
+		}
+		return strings.Join(text, "\n")
 	}
 	if got := lines(a) + lines(b); got != "" {
 		t.Errorf("two that are alike: %s", got)

@@ -23,11 +23,11 @@ func hasNews(c net.Conn) bool {
 		return true
 	}
 	news := true
-	err = raw.Read(func(fd uintptr) bool {
+	// Not raw.Read: that waits for who reads already, as pgx may in the background.
+	err = raw.Control(func(fd uintptr) {
 		var b [1]byte
 		_, _, err := syscall.Recvfrom(int(fd), b[:], syscall.MSG_PEEK|syscall.MSG_DONTWAIT)
 		news = err != syscall.EAGAIN && err != syscall.EINTR //nolint:errorlint // a bare errno
-		return true
 	})
 	return err != nil || news
 }

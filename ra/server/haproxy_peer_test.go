@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"crypto/tls"
+	"fmt"
 	"io"
 	"net"
 	"net/http"
@@ -16,8 +17,8 @@ import (
 	"ciscora/ra/server"
 )
 
-// haproxy runs deploy/haproxy.cfg in front of an RA, which is both of its replicas.
-func haproxy(t *testing.T, s *site, srv *server.Server) string {
+// haproxy runs deploy/haproxy.cfg in front of these replicas.
+func haproxy(t *testing.T, s *site, replicas ...*server.Server) string {
 	t.Helper()
 	program, err := exec.LookPath("haproxy")
 	if err != nil {
@@ -27,10 +28,6 @@ func haproxy(t *testing.T, s *site, srv *server.Server) string {
 		t.Skipf("haproxy: %v", err)
 	}
 	text, err := os.ReadFile("../../deploy/haproxy.cfg")
-	if err != nil {
-		t.Fatal(err)
-	}
-	_, adminPort, err := net.SplitHostPort(srv.AdminAddr().String())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -46,17 +43,20 @@ func haproxy(t *testing.T, s *site, srv *server.Server) string {
 	}
 	defer socket.Close()
 	replaced := string(text)
-	for _, r := range [][2]string{
-		{"bind :8084", "bind fd@3"},
-		{" ra-1:8084 ", " " + srv.ESTAddr().String() + " "},
-		{" ra-2:8084 ", " " + srv.ESTAddr().String() + " "},
-		{"port 8085", "port " + adminPort},
-	} {
-		if !strings.Contains(replaced, r[0]) {
-			t.Fatalf("deploy/haproxy.cfg has no %q", r[0])
+	replace := func(old, with string) {
+		t.Helper()
+		if !strings.Contains(replaced, old) {
+			t.Fatalf("deploy/haproxy.cfg has no %q", old)
 		}
-		replaced = strings.ReplaceAll(replaced, r[0], r[1])
+		replaced = strings.ReplaceAll(replaced, old, with)
 	}
+	replace("bind :8084", "bind fd@3")
+	replace("  server ra-1 ra-1:8084 port 8085\n", "")
+	servers := ""
+	for i, r := range replicas {
+		servers += fmt.Sprintf("  server ra-%d %s addr %s port %s\n", i+1, r.ESTAddr(), host(t, r.AdminAddr()), port(t, r.AdminAddr()))
+	}
+	replace("  server ra-2 ra-2:8084 port 8085\n", servers)
 	s.write("haproxy.cfg", []byte(replaced))
 	ctx, stop := context.WithCancel(context.Background())
 	cmd := exec.CommandContext(ctx, program, "-db", "-f", filepath.Join(s.dir, "haproxy.cfg"))
@@ -74,6 +74,24 @@ func haproxy(t *testing.T, s *site, srv *server.Server) string {
 		}
 	})
 	return l.Addr().String()
+}
+
+func host(t *testing.T, a net.Addr) string {
+	t.Helper()
+	host, _, err := net.SplitHostPort(a.String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return host
+}
+
+func port(t *testing.T, a net.Addr) string {
+	t.Helper()
+	_, port, err := net.SplitHostPort(a.String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return port
 }
 
 // cacerts asks for the chain from an address of this machine.

@@ -14,6 +14,7 @@ import (
 	"net"
 	"net/http"
 	"slices"
+	"sync/atomic"
 	"time"
 
 	"go.uber.org/zap"
@@ -47,9 +48,10 @@ type Options struct {
 	Hooks Hooks
 	// Events also sees each event of the front end (est.Event) and of the core
 	// (ra.Event).
-	Events func(context.Context, any)
-	Logger *zap.Logger
-	Now    func() time.Time
+	Events  func(context.Context, any)
+	Version string // of this build, as other replicas are told it
+	Logger  *zap.Logger
+	Now     func() time.Time
 }
 
 // Server is an RA with its ports.
@@ -66,6 +68,8 @@ type Server struct {
 	estTLS                     *tls.Config
 	trace                      *traceLogs
 	hooks                      Hooks
+	replicas                   replicas
+	draining                   atomic.Bool
 }
 
 // New assembles an RA and opens its ports, which then queue connections until
@@ -117,7 +121,7 @@ func New(ctx context.Context, cfg *config.RA, o Options) (_ *Server, err error) 
 		}
 	}
 
-	if s.ledger, err = ledger.Open(ctx, cfg.Ledger.DSN, ledger.Options{Now: o.Now, Logger: o.Logger.Named("ledger")}); err != nil {
+	if s.ledger, err = ledger.Open(ctx, cfg.Ledger.DSN, ledger.Options{About: aboutOf(cfg, o.Version), Now: o.Now, Logger: o.Logger.Named("ledger")}); err != nil {
 		return nil, cfg.Problem("ledger.dsn", err)
 	}
 	if s.core, err = newCore(cfg, files, s.ledger, o, tell); err != nil {
@@ -143,7 +147,9 @@ func New(ctx context.Context, cfg *config.RA, o Options) (_ *Server, err error) 
 		}
 		s.admin = &http.Server{
 			Handler: admin.New(admin.Options{
-				Ready:       func() admin.Readiness { return readiness(s.core.Ready()) },
+				Ready:       s.readiness,
+				Serving:     s.serving,
+				Warnings:    s.replicas.warnings,
 				Roots:       func() []*x509.Certificate { return roots(s.core.Chain()) },
 				Enrollments: enrollments,
 				Lockouts:    lockouts{s.core},
@@ -426,8 +432,29 @@ func roots(chain []*x509.Certificate) []*x509.Certificate {
 	return slices.DeleteFunc(slices.Clone(chain), func(c *x509.Certificate) bool { return !bytes.Equal(c.RawSubject, c.RawIssuer) })
 }
 
-func readiness(r ra.Readiness) admin.Readiness {
+// readiness tells whether an enrollment would work now, as far as it is known.
+func (s *Server) readiness() admin.Readiness {
+	r := s.core.Ready()
+	if s.draining.Load() {
+		r.Ready, r.Reason = false, drains
+	}
 	return admin.Readiness{Ready: r.Ready, Reason: r.Reason, Since: r.Since}
+}
+
+const drains = "the RA is being ended: it takes no new clients soon"
+
+// serving tells whether a balancer should send clients here: while it has the chain and
+// does not drain. Without the ledger, or the CA, it still serves the chain, and says 503
+// and when to come back; where all replicas went out at once clients would be told nothing.
+func (s *Server) serving() admin.Readiness {
+	switch ready := s.core.Ready(); {
+	case s.draining.Load():
+		return admin.Readiness{Reason: drains}
+	case ready.Since.IsZero():
+		return admin.Readiness{Reason: "there is no CA chain yet: " + ready.Reason}
+	default:
+		return admin.Readiness{Ready: true, Since: ready.Since}
+	}
 }
 
 // ESTAddr is where EST clients are served.
@@ -444,8 +471,9 @@ func (s *Server) AdminAddr() net.Addr {
 // Ready tells whether the RA has logged in and holds the CA's chain.
 func (s *Server) Ready() ra.Readiness { return s.core.Ready() }
 
-// Run serves until ctx ends, then finishes what is in flight, for at most
-// est.drain, and returns nil. Call it once.
+// Run serves until ctx ends. Then it is not ready any more, but goes on for
+// est.drain_delay, closes its ports, finishes what is in flight, for at most est.drain,
+// and returns nil. Call it once. It fails where the ledger is none of this version.
 func (s *Server) Run(ctx context.Context) error {
 	defer s.trace.close()
 	// The core goes last: what is in flight needs it.
@@ -457,14 +485,30 @@ func (s *Server) Run(ctx context.Context) error {
 	}()
 
 	s.log.Info("listening", zap.Stringer("est", s.ESTAddr()), zap.String("ca", s.config.CA.URL), zap.String("profile", string(s.config.Profile)))
-	group, ctx := errgroup.WithContext(ctx)
+	// Of those that serve: it ends est.drain_delay after ctx, or when one of them fails.
+	group, serving := errgroup.WithContext(context.WithoutCancel(ctx))
+	serving, stop := context.WithCancel(serving)
+	defer stop()
 	group.Go(func() error {
-		if err := s.est.Serve(ctx, s.hooks.listener(s.estListener), s.estTLS); err != nil {
+		s.awaitEnd(ctx, serving)
+		stop()
+		return nil
+	})
+	group.Go(func() error {
+		// The admin port stays as long as something is in flight: who asks is told so.
+		defer func() {
+			if s.admin != nil {
+				s.admin.Close()
+			}
+		}()
+		if err := s.est.Serve(serving, s.hooks.listener(s.estListener), s.estTLS); err != nil {
 			return fmt.Errorf("est.listen: %w", err)
 		}
 		return nil
 	})
-	group.Go(func() error { return s.core.Run(ctx) })
+	group.Go(func() error { return s.core.Run(serving) })
+	group.Go(func() error { return s.lookAtLedger(serving) })
+	group.Go(func() error { s.watchReplicas(serving); return nil })
 	if s.admin != nil {
 		group.Go(func() error {
 			if err := s.admin.Serve(s.adminListener); !errors.Is(err, http.ErrServerClosed) {
@@ -472,12 +516,40 @@ func (s *Server) Run(ctx context.Context) error {
 			}
 			return nil
 		})
-		group.Go(func() error {
-			<-ctx.Done()
-			return s.admin.Close()
-		})
 	}
 	err := group.Wait()
 	s.log.Info("stopped")
 	return err
 }
+
+// awaitEnd returns when the ports are to close.
+func (s *Server) awaitEnd(ctx, serving context.Context) {
+	select {
+	case <-ctx.Done():
+	case <-serving.Done(): // one of those that serve has failed
+		return
+	}
+	s.draining.Store(true)
+	delay := s.config.EST.DrainDelay
+	s.log.Info("ending: load balancers are told, then the ports close", zap.Duration("drain_delay", delay), zap.Duration("drain", s.config.EST.Drain))
+	timer := time.NewTimer(delay)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+	case <-serving.Done():
+	}
+}
+
+// lookAtLedger ends the RA where no waiting makes its ledger one of this version. That a
+// server is away the core tells, and goes on.
+func (s *Server) lookAtLedger(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, firstLook)
+	defer cancel()
+	if err := s.ledger.Ready(ctx); errors.Is(err, ledger.ErrUnusable) {
+		return s.config.Problem("ledger.dsn", err)
+	}
+	return nil
+}
+
+// firstLook is how long the first look at the ledger may take: several hosts may be away.
+const firstLook = 30 * time.Second

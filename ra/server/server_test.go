@@ -106,7 +106,7 @@ func (s *site) write(name string, data []byte) {
 // load reads ra.yaml with these lines added to it.
 func (s *site) load(lines string) *config.RA {
 	s.t.Helper()
-	s.write("ra.yaml", []byte(`est: {listen: "127.0.0.1:0", certificate: est.pem, key: est.key}
+	s.write("ra.yaml", []byte(`est: {listen: "127.0.0.1:0", certificate: est.pem, key: est.key, drain_delay: 0s}
 ca: {url: "`+s.ca.URL+`", template: CiscoRA, credentials: credentials.yaml, trust: [root.pem]}
 `+lines))
 	cfg, err := config.LoadRA(filepath.Join(s.dir, "ra.yaml"), nil)
