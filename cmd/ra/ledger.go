@@ -43,7 +43,7 @@ nobody has collected.`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
-	cmd.AddCommand(c.ledgerListCommand(), c.ledgerShowCommand(), c.ledgerOrphansCommand(), c.ledgerExportCommand(), c.ledgerResolveCommand())
+	cmd.AddCommand(c.ledgerListCommand(), c.ledgerShowCommand(), c.ledgerOrphansCommand(), c.ledgerExportCommand(), c.ledgerResolveCommand(), c.ledgerReplicasCommand())
 	return cmd
 }
 

@@ -196,7 +196,10 @@ func TestAnRAWhoseLedgerIsSilentAtTheStartServesTheChainAtOnce(t *testing.T) {
 	if took := time.Since(began); took > 2*time.Second {
 		t.Errorf("/cacerts came after %v", took)
 	}
-	await(t, func() bool { ready, _ := s.readiness(r, "/readyz"); return strings.Contains(ready.Reason, "the ledger cannot be used") })
+	await(t, func() bool {
+		ready, _ := s.readiness(r, "/readyz")
+		return strings.Contains(ready.Reason, "the ledger cannot be used")
+	})
 	if ready, _ := s.readiness(r, "/servingz"); !ready.Ready {
 		t.Errorf("/servingz: %s: it can serve the chain, and say 503", ready.Reason)
 	}
