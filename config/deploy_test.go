@@ -15,7 +15,7 @@ func TestTheDeploymentsConfigurationIsValid(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if cfg.Ledger.DSN != "postgres://ra@postgres:5432/ra" {
+	if cfg.Ledger.DSN != "postgres://ra@postgres:5432/ra?sslmode=disable" {
 		t.Errorf("ledger %s", cfg.Ledger.DSN)
 	}
 	for _, name := range []string{"compose.yaml", "kubernetes.yaml"} {

@@ -38,7 +38,9 @@ func TestWhoHasNoTokenSeesOnlyWhetherItIsAliveAndReady(t *testing.T) {
 		t.Run(test.name, func(t *testing.T) {
 			h := admin.New(admin.Options{
 				Guard: test.guard, Ready: func() admin.Readiness { return ready },
-				Roots: func() []*x509.Certificate { return []*x509.Certificate{{}} },
+				Serving:  func() admin.Readiness { return admin.Readiness{Ready: true, Reason: "reached"} },
+				Warnings: func() []string { return []string{"the clock is reached"} },
+				Roots:    func() []*x509.Certificate { return []*x509.Certificate{{}} },
 			})
 			ask := func(method, path string) *httptest.ResponseRecorder {
 				r := httptest.NewRequestWithContext(t.Context(), method, "http://127.0.0.1:8085"+path, nil)
@@ -52,6 +54,12 @@ func TestWhoHasNoTokenSeesOnlyWhetherItIsAliveAndReady(t *testing.T) {
 			}
 			if w := ask(http.MethodGet, "/healthz"); w.Code != http.StatusOK {
 				t.Errorf("/healthz: %d", w.Code)
+			}
+			if w := ask(http.MethodGet, "/servingz"); w.Code != http.StatusOK || strings.Contains(w.Body.String(), "reached") != test.admitted {
+				t.Errorf("/servingz: %d %s", w.Code, w.Body)
+			}
+			if w := ask(http.MethodGet, "/readyz?verbose"); strings.Contains(w.Body.String(), "the clock") != test.admitted {
+				t.Errorf("/readyz?verbose: %s", w.Body)
 			}
 			if w := ask(http.MethodGet, "/readyz"); w.Code != http.StatusServiceUnavailable || strings.Contains(w.Body.String(), "reached") != test.admitted {
 				t.Errorf("/readyz: %d %s", w.Code, w.Body)

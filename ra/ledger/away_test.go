@@ -4,11 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
-	"net"
-	"net/url"
 	"os"
-	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
@@ -18,103 +14,15 @@ import (
 	"go.uber.org/zap/zaptest/observer"
 
 	"ciscora/ra/ledger"
+	"ciscora/ra/ledger/ledgertest"
 )
 
-// silent is a host that takes connections and never says a word, as one whose packets
-// are dropped.
-func silent(t *testing.T) string {
-	t.Helper()
-	l, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0")
-	must(t, err)
-	t.Cleanup(func() { l.Close() })
-	return l.Addr().String()
-}
-
-// relay leads to a server's socket, until it goes silent.
-type relay struct {
-	net.Listener
-	mu     sync.Mutex // held while bytes go through
-	silent bool
-	conns  []net.Conn
-	all    sync.WaitGroup
-}
-
-func startRelay(t *testing.T, dsn string) *relay {
-	t.Helper()
-	address, err := url.Parse(dsn)
-	must(t, err)
-	l, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0")
-	must(t, err)
-	r := &relay{Listener: l}
-	r.all.Go(func() {
-		for {
-			c, err := l.Accept()
-			if err != nil {
-				return
-			}
-			r.mu.Lock()
-			r.conns = append(r.conns, c)
-			r.mu.Unlock()
-			s, err := net.Dial("unix", filepath.Join(address.Query().Get("host"), ".s.PGSQL.5432"))
-			if err != nil {
-				c.Close()
-				continue
-			}
-			r.mu.Lock()
-			r.conns = append(r.conns, s)
-			r.mu.Unlock()
-			r.all.Go(func() { r.copy(s, c) })
-			r.all.Go(func() { r.copy(c, s) })
-		}
-	})
-	t.Cleanup(func() {
-		l.Close()
-		r.mu.Lock()
-		for _, c := range r.conns {
-			c.Close()
-		}
-		r.mu.Unlock()
-		r.all.Wait()
-	})
-	return r
-}
-
-func (r *relay) copy(to io.Writer, from io.Reader) {
-	b := make([]byte, 32<<10)
-	for {
-		n, err := from.Read(b)
-		if err != nil {
-			return
-		}
-		r.mu.Lock()
-		if !r.silent {
-			_, err = to.Write(b[:n])
-		}
-		r.mu.Unlock()
-		if err != nil {
-			return
-		}
-	}
-}
-
-func (r *relay) fallSilent() {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	r.silent = true
-}
-
-// through is the DSN by these hosts.
-func through(t *testing.T, dsn string, hosts ...string) string {
-	t.Helper()
-	u, err := url.Parse(dsn)
-	must(t, err)
-	return "postgres://" + u.Query().Get("user") + "@" + strings.Join(hosts, ",") + u.Path + "?sslmode=disable"
-}
-
 func TestAHostThatIsSilentLeavesTimeForTheNext(t *testing.T) {
-	dsn := postgres.Database(t)
+	server := ledgertest.StartPostgres(t)
+	first := server.Relay(t)
+	first.SetSilent(true)
 	began := time.Now()
-	l, err := ledger.Open(t.Context(), through(t, dsn, silent(t), startRelay(t, dsn).Addr().String()), ledger.Options{})
+	l, err := ledger.Open(t.Context(), ledgertest.Through(first, server.Relay(t)), ledger.Options{})
 	must(t, err)
 	defer l.Close()
 	if took := time.Since(began); took > 500*time.Millisecond {
@@ -131,9 +39,9 @@ func TestAHostThatIsSilentLeavesTimeForTheNext(t *testing.T) {
 }
 
 func TestConnectionsOnWhichTheServerFellSilentAreLeftForTheNextHost(t *testing.T) {
-	dsn := postgres.Database(t)
-	first, second := startRelay(t, dsn), startRelay(t, dsn)
-	l, err := ledger.Open(t.Context(), through(t, dsn, first.Addr().String(), second.Addr().String()), ledger.Options{})
+	server := ledgertest.StartPostgres(t)
+	first := server.Relay(t)
+	l, err := ledger.Open(t.Context(), ledgertest.Through(first, server.Relay(t)), ledger.Options{})
 	must(t, err)
 	defer l.Close()
 	var all sync.WaitGroup
@@ -141,7 +49,7 @@ func TestConnectionsOnWhichTheServerFellSilentAreLeftForTheNextHost(t *testing.T
 		all.Go(func() { claim(t, l, request(fmt.Sprint("phone", i), "x")) })
 	}
 	all.Wait()
-	first.fallSilent()
+	first.SetSilent(true)
 	began := time.Now()
 	for i := 0; ; i++ {
 		ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
@@ -338,4 +246,3 @@ func TestReplicasSeeWhatIsNotAlike(t *testing.T) {
 		t.Errorf("as a reader sees them: %+v", all)
 	}
 }
-

@@ -2,16 +2,11 @@ package server_test
 
 import (
 	"context"
-	"database/sql"
 	"encoding/json"
 	"fmt"
-	"io"
 	"net"
 	"net/http"
-	"net/url"
 	"os"
-	"path/filepath"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -168,107 +163,4 @@ func TestARollingRestartBehindHAProxyCostsNoClientAnError(t *testing.T) {
 	t.Logf("%d enrollments by %d clients in %v, three replicas replaced", enrolled.Load(), clients, time.Since(began).Round(time.Second/10))
 	stop()
 	done.Wait()
-}
-
-// A PostgreSQL whose packets are dropped at the start, as behind a firewall: the chain is
-// served from the first second, one line says what is wrong, and it heals by itself.
-func TestAnRAWhoseLedgerIsSilentAtTheStartServesTheChainAtOnce(t *testing.T) {
-	s := newSite(t)
-	database := ledgertest.StartPostgres(t)
-	dsn, err := url.Parse(database.DSN)
-	if err != nil {
-		t.Fatal(err)
-	}
-	l, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0") // nobody accepts, the kernel does
-	if err != nil {
-		t.Fatal(err)
-	}
-	var relayed sync.WaitGroup
-	t.Cleanup(relayed.Wait)
-	t.Cleanup(func() { l.Close() })
-	cfg := s.load("profile: modern\nadmin: {listen: \"127.0.0.1:0\"}\nledger: {dsn: \"postgres://ledger@" + l.Addr().String() + "/postgres?sslmode=disable\"}\n")
-	began := time.Now()
-	r := s.start(cfg)
-	await(t, func() bool {
-		status, _ := s.get("https://" + r.ESTAddr().String() + "/.well-known/est/cacerts")
-		return status == http.StatusOK
-	})
-	if took := time.Since(began); took > 2*time.Second {
-		t.Errorf("/cacerts came after %v", took)
-	}
-	await(t, func() bool {
-		ready, _ := s.readiness(r, "/readyz")
-		return strings.Contains(ready.Reason, "the ledger cannot be used")
-	})
-	if ready, _ := s.readiness(r, "/servingz"); !ready.Ready {
-		t.Errorf("/servingz: %s: it can serve the chain, and say 503", ready.Reason)
-	}
-	await(t, func() bool { // two more looks
-		return s.logs.FilterMessageSnippet("could not reach the ledger").Len() > 0 && time.Since(began) > 10*time.Second
-	})
-	if n := s.logs.FilterMessageSnippet("could not reach the ledger").Len(); n != 1 {
-		t.Errorf("%d lines say that the ledger is away", n)
-	}
-	relayed.Go(func() {
-		for {
-			c, err := l.Accept()
-			if err != nil {
-				return
-			}
-			server, err := (&net.Dialer{}).DialContext(context.Background(), "unix", filepath.Join(dsn.Query().Get("host"), ".s.PGSQL.5432"))
-			if err != nil {
-				c.Close()
-				continue
-			}
-			relayed.Go(func() { _, _ = io.Copy(server, c); server.Close() })
-			relayed.Go(func() { _, _ = io.Copy(c, server); c.Close() })
-		}
-	})
-	await(t, func() bool { ready, _ := s.readiness(r, "/readyz"); return ready.Ready })
-	csr, _ := newCSR(t, "phone")
-	if status, _, body := s.post("https://"+r.ESTAddr().String()+"/.well-known/est/simpleenroll", csr); status != http.StatusOK {
-		t.Errorf("once it is back: %d %s", status, body)
-	}
-	r.stop(t)
-}
-
-func TestALedgerOfANewerVersionEndsTheRAWithTheReason(t *testing.T) {
-	s := newSite(t)
-	database := ledgertest.StartPostgres(t)
-	db, err := sql.Open("pgx", database.DSN)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer db.Close()
-	if _, err := db.ExecContext(t.Context(), `CREATE TABLE ledger_version (version INTEGER NOT NULL); INSERT INTO ledger_version VALUES (99)`); err != nil {
-		t.Fatal(err)
-	}
-	srv, err := server.New(t.Context(), s.load("admin: {listen: \"\"}\nledger:\n  dsn: \""+database.DSN+"\"\n"), server.Options{Logger: s.log})
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := srv.Run(t.Context()); err == nil || !strings.Contains(err.Error(), "ra.yaml:5:3: ledger.dsn: ") || !strings.Contains(err.Error(), "schema 99, this one knows 4") {
-		t.Errorf("Run = %v", err)
-	}
-}
-
-// Two replicas whose configurations differ in what decides about certificates say so both.
-func TestReplicasThatAreNotAlikeSayIt(t *testing.T) {
-	s := newSite(t)
-	database := ledgertest.StartPostgres(t)
-	text := "profile: modern\nadmin: {listen: \"127.0.0.1:0\"}\nledger: {dsn: \"" + database.DSN + "\"}\n"
-	one, other := s.load(text), s.load(text)
-	other.CA.Template = "Another"
-	for _, r := range []*running{s.start(one), s.start(other)} {
-		await(t, func() bool {
-			ready, _ := s.readiness(r, "/readyz?verbose")
-			return len(ready.Warnings) == 1 && strings.Contains(ready.Warnings[0], " have not the same ca.template: ")
-		})
-		if ready, _ := s.readiness(r, "/readyz"); len(ready.Warnings) != 0 {
-			t.Error("/readyz tells warnings that nobody asked for")
-		}
-	}
-	if n := s.logs.FilterMessageSnippet("have not the same ca.template").Len(); n != 2 {
-		t.Errorf("%d lines in the log, want one of each", n)
-	}
 }

@@ -102,7 +102,12 @@ func New() (_ *Postgres, err error) {
 	}
 	slices.Sort(found)
 	p := &Postgres{bin: filepath.Dir(found[len(found)-1])}
-	if p.dir, err = os.MkdirTemp("", "pg"); err != nil { // a socket's path may have 107 bytes, and a test's folder has a long one
+	if os.Geteuid() == 0 { // PostgreSQL does not run as root
+		if p.user, err = account(); err != nil {
+			return nil, err
+		}
+	}
+	if err := p.makeDir(); err != nil {
 		return nil, err
 	}
 	defer func() {
@@ -110,14 +115,6 @@ func New() (_ *Postgres, err error) {
 			err = errors.Join(err, os.RemoveAll(p.dir))
 		}
 	}()
-	if os.Geteuid() == 0 { // PostgreSQL does not run as root
-		if p.user, err = account(); err != nil {
-			return nil, err
-		}
-		if err := os.Chown(p.dir, int(p.user.Uid), int(p.user.Gid)); err != nil {
-			return nil, err
-		}
-	}
 	if err := p.command("initdb", "-D", p.data(), "-U", userName, "-A", "trust", "--no-sync", "-E", "UTF8", "--locale=C"); err != nil {
 		return nil, err
 	}
@@ -126,6 +123,56 @@ func New() (_ *Postgres, err error) {
 		return nil, err
 	}
 	return p, nil
+}
+
+// StartStandby starts a server that follows this one; it ends with the test.
+func (p *Postgres) StartStandby(t testing.TB) *Postgres {
+	t.Helper()
+	standby, err := p.standby()
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := standby.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	return standby
+}
+
+func (p *Postgres) standby() (_ *Postgres, err error) {
+	s := &Postgres{bin: p.bin, user: p.user}
+	if err := s.makeDir(); err != nil {
+		return nil, err
+	}
+	s.DSN = s.dsn("postgres")
+	err = p.command("pg_basebackup", "-h", p.dir, "-U", userName, "-D", s.data(), "-R", "-c", "fast", "--no-sync")
+	if err == nil {
+		err = s.start()
+	}
+	if err != nil {
+		return nil, errors.Join(err, os.RemoveAll(s.dir))
+	}
+	return s, nil
+}
+
+// Promote makes a standby the one that is written.
+func (p *Postgres) Promote(t testing.TB) {
+	t.Helper()
+	if err := p.command("pg_ctl", "-D", p.data(), "-w", "promote"); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// makeDir makes the server's folder.
+func (p *Postgres) makeDir() (err error) {
+	if p.dir, err = os.MkdirTemp("", "pg"); err != nil { // a socket's path may have 107 bytes, and a test's folder has a long one
+		return err
+	}
+	if p.user != nil {
+		return os.Chown(p.dir, int(p.user.Uid), int(p.user.Gid))
+	}
+	return nil
 }
 
 func (p *Postgres) dsn(database string) string {
