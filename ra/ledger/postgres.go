@@ -23,6 +23,7 @@ const (
 // postgres is a ledger for several replicas.
 type postgres struct {
 	db     *sql.DB
+	alive  *liveness
 	ledger *Ledger
 	*membership
 
@@ -37,8 +38,8 @@ func openPostgres(dsn string, l *Ledger, lease time.Duration) (store, error) {
 		return nil, err
 	}
 	adviseTLS(dsn, config, l.log)
-	db := openPool(config)
-	return &postgres{db: db, ledger: l, looking: make(chan struct{}, 1), membership: newMembership(config, db, l, lease)}, nil
+	db, alive := openPool(config)
+	return &postgres{db: db, alive: alive, ledger: l, looking: make(chan struct{}, 1), membership: newMembership(config, db, l, lease)}, nil
 }
 
 // ready brings the tables up to date, where that has not been done.
@@ -158,6 +159,7 @@ func (p *postgres) row(ctx context.Context, query string, values ...any) *sql.Ro
 // change is durable, as every commit of PostgreSQL's.
 func (p *postgres) change(ctx context.Context, c change) error {
 	err := p.run(ctx, c)
+	p.alive.ended(err)
 	if err == nil && c.committed != nil {
 		c.committed()
 	}
@@ -184,6 +186,7 @@ func (p *postgres) run(ctx context.Context, c change) error {
 func (p *postgres) insert(ctx context.Context, before []statement, values []any) (id int64, err error) {
 	ctx, cancel := deadline(ctx)
 	defer cancel()
+	defer func() { p.alive.ended(err) }()
 	for _, b := range before {
 		// Where another replica does the same its row is the one.
 		if _, err := p.db.ExecContext(ctx, b.text, b.values...); err != nil && !isUniqueViolation(err) {

@@ -69,14 +69,14 @@ func isLocal(host string) bool {
 }
 
 // openPool makes the pool, which connects when it is used.
-func openPool(config *pgx.ConnConfig) *sql.DB {
+func openPool(config *pgx.ConnConfig) (*sql.DB, *liveness) {
 	l := &liveness{}
 	db := stdlib.OpenDB(*config,
 		stdlib.OptionShouldPing(func(context.Context, stdlib.ShouldPingParams) bool { return false }), // reset does
 		stdlib.OptionResetSession(l.reset))
 	db.SetMaxOpenConns(postgresConnections)
 	db.SetMaxIdleConns(postgresConnections)
-	return db
+	return db, l
 }
 
 // liveness looks at connections before they are used again: where one has ended nothing
@@ -85,6 +85,17 @@ type liveness struct {
 	// doubted: what was last known to be alive before is given up without a question.
 	// One whose server does not answer is hardly alone.
 	doubted atomic.Pointer[time.Time]
+	// late: a statement was not answered in time; what was last known to be alive before
+	// is asked first.
+	late atomic.Pointer[time.Time]
+}
+
+// ended is told how a statement ended.
+func (l *liveness) ended(err error) {
+	if errors.Is(err, context.DeadlineExceeded) {
+		now := time.Now()
+		l.late.Store(&now)
+	}
 }
 
 // knownAlive is where a connection's CustomData has the time of its last answer.
@@ -97,7 +108,8 @@ func (l *liveness) reset(ctx context.Context, conn *pgx.Conn) error {
 	if doubted := l.doubted.Load(); doubted != nil && known && last.Before(*doubted) {
 		return driver.ErrBadConn
 	}
-	if !known || now.Sub(last) > idleUnasked || hasNews(c.Conn()) {
+	late := l.late.Load()
+	if !known || now.Sub(last) > idleUnasked || late != nil && last.Before(*late) || hasNews(c.Conn()) {
 		bounded, cancel := context.WithTimeout(ctx, pingTimeout)
 		defer cancel()
 		if err := c.Ping(bounded); err != nil {

@@ -77,6 +77,10 @@ const (
 	// trustPart of a lease is for how long Verify trusts a beat.
 	trustPart = 3
 
+	// beatTimeout is how long a beat may take. Who wants to send a CSR may wait for it; a
+	// server that is gone without a word is given up then, and another host asked.
+	beatTimeout = 3 * time.Second
+
 	goodbye = time.Second // for what is said to the server at the end
 )
 
@@ -259,7 +263,7 @@ var errFenced = errors.New("no sign of this replica came for too long, and anoth
 func (m *membership) beat(ctx context.Context, me *member) error {
 	me.beating.Lock()
 	defer me.beating.Unlock()
-	ctx, cancel := context.WithTimeout(ctx, m.lease-m.lease/beatsALease)
+	ctx, cancel := context.WithTimeout(ctx, min(m.lease-m.lease/beatsALease, beatTimeout))
 	defer cancel()
 	began := time.Now()
 	rows, err := me.conn.Query(ctx, `WITH beat AS (UPDATE replicas SET beats = beats + 1 WHERE id = $1 RETURNING id)
