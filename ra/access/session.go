@@ -5,7 +5,6 @@ import (
 	"time"
 
 	"ciscora/msca"
-	"ciscora/ra/ledger"
 )
 
 // TurnedAway says that the CA is not asked now: it is busy, or down.
@@ -122,7 +121,7 @@ func (a *Access) written(creds msca.Credentials) accountKey {
 // presentedTo is the password that an identity brings to the CA.
 func (a *Access) presentedTo(who *Identity) presented {
 	return presented{
-		kind: ledger.GuessAccount, name: accountName(who.creds.User), address: who.client, fixed: true,
+		at: accountAt(who.creds.User), address: who.client, fixed: true,
 		key: a.written(who.creds),
 		said: func(reason Reason, cause error) *Error {
 			return &Error{Reason: reason, Method: who.Method, Account: who.Account, Cause: cause}

@@ -31,13 +31,23 @@ const slotBits = 20
 
 // GuessAt is one that is guessed at, or that guesses: at most Limit times.
 type GuessAt struct {
-	Kind  GuessKind
-	Name  string
+	Kind GuessKind
+	Name string
+	// Key is what is counted by, where several names are one; "" = Name, which is shown.
+	Key   string
 	Limit int
 }
 
+// By is what is counted by.
+func (g GuessAt) By() string {
+	if g.Key != "" {
+		return g.Key
+	}
+	return g.Name
+}
+
 func (g GuessAt) slot() int64 {
-	sum := sha256.Sum256([]byte(string(g.Kind) + "\x00" + g.Name))
+	sum := sha256.Sum256([]byte(string(g.Kind) + "\x00" + g.By()))
 	return int64(slices.Index(guessKinds, g.Kind))<<slotBits | int64(binary.BigEndian.Uint32(sum[:4])>>(32-slotBits))
 }
 
