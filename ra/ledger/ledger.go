@@ -74,6 +74,7 @@ type Ledger struct {
 	updates  updates
 	version1 atomic.Bool // there are open rows of schema version 1
 	highest  highest
+	guessKey atomic.Pointer[counters]
 }
 
 // Open opens the ledger that dsn names.
