@@ -116,6 +116,9 @@ func validateIdentity(l *loader, key, text string, uses []policyUse) (groups int
 	return re.NumSubexp(), true
 }
 
+// escapedSeparator is a backslash, quoted, before what divides attributes.
+var escapedSeparator = regexp.MustCompile(`\\\\(?:\\?[,+]|\[[,+]\])`)
+
 // validatePatterns returns those that can match somewhere, and whether all were good.
 func validatePatterns(l *loader, key string, texts []string, groups int, begins func(string, bool) string, uses []policyUse) (patterns []*pattern.Pattern, good bool) {
 	good = true
@@ -129,6 +132,10 @@ func validatePatterns(l *loader, key string, texts []string, groups int, begins 
 		}
 		patterns = append(patterns, p)
 		words := p.Words()
+		if strings.HasSuffix(key, ".subject") && escapedSeparator.MatchString(text) {
+			good = false
+			l.report(at, "can never match: a comma, plus or backslash that is a value's is written \\2C, \\2B or \\5C, in a pattern with two backslashes")
+		}
 		plain, whole := p.Begin()
 		switch why := begins(plain, whole); {
 		case why != "":

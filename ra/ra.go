@@ -5,6 +5,7 @@ import (
 	"crypto/x509"
 	"fmt"
 	"net/http"
+	"runtime"
 	"sync/atomic"
 	"time"
 
@@ -92,6 +93,7 @@ type RA struct {
 	queue      *queue.Queue
 	search     *search.Search
 	wake       chan struct{} // wakes the search
+	keys       chan struct{} // holds one for each key that is being made
 	ownsLedger bool
 	ledgerErr  atomic.Pointer[ledgerState]
 	watchers   watchers
@@ -134,7 +136,7 @@ func New(o Options) (*RA, error) {
 		o.Isolate = func(context.Context) bool { return false }
 	}
 	o.Join = orDefault(o.Join, 10*time.Minute)
-	r := &RA{Options: o, watchers: watchers{byKey: map[[32]byte]*watcher{}}, wake: make(chan struct{}, 1)}
+	r := &RA{Options: o, watchers: watchers{byKey: map[[32]byte]*watcher{}}, wake: make(chan struct{}, 1), keys: make(chan struct{}, max(1, runtime.GOMAXPROCS(0)/2))}
 
 	observe := o.CA.Observe
 	o.CA.Observe = func(ctx context.Context, leg msca.Leg) {

@@ -54,6 +54,12 @@ func Compile(text string, groups int) (*Pattern, error) {
 // String returns the pattern as it was written.
 func (p *Pattern) String() string { return p.text }
 
+// HasPlus tells whether the pattern speaks of a plus, as \+ or [+], or takes whatever
+// there is.
+func (p *Pattern) HasPlus() bool {
+	return strings.Contains(p.text, `\+`) || strings.Contains(p.text, "[+]") || p.text == ".*"
+}
+
 // Words are those in the pattern, in order, each once.
 func (p *Pattern) Words() (all []string) {
 	for _, part := range p.parts {

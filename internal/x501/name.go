@@ -138,6 +138,11 @@ func Labels() []string {
 	return all
 }
 
+// Several tells whether an RDN has several attributes.
+func (n Name) Several() bool {
+	return slices.ContainsFunc(n, func(r RDN) bool { return len(r) > 1 })
+}
+
 // String is the name in the form of RFC 4514 and its forerunner RFC 2253: the last RDN
 // first, several attributes of one joined by a plus, and a type without a short name as
 // its number, with the value's DER in hexadecimal.
@@ -162,12 +167,15 @@ func (n Name) String() string {
 	return b.String()
 }
 
-// Escape writes a value as it stands in a name's string (RFC 4514 §2.4).
+// Escape writes a value as it stands in a name's string (RFC 4514 §2.4). What divides
+// attributes, and the backslash, are written as numbers: no comma or plus is a value's.
 func Escape(value string) string {
 	var b strings.Builder
 	for i, r := range value {
 		switch {
-		case strings.ContainsRune(`"+,;<>\`, r), i == 0 && (r == '#' || r == ' '), i == len(value)-1 && r == ' ':
+		case strings.ContainsRune(`,+\`, r):
+			fmt.Fprintf(&b, `\%02X`, r)
+		case strings.ContainsRune(`";<>`, r), i == 0 && (r == '#' || r == ' '), i == len(value)-1 && r == ' ':
 			b.WriteByte('\\')
 			b.WriteRune(r)
 		case r == 0:

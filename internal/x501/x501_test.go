@@ -135,7 +135,7 @@ func TestTwoNamesAreEqualWhateverTheirStringTypes(t *testing.T) {
 
 func TestValuesAreEscapedByRFC4514(t *testing.T) {
 	for value, want := range map[string]string{
-		`a,b+c"d\e<f>g;h`: `a\,b\+c\"d\\e\<f\>g\;h`, "#a": `\#a`, " a ": `\ a\ `, " ": `\ `, "a#b c": "a#b c", "a\x00b": `a\00b`, "": "", "é": "é",
+		`a,b+c"d\e<f>g;h`: `a\2Cb\2Bc\"d\5Ce\<f\>g\;h`, "#a": `\#a`, " a ": `\ a\ `, " ": `\ `, "a#b c": "a#b c", "a\x00b": `a\00b`, "": "", "é": "é",
 	} {
 		if got := x501.Escape(value); got != want {
 			t.Errorf("%q is %s, want %s", value, got, want)

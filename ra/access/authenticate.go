@@ -178,7 +178,7 @@ func (a *Access) tryUser(req *http.Request, user, password string, said func(Rea
 	}
 	address := clientaddr.Of(req.RemoteAddr)
 	t, err := a.guard.enter(req.Context(), presented{
-		kind: ledger.GuessUser, name: user + " from " + address, address: address, said: said,
+		at: ledger.GuessAt{Kind: ledger.GuessUser, Name: user + " from " + address}, address: address, said: said,
 		key: a.accounts.key(msca.Credentials{User: "users\x00" + user, Password: password}),
 	})
 	if err != nil {

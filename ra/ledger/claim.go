@@ -94,6 +94,7 @@ func (l *Ledger) insert(ctx context.Context, request Request, open bool) (Claim,
 	if err != nil {
 		return Claim{}, err
 	}
+	takes := l.holding.takes.Load()
 	row.ID, err = l.store.insert(ctx, l.adopt(request, open), append(row.fixedValues(), changed...))
 	l.room.note(err)
 	if err != nil {
@@ -108,6 +109,15 @@ func (l *Ledger) insert(ctx context.Context, request Request, open bool) (Claim,
 	claim := Claim{Row: row, token: row.token}
 	// Where somebody in this process was faster to take the new row it is theirs.
 	claim.Mine = l.holding.hold(number, row.ID, row.token, row.key)
+	if claim.Mine && l.holding.takes.Load() != takes {
+		// Somebody may have had it, and be done with it.
+		now, err := l.Get(ctx, row.ID)
+		if err != nil || now.token != row.token {
+			l.holding.free(row.ID, row.token)
+			l.store.giveBack(abandoned{id: row.ID, token: row.token})
+			return Claim{Row: now}, err
+		}
+	}
 	claim.Fresh, claim.Row.Held = claim.Mine, true
 	return claim, nil
 }
@@ -143,6 +153,7 @@ func (l *Ledger) take(ctx context.Context, id int64, wanted func(*Row) bool) (Cl
 		return Claim{}, unavailable(err)
 	}
 	token := l.holding.newToken(number)
+	l.holding.takes.Add(1)
 	if !l.holding.hold(number, id, token, [sha256.Size]byte{}) {
 		row, err := l.Get(ctx, id)
 		if err == nil && !wanted(&row) {

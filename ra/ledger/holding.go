@@ -4,12 +4,15 @@ import (
 	"crypto/sha256"
 	"fmt"
 	"sync"
+	"sync/atomic"
 )
 
 // holding is what this process has claims on: all that one process needs to know.
 // Other processes see a claim by the row's holder, the number under which its
 // replica is in the table replicas.
 type holding struct {
+	takes atomic.Uint64 // tries to take a row that is there
+
 	mu        sync.Mutex // guards all below
 	number    int64      // of this replica now; 0 = it has none
 	count     uint64

@@ -81,6 +81,7 @@ type Ledger struct {
 	highest  highest
 	about    about
 	room     room
+	guessKey atomic.Pointer[counters]
 }
 
 // Open opens the ledger that dsn names.
@@ -117,10 +118,14 @@ func OpenReadOnly(ctx context.Context, dsn string, o Options) (*Ledger, error) {
 		return nil, err
 	}
 	l.reader = true
-	if isPostgres(dsn) {
+	path, isFile := strings.CutPrefix(dsn, "sqlite:")
+	switch {
+	case isPostgres(dsn):
 		l.store, err = openPostgres(dsn, l, o.Lease)
-	} else {
-		l.store, err = openSQLiteReadOnly(ctx, strings.TrimPrefix(dsn, "sqlite:"), l.now)
+	case isFile:
+		l.store, err = openSQLiteReadOnly(ctx, path, l.now)
+	default:
+		err = wrongDSN()
 	}
 	if err != nil {
 		return nil, err

@@ -62,7 +62,9 @@ func (a Asker) values(groups []string, write func(string) string, name func(Alte
 // matcher are a policy's patterns, for one asker.
 type matcher struct{ subject, names []*regexp.Regexp }
 
-func (p Policy) matcherFor(who Asker) (matcher, *Refusal) {
+// matcherFor are the patterns for a subject and its asker. An RDN with several
+// attributes is taken by those alone that speak of a plus: [^,]+ is meant to be one.
+func (p Policy) matcherFor(who Asker, subject x501.Name) (matcher, *Refusal) {
 	var groups []string
 	if p.Identity != nil {
 		if who.CN != "" {
@@ -77,6 +79,10 @@ func (p Policy) matcherFor(who Asker) (matcher, *Refusal) {
 	inName := who.values(groups, same, AlternativeName.String)
 	var m matcher
 	for _, one := range p.Subject {
+		if subject.Several() && !one.HasPlus() {
+			m.subject = append(m.subject, nil)
+			continue
+		}
 		m.subject = append(m.subject, one.For(inSubject))
 	}
 	for _, one := range p.SAN {

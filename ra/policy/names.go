@@ -144,8 +144,8 @@ func generalName(tag cryptobyte_asn1.Tag, value cryptobyte.String) (AlternativeN
 
 func ia5(kind string, value []byte) (AlternativeName, error) {
 	for _, c := range value {
-		if c > 0x7f {
-			return AlternativeName{}, fmt.Errorf("(%s) has a byte 0x%02x, which an IA5String has not", kind, c)
+		if c <= ' ' || c > '~' {
+			return AlternativeName{}, fmt.Errorf("(%s) has a byte 0x%02x, which no such name has", kind, c)
 		}
 	}
 	return AlternativeName{kind, string(value)}, nil
@@ -168,6 +168,9 @@ func otherName(pair cryptobyte.String) (AlternativeName, error) {
 	text, err := x501.StringType(tag).Decode(element)
 	if err != nil {
 		return AlternativeName{}, fmt.Errorf("is a user principal name that %w", err)
+	}
+	if r, ok := x501.Control(text); ok {
+		return AlternativeName{}, fmt.Errorf("is a user principal name with the control character %U", r)
 	}
 	return AlternativeName{"upn", text}, nil
 }

@@ -63,7 +63,9 @@ func TestTheViewShowsWhatOpenSSLShows(t *testing.T) {
 		if count := strings.Count(text, "DNS:") + strings.Count(text, "URI:") + strings.Count(text, "email:"); count > len(view.Names) {
 			t.Errorf("%q: OpenSSL shows %d names, we %v", recipe, count, view.Names)
 		}
-		if view.CN() != "" && !slices.ContainsFunc(strings.Split(view.CN(), " + "), func(cn string) bool { return strings.Contains(text, x501.Escape(cn)) }) {
+		if view.CN() != "" && !slices.ContainsFunc(strings.Split(view.CN(), " + "), func(cn string) bool {
+			return slices.ContainsFunc(attributes(text), func(shown string) bool { return strings.Contains(shown, attributes(x501.Escape(cn))[0]) })
+		}) {
 			t.Errorf("%q: OpenSSL does not show the common name %q", recipe, view.CN())
 		}
 	}
@@ -74,6 +76,8 @@ func TestTheViewShowsWhatOpenSSLShows(t *testing.T) {
 
 // attributes are those of a subject, sorted: OpenSSL turns the order within an RDN.
 func attributes(subject string) []string {
+	// It writes a backslash before what we write as a number.
+	subject = strings.NewReplacer(`\2C`, `\,`, `\2B`, `\+`, `\5C`, `\\`).Replace(subject)
 	all := regexp.MustCompile(`(?:\\.|[^,+\\])+`).FindAllString(subject, -1)
 	slices.Sort(all)
 	return all

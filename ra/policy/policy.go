@@ -76,7 +76,7 @@ func (p Policy) Check(csr *CSR, who Asker) *Refusal {
 	if csr.ambiguous != "" && !p.Ambiguous {
 		return notAllowed("%s, and one is taken", csr.ambiguous)
 	}
-	patterns, refusal := p.matcherFor(who)
+	patterns, refusal := p.matcherFor(who, csr.Subject)
 	if refusal != nil {
 		return refusal
 	}

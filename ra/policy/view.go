@@ -68,6 +68,13 @@ func Read(csr *x509.CertificateRequest) (*CSR, *Refusal) {
 	if view.Subject, err = x501.Parse(view.SubjectDER); err != nil {
 		return nil, malformed("subject cannot be read: %v", err)
 	}
+	for _, rdn := range view.Subject {
+		for _, a := range rdn {
+			if r, ok := x501.Control(a.Text); ok {
+				return nil, malformed("subject has the control character %U", r)
+			}
+		}
+	}
 	view.What = view.digest(key)
 	if names := view.Subject.All(x501.CommonName); len(names) > 1 {
 		view.ambiguous = fmt.Sprintf("its subject %q has %d common names", view.Subject, len(names))

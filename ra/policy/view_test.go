@@ -66,6 +66,10 @@ func TestWhatCryptoX509DoesNotSeeIsRefused(t *testing.T) {
 		{"a directory name", request(good, asks(oidExtensionRequest, names(element(tagged(4).Constructed(), sequence(cn("dc")))))), false, `"dir:CN=dc" is not one`},
 		{"a registered ID", request(good, asks(oidExtensionRequest, names(element(tagged(8), der{42, 3})))), false, `"oid:1.2.3" is not one`},
 		{"another otherName", request(good, asks(oidExtensionRequest, names(element(tagged(0).Constructed(), oid(asn1.ObjectIdentifier{1, 2, 3}), element(tagged(0).Constructed(), der{5, 0}))))), false, `"other:1.2.3=#0500" is not one`},
+		{"a NUL in the common name", request([]der{set(attribute(oidCN, value(x501.UTF8String, "dc\x00"+phone)))}), true, "subject has the control character U+0000"},
+		{"a line end in the common name", request([]der{set(attribute(oidCN, value(x501.UTF8String, phone+"\n")))}), true, "subject has the control character U+000A"},
+		{"a NUL in a name", request(good, asks(oidExtensionRequest, names(dns("dc.lab.test\x00.example.com")))), true, "number 1 (dns) has a byte 0x00"},
+		{"a blank in a name", request(good, asks(oidExtensionRequest, names(dns("a.example.com ")))), true, "number 1 (dns) has a byte 0x20"},
 		{"a name of no known kind", request(good, asks(oidExtensionRequest, names(dns("a.example.com"), element(tagged(9), der{0})))), true, "number 2 is of no known kind"},
 		{"ten thousand names in Microsoft's attribute", request(good, asks(oidMicrosoftExtensions, manyNames(10_000))), false, "it has 10000 subject alternative names, and at most 100 are taken"},
 		{"a hundred and one attributes of the subject", request(append(slicesRepeat(set(attribute(oidO, value(x501.UTF8String, "x"))), 100), cn(phone))), true, "more than 100 attributes"},
@@ -79,6 +83,32 @@ func TestWhatCryptoX509DoesNotSeeIsRefused(t *testing.T) {
 			}
 			if refusal.Malformed != test.malformed || !strings.Contains(refusal.Text, test.says) {
 				t.Errorf("%+v, want %s", refusal, test.says)
+			}
+		})
+	}
+}
+
+// [^,]+ is what everybody writes for one value.
+func TestAPatternForOneValueTakesOneAttribute(t *testing.T) {
+	oidTitle := asn1.ObjectIdentifier{2, 5, 4, 12}
+	several := func(subject ...der) der { return request([]der{cn("x"), set(subject...)}) }
+	for _, test := range []struct {
+		name, pattern string
+		csr           der
+		taken         bool
+	}{
+		{"two attributes", "CN=[^,]+,O=Example", request([]der{set(attribute(oidO, value(x501.UTF8String, "Example"))), cn("a")}), true},
+		{"one that looks like two", "CN=[^,]+,O=Example", request([]der{cn("Administrator,O=Example")}), false},
+		{"one that ends with a backslash", `CN=[^,]+,O=Example`, request([]der{cn(`Administrator\,O=Example`)}), false},
+		{"two in one RDN", "O=[^,]+,CN=x", several(attribute(oidO, value(x501.UTF8String, "a")), attribute(oidTitle, value(x501.UTF8String, "boss"))), false},
+		{"two in one RDN, with a plus in the pattern", `O=[^,+]+\+2[.]5[.]4[.]12=#0c04626f7373,CN=x`, several(attribute(oidO, value(x501.UTF8String, "a")), attribute(oidTitle, value(x501.UTF8String, "boss"))), true},
+		{"two in one RDN, whatever it is", ".*", several(attribute(oidO, value(x501.UTF8String, "a")), attribute(oidTitle, value(x501.UTF8String, "boss"))), true},
+		{"a comma that is asked for", `CN=Example\\2C Inc[.]`, request([]der{cn("Example, Inc.")}), true},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			p := policy.Policy{Subject: []*pattern.Pattern{compiled(t, test.pattern, 0)}}
+			if refusal := checked(t, p, policy.Asker{}, test.csr); (refusal == nil) != test.taken {
+				t.Errorf("refused: %+v", refusal)
 			}
 		})
 	}
@@ -144,7 +174,7 @@ func TestASubjectIsShownWithEachAttributeInOrder(t *testing.T) {
 	if refusal != nil {
 		t.Fatal(refusal)
 	}
-	if want := `CN=\#a€+1.2.840.113549.1.9.1=#1603614062,O=Müller\, S,C=DE,DC=test`; view.Subject.String() != want {
+	if want := `CN=\#a€+1.2.840.113549.1.9.1=#1603614062,O=Müller\2C S,C=DE,DC=test`; view.Subject.String() != want {
 		t.Errorf("%s, want %s", view.Subject, want)
 	}
 	if a := view.Subject[3][0]; a.Kind != x501.BMPString || a.Text != "#a€" || view.CN() != "#a€" {

@@ -264,14 +264,15 @@ func (c *Checker) askOne(ctx context.Context, files []*list, cert, issuer *x509.
 func (c *Checker) askPoint(ctx context.Context, address string, cert, issuer *x509.Certificate) error {
 	p, known := c.points.Get(address)
 	now := c.now()
+	good := func(l *list) error { return l.covers(cert, issuer) }
 	switch {
 	case !known || now.After(p.refresh) && (p.err != nil || p.list.current(now) != nil):
-		p = c.fetchPoint(ctx, address)
+		p = c.fetchPoint(ctx, address, good)
 	case now.After(p.refresh): // it is good still: nobody need wait
 		detached, done := c.background.Detach(ctx)
 		c.background.Go(func() {
 			defer done()
-			c.fetchPoint(detached, address)
+			c.fetchPoint(detached, address, good)
 		})
 	}
 	if p.err != nil {
@@ -283,8 +284,10 @@ func (c *Checker) askPoint(ctx context.Context, address string, cert, issuer *x5
 	return p.list.status(cert, now)
 }
 
-// fetchPoint fetches a CRL, and keeps it, or the one before it as long as that is good.
-func (c *Checker) fetchPoint(ctx context.Context, address string) point {
+// fetchPoint fetches a CRL, and keeps it, or the one before it as long as that is good:
+// also where the new one is older, or is not, as good says, the issuer's, since who sits
+// between may send what it likes.
+func (c *Checker) fetchPoint(ctx context.Context, address string, good func(*list) error) point {
 	fetched, _, _ := c.flights.Do("CRL "+address, func() (any, error) {
 		now := c.now()
 		p := point{refresh: now.Add(minRefresh)}
@@ -292,8 +295,15 @@ func (c *Checker) fetchPoint(ctx context.Context, address string) point {
 		if err == nil {
 			p.list, err = firstList(data)
 		}
+		old, known := c.points.Get(address)
+		known = known && old.err == nil
+		if err == nil && known {
+			if err = good(p.list); err == nil && p.list.ThisUpdate.Before(old.list.ThisUpdate) {
+				err = errOlder
+			}
+		}
 		if p.err = err; err != nil {
-			if old, ok := c.points.Get(address); ok && old.err == nil {
+			if known {
 				c.log.Warn("a CRL could not be fetched anew, the old one counts as long as it is good", zap.String("url", address), zap.Error(err))
 				p.list, p.err = old.list, nil
 			}
@@ -307,6 +317,8 @@ func (c *Checker) fetchPoint(ctx context.Context, address string) point {
 	})
 	return fetched.(point)
 }
+
+var errOlder = errors.New("it is older than the one before it")
 
 func firstList(data []byte) (*list, error) {
 	all, err := parseLists(data)

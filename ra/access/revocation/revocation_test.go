@@ -337,6 +337,8 @@ func TestACRLIsFetchedOnceAndAgainBeforeItEnds(t *testing.T) {
 	c := p.checker()
 	phone, other := p.phone([]string{"/a.crl"}, nil), p.phone([]string{"/a.crl"}, nil)
 	check := func(cert *x509.Certificate) string { return verdict(c.Check(t.Context(), p.chains(cert))) }
+	const long = 10_000 * time.Hour
+	first := p.crl(p.key, 2*long)
 	p.serveBytes("/a.crl", p.crl(p.key, 20*time.Minute))
 	var all sync.WaitGroup
 	for range 20 {
@@ -351,9 +353,22 @@ func TestACRLIsFetchedOnceAndAgainBeforeItEnds(t *testing.T) {
 		t.Errorf("fetched %d times", n)
 	}
 	// At three quarters of its life it is fetched in the background, and counts from then.
-	p.serveBytes("/a.crl", p.crl(p.key, 24*time.Hour, phone))
 	p.pass(16 * time.Minute)
+	p.serveBytes("/a.crl", p.crl(p.key, long, phone))
 	await(t, func() bool { p.pass(61 * time.Second); return check(phone) == revoked })
+	// Who sits between and sends one from before, or one of somebody else's, is not believed.
+	somebody := newPKI(t)
+	for name, replayed := range map[string][]byte{"older": first, "another's": somebody.crl(somebody.key, 2*long)} {
+		p.serveBytes("/a.crl", replayed)
+		before := p.count("/a.crl")
+		await(t, func() bool {
+			p.pass(31 * time.Minute)
+			if got := check(phone); got != revoked {
+				t.Errorf("with %s CRL in its place: %s", name, got)
+			}
+			return t.Failed() || p.count("/a.crl") > before+5
+		})
+	}
 	// While the place is away the last one counts as long as it is good.
 	p.serve("/a.crl", nil)
 	before := p.count("/a.crl")
@@ -362,7 +377,7 @@ func TestACRLIsFetchedOnceAndAgainBeforeItEnds(t *testing.T) {
 		t.Errorf("the place is away: %s", got)
 	}
 	await(t, func() bool { return p.count("/a.crl") > before })
-	p.pass(25 * time.Hour)
+	p.pass(long)
 	if got := check(other); got != unknown {
 		t.Errorf("the last CRL has ended: %s", got)
 	}
