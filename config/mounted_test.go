@@ -67,7 +67,7 @@ func TestTheKubernetesManifestMountsFilesThatTheRATakes(t *testing.T) {
 		t.Fatalf("the first document is no Deployment with a volume: %v", err)
 	}
 	pod := manifest.Spec.Template.Spec
-	dir, err := os.MkdirTemp("", "mount") // a test's own folder is for root alone
+	dir, err := os.MkdirTemp("", "mount") //nolint:usetesting // a test's own folder is for root alone
 	if err != nil {
 		t.Fatal(err)
 	}

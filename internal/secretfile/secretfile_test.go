@@ -53,7 +53,7 @@ func TestAFileOfOneReaderIsASecretAndSoIsRootsForAGroupOfOurs(t *testing.T) {
 		}
 		t.Skip("to change owners wants root")
 	}
-	dir, err := os.MkdirTemp("", "secret") // a test's own folder is for root alone
+	dir, err := os.MkdirTemp("", "secret") //nolint:usetesting // a test's own folder is for root alone
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -27,7 +27,7 @@ func hasNews(c net.Conn) bool {
 	err = raw.Control(func(fd uintptr) {
 		var b [1]byte
 		_, _, err := syscall.Recvfrom(int(fd), b[:], syscall.MSG_PEEK|syscall.MSG_DONTWAIT)
-		news = err != syscall.EAGAIN && err != syscall.EINTR //nolint:errorlint // a bare errno
+		news = err != syscall.EAGAIN && err != syscall.EINTR
 	})
 	return err != nil || news
 }
