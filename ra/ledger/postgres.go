@@ -38,8 +38,9 @@ func openPostgres(dsn string, l *Ledger, lease time.Duration) (store, error) {
 		return nil, err
 	}
 	adviseTLS(dsn, config, l.log)
-	db, alive := openPool(config)
-	return &postgres{db: db, alive: alive, ledger: l, looking: make(chan struct{}, 1), membership: newMembership(config, db, l, lease)}, nil
+	h := newHosts(config)
+	db, alive := openPool(config, h)
+	return &postgres{db: db, alive: alive, ledger: l, looking: make(chan struct{}, 1), membership: newMembership(config, h, db, l, lease)}, nil
 }
 
 // ready brings the tables up to date, where that has not been done.

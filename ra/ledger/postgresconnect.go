@@ -69,9 +69,11 @@ func isLocal(host string) bool {
 }
 
 // openPool makes the pool, which connects when it is used.
-func openPool(config *pgx.ConnConfig) (*sql.DB, *liveness) {
+func openPool(config *pgx.ConnConfig, h *hosts) (*sql.DB, *liveness) {
 	l := &liveness{}
 	db := stdlib.OpenDB(*config,
+		stdlib.OptionBeforeConnect(func(_ context.Context, c *pgx.ConnConfig) error { h.order(c); return nil }),
+		stdlib.OptionAfterConnect(func(_ context.Context, c *pgx.Conn) error { h.connected(c.PgConn()); return nil }),
 		stdlib.OptionShouldPing(func(context.Context, stdlib.ShouldPingParams) bool { return false }), // reset does
 		stdlib.OptionResetSession(l.reset))
 	db.SetMaxOpenConns(postgresConnections)

@@ -94,6 +94,7 @@ const isLocked = `EXISTS (SELECT 1 FROM pg_locks l WHERE l.locktype = 'advisory'
 // first claim is made, and anew when its connection has ended.
 type membership struct {
 	config *pgx.ConnConfig
+	hosts  *hosts
 	db     *sql.DB
 	name   string
 	lease  time.Duration
@@ -129,12 +130,12 @@ type otherBeats struct {
 	since time.Time
 }
 
-func newMembership(config *pgx.ConnConfig, db *sql.DB, l *Ledger, lease time.Duration) *membership {
+func newMembership(config *pgx.ConnConfig, h *hosts, db *sql.DB, l *Ledger, lease time.Duration) *membership {
 	if lease <= 0 {
 		lease = DefaultLease
 	}
 	return &membership{
-		config: config, db: db, name: l.replica, lease: lease, log: l.log, own: l.holding,
+		config: config, hosts: h, db: db, name: l.replica, lease: lease, log: l.log, own: l.holding,
 		joining: make(chan struct{}, 1), watched: map[int64]otherBeats{},
 	}
 }
@@ -172,10 +173,13 @@ func (m *membership) join(ctx context.Context) (*member, error) {
 	ctx, cancel := deadline(ctx)
 	defer cancel()
 	began := time.Now()
-	conn, err := pgx.ConnectConfig(ctx, m.config)
+	config := m.config.Copy()
+	m.hosts.order(config)
+	conn, err := pgx.ConnectConfig(ctx, config)
 	if err != nil {
 		return nil, err
 	}
+	m.hosts.connected(conn.PgConn())
 	number, err := register(ctx, conn, m.name)
 	if err != nil {
 		closeSoon(conn)

@@ -93,10 +93,11 @@ func (r *resolver) inPostgres(ctx context.Context, dsn string) (Row, error) {
 	if err != nil {
 		return Row{}, err
 	}
-	db, alive := openPool(config)
+	h := newHosts(config)
+	db, alive := openPool(config, h)
 	defer db.Close()
 	l.reader = true
-	p := &postgres{db: db, alive: alive, ledger: l, looking: make(chan struct{}, 1), membership: newMembership(config, db, l, 0)}
+	p := &postgres{db: db, alive: alive, ledger: l, looking: make(chan struct{}, 1), membership: newMembership(config, h, db, l, 0)}
 	if err := p.ready(ctx); err != nil {
 		return Row{}, unavailable(err)
 	}
