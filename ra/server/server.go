@@ -432,31 +432,6 @@ func roots(chain []*x509.Certificate) []*x509.Certificate {
 	return slices.DeleteFunc(slices.Clone(chain), func(c *x509.Certificate) bool { return !bytes.Equal(c.RawSubject, c.RawIssuer) })
 }
 
-// readiness tells whether an enrollment would work now, as far as it is known.
-func (s *Server) readiness() admin.Readiness {
-	r := s.core.Ready()
-	if s.draining.Load() {
-		r.Ready, r.Reason = false, drains
-	}
-	return admin.Readiness{Ready: r.Ready, Reason: r.Reason, Since: r.Since}
-}
-
-const drains = "the RA is being ended: it takes no new clients soon"
-
-// serving tells whether a balancer should send clients here: while it has the chain and
-// does not drain. Without the ledger, or the CA, it still serves the chain, and says 503
-// and when to come back; where all replicas went out at once clients would be told nothing.
-func (s *Server) serving() admin.Readiness {
-	switch ready := s.core.Ready(); {
-	case s.draining.Load():
-		return admin.Readiness{Reason: drains}
-	case ready.Since.IsZero():
-		return admin.Readiness{Reason: "there is no CA chain yet: " + ready.Reason}
-	default:
-		return admin.Readiness{Ready: true, Since: ready.Since}
-	}
-}
-
 // ESTAddr is where EST clients are served.
 func (s *Server) ESTAddr() net.Addr { return s.estListener.Addr() }
 
@@ -521,35 +496,3 @@ func (s *Server) Run(ctx context.Context) error {
 	s.log.Info("stopped")
 	return err
 }
-
-// awaitEnd returns when the ports are to close.
-func (s *Server) awaitEnd(ctx, serving context.Context) {
-	select {
-	case <-ctx.Done():
-	case <-serving.Done(): // one of those that serve has failed
-		return
-	}
-	s.draining.Store(true)
-	delay := s.config.EST.DrainDelay
-	s.log.Info("ending: load balancers are told, then the ports close", zap.Duration("drain_delay", delay), zap.Duration("drain", s.config.EST.Drain))
-	timer := time.NewTimer(delay)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-	case <-serving.Done():
-	}
-}
-
-// lookAtLedger ends the RA where no waiting makes its ledger one of this version. That a
-// server is away the core tells, and goes on.
-func (s *Server) lookAtLedger(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(ctx, firstLook)
-	defer cancel()
-	if err := s.ledger.Ready(ctx); errors.Is(err, ledger.ErrUnusable) {
-		return s.config.Problem("ledger.dsn", err)
-	}
-	return nil
-}
-
-// firstLook is how long the first look at the ledger may take: several hosts may be away.
-const firstLook = 30 * time.Second
