@@ -47,7 +47,7 @@ require (
 	github.com/spf13/cast v1.4.1 // indirect
 	go.mozilla.org/pkcs7 v0.10.0 // indirect
 	go.uber.org/multierr v1.10.0 // indirect
-	golang.org/x/text v0.43.0 // indirect
+	golang.org/x/text v0.43.0
 	golang.org/x/time v0.16.0
 	golang.org/x/tools v0.51.0 // indirect
 )

@@ -29,6 +29,9 @@ type Certsrv struct {
 	// Default one, CiscoRA.
 	Templates []Template `yaml:"templates"`
 
+	// Lockout is the domain's own lock-out of accounts. Default never, for 10m.
+	Lockout AccountLockout `yaml:"lockout"`
+
 	// ExtendedProtection is IIS's: "none", "accept" (a channel binding that is
 	// sent must be right) or "require". Default accept.
 	ExtendedProtection string `yaml:"extended_protection" enum:"none accept require"`
@@ -48,6 +51,13 @@ type Certsrv struct {
 	Faults []string `yaml:"faults"`
 
 	source *source
+}
+
+// AccountLockout locks an account of the built-in CA for Duration after so many wrong
+// passwords, which count as long after the last one; 0 = never.
+type AccountLockout struct {
+	Threshold int           `yaml:"threshold"`
+	Duration  time.Duration `yaml:"duration"`
 }
 
 // User is an account of the built-in CA: a name with its NT hash or with a

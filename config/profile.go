@@ -86,6 +86,7 @@ func DefaultCertsrv() Certsrv {
 		Domain:             "LAB",
 		Hosts:              []string{"localhost", "127.0.0.1"},
 		Templates:          []Template{ciscora},
+		Lockout:            AccountLockout{Duration: 10 * time.Minute},
 		ExtendedProtection: "accept",
 		TLS:                TLS{Min: tls.VersionTLS12, Max: tls.VersionTLS13},
 		Log:                "logs/iis",

@@ -124,11 +124,11 @@ type CertificateFiles struct {
 	Key         string `yaml:"key" file:"yes" required:"yes"`
 }
 
-// Lockout answers 401 without asking the CA after so many refusals of one
-// account from one client, for a while: the CA's own lock-out would hit the
-// account everywhere.
+// Lockout tries no more wrong passwords at an account than this, from wherever they
+// come, for a while: the CA's own lock-out would hit the account everywhere. Passwords
+// that were right lately still pass.
 type Lockout struct {
-	Failures int           `yaml:"failures"` // refusals in a row; 0 = never lock
+	Failures int           `yaml:"failures"` // 0 = never lock
 	For      time.Duration `yaml:"for"`
 }
 

@@ -24,6 +24,10 @@ func (c *Certsrv) validate(l *loader) {
 	}
 	c.validateUsers(l)
 	c.validateTemplates(l)
+	if c.Lockout.Threshold < 0 {
+		l.report("lockout.threshold", "is negative, want 0 (never lock) or more")
+	}
+	l.positive("lockout.duration", c.Lockout.Duration)
 	l.versions("tls", c.TLS)
 	if c.Admin.Listen != "" {
 		l.address("admin.listen", c.Admin.Listen)

@@ -56,7 +56,7 @@ const (
 	KindCanceled          Kind = "canceled"            // the caller's context ended
 	KindInput             Kind = "input"               // refused before anything was sent
 	KindUnclear           Kind = "unclear"             // the CA's page failed and does not tell what became of the request
-	KindFenced            Kind = "fenced"              // the fence of a submit forbade it; nothing was sent
+	KindFenced            Kind = "fenced"              // the fence of a submit, or a session's gate, forbade it; nothing was sent
 )
 
 // Error is a failure towards the CA. Fields that do not apply are zero.
@@ -74,6 +74,10 @@ type Error struct {
 	// Sent is true of a submit of which at least one byte has left, unless the CA
 	// answered 401, which it does before it runs a page.
 	Sent bool
+
+	// Unanswered is true of a log-in whose credentials have left, and whose answer did
+	// not come: the CA may have counted them as wrong.
+	Unanswered bool
 
 	// What libcurl would have returned, 0 where it would have seen no error
 	// (reference: certsrv.md 10).

@@ -17,10 +17,15 @@ import (
 // limit are its time and what it may take.
 func (c *Client) failure(ctx context.Context, phase Phase, err error, elapsed, limit time.Duration) *Error {
 	var e *Error
+	unanswered, isUnanswered := errors.AsType[*unansweredError](err)
+	if isUnanswered {
+		err = unanswered.error
+	}
 	if !errors.As(err, &e) {
 		e = &Error{Err: err}
 		c.classify(ctx, phase, e, elapsed, limit)
 	}
+	e.Unanswered = isUnanswered
 	if e.Phase == "" {
 		e.Phase = phase
 	}

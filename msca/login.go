@@ -36,7 +36,11 @@ func (c *Client) Login(ctx context.Context, cred Credentials) (*Session, error) 
 	s := &Session{client: c, cred: cred}
 	s.conn.Store(conn)
 	if err := c.leg(ctx, on, PhaseLogin, func(ctx context.Context, leg *Leg) error {
-		return c.logIn(ctx, leg, conn, cred)
+		unanswered, err := c.logIn(ctx, leg, conn, cred)
+		if unanswered {
+			err = &unansweredError{err}
+		}
+		return err
 	}); err != nil {
 		conn.kill()
 		return nil, err
@@ -130,37 +134,43 @@ func (c *Client) handshake(ctx context.Context, on errand, raw *wire) (*connecti
 	return newConnection(raw, t), nil
 }
 
-// logIn sends both legs of a log-in, with the CA's own URL.
-func (c *Client) logIn(ctx context.Context, leg *Leg, conn *connection, cred Credentials) error {
+// unansweredError is the end of a request that carried credentials.
+type unansweredError struct{ error }
+
+func (e *unansweredError) Unwrap() error { return e.error }
+
+// logIn sends both legs of a log-in, with the CA's own URL. unanswered: the second one,
+// with the credentials, may have left, and no answer came.
+func (c *Client) logIn(ctx context.Context, leg *Leg, conn *connection, cred Credentials) (unanswered bool, err error) {
 	authorization := c.scheme.opening()
 	var a *answer
 	for range 2 {
 		req, err := c.request(ctx, http.MethodGet, c.base, "")
 		if err != nil {
-			return err
+			return false, err
 		}
 		if authorization != "" {
 			req.Header.Set("Authorization", authorization)
 		}
 		proving := a != nil
 		if a, err = conn.roundTrip(ctx, req); err != nil {
-			return err
+			return proving, err
 		}
 		leg.Status, leg.Bytes = a.status, len(a.body)
 		if proving {
 			break
 		}
 		if authorization, err = c.proof(a, conn, cred); err != nil {
-			return err
+			return false, err
 		}
 	}
 	switch {
 	case a.status == http.StatusUnauthorized:
-		return c.rejected(a)
+		return false, c.rejected(a)
 	case a.status == http.StatusOK, a.status >= 300 && a.status < 400 && !c.elsewhere(a):
-		return nil
+		return false, nil
 	}
-	return c.statusError(a)
+	return false, c.statusError(a)
 }
 
 // proof is the Authorization that answers the CA's challenge, which is what a must

@@ -27,8 +27,9 @@ type Session struct {
 	broken  atomic.Bool // a connection of it failed, or was found without its log-in
 	refused atomic.Bool // the CA refused its credentials
 
-	mu   sync.Mutex  // held for a whole request and its answer; guards cred, used and who sets conn
+	mu   sync.Mutex  // held for a whole request and its answer; guards cred, gate, used and who sets conn
 	cred Credentials // zero: forgotten
+	gate Gate        // nil: credentials may be tried at any time
 	used time.Time   // when the last request ended
 }
 
@@ -49,6 +50,19 @@ func (s *Session) SetCredentials(cred Credentials) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.cred = cred
+}
+
+// Gate decides whether credentials may be tried once more; ended is then told what came
+// of it.
+type Gate func(ctx context.Context) (ended func(error), err error)
+
+// SetGate sets what the session asks before it logs in anew; nil: nobody. Where the gate
+// refuses, nothing is sent, and the method that was called fails with KindFenced and the
+// gate's error.
+func (s *Session) SetGate(gate Gate) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.gate = gate
 }
 
 // idleBeforeLook is how long a connection may rest without being suspected, where

@@ -92,11 +92,40 @@ func (v *visit) send(ctx context.Context, q query) (*answer, error) {
 	} else if !s.renewable() {
 		return nil, &transferError{err: fmt.Errorf("the CA closed it before: %w", net.ErrClosed), expected: -1}
 	}
-	conn, err := s.renew(ctx, v.on)
+	if s.gate == nil {
+		return v.logInAnew(ctx, q)
+	}
+	ended, err := s.gate(ctx)
+	if err != nil {
+		return nil, &Error{Kind: KindFenced, Err: err}
+	}
+	a, err := v.logInAnew(ctx, q)
+	ended(v.logInFailure(a, err))
+	return a, err
+}
+
+// logInAnew sends a request on a new connection.
+func (v *visit) logInAnew(ctx context.Context, q query) (*answer, error) {
+	conn, err := v.s.renew(ctx, v.on)
 	if err != nil {
 		return nil, err
 	}
 	return v.sendAnew(ctx, conn, q)
+}
+
+// logInFailure is what a request with a log-in in it tells of the log-in; nil: the CA
+// took it, whatever it thought of the request.
+func (v *visit) logInFailure(a *answer, err error) error {
+	var ca *Error
+	switch {
+	case err == nil && a.status == http.StatusUnauthorized:
+		return v.s.client.rejected(a)
+	case err == nil:
+		return nil
+	case errors.As(err, &ca):
+		return err
+	}
+	return &Error{Phase: PhaseLogin, Kind: KindClosed, Unanswered: v.proved, Err: err}
 }
 
 // again tells whether a request may be sent once more, on a new connection, after

@@ -57,3 +57,16 @@ func (r *RA) notAuthenticated(ctx context.Context, label string, err error) *Err
 	}
 	return answer
 }
+
+// LockedOut lists what the guard against lock-out counts now.
+func (r *RA) LockedOut(ctx context.Context) ([]access.LockedOut, error) {
+	return r.access.LockedOut(ctx)
+}
+
+// OwnRefusal says why the RA's own account is not tried at the CA now; nil: it may be.
+func (r *RA) OwnRefusal() *access.OwnRefusal { return r.access.OwnRefusal() }
+
+// Forgive lets an account, a user or an address be tried again, or with "" all.
+func (r *RA) Forgive(ctx context.Context, name string) (found bool, err error) {
+	return r.access.Forgive(ctx, name)
+}

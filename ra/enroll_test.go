@@ -3,6 +3,7 @@ package ra_test
 import (
 	"context"
 	"crypto/x509"
+	"fmt"
 	"net/http"
 	"runtime"
 	"strings"
@@ -154,8 +155,8 @@ func TestTheAuthenticationStepRefuses(t *testing.T) {
 
 func TestTheCAIsNotAskedAgainForAnAccountThatItRefusedThreeTimes(t *testing.T) {
 	f := newFixture(t, modern)
-	for range 5 {
-		if _, err := f.enroll(t.Context(), f.ca.User, "wrong", "", newCSR(t, "phone")); status(err) != http.StatusUnauthorized {
+	for i := range 5 {
+		if _, err := f.enroll(t.Context(), f.ca.User, fmt.Sprint("wrong", i), "", newCSR(t, "phone")); status(err) != http.StatusUnauthorized {
 			t.Fatal(err)
 		}
 	}
@@ -165,6 +166,21 @@ func TestTheCAIsNotAskedAgainForAnAccountThatItRefusedThreeTimes(t *testing.T) {
 	// Another account from the same client is not held up.
 	if _, err := f.enroll(t.Context(), `LAB\other`, "wrong", "", newCSR(t, "phone")); err == nil || len(f.access.take()) == 0 {
 		t.Errorf("another account was locked out too: %v", err)
+	}
+}
+
+func TestTheCAIsAskedOnceForAPasswordThatItRefuses(t *testing.T) {
+	f := newFixture(t, modern)
+	for range 5 {
+		if _, err := f.enroll(t.Context(), f.ca.User, "wrong", "", newCSR(t, "phone")); status(err) != http.StatusUnauthorized || !strings.Contains(err.Error(), "refused the credentials") {
+			t.Fatal(err)
+		}
+	}
+	if asked := len(f.access.take()) / 2; asked != 1 {
+		t.Errorf("the CA was asked %d times, want once", asked)
+	}
+	if _, err := f.enroll(t.Context(), f.ca.User, f.ca.Password, "", newCSR(t, "phone")); err != nil {
+		t.Errorf("the right password afterwards: %v", err)
 	}
 }
 

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"ciscora/msca"
+	"ciscora/ra/access"
 )
 
 // Event is one fact of the RA's life. The context it comes with is that of the
@@ -42,6 +43,10 @@ type StartFailed struct {
 	// account.
 	Refused bool
 }
+
+// OwnRefused says that the CA refused the RA's own account, and until when nobody tries
+// it again.
+type OwnRefused struct{ access.OwnRefusal }
 
 // Refreshed says that the chain was read anew.
 type Refreshed struct {
@@ -150,6 +155,7 @@ type LedgerFailed struct {
 // LedgerBack says that the ledger can be used again.
 type LedgerBack struct{}
 
+func (OwnRefused) event()       {}
 func (Joined) event()           {}
 func (Found) event()            {}
 func (Recovered) event()        {}

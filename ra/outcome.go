@@ -210,6 +210,11 @@ func (h *held) later(wait time.Duration, reason error) {
 	})
 }
 
+// postpone leaves a row, of which nothing was asked, for another look.
+func (h *held) postpone(wait time.Duration) {
+	h.recordLoudly("record the next look", func(row *ledger.Row) { row.NextPoll = h.ra.Now().Add(wait) })
+}
+
 // bind gives a lost row its number and its certificate.
 func (h *held) bind(reqID int, certificate *x509.Certificate) {
 	h.last = true

@@ -73,8 +73,19 @@ func (plain) keyGone(cause error) *Error {
 // answerFor says which leg failed.
 func answerFor(err error) *Error {
 	answer := &Error{Status: http.StatusBadGateway, Cause: err, Text: "the CA's answer could not be used"}
-	var ca *msca.Error
-	if !errors.As(err, &ca) {
+	var (
+		ca      *msca.Error
+		refusal *access.OwnRefusal
+		refused *access.Error
+	)
+	switch {
+	case errors.As(err, &refusal):
+		// No credentials of the client's would mend it.
+		answer.Status, answer.Retry, answer.Text = http.StatusServiceUnavailable, retryCA, "the CA refused the RA's own credentials"
+		return answer
+	case errors.As(err, &refused):
+		return plain{}.unauthorized(refused)
+	case !errors.As(err, &ca):
 		return otherAnswer(answer, err)
 	}
 	answer.Text = publicText(ca)

@@ -152,19 +152,21 @@ func New(o Options) (*RA, error) {
 	if err != nil {
 		return nil, fmt.Errorf("ra: %w", err)
 	}
-	r.access, err = access.New(client, r.accessOptions())
-	if err != nil {
-		return nil, fmt.Errorf("ra: %w", err)
-	}
 	r.chain.Store(&chainState{replaced: make(chan struct{})})
 	r.background = owner.New()
 	if r.Ledger == nil {
 		r.Ledger, err = ledger.Open(r.background.Context(), "sqlite::memory:", ledger.Options{Now: o.Now, Logger: o.Logger})
 		if err != nil {
-			r.Close()
+			r.background.Close()
 			return nil, fmt.Errorf("ra: %w", err)
 		}
 		r.ownsLedger = true
+	}
+	r.access, err = access.New(client, r.accessOptions())
+	if err != nil {
+		r.background.Close()
+		r.closeLedger()
+		return nil, fmt.Errorf("ra: %w", err)
 	}
 	r.search = r.newSearch(o.ScriptTimeout)
 	return r, nil
@@ -174,6 +176,8 @@ func (r *RA) accessOptions() access.Options {
 	o, a := r.Options, r.Access
 	a.Pooled = o.Sessions == SessionsPooled
 	a.Enter = r.enter
+	a.Ledger = r.Ledger
+	a.OwnRefused = func(refusal access.OwnRefusal) { r.report(r.background.Context(), OwnRefused{refusal}) }
 	if a.Refresh == 0 {
 		a.Refresh = o.Refresh
 	}
@@ -199,6 +203,10 @@ func orDefault[T comparable](v, def T) T {
 func (r *RA) Close() {
 	r.background.Close()
 	r.access.Close()
+	r.closeLedger()
+}
+
+func (r *RA) closeLedger() {
 	if r.ownsLedger {
 		_ = r.Ledger.Close() // it goes with all that is in it
 	}

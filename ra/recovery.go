@@ -24,7 +24,8 @@ const (
 
 	firstPoll   = 5 * time.Second // of a certificate that was not fetched
 	lastPoll    = 10 * time.Minute
-	refusedPoll = time.Hour // the CA does not show it to the RA's account: its owner must ask
+	hiddenPoll  = time.Hour   // the CA does not show it to the RA's account: its owner must ask
+	refusedPoll = time.Minute // of the RA's account, which costs nothing at the CA
 
 	// openLife is how long a request stays worth asking for: the pages tell a
 	// user to come back within ten days (certsrv.md 5.2).
@@ -202,8 +203,11 @@ func (r *RA) collect(ctx context.Context, own *ownSession, h *held) error {
 		h.issued(certificate)
 		r.report(ctx, Recovered{Row: row.ID, ReqID: row.ReqID, Certificate: certificate})
 		return nil
-	case own.err != nil && access.Refused(own.err), isKind(err, msca.KindForbidden):
-		h.later(refusedPoll, err)
+	case access.Refused(err):
+		h.postpone(refusedPoll)
+		return nil // it is told once, for all
+	case isKind(err, msca.KindForbidden):
+		h.later(hiddenPoll, err)
 		return err
 	case ca != nil && ca.Kind == msca.KindDenied:
 		// Open: its client is told at its next request.

@@ -106,11 +106,10 @@ func (r *RA) round(ctx context.Context, before time.Duration) time.Duration {
 	switch {
 	case errors.Is(err, search.ErrBusy), ctx.Err() != nil:
 		return idleRound
+	case err != nil && access.Refused(err):
+		return refusedPoll // or when a client lends its connection; it is told once, for all
 	case err != nil:
 		r.Logger.Warn("the search for lost POSTs goes on later", zap.Int("lost", left), zap.Error(err))
-		if own.err != nil && access.Refused(own.err) {
-			return refusedPoll // or when a client lends its connection
-		}
 		return min(max(2*before, firstRound), lastRound)
 	case left == 0:
 		return idleRound

@@ -4,10 +4,9 @@ import (
 	"context"
 	"crypto/x509"
 	"errors"
+	"fmt"
 	"slices"
 	"time"
-
-	"go.uber.org/zap"
 
 	"ciscora/msca"
 	"ciscora/ra/access"
@@ -64,10 +63,19 @@ type Readiness struct {
 func (r *RA) Ready() Readiness {
 	s := r.chain.Load()
 	readiness := Readiness{Ready: len(s.chain) > 0, Tried: len(s.chain) > 0 || s.err != nil, Reason: s.reason(), Since: s.since, Changed: s.replaced}
+	if refusal := r.access.OwnRefusal(); refusal != nil {
+		// With a chain it is ready: clients with an account of their own enroll.
+		readiness.Tried, readiness.Reason = true, ownRefusedText(refusal)
+	}
 	if r.ledgerAway() != nil {
 		readiness.Ready, readiness.Reason = false, "the ledger cannot be used: enrollments are answered 503"
 	}
 	return readiness
+}
+
+// ownRefusedText says that the RA's own account is of no use now.
+func ownRefusedText(refusal *access.OwnRefusal) string {
+	return fmt.Sprintf("the CA refused the RA's own account (wrong, expired or locked); it is not tried again before %s, or until ca.credentials changes", refusal.Until.Format(time.RFC3339))
 }
 
 // Chain returns the CA's chain, issuing CA first; nil when there is none yet.
@@ -86,7 +94,7 @@ func (r *RA) Run(ctx context.Context) error {
 	r.background.Go(func() { r.searching(recovery) })
 	wait := firstRetry
 	for attempt := 1; ; attempt++ {
-		used, err := r.start(ctx, attempt, wait)
+		err := r.start(ctx, attempt, wait)
 		switch {
 		case ctx.Err() != nil:
 			return nil
@@ -101,7 +109,7 @@ func (r *RA) Run(ctx context.Context) error {
 			}
 		case access.Refused(err):
 			// Trying the same password again would lock the account.
-			if !r.awaitOtherCredentials(ctx, used) {
+			if !r.awaitOwn(ctx) {
 				return nil
 			}
 		default:
@@ -114,21 +122,21 @@ func (r *RA) Run(ctx context.Context) error {
 }
 
 // start logs in and reads the chain once, and publishes what came of it; next is
-// when the caller would try again. It returns whose credentials it used.
-func (r *RA) start(ctx context.Context, attempt int, next time.Duration) (used *access.Identity, err error) {
+// when the caller would try again.
+func (r *RA) start(ctx context.Context, attempt int, next time.Duration) error {
 	ctx = withAttempt(ctx, attempt)
 	began := r.Now()
-	used, err = r.access.Own(ctx)
+	own, err := r.access.Own(ctx)
 	if err != nil {
 		r.publishFailure(ctx, StartFailed{Attempt: attempt, Err: err, Next: next})
-		return nil, err
+		return err
 	}
-	chain, err := r.readChain(ctx, used)
+	chain, err := r.readChain(ctx, own)
 	if err != nil {
 		if ctx.Err() == nil {
 			r.publishFailure(ctx, StartFailed{Attempt: attempt, Err: err, Next: next, Refused: access.Refused(err)})
 		}
-		return used, err
+		return err
 	}
 	// The event comes first: who sees the new state finds it told.
 	old := r.chain.Load()
@@ -139,7 +147,7 @@ func (r *RA) start(ctx context.Context, attempt int, next time.Duration) (used *
 		changed := !slices.EqualFunc(old.chain, chain, (*x509.Certificate).Equal)
 		r.report(ctx, Refreshed{Chain: chain, Changed: changed})
 	}
-	return used, nil
+	return nil
 }
 
 func (r *RA) readChain(ctx context.Context, who *access.Identity) ([]*x509.Certificate, error) {
@@ -163,16 +171,11 @@ func (r *RA) publishFailure(ctx context.Context, failure StartFailed) {
 	r.publish(&chainState{chain: old.chain, since: old.since, err: failure.Err})
 }
 
-// awaitOtherCredentials returns true once the RA's credentials are other ones than
-// those used, and false when ctx ended.
-func (r *RA) awaitOtherCredentials(ctx context.Context, used *access.Identity) bool {
+// awaitOwn returns true once the RA's own credentials may be tried again, and false when
+// ctx ended.
+func (r *RA) awaitOwn(ctx context.Context) bool {
 	for sleep(ctx, firstRetry) {
-		who, err := r.access.Own(ctx)
-		if err != nil {
-			r.Logger.Warn("cannot log in to the CA", zap.Error(err))
-			continue
-		}
-		if !who.SameCredentials(used) {
+		if r.access.OwnRefusal() == nil {
 			return true
 		}
 	}

@@ -150,9 +150,12 @@ func TestRefusedCredentialsAreNotTriedAgainBeforeTheyChange(t *testing.T) {
 		}
 		r, ca, events := pipeFixture(t, current, modern)
 		run(t, r)
-		time.Sleep(time.Hour) // virtual
+		time.Sleep(59 * time.Minute) // virtual
 		if n := ca.refusals.Load(); n != 1 {
 			t.Errorf("the CA was asked %d times with refused credentials, want once: the account would be locked", n)
+		}
+		if s := r.Ready(); s.Ready || !strings.Contains(s.Reason, "refused the RA's own account") || !strings.Contains(s.Reason, "ca.credentials") {
+			t.Errorf("meanwhile: %+v", s)
 		}
 		if failed := eventsOf[ra.StartFailed](events); len(failed) != 1 || !failed[0].Refused {
 			t.Errorf("StartFailed events: %+v", failed)
@@ -162,6 +165,20 @@ func TestRefusedCredentialsAreNotTriedAgainBeforeTheyChange(t *testing.T) {
 		awaitChange(t, r.Ready())
 		if !r.Ready().Ready {
 			t.Errorf("not ready with the new password: %+v", r.Ready())
+		}
+	})
+}
+
+func TestRefusedCredentialsAreTriedOnceAnHour(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r, ca, events := pipeFixture(t, func() (msca.Credentials, error) { return msca.Credentials{User: labUser, Password: "expired"}, nil }, modern)
+		run(t, r)
+		time.Sleep(150 * time.Minute) // virtual
+		if n := ca.refusals.Load(); n != 3 {
+			t.Errorf("the CA was asked %d times in two and a half hours, want three times", n)
+		}
+		if told := eventsOf[ra.OwnRefused](events); len(told) != 3 || told[0].Account != labUser || told[0].Until.Sub(told[0].At) != time.Hour {
+			t.Errorf("OwnRefused events: %+v", told)
 		}
 	})
 }

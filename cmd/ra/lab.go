@@ -50,6 +50,7 @@ RA and CA go there, for Wireshark. No other command has that.`,
 	f.StringVar(&o.Admin, "admin", "127.0.0.1:8085", "the admin port's `address`")
 	f.StringVar(&profile, "profile", string(config.ProfileCUCM), "cucm-12.5 behaves as CES, modern as one would wish")
 	f.StringArrayVar(&faults, "fault", nil, "a fault that is on from the start, `PLACE:KIND`; repeatable; see ra lab faults")
+	f.IntVar(&o.Lockout, "lockout", 0, "the RA's guard: after `N` refused log-ins no other password is tried at the account for a while (0 = no guard)")
 	f.BoolVar(&once, "once", false, "enroll the sample phone, print the result, and end")
 	f.BoolVar(&asJSON, "json", false, "print addresses and paths (with --once: the result) as one JSON object")
 	f.StringVar(&level, "log-level", "error", "the structured log on standard error: debug, info, warn or error")
@@ -62,6 +63,9 @@ RA and CA go there, for Wireshark. No other command has that.`,
 			if _, _, err := net.SplitHostPort(at.address); err != nil {
 				return usagef("%s: %q is no address, write it as 127.0.0.1:8084, [::1]:8084 or :8084", at.flag, at.address)
 			}
+		}
+		if o.Lockout < 0 {
+			return usagef("--lockout: %d is negative, want 0 (no guard) or more", o.Lockout)
 		}
 		log, err := newLogger(c.env.Stderr, level)
 		if err != nil {

@@ -31,6 +31,7 @@ type Options struct {
 	Hosts     []string // DNS names and IP addresses in IIS's certificate; none = localhost, 127.0.0.1, ::1
 	Templates []Template
 	Users     []User
+	Lockout   Lockout      // of accounts
 	Binding   ntlm.Binding // Extended Protection
 	TLS       TLSVersions
 

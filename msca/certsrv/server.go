@@ -36,6 +36,8 @@ type Server struct {
 	certificate tls.Certificate // IIS's own
 	iis         *iis
 
+	lockouts *lockouts
+
 	manager sync.Mutex // one decision of a manager at a time
 }
 
@@ -61,6 +63,7 @@ func New(o Options) (*Server, error) {
 		opts:     o,
 		policy:   policy{domain: o.Domain, templates: o.Templates},
 		requests: newRequests(j, records, o.FirstReqID),
+		lockouts: newLockouts(o.Lockout, o.Now),
 	}
 	if s.authority, err = openAuthority(o); err == nil {
 		s.certificate, err = s.authority.serverCertificate(o.Hosts)
@@ -180,6 +183,7 @@ func (s *Server) acceptor() *ntlm.Acceptor {
 		DNSDomain:   dnsDomain(domain),
 		DNSComputer: strings.ToLower(domain) + "-dc." + dnsDomain(domain),
 		Lookup:      accounts{domain: domain, users: s.opts.Users}.lookup,
+		Permit:      func(a ntlm.Account, right bool) bool { return s.lockouts.permit(a.String(), right) },
 		Binding:     s.opts.Binding,
 		Rand:        s.opts.Rand,
 		Now:         s.opts.Now,

@@ -46,6 +46,10 @@ type Acceptor struct {
 	// goroutines at a time.
 	Lookup func(domain, user string) (Account, bool)
 
+	// Permit, where set, is told of each password that is tried at an account that is
+	// there, and decides whether it may log in. It is called as Lookup is.
+	Permit func(account Account, right bool) bool
+
 	Binding Binding
 	Rand    io.Reader        // nil = crypto/rand
 	Now     func() time.Time // nil = time.Now
@@ -193,6 +197,9 @@ func (x *Exchange) verify(negotiate, challenge, token []byte) (*Identity, error)
 	key := responseKey(account.NTHash, m.user, m.domain)
 	right := hmac.Equal(mac(key, challenge[24:32], blob), proof)
 	micRight, micDue := checkMIC(m, pairs, exportedSessionKey(key, proof, m.flags, m.sessionKey), negotiate, challenge, token)
+	if known && x.acceptor.Permit != nil {
+		right = x.acceptor.Permit(account, right) && right
+	}
 	switch {
 	case !right || !known:
 		return nil, ErrLogonDenied

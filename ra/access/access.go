@@ -21,6 +21,7 @@ import (
 
 	"ciscora/internal/owner"
 	"ciscora/msca"
+	"ciscora/ra/ledger"
 )
 
 // Options says who may ask.
@@ -37,6 +38,10 @@ type Options struct {
 	Digest *DigestUsers
 	// Lockout guards the CA's accounts and the users.
 	Lockout Lockout
+	// Ledger is where replicas count together for Lockout.
+	Ledger *ledger.Ledger
+	// OwnRefused, where set, is told when the CA refuses the RA's own account.
+	OwnRefused func(OwnRefusal)
 	// Pooled keeps the connections of the RA's own account; for those of clients,
 	// their label says it.
 	Pooled bool
@@ -64,8 +69,8 @@ type Access struct {
 	client *msca.Client
 
 	accounts *accounts
-	lockout  *lockout
-	own      ownTemplates
+	guard    *guard
+	own      *own
 
 	// background are the log-ins that several clients wait for.
 	background *owner.Owner
@@ -85,6 +90,9 @@ func New(client *msca.Client, o Options) (*Access, error) {
 	}
 	if o.Users == nil && o.Digest == nil && slices.Contains(o.Methods, MethodUsers) {
 		return nil, errors.New("no file of users: set Options.Users")
+	}
+	if o.Lockout.Failures > 0 && o.Ledger == nil {
+		return nil, errors.New("a guard counts in the ledger: set Options.Ledger, or no Options.Lockout")
 	}
 	if o.Vouch == 0 {
 		o.Vouch = time.Minute
@@ -108,7 +116,8 @@ func New(client *msca.Client, o Options) (*Access, error) {
 	return &Access{
 		Options: o, client: client, background: owner.New(),
 		accounts: newAccounts(key, o.Idle, o.Vouch, o.Now),
-		lockout:  newLockout(o.Lockout, o.Now),
+		guard:    newGuard(o.Lockout, o.Ledger, key, o.Now),
+		own:      newOwn(o),
 	}, nil
 }
 

@@ -16,6 +16,7 @@ import (
 	"ciscora/msca"
 	"ciscora/msca/certsrv"
 	"ciscora/ra/access"
+	"ciscora/ra/ledger"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -33,7 +34,18 @@ func newFixture(t testing.TB, change func(*access.Options), caOptions ...func(*c
 	t.Helper()
 	ca := certsrv.NewTestServer(caOptions...)
 	t.Cleanup(ca.Close)
-	client, err := msca.New(msca.Options{URL: ca.URL, TLS: &tls.Config{RootCAs: ca.Roots, MinVersion: tls.VersionTLS12}, ChannelBinding: true})
+	return (&fixture{ca: ca}).another(t, change)
+}
+
+func (f *fixture) tls() *tls.Config {
+	return &tls.Config{RootCAs: f.ca.Roots, MinVersion: tls.VersionTLS12}
+}
+
+// another is an Access to the same CA.
+func (f *fixture) another(t testing.TB, change func(*access.Options)) *fixture {
+	t.Helper()
+	ca := f.ca
+	client, err := msca.New(msca.Options{URL: ca.URL, TLS: f.tls(), ChannelBinding: true})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -43,6 +55,14 @@ func newFixture(t testing.TB, change func(*access.Options), caOptions ...func(*c
 		Pooled:      true,
 	}
 	change(&o)
+	if o.Ledger == nil {
+		book, err := ledger.Open(t.Context(), "sqlite::memory:", ledger.Options{Now: o.Now})
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { book.Close() })
+		o.Ledger = book
+	}
 	a, err := access.New(client, o)
 	if err != nil {
 		t.Fatal(err)

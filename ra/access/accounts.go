@@ -111,6 +111,13 @@ func (a *accounts) take(k accountKey) (*msca.Session, time.Time) {
 	}
 }
 
+// keeps tells whether a connection of this account is kept.
+func (a *accounts) keeps(k accountKey) bool {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.byKey[k] != nil && len(a.byKey[k].idle) > 0
+}
+
 // pop removes the account's youngest connection: it has the longest life before
 // it.
 func (a *accounts) pop(k accountKey) (keptSession, bool) {

@@ -2,37 +2,24 @@ package access
 
 import (
 	"context"
+	"errors"
 	"fmt"
-	"net/http"
-	"time"
 
 	"ciscora/msca"
 )
 
 // admit asks the CA whether it takes the credentials and offers the template.
-func (a *Access) admit(ctx context.Context, who *Identity, req *http.Request) (err error) {
-	guard := lockoutKey(who.Account, req)
-	// A refusal that a lab makes for one enrollment is nobody else's.
-	guarded := who.Method == MethodRelay && !a.Isolate(ctx)
-	if guarded {
-		if until := a.lockout.blocked(guard); !until.IsZero() {
-			cause := fmt.Errorf("account %q is not tried at the CA before %s: too many refused log-ins from this client (est.lockout)", who.Account, until.Format(time.RFC3339))
-			return &Error{Reason: ReasonLocked, Method: MethodRelay, Account: who.Account, Cause: cause}
-		}
-	}
+func (a *Access) admit(ctx context.Context, who *Identity) (err error) {
 	if a.pools(ctx, who) {
 		who.Vouched, err = a.admitPooled(ctx, who)
 	} else {
 		err = a.admitByLogin(ctx, who)
 	}
-	switch {
-	case err == nil && guarded:
-		a.lockout.succeeded(guard)
-	case err != nil && guarded && Refused(err):
-		a.lockout.failed(guard)
-	}
 	if err == nil {
 		return nil
+	}
+	if refused, ok := errors.AsType[*Error](err); ok {
+		return refused
 	}
 	failed := &Error{Reason: ReasonCA, Method: who.Method, Account: who.Account, Cause: err}
 	if who.Method != MethodRelay && Refused(err) {
@@ -46,17 +33,11 @@ func (a *Access) admit(ctx context.Context, who *Identity, req *http.Request) (e
 // admitByLogin is CES's way: a connection of its own for log-in and template
 // list, closed after it.
 func (a *Access) admitByLogin(ctx context.Context, who *Identity) error {
-	leave, err := a.Enter(ctx, a.lineOf(who), false)
+	session, err := a.login(ctx, who, a.Enter)
 	if err != nil {
 		return err
 	}
-	session, err := a.client.Login(ctx, who.creds)
-	if err != nil {
-		leave(err)
-		return err
-	}
-	defer leave(nil)
-	defer session.Close()
+	defer session.Release()
 	list, err := session.Templates(ctx)
 	if err != nil {
 		return err
@@ -67,6 +48,9 @@ func (a *Access) admitByLogin(ctx context.Context, who *Identity) error {
 // admitPooled logs in only where no log-in of the last minute vouches.
 func (a *Access) admitPooled(ctx context.Context, who *Identity) (vouched bool, err error) {
 	if list, fresh, ok := a.accounts.proven(who.key, a.Refresh); ok && fresh && a.offered(list, who.Template) == nil {
+		if who.Method == MethodRelay && !a.guard.off() {
+			return true, a.guard.vouch(a.presentedTo(who))
+		}
 		return true, nil
 	}
 	// Several clients with the same credentials wait for one log-in; each may

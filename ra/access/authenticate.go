@@ -2,14 +2,15 @@ package access
 
 import (
 	"context"
+	"crypto/rand"
 	"crypto/x509"
 	"errors"
-	"fmt"
 	"net/http"
 	"slices"
-	"time"
 
+	"ciscora/internal/clientaddr"
 	"ciscora/msca"
+	"ciscora/ra/ledger"
 )
 
 // Authenticate finds out who asks, by the first method of the label for which the
@@ -21,7 +22,8 @@ func (a *Access) Authenticate(ctx context.Context, req *http.Request, label Labe
 	if err != nil {
 		return nil, err
 	}
-	if err := a.admit(ctx, who, req); err != nil {
+	who.client = clientaddr.Of(req.RemoteAddr)
+	if err := a.admit(ctx, who); err != nil {
 		return nil, err
 	}
 	return who, nil
@@ -83,7 +85,7 @@ func (a *Access) identity(method Method, account string, creds msca.Credentials,
 
 // enrolledFor is somebody without a password for the CA: the RA's own account enrolls.
 func (a *Access) enrolledFor(method Method, account string, label Label) (*Identity, error) {
-	creds, err := a.ownCredentials()
+	creds, err := a.own.read()
 	if err != nil {
 		return nil, &Error{Reason: ReasonOwnUnreadable, Method: method, Account: account, Cause: err}
 	}
@@ -100,37 +102,64 @@ func verifiedCertificate(req *http.Request) *x509.Certificate {
 }
 
 // checkDigest finds out by HTTP Digest who asks.
-func (a *Access) checkDigest(req *http.Request) (user string, err error) {
-	user, err = a.Digest.check(req)
-	guard := lockoutKey("digest:"+user, req)
-	refused := &Error{Reason: ReasonWrong, Method: MethodUsers, Digest: true, Account: user, Challenges: a.Digest.challenges(false), Cause: err}
-	switch blocked := !a.lockout.blocked(guard).IsZero(); {
-	case blocked:
-		refused.Reason = ReasonLocked
+func (a *Access) checkDigest(req *http.Request) (string, error) {
+	named := parseDigest(req.Header.Get("Authorization"))["username"]
+	refused := func(reason Reason, cause error) *Error {
+		return &Error{Reason: reason, Method: MethodUsers, Digest: true, Account: named, Challenges: a.Digest.challenges(reason == ReasonStale), Cause: cause}
+	}
+	// A response proves a password and shows none: each is guessed at anew.
+	end, err := a.tryUser(req, "digest:"+named, rand.Text(), refused)
+	if err != nil {
+		return "", err
+	}
+	user, err := a.Digest.check(req)
+	switch {
 	case err == nil:
-		a.lockout.succeeded(guard)
+		end(notWrong)
 		return user, nil
 	case errors.Is(err, errDigestStale):
-		refused.Reason, refused.Challenges = ReasonStale, a.Digest.challenges(true)
-	default:
-		a.lockout.failed(guard)
+		end(notWrong)
+		return "", refused(ReasonStale, err)
 	}
-	return "", refused
+	end(wasWrong)
+	return "", refused(ReasonWrong, err)
 }
 
 // checkUser compares a user's password, unless there were too many wrong ones.
 func (a *Access) checkUser(req *http.Request, user, password string) error {
-	guard := lockoutKey("users:"+user, req)
-	if until := a.lockout.blocked(guard); !until.IsZero() {
-		cause := fmt.Errorf("user %q is not tried before %s (est.lockout)", user, until.Format(time.RFC3339))
-		return &Error{Reason: ReasonLocked, Method: MethodUsers, Account: user, Cause: cause}
+	refused := func(reason Reason, cause error) *Error {
+		return &Error{Reason: reason, Method: MethodUsers, Account: user, Cause: cause}
+	}
+	end, err := a.tryUser(req, user, password, refused)
+	if err != nil {
+		return err
 	}
 	if !a.Users.Check(user, password) {
-		a.lockout.failed(guard)
-		return &Error{Reason: ReasonWrong, Method: MethodUsers, Account: user}
+		end(wasWrong)
+		return refused(ReasonWrong, nil)
 	}
-	a.lockout.succeeded(guard)
+	end(wasRight)
 	return nil
+}
+
+// tryUser waits until a password of one of the RA's own users may be tried. Nobody can
+// lock them but this RA, so one address's guesses shut out no other.
+func (a *Access) tryUser(req *http.Request, user, password string, said func(Reason, error) *Error) (end func(verdict), err error) {
+	if a.guard.off() {
+		return func(verdict) {}, nil
+	}
+	address := clientaddr.Of(req.RemoteAddr)
+	t, err := a.guard.enter(req.Context(), presented{
+		kind: ledger.GuessUser, name: user + " from " + address, address: address, said: said,
+		key: a.accounts.key(msca.Credentials{User: "users\x00" + user, Password: password}),
+	})
+	if err != nil {
+		if refused, ok := errors.AsType[*Error](err); ok {
+			return nil, refused
+		}
+		return nil, said(ReasonCA, err)
+	}
+	return func(v verdict) { t.end(req.Context(), v, nil) }, nil
 }
 
 // challenges are those for the methods, where there are others than Basic's: Basic

@@ -62,8 +62,8 @@ func (e *Error) Error() string {
 
 func (e *Error) Unwrap() error { return e.Cause }
 
-// Refused tells whether the CA refused a log-in.
+// Refused tells whether the CA refused a log-in, now or a while ago.
 func Refused(err error) bool {
 	ca, ok := errors.AsType[*msca.Error](err)
-	return ok && ca.Kind == msca.KindAuthRejected
+	return ok && ca.Kind == msca.KindAuthRejected || isOwnRefusal(err)
 }

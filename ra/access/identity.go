@@ -36,6 +36,7 @@ type Identity struct {
 	Template string
 	Vouched  bool // a log-in with the same credentials less than [Options.Vouch] ago stood for them
 
+	client string // its address, as guesses are counted by
 	creds  msca.Credentials
 	key    accountKey
 	pooled bool

@@ -19,6 +19,7 @@ type Options struct {
 	Ready       func() Readiness
 	Roots       func() []*x509.Certificate // the trust anchors of the RA's own servers
 	Enrollments *Enrollments
+	Lockouts    Lockouts
 	Certsrv     CertsrvQueue // only where the built-in CA runs
 	Faults      Faults       // only where faults are allowed
 	// Hosts are names, besides localhost and addresses, by which a client may
@@ -58,6 +59,11 @@ func New(o Options) http.Handler {
 	if o.Enrollments != nil {
 		get("/enrollments", h.listEnrollments)
 		get("/enrollments/{id}", h.getEnrollment)
+	}
+	if o.Lockouts != nil {
+		get("/lockouts", h.listLockouts)
+		r.Delete("/lockouts", h.forgive)
+		r.Delete("/lockouts/{name}", h.forgive)
 	}
 	if o.Faults != nil {
 		get("/faults", h.listFaults)

@@ -56,6 +56,7 @@ func OpenCA(cfg *config.Certsrv, o CAOptions) (*CA, error) {
 		Dir:     cfg.Dir,
 		Domain:  cfg.Domain,
 		Hosts:   cfg.Hosts,
+		Lockout: certsrv.Lockout{Threshold: cfg.Lockout.Threshold, Duration: cfg.Lockout.Duration},
 		Binding: bindings[cfg.ExtendedProtection],
 		TLS:     certsrv.TLSVersions{Min: uint16(cfg.TLS.Min), Max: uint16(cfg.TLS.Max)},
 		Events:  o.Events,

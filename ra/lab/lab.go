@@ -50,6 +50,9 @@ type Options struct {
 	Early []string
 	// Variant is how this lab differs from the usual one.
 	Variant Variant
+	// Lockout is the RA's est.lockout.failures; 0 = no guard, since those who try a lab
+	// out try wrong passwords all day.
+	Lockout int
 	// Network is where the lab listens and connects; nil = TCP.
 	Network Network
 	// Watch sees each step of each enrollment as it happens; nil = nobody does.
@@ -171,6 +174,7 @@ func Start(ctx context.Context, o Options) (_ *Lab, err error) {
 		return nil, err
 	}
 	caYAML, raYAML := l.certsrvConfig(caListener.Addr()), l.raConfig(estListener.Addr(), caListener.Addr(), adminListener.Addr())
+	raYAML.EST.Lockout.Failures = o.Lockout
 	o.Variant.apply(&raYAML, &caYAML)
 	caConfig, err := l.writeCertsrvConfig(caYAML)
 	if err != nil {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/rand"
 	"flag"
+	"fmt"
 	"io"
 	"net/http"
 	"os"
@@ -235,22 +236,22 @@ func TestAnEditedConfigurationIsKeptWhenTheLabStartsAgain(t *testing.T) {
 func TestALabTellsWhyItAnswersAsItDoes(t *testing.T) {
 	var mu sync.Mutex
 	var answers []lab.Step
-	l := start(t, lab.Options{Watch: func(s lab.Step) {
+	l := start(t, lab.Options{Lockout: 3, Watch: func(s lab.Step) {
 		mu.Lock()
 		defer mu.Unlock()
 		if s.To == lab.PartyPhone {
 			answers = append(answers, s)
 		}
 	}})
-	client, err := l.Client(nil, func(o *capf.Options) { o.Password = "wrong" })
-	if err != nil {
-		t.Fatal(err)
-	}
 	phone, err := capf.NewPhone(rand.Reader, "SEP001122334455", "ec256")
 	if err != nil {
 		t.Fatal(err)
 	}
-	for range 4 {
+	for i := range 4 {
+		client, err := l.Client(nil, func(o *capf.Options) { o.Password = fmt.Sprint("wrong", i) })
+		if err != nil {
+			t.Fatal(err)
+		}
 		if got := client.Enroll(t.Context(), phone.Name, phone.CSR); got.RV != capf.StatusAuthFail {
 			t.Fatal(got.RV, got.Err)
 		}
@@ -267,7 +268,7 @@ func TestALabTellsWhyItAnswersAsItDoes(t *testing.T) {
 		want := "who are you?"
 		switch {
 		case i == 7:
-			want = "too many refused log-ins from this client (est.lockout)"
+			want = "too many refused log-ins of this account (est.lockout)"
 		case i%2 == 1:
 			want = "auth-rejected"
 		}

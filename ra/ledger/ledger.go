@@ -111,7 +111,7 @@ func OpenReadOnly(ctx context.Context, dsn string, o Options) (*Ledger, error) {
 	if isPostgres(dsn) {
 		l.store, err = openPostgres(ctx, dsn, l, o.Lease)
 	} else {
-		l.store, err = openSQLiteReadOnly(ctx, strings.TrimPrefix(dsn, "sqlite:"))
+		l.store, err = openSQLiteReadOnly(ctx, strings.TrimPrefix(dsn, "sqlite:"), l.now)
 	}
 	if err != nil {
 		return nil, err
@@ -189,7 +189,7 @@ func unavailable(err error) error {
 		return nil
 	case errors.Is(err, sql.ErrNoRows):
 		return ErrNotFound
-	case errors.Is(err, ErrUnavailable), errors.Is(err, ErrNotFound), errors.Is(err, ErrLost):
+	case errors.Is(err, ErrUnavailable), errors.Is(err, ErrNotFound), errors.Is(err, ErrLost), errors.Is(err, errNoRoom):
 		return err
 	}
 	return fmt.Errorf("%w: %w", ErrUnavailable, err)

@@ -172,6 +172,12 @@ func isUniqueViolation(err error) bool {
 	return errors.As(err, &pg) && pg.Code == uniqueViolation
 }
 
+func (p *postgres) clock(int) (string, []any) {
+	return "(extract(epoch FROM clock_timestamp()) * 1000000)::bigint", nil
+}
+
+func (p *postgres) skipLocked() string { return " FOR UPDATE SKIP LOCKED" }
+
 func (p *postgres) close() error {
 	p.leave()
 	return p.db.Close()

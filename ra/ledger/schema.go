@@ -4,7 +4,7 @@ import "fmt"
 
 // schemaVersion is the newest that this package knows. A migration adds to
 // migrations and leaves the earlier ones as they are.
-const schemaVersion = 2
+const schemaVersion = 3
 
 // migrations are the steps from one version to the next, for both databases: %[1]s
 // is the primary key's type, %[2]s the type of bytes. Times are microseconds since
@@ -92,6 +92,17 @@ var migrations = [schemaVersion][]string{{
 	`CREATE INDEX requests_state ON requests (state, id) WHERE state <> 'delivered'`,
 	`DROP INDEX requests_label`,
 	`CREATE INDEX requests_label ON requests (label, id) WHERE label <> ''`,
+}, {
+	// guesses.go
+	`CREATE TABLE guesses (
+		slot          BIGINT PRIMARY KEY,
+		kind          TEXT NOT NULL,
+		name          TEXT NOT NULL,
+		refused       BIGINT NOT NULL,
+		refused_until BIGINT NOT NULL,
+		held          BIGINT NOT NULL,
+		held_until    BIGINT NOT NULL
+	)`,
 }}
 
 // isOrphan is [Row.Orphan] in SQL. It is the same text in the index and in the

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"time"
 
 	_ "modernc.org/sqlite" // the driver "sqlite", without cgo
 
@@ -21,10 +22,11 @@ type sqlite struct {
 	reads       *prepared
 	lock        io.Closer
 	number      int64 // of this process in replicas
+	now         func() time.Time
 }
 
 func openSQLite(ctx context.Context, path string, l *Ledger) (_ store, err error) {
-	s := &sqlite{lock: nothing{}}
+	s := &sqlite{lock: nothing{}, now: l.now}
 	name := path
 	defer func() {
 		if err != nil {
@@ -109,8 +111,8 @@ func anyOfVersion1(ctx context.Context, db *sql.DB) (found bool, err error) {
 	return found, err
 }
 
-func openSQLiteReadOnly(ctx context.Context, path string) (_ store, err error) {
-	s := &sqlite{lock: nothing{}}
+func openSQLiteReadOnly(ctx context.Context, path string, now func() time.Time) (_ store, err error) {
+	s := &sqlite{lock: nothing{}, now: now}
 	defer func() {
 		if err != nil {
 			err = errors.Join(fmt.Errorf("ledger %s: %w", path, err), s.close())
@@ -219,6 +221,13 @@ func (s *sqlite) verify(context.Context, int64) error { return nil }
 func (s *sqlite) search(context.Context, int64) (func(), bool, error) {
 	return func() {}, true, nil // holding knows
 }
+
+// clock is this process's: the file has no other.
+func (s *sqlite) clock(place int) (string, []any) {
+	return fmt.Sprintf("$%d", place), []any{micros(s.now())}
+}
+
+func (s *sqlite) skipLocked() string { return "" }
 
 func (s *sqlite) close() error {
 	var errs []error

@@ -37,6 +37,12 @@ type store interface {
 	// returns what gives it back.
 	search(ctx context.Context, number int64) (release func(), ok bool, err error)
 
+	// clock is the time in SQL, for what several replicas must see alike: an expression
+	// in which place is the number of the next value, and the values it needs.
+	clock(place int) (expression string, values []any)
+	// skipLocked ends a SELECT that passes over rows which somebody is changing.
+	skipLocked() string
+
 	close() error
 }
 

@@ -55,7 +55,7 @@ func TestALedgerFileThatCannotBeUsedIsRefusedAndLeftAsItWas(t *testing.T) {
 			must(t, err)
 			binary.BigEndian.PutUint32(data[60:], 99)
 			must(t, os.WriteFile(path, data, 0o600))
-		}, "was written by a newer version of ra (schema 99, this one knows 2): use that version, or another ledger"},
+		}, "was written by a newer version of ra (schema 99, this one knows 3): use that version, or another ledger"},
 		{"read-only", func(t *testing.T, path string) {
 			must(t, os.Chmod(path, 0o400))
 		}, "is read-only (mode 0400): make it writable with chmod u+w, or name another file"},
@@ -219,7 +219,7 @@ func TestAPostgreSQLOfANewerVersionIsRefused(t *testing.T) {
 	defer db.Close()
 	_, err = db.ExecContext(t.Context(), `INSERT INTO ledger_version VALUES (99)`)
 	must(t, err)
-	if l, err := ledger.Open(t.Context(), server.DSN, ledger.Options{}); err == nil || !strings.Contains(err.Error(), "schema 99, this one knows 2") {
+	if l, err := ledger.Open(t.Context(), server.DSN, ledger.Options{}); err == nil || !strings.Contains(err.Error(), "schema 99, this one knows 3") {
 		t.Errorf("opened: %v", err)
 		if l != nil {
 			l.Close()

@@ -44,7 +44,7 @@ func TestOpenRowsOfVersion1AreJoined(t *testing.T) {
 			}
 			old(request("pending", "x"), "pending", 1)
 			old(request("closed", "x"), "failed", 0)
-			if l, err := ledger.OpenReadOnly(t.Context(), dsn, ledger.Options{}); err == nil || !strings.Contains(err.Error(), "was written by an older version of ra (schema 1, this one reads 2): start the RA") {
+			if l, err := ledger.OpenReadOnly(t.Context(), dsn, ledger.Options{}); err == nil || !strings.Contains(err.Error(), "was written by an older version of ra (schema 1, this one reads 3): start the RA") {
 				t.Errorf("opened for reading: %v", err)
 				if l != nil {
 					l.Close()

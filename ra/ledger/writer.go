@@ -146,7 +146,9 @@ func (q *queued) end(err error) {
 
 // refused tells whether an error is the ledger's own word: it has changed nothing,
 // and the database is in order.
-func refused(err error) bool { return errors.Is(err, ErrLost) || errors.Is(err, ErrNotFound) }
+func refused(err error) bool {
+	return errors.Is(err, ErrLost) || errors.Is(err, ErrNotFound) || errors.Is(err, errNoRoom)
+}
 
 func (w *writer) together(ctx context.Context, durable bool, batch []*queued) error {
 	return w.durably(ctx, durable, func() error {

@@ -42,10 +42,13 @@ func (l *eventLog) event(ctx context.Context, event any) {
 		log.Info("logged in to the CA, chain read", zap.Int("attempt", e.Attempt), zap.Strings("chain", oneLineSubjects(e.Chain)), zap.Duration("took", e.Took))
 	case ra.StartFailed:
 		if e.Refused {
-			log.Error("the CA refused the RA's own credentials; waiting for other ones in the credentials file", zap.Int("attempt", e.Attempt), zap.Error(e.Err))
+			log.Info("no chain before the RA's own account may log in again", zap.Int("attempt", e.Attempt)) // OwnRefused has told why
 			return
 		}
 		log.Error("start failed, no chain; trying again", zap.Int("attempt", e.Attempt), zap.Duration("in", e.Next), zap.Error(e.Err))
+	case ra.OwnRefused:
+		log.Error("the CA refused the RA's own account: nobody tries it again before the time given, or until the credentials file changes (ca.credentials)",
+			zap.String("account", e.Account), zap.Time("until", e.Until), zap.Error(e.Err))
 	case ra.Refreshed:
 		level := zapcore.DebugLevel
 		if e.Changed {

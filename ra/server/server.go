@@ -134,6 +134,7 @@ func New(ctx context.Context, cfg *config.RA, o Options) (_ *Server, err error) 
 				Ready:       func() admin.Readiness { return readiness(s.core.Ready()) },
 				Roots:       func() []*x509.Certificate { return roots(s.core.Chain()) },
 				Enrollments: enrollments,
+				Lockouts:    lockouts{s.core},
 				Certsrv:     o.Requests,
 				Faults:      o.Faults,
 				Logger:      o.Logger,

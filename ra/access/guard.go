@@ -1,0 +1,322 @@
+package access
+
+import (
+	"context"
+	"crypto/hmac"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"time"
+
+	"ciscora/internal/bounded"
+	"ciscora/msca"
+	"ciscora/ra/ledger"
+)
+
+// Lockout guards the CA's accounts, whose own lock-out a lab of phones with an old
+// password, or anybody who guesses, would trip (design, section 4).
+type Lockout struct {
+	Failures int           // refused log-ins at one account, from all addresses and replicas; 0 = no guard
+	For      time.Duration // since the last one; meanwhile no other password is tried
+}
+
+const (
+	// addressShare is how many accounts' worth of guesses one address has, and
+	// guessingShare how many it may bring besides that are turned away untried.
+	addressShare  = 10
+	guessingShare = 100
+	// rightFor is how long a password that was right passes a door that is closed to
+	// guesses. Where it is changed meanwhile it costs one refused log-in more, and AD
+	// does not even count that: it knows an account's last passwords.
+	rightFor = time.Hour
+	// freshFor is how long one log-in speaks for others with the same password: they
+	// need not wait for each other.
+	freshFor = 2 * time.Second
+	// maxRemembered bounds each memory of passwords. Only who knows one, or had one
+	// refused, gets into it.
+	maxRemembered = 10_000
+
+	longestWait   = 30 * time.Second       // for the outcome of others' tries
+	lookAgain     = 100 * time.Millisecond // at the door, for tries of other replicas
+	settleTimeout = 5 * time.Second
+	retryGuard    = 10 * time.Second
+)
+
+// guard decides which passwords are tried. A try is reserved in the ledger before it is
+// made, and given back where it was right: however many come at once, no more wrong
+// ones get through than there may be. What is remembered of passwords are HMACs under a
+// key of this process, in memory alone.
+type guard struct {
+	rule   Lockout
+	ledger *ledger.Ledger
+	key    []byte
+	now    func() time.Time
+
+	passwords *turns[accountKey] // the same one is tried once at a time
+	names     *turns[string]     // one at a time waits for room to guess
+	proven    *bounded.Map[accountKey, time.Time]
+	shown     *bounded.Map[accountKey, struct{}] // proven, with the address that had it
+	refused   *bounded.Map[accountKey, struct{}] // by the CA
+	away      *bounded.Map[accountKey, struct{}] // turned away untried, with the address
+	guessing  *bounded.Map[string, int]          // how many of those, by address
+	pruned    *bounded.Map[struct{}, struct{}]   // when the ledger was tidied up
+}
+
+func newGuard(rule Lockout, book *ledger.Ledger, key []byte, now func() time.Time) *guard {
+	return &guard{
+		rule: rule, ledger: book, key: key, now: now,
+		passwords: newTurns[accountKey](), names: newTurns[string](),
+		proven:   bounded.New[accountKey, time.Time](maxRemembered, rightFor, now),
+		shown:    bounded.New[accountKey, struct{}](maxRemembered, rightFor, now),
+		refused:  bounded.New[accountKey, struct{}](maxRemembered, rule.For, now),
+		away:     bounded.New[accountKey, struct{}](maxRemembered, rule.For, now),
+		guessing: bounded.New[string, int](maxRemembered, rule.For, now),
+		pruned:   bounded.New[struct{}, struct{}](1, max(rule.For, time.Minute), now),
+	}
+}
+
+func (g *guard) off() bool { return g.rule.Failures <= 0 }
+
+// presented is a password that somebody brings.
+type presented struct {
+	kind    ledger.GuessKind
+	name    string     // that guesses are counted by
+	key     accountKey // of the name and the password
+	address string     // that brings it
+	// fixed: a refusal stands for some time, without another try.
+	fixed bool
+	// said makes the error of who is not let in.
+	said func(reason Reason, cause error) *Error
+}
+
+func (g *guard) guess(p presented) ledger.Guess {
+	return ledger.Guess{
+		At:     ledger.GuessAt{Kind: p.kind, Name: p.name, Limit: g.rule.Failures},
+		From:   g.from(p.address),
+		Window: g.rule.For,
+	}
+}
+
+func (g *guard) from(address string) ledger.GuessAt {
+	return ledger.GuessAt{Kind: ledger.GuessAddress, Name: address, Limit: addressShare * g.rule.Failures}
+}
+
+// with is a key together with an address.
+func (g *guard) with(p presented) (k accountKey) {
+	mac := hmac.New(sha256.New, g.key)
+	mac.Write(p.key[:])
+	mac.Write([]byte(p.address))
+	mac.Sum(k[:0])
+	return k
+}
+
+// verdict is what came of a try.
+type verdict int
+
+const (
+	notTried verdict = iota // the password did not leave
+	wasRight                // and it is known
+	wasWrong                // and it is known
+	untold                  // it left, and no answer came: it may have been wrong
+	notWrong                // and nothing else is to be known of it
+)
+
+// try is a password that may be tried now.
+type try struct {
+	guard    *guard
+	password presented
+	reserved bool
+	release  func(error) // nil: nobody waits for it
+}
+
+var errWaited = errors.New("log-ins with this account are under way, and none has ended in time")
+
+// enter waits until a password may be tried. A right one is never refused because
+// others guess: those wait for its turn that bring the same one, and for the outcome of
+// the others' tries where there may be no more.
+func (g *guard) enter(ctx context.Context, p presented) (*try, error) {
+	if at, ok := g.proven.Get(p.key); ok && g.now().Sub(at) < freshFor {
+		if _, ok := g.shown.Get(g.with(p)); ok {
+			return &try{guard: g, password: p}, nil
+		}
+	}
+	waiting, cancel := context.WithTimeoutCause(ctx, longestWait, errWaited)
+	defer cancel()
+	release, err := g.passwords.take(waiting, p.key)
+	if err != nil {
+		return nil, g.notAdmitted(err)
+	}
+	reserved, err := g.admit(waiting, p)
+	if err != nil {
+		release(nil) // it says nothing of those who wait
+		return nil, g.notAdmitted(err)
+	}
+	t := &try{guard: g, password: p, reserved: reserved, release: release}
+	if at, ok := g.proven.Get(p.key); ok && g.now().Sub(at) < freshFor {
+		t.release = nil
+		release(nil)
+	}
+	return t, nil
+}
+
+func (g *guard) notAdmitted(err error) error {
+	if errors.Is(err, errWaited) {
+		return &TurnedAway{RetryAfter: retryGuard, Text: "others try to log in with this account: ask again", Err: err}
+	}
+	return err
+}
+
+// admit decides about a password whose turn it is.
+func (g *guard) admit(ctx context.Context, p presented) (reserved bool, err error) {
+	if _, known := g.refused.Get(p.key); known {
+		return false, p.said(ReasonCA, &msca.Error{
+			Phase: msca.PhaseLogin, Kind: msca.KindAuthRejected,
+			Err: errors.New("the CA refused this password a short while ago, and is not asked again (est.lockout)"),
+		})
+	}
+	if _, known := g.proven.Get(p.key); known {
+		return false, g.admitProven(p)
+	}
+	end, err := g.names.take(ctx, string(p.kind)+" "+p.name)
+	if err != nil {
+		return false, err
+	}
+	defer end(nil)
+	for {
+		ended := g.passwords.ended()
+		if _, known := g.proven.Get(p.key); known {
+			return false, g.admitProven(p)
+		}
+		door, err := g.ledger.Reserve(ctx, g.guess(p))
+		switch {
+		case err != nil:
+			return false, err
+		case door.Open():
+			return true, nil
+		case door.Closed:
+			return false, g.turnAway(p, door)
+		}
+		timer := time.NewTimer(lookAgain)
+		select {
+		case <-ended:
+		case <-timer.C:
+		case <-ctx.Done():
+			timer.Stop()
+			return false, context.Cause(ctx)
+		}
+		timer.Stop()
+	}
+}
+
+// admitProven lets a password through that was right a while ago. From an address that
+// guesses on at a closed door it passes only if it was right from there: who guesses must
+// not learn from this memory what the CA would not tell.
+func (g *guard) admitProven(p presented) error {
+	if _, shown := g.shown.Get(g.with(p)); shown {
+		return nil
+	}
+	if n, _ := g.guessing.Get(p.address); n < guessingShare*g.rule.Failures {
+		return nil
+	}
+	return p.said(ReasonLocked, errors.New("not tried: this address goes on guessing at closed doors (est.lockout)"))
+}
+
+// vouch is admitProven for a password that a log-in of the last minute vouches for.
+func (g *guard) vouch(p presented) error {
+	err := g.admitProven(p)
+	if err == nil {
+		g.shown.Put(g.with(p), struct{}{})
+	}
+	return err
+}
+
+// turnAway refuses a password untried. Each counts once for the address that brings it.
+func (g *guard) turnAway(p presented, door ledger.Door) error {
+	at := g.with(p)
+	if _, counted := g.away.Get(at); !counted {
+		g.away.Put(at, struct{}{})
+		n, _ := g.guessing.Get(p.address)
+		g.guessing.Put(p.address, n+1) // of two at a time one may get lost
+	}
+	whose := "of this account"
+	switch {
+	case door.Kind == ledger.GuessAddress:
+		whose = "from this address"
+	case p.kind == ledger.GuessUser:
+		whose = "of this user from this address"
+	}
+	until := g.now().Add(door.Left).Format(time.RFC3339)
+	return p.said(ReasonLocked, fmt.Errorf("not tried before %s: too many refused log-ins %s (est.lockout)", until, whose))
+}
+
+// end tells what came of a try; err is what those are told who wait for it, where it
+// came to nothing.
+func (t *try) end(ctx context.Context, v verdict, err error) {
+	g, p := t.guard, t.password
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), settleTimeout)
+	defer cancel()
+	switch v {
+	case wasRight:
+		g.remember(p.key)
+		g.shown.Put(g.with(p), struct{}{})
+	case wasWrong:
+		g.proven.Delete(p.key)
+		if p.fixed {
+			g.refused.Put(p.key, struct{}{})
+		}
+	}
+	// What cannot be written leaves the try counted.
+	switch counts := v == wasWrong || v == untold; {
+	case t.reserved:
+		_ = g.ledger.Settle(ctx, g.guess(p), counts)
+	case v == wasWrong:
+		guess := g.guess(p)
+		_ = g.ledger.Refused(ctx, g.rule.For, guess.At, guess.From)
+	}
+	if _, done := g.pruned.Get(struct{}{}); t.reserved && !done {
+		g.pruned.Put(struct{}{}, struct{}{})
+		_ = g.ledger.PruneGuesses(ctx) // the next time
+	}
+	if t.release == nil {
+		return
+	}
+	t.release(shared(v, err))
+}
+
+// shared is what those are told who wait for a try that told nothing: whatever stood in
+// its way stands in theirs, but for the patience of whoever made it.
+func shared(v verdict, err error) error {
+	if v != notTried && v != untold || errors.Is(err, context.Canceled) {
+		return nil
+	}
+	return err
+}
+
+// remember keeps a password that was right.
+func (g *guard) remember(k accountKey) {
+	g.proven.Put(k, g.now())
+	g.refused.Delete(k)
+}
+
+// blame counts the refusal of a password that was tried without the guard.
+func (g *guard) blame(ctx context.Context, p presented) {
+	g.proven.Delete(p.key)
+	g.refused.Put(p.key, struct{}{})
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), settleTimeout)
+	defer cancel()
+	_ = g.ledger.Refused(ctx, g.rule.For, g.guess(p).At) // then clients may guess once more: one too much is still one
+}
+
+// verdictOf is what a log-in at the CA tells of a password.
+func verdictOf(err error) verdict {
+	var ca *msca.Error
+	switch {
+	case err == nil:
+		return wasRight
+	case Refused(err):
+		return wasWrong
+	case errors.As(err, &ca) && ca.Unanswered:
+		return untold
+	}
+	return notTried
+}

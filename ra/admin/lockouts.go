@@ -1,0 +1,72 @@
+package admin
+
+import (
+	"context"
+	"net/http"
+	"net/url"
+	"time"
+
+	"github.com/go-chi/chi/v5"
+)
+
+// Lockouts is the RA's guard against lock-out.
+type Lockouts interface {
+	List(context.Context) ([]Lockout, error)
+	// Own is why the RA's own account is not tried at the CA; nil: it is.
+	Own() *OwnRefused
+	// Forgive opens the door of an account, a user or an address, or with "" all; it
+	// tells whether there was anything to forgive.
+	Forgive(ctx context.Context, name string) (found bool, err error)
+}
+
+// Lockout is one at whom, or from where, was guessed.
+type Lockout struct {
+	Kind    string    `json:"kind"` // account, user or address
+	Name    string    `json:"name"`
+	Refused int       `json:"refused"`          // log-ins that count
+	Trying  int       `json:"trying,omitempty"` // log-ins under way, in all replicas
+	Closed  bool      `json:"closed"`           // no other password is tried before Until
+	Until   time.Time `json:"until"`
+}
+
+// OwnRefused says that the CA refused the RA's own account.
+type OwnRefused struct {
+	Account string    `json:"account"`
+	At      time.Time `json:"refused"`
+	Until   time.Time `json:"until"` // it is not tried before, unless its credentials change
+}
+
+func (h *handler) listLockouts(w http.ResponseWriter, r *http.Request) {
+	list, err := h.Lockouts.List(r.Context())
+	if err != nil {
+		fail(w, http.StatusServiceUnavailable, err.Error())
+		return
+	}
+	if list == nil {
+		list = []Lockout{}
+	}
+	answer(w, http.StatusOK, struct {
+		Lockouts []Lockout   `json:"lockouts"`
+		Own      *OwnRefused `json:"own_account,omitempty"`
+	}{list, h.Lockouts.Own()})
+}
+
+// forgive is for one of them, or for all.
+func (h *handler) forgive(w http.ResponseWriter, r *http.Request) {
+	name, err := url.PathUnescape(chi.URLParam(r, "name"))
+	if err != nil {
+		fail(w, http.StatusBadRequest, "the name is not well-formed: write a backslash as %5C and a slash as %2F")
+		return
+	}
+	found, err := h.Lockouts.Forgive(r.Context(), name)
+	switch {
+	case err != nil:
+		fail(w, http.StatusServiceUnavailable, err.Error())
+	case !found && name != "":
+		fail(w, http.StatusNotFound, "nothing is counted of "+name+": see GET /lockouts")
+	default:
+		answer(w, http.StatusOK, struct {
+			Forgiven bool `json:"forgiven"`
+		}{found})
+	}
+}

@@ -1,0 +1,204 @@
+package ledger_test
+
+import (
+	"fmt"
+	"path/filepath"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"ciscora/ra/ledger"
+)
+
+func guessAt(account, address string) ledger.Guess {
+	return ledger.Guess{
+		At:     ledger.GuessAt{Kind: ledger.GuessAccount, Name: account, Limit: 3},
+		From:   ledger.GuessAt{Kind: ledger.GuessAddress, Name: address, Limit: 30},
+		Window: time.Hour,
+	}
+}
+
+// guessers are ledgers that count together: one process of an SQLite, two replicas of
+// a PostgreSQL.
+func guessers(t *testing.T) map[string]func(t *testing.T) []*ledger.Ledger {
+	t.Helper()
+	open := func(t *testing.T, dsn string) *ledger.Ledger {
+		l, err := ledger.Open(t.Context(), dsn, ledger.Options{})
+		must(t, err)
+		t.Cleanup(func() { l.Close() })
+		return l
+	}
+	return map[string]func(t *testing.T) []*ledger.Ledger{
+		"SQLite": func(t *testing.T) []*ledger.Ledger {
+			return []*ledger.Ledger{open(t, "sqlite:"+filepath.Join(t.TempDir(), "ra.db"))}
+		},
+		"two replicas": func(t *testing.T) []*ledger.Ledger {
+			dsn := postgres.Database(t)
+			return []*ledger.Ledger{open(t, dsn), open(t, dsn)}
+		},
+	}
+}
+
+func TestNoMoreGuessesGetThroughThanThereMayBeHoweverManyAskAtOnce(t *testing.T) {
+	for name, open := range guessers(t) {
+		t.Run(name, func(t *testing.T) {
+			all := open(t)
+			var through atomic.Int32
+			var done sync.WaitGroup
+			for i := range 200 {
+				done.Go(func() {
+					g := guessAt("ciscora", fmt.Sprint("192.0.2.", i))
+					door, err := all[i%len(all)].Reserve(t.Context(), g)
+					switch {
+					case err != nil:
+						t.Error(err)
+					case door.Open():
+						through.Add(1)
+					case !door.Busy:
+						t.Errorf("closed before anything was refused: %+v", door)
+					}
+				})
+			}
+			done.Wait()
+			if n := through.Load(); n != 3 {
+				t.Errorf("%d guesses got through, want 3", n)
+			}
+			// Each from an address of its own, which none of them has used up.
+			for i := range 200 {
+				if door, err := all[0].Reserve(t.Context(), guessAt("other", fmt.Sprint("192.0.2.", i))); err != nil || (i < 3) != door.Open() {
+					t.Fatalf("guess %d at another account: %+v %v", i, door, err)
+				}
+			}
+		})
+	}
+}
+
+func TestRightPasswordsGiveTheirTryBackAndWrongOnesDoNot(t *testing.T) {
+	for name, open := range guessers(t) {
+		t.Run(name, func(t *testing.T) {
+			all := open(t)
+			one, other := all[0], all[len(all)-1]
+			g := guessAt("ciscora", "192.0.2.1")
+			for i := range 20 {
+				door, err := one.Reserve(t.Context(), g)
+				must(t, err)
+				if !door.Open() {
+					t.Fatalf("right password %d: %+v", i, door)
+				}
+				must(t, one.Settle(t.Context(), g, false))
+			}
+			for i := range 3 {
+				door, err := other.Reserve(t.Context(), g)
+				must(t, err)
+				if !door.Open() {
+					t.Fatalf("wrong password %d: %+v", i, door)
+				}
+				must(t, other.Settle(t.Context(), g, true))
+			}
+			door, err := one.Reserve(t.Context(), guessAt("ciscora", "198.51.100.9"))
+			must(t, err)
+			if !door.Closed || door.Kind != ledger.GuessAccount || door.Left <= 59*time.Minute || door.Left > time.Hour {
+				t.Errorf("after three refusals: %+v", door)
+			}
+			guessed, err := one.Guessed(t.Context())
+			must(t, err)
+			if len(guessed) != 2 || guessed[0].Refused != 3 || guessed[1].Refused != 3 || guessed[0].Held != 0 {
+				t.Errorf("what was counted: %+v", guessed)
+			}
+			if n, err := one.Forgive(t.Context(), g.At); err != nil || n != 1 {
+				t.Errorf("forgiven: %d %v", n, err)
+			}
+			if door, err := other.Reserve(t.Context(), g); err != nil || !door.Open() {
+				t.Errorf("once it is forgiven: %+v %v", door, err)
+			}
+			if n, err := one.Forgive(t.Context()); err != nil || n != 2 {
+				t.Errorf("all forgiven: %d %v", n, err)
+			}
+			if guessed, err := one.Guessed(t.Context()); err != nil || len(guessed) != 0 {
+				t.Errorf("once all is forgiven: %+v %v", guessed, err)
+			}
+		})
+	}
+}
+
+func TestOneAddressGuessesAtSoManyAccounts(t *testing.T) {
+	for name, open := range guessers(t) {
+		t.Run(name, func(t *testing.T) {
+			l := open(t)[0]
+			for i := range 30 {
+				g := guessAt(fmt.Sprint("user", i), "192.0.2.1")
+				if door, err := l.Reserve(t.Context(), g); err != nil || !door.Open() {
+					t.Fatalf("account %d: %+v %v", i, door, err)
+				}
+				must(t, l.Settle(t.Context(), g, true))
+			}
+			door, err := l.Reserve(t.Context(), guessAt("user99", "192.0.2.1"))
+			must(t, err)
+			if !door.Closed || door.Kind != ledger.GuessAddress {
+				t.Errorf("the next account: %+v", door)
+			}
+			if door, err := l.Reserve(t.Context(), guessAt("user99", "192.0.2.2")); err != nil || !door.Open() {
+				t.Errorf("from another address: %+v %v", door, err)
+			}
+		})
+	}
+}
+
+func TestRefusalsAreForgottenWhenNothingWasRefusedForAWindow(t *testing.T) {
+	for name, open := range guessers(t) {
+		t.Run(name, func(t *testing.T) {
+			l := open(t)[0]
+			g := guessAt("ciscora", "192.0.2.1")
+			g.Window = 500 * time.Millisecond
+			for range 3 {
+				if door, err := l.Reserve(t.Context(), g); err != nil || !door.Open() {
+					t.Fatalf("%+v %v", door, err)
+				}
+				must(t, l.Settle(t.Context(), g, true))
+			}
+			door, err := l.Reserve(t.Context(), g)
+			must(t, err)
+			if !door.Closed || door.Left > g.Window {
+				t.Fatalf("after three: %+v", door)
+			}
+			must(t, l.PruneGuesses(t.Context())) // nothing yet
+			for deadline := time.Now().Add(10 * time.Second); !door.Open(); {
+				if time.Now().After(deadline) {
+					t.Fatalf("it never opens: %+v", door)
+				}
+				door, err = l.LookAtDoor(t.Context(), g)
+				must(t, err)
+			}
+			must(t, l.PruneGuesses(t.Context()))
+			if door, err := l.Reserve(t.Context(), g); err != nil || !door.Open() {
+				t.Errorf("after the window: %+v %v", door, err)
+			}
+		})
+	}
+}
+
+func TestMadeUpNamesDoNotOpenTheDoor(t *testing.T) {
+	l, err := ledger.Open(t.Context(), "sqlite::memory:", ledger.Options{})
+	must(t, err)
+	defer l.Close()
+	g := guessAt("ciscora", "192.0.2.1")
+	for range 3 {
+		if door, err := l.Reserve(t.Context(), g); err != nil || !door.Open() {
+			t.Fatalf("%+v %v", door, err)
+		}
+		must(t, l.Settle(t.Context(), g, true))
+	}
+	var done sync.WaitGroup
+	for range 100 {
+		done.Go(func() {
+			for i := range 100 {
+				must(t, l.Refused(t.Context(), time.Hour, ledger.GuessAt{Kind: ledger.GuessAccount, Name: fmt.Sprintf("made-up-%p-%d", &i, i), Limit: 3}))
+			}
+		})
+	}
+	done.Wait()
+	if door, err := l.Reserve(t.Context(), g); err != nil || !door.Closed {
+		t.Errorf("after 10,000 made-up names: %+v %v", door, err)
+	}
+}
