@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/http"
 	"runtime"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -34,7 +35,7 @@ func TestAPooledConnectionServesTheSameAccountAgain(t *testing.T) {
 	f := newFixture(t, modern)
 	f.enrollOne(t)
 	wantLines(t, f.access.take(),
-		"GET /certsrv 401", "GET /certsrv 301", "GET /certsrv/certrqxt.asp",
+		"GET /certsrv 401", "GET /certsrv 301",
 		"GET /certsrv/certnew.cer", // once, on an empty ledger: where do the CA's numbers end?
 		"POST /certsrv/certfnsh.asp", "GET /certsrv/certnew.cer")
 	f.enrollOne(t)
@@ -127,7 +128,7 @@ func TestTheAuthenticationStepRefuses(t *testing.T) {
 		{"a wrong password, with a challenge", modern, `LAB\ciscora`, "wrong", "", 401, true, "logging in to the CA: it refused the credentials"},
 		{"a wrong password, as CES without a challenge", cucm, `LAB\ciscora`, "wrong", "", 401, false, "unable to authorize"},
 		{"an unknown user", modern, `LAB\nobody`, "wrong", "", 401, true, "it refused the credentials"},
-		{"a template that is not listed (F6)", modern, `LAB\ciscora`, "", "typo", 401, true, "the template is not offered"},
+		{"a template that is not listed (F6)", listing, `LAB\ciscora`, "", "typo", 401, true, "the template is not offered"},
 		{"a template that is not listed (F6), as CES", cucm, `LAB\ciscora`, "", "typo", 401, false, "unable to authorize"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
@@ -150,6 +151,37 @@ func TestTheAuthenticationStepRefuses(t *testing.T) {
 				t.Errorf("the answer shows the password: %v", err)
 			}
 		})
+	}
+}
+
+// certsrv.md 3: machine templates and newer versions are not in the page's list, and a
+// stand-alone CA lists none; a POST for them is issued all the same.
+func TestATemplateThatThePageDoesNotListIsTheCAsToDecide(t *testing.T) {
+	none := func(o *certsrv.Options) {
+		o.Offer = func(context.Context, []string) []string { return nil }
+	}
+	for name, p := range map[string]profile{"kept connections": modern, "two log-ins": func(o *ra.Options) { o.Sessions = ra.SessionsPerEnrollment }} {
+		t.Run(name, func(t *testing.T) {
+			f := newFixture(t, p, none)
+			f.enrollOne(t)
+			if lines := f.access.take(); slices.Contains(lines, "GET /certsrv/certrqxt.asp") {
+				t.Errorf("the list was asked for: %q", lines)
+			}
+			// The log-in is what proves the password.
+			if _, err := f.enroll(t.Context(), f.ca.User, "wrong", "", newCSR(t, "phone")); status(err) != http.StatusUnauthorized {
+				t.Errorf("a wrong password: %v", err)
+			}
+			_, err := f.enroll(t.Context(), f.ca.User, f.ca.Password, "typo", newCSR(t, "phone"))
+			if status(err) != http.StatusForbidden || !strings.Contains(err.Error(), "0x80094800") || !strings.Contains(err.Error(), "CiscoRAA") {
+				t.Errorf("a template that is not there: %d %v, want 403 with the CA's words", status(err), err)
+			}
+			if err.(interface{ Challenge() bool }).Challenge() {
+				t.Error("other credentials are asked for")
+			}
+		})
+	}
+	if _, err := newFixture(t, listing, none).enroll(t.Context(), `LAB\ciscora`, "", "", newCSR(t, "phone")); err == nil {
+		t.Error("template_check: list lets somebody in")
 	}
 }
 
@@ -322,7 +354,7 @@ func TestACAThatAnswersNonsenseGetsAClearError(t *testing.T) {
 		{"a template page without a list", "certrqxt.asp", body("<html></html>"), 0, "template"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			f := newFixture(t, modern, spoil(test.page, test.answer))
+			f := newFixture(t, listing, spoil(test.page, test.answer))
 			_, err := f.enroll(t.Context(), f.ca.User, f.ca.Password, "", newCSR(t, "phone"))
 			if err == nil {
 				t.Fatal("no error")

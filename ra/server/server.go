@@ -256,6 +256,8 @@ func accessOptions(cfg *config.RA, o Options) (_ access.Options, err error) {
 		Lockout: access.Lockout{Failures: cfg.EST.Lockout.Failures, For: cfg.EST.Lockout.For},
 		Vouch:   cfg.CA.Vouch,
 		Idle:    cfg.CA.Pool,
+
+		CheckTemplate: cfg.CA.TemplateCheck == "list",
 	}
 	if cfg.EST.Users != "" {
 		if options.Users, err = access.OpenUsers(cfg.EST.Users, o.Now, o.Logger); err != nil {
