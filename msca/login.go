@@ -211,7 +211,8 @@ func (c *Client) rejected(a *answer) *Error {
 }
 
 // elsewhere reports whether an answer redirects to anything but the same pages with
-// a final slash.
+// a final slash. Where TLS ends before IIS, that takes them for those of http at a port
+// of its own: as the redirect is not followed, nothing goes there.
 func (c *Client) elsewhere(a *answer) bool {
 	if a.status < 300 || a.status >= 400 {
 		return false
@@ -222,8 +223,8 @@ func (c *Client) elsewhere(a *answer) bool {
 		return true
 	}
 	to = c.url.ResolveReference(to)
-	return to.Scheme != "https" || to.User != nil ||
-		!strings.EqualFold(to.Hostname(), c.url.Hostname()) || portOf(to) != c.port() ||
+	samePort := to.Scheme == "http" || to.Scheme == "https" && portOf(to) == c.port()
+	return !samePort || to.User != nil || !strings.EqualFold(to.Hostname(), c.url.Hostname()) ||
 		!strings.EqualFold(strings.TrimRight(to.Path, "/"), strings.TrimRight(c.url.Path, "/"))
 }
 

@@ -3,6 +3,7 @@ package msca
 import (
 	"context"
 	"crypto/tls"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"net"
@@ -30,6 +31,11 @@ type Options struct {
 	// protocols are this package's.
 	TLS       *tls.Config
 	NameCheck NameCheck
+
+	// Anchors are the certificates of TLS.RootCAs once more, since a pool does not show
+	// them. With NameCheckCurl they are those under which a certificate that is signed
+	// with SHA-1 is taken, as OpenSSL 1.0.2 does; none: no such certificate is.
+	Anchors []*x509.Certificate
 
 	// Dial opens the connection (default a net.Dialer). Resolve turns the
 	// host into addresses (default the system's resolver if Dial is nil; with
