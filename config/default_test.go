@@ -221,3 +221,35 @@ func TestAPasswordIsInNoMessage(t *testing.T) {
 		}
 	}
 }
+
+func TestWhoMayAskForAnyNameByACertificateIsWarnedOf(t *testing.T) {
+	const (
+		subject = "certificate of any CA in est.trust may ask for any subject"
+		san     = "certificate of any CA in est.trust may ask for any alternative names"
+		both    = "certificate of any CA in est.trust may ask for any subject and alternative names"
+	)
+	for name, test := range map[string]struct {
+		est  string
+		want []string
+	}{
+		"no certificates":         {"authentication: [relay]", nil},
+		"certificates":            {"authentication: [relay, certificate]", []string{"est.policy: who has a " + both + " (clients without a label)"}},
+		"under a label":           {"labels: {wifi: {template: A, authentication: [certificate]}}", []string{"est.labels.wifi.policy: who has a " + both + " (the label wifi)"}},
+		"tied":                    {"authentication: [certificate], policy: own, policies: {own: {subject: ['CN={cn}'], san: ['{san}']}}", nil},
+		"phones alone":            {"authentication: [certificate], policy: own, policies: {own: {subject: ['CN=SEP[0-9A-F]{12}'], san: ['dns:SEP.*[.]test']}}", nil},
+		"tied in the subject":     {"authentication: [certificate], policy: own, policies: {own: {subject: ['CN={cn}']}}", []string{"est.policy: who has a " + san}},
+		"a pattern for everybody": {"authentication: [certificate], policy: own, policies: {own: {subject: ['CN={cn}', 'CN=.*'], san: ['{san}']}}", []string{"est.policy: who has a " + subject}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			got := loadRA(t, strings.Replace(minimal, "key: est.key", "key: est.key, trust: [phones.pem], "+test.est, 1)).Warnings()
+			if len(got) != len(test.want) {
+				t.Fatalf("%v, want %q", got, test.want)
+			}
+			for i, w := range got {
+				if w.Place.Line == 0 || !strings.Contains(w.Error(), test.want[i]) {
+					t.Errorf("%v, want %s", w, test.want[i])
+				}
+			}
+		})
+	}
+}

@@ -95,6 +95,7 @@ func (c *RA) Files() (Files, error) {
 	var err error
 	f.Credentials, err = LoadCredentials(c.CA.Credentials)
 	note("ca.credentials", err)
+	problems = append(problems, c.Admin.check(c.source)...)
 	if err := problems.asError(); err != nil {
 		return Files{}, err
 	}
@@ -231,7 +232,11 @@ func (c *Certsrv) Accounts() ([]Account, error) {
 // wrong with them.
 func (c *Certsrv) Check() error {
 	_, err := c.Accounts()
-	return err
+	problems := c.Admin.check(c.source)
+	if accounts, ok := errors.AsType[Problems](err); ok {
+		problems = append(problems, accounts...)
+	}
+	return problems.asError()
 }
 
 // readUser returns the user's account, and in key where it stands.

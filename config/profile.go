@@ -14,6 +14,7 @@ func Default(profile Profile) RA {
 		EST: EST{
 			Listen:         "0.0.0.0:8084",
 			TLS:            TLS{Min: tls.VersionTLS12, Max: tls.VersionTLS13},
+			Revocation:     RevocationSoft,
 			Dialect:        DialectRFC8951,
 			Base64:         Base64Auto,
 			Authentication: []Authentication{AuthenticateRelay},
@@ -63,6 +64,7 @@ func Default(profile Profile) RA {
 	}
 	if profile == ProfileCUCM {
 		c.EST.TLS = TLS{Min: tls.VersionTLS12, Max: tls.VersionTLS12}
+		c.EST.Revocation = RevocationOff
 		c.EST.Dialect = DialectLibest
 		c.EST.CSRAttributes = "none"
 		c.CA.TLS = TLS{Min: tls.VersionTLS10, Max: tls.VersionTLS12}

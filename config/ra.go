@@ -41,6 +41,16 @@ type EST struct {
 	// certificates are taken. Authentication by certificate requires it.
 	Trust []string `yaml:"trust" file:"yes"`
 
+	// Revocation says what becomes of a client certificate: "off" asks nobody, "soft"
+	// refuses a revoked one, and with "hard" also one of which nothing can be found
+	// out. CRLs, of CRLs and of the certificates' distribution points, are asked, and
+	// where none tells the certificates' OCSP responders. Default soft; off in
+	// cucm-12.5.
+	Revocation Revocation `yaml:"revocation" enum:"off soft hard"`
+
+	// CRLs are files of CRLs, in PEM or DER. They are read again when they change.
+	CRLs []string `yaml:"crls" file:"yes"`
+
 	// TLS bounds the protocol versions. Default 1.2 to 1.3; in cucm-12.5 only 1.2.
 	TLS TLS `yaml:"tls"`
 
@@ -109,6 +119,12 @@ type EST struct {
 	// send no User-Agent (strongSwan) are left alone. 0s is off. Default 0s.
 	Patience time.Duration `yaml:"patience"`
 
+	// ProxyProtocol are the networks of load balancers in front of the listener, as
+	// 10.0.0.0/8: each connection from there must begin with a PROXY protocol header
+	// of version 2 (HAProxy: send-proxy-v2), which says whose it is. None is believed
+	// from elsewhere. Default none.
+	ProxyProtocol []string `yaml:"proxy_protocol"`
+
 	// CAFailureStatus is the answer to a CA that is slow or down after the
 	// log-in: 400, 500, 502 or 504; 0 as the profile has it, which is 400 in
 	// cucm-12.5 and what fits the failure in modern. Default 0.
@@ -152,21 +168,34 @@ type Label struct {
 	ProofOfPossession bool `yaml:"proof_of_possession"`
 }
 
-// Policy is what a CSR must be before the CA sees it. Whatever it says, the
-// extension of a Windows security identifier (1.3.6.1.4.1.311.25.2) and user
-// principal names (otherName 1.3.6.1.4.1.311.20.2.3) are refused unless Allow has
-// them.
+// Policy is what a CSR must be before the CA sees it. Whatever it says, Windows
+// security identifiers (1.3.6.1.4.1.311.25.2, as an extension or in a URI), user
+// principal names (otherName 1.3.6.1.4.1.311.20.2.3) and application policies
+// (1.3.6.1.4.1.311.21.10) are refused unless Allow has them.
 type Policy struct {
 	// Keys that are taken; empty = all.
 	Keys []string `yaml:"keys" enum:"rsa2048 rsa3072 rsa4096 ec256 ec384 ec521 ed25519"`
 
-	// Subject are regular expressions, one of which the whole subject (RFC 2253,
-	// such as CN=SEP001122334455) matches; empty = all.
+	// Identity is a regular expression that the common name of the client's certificate
+	// matches; its groups are {1}, {2} ... in Subject and SAN, where that is no count then.
+	// Empty = whoever.
+	Identity string `yaml:"identity"`
+
+	// Subject are regular expressions, one of which the whole subject (RFC 4514,
+	// such as CN=SEP001122334455) matches; empty = all. {user} stands for the account's
+	// name (of the CA's: without its domain), {cn} for the common name of the client's
+	// certificate, {san} for each of its subject alternative names.
 	Subject []string `yaml:"subject"`
 
 	// SAN are regular expressions, one of which each subject alternative name
-	// matches, as dns:NAME, ip:ADDRESS, email:ADDRESS or uri:URI; empty = all.
+	// matches, as dns:NAME, ip:ADDRESS, email:ADDRESS, uri:URI, dir:SUBJECT, oid:1.2.3,
+	// upn:NAME or other:TYPE=#HEX; empty = all. The words are those of Subject; {san}
+	// stands for a whole name here, such as dns:phone.example.com.
 	SAN []string `yaml:"san"`
+
+	// Ambiguous takes CSRs that say two things: a subject with several common names,
+	// an extension twice. Default false.
+	Ambiguous bool `yaml:"ambiguous"`
 
 	// Forbid and Allow are object identifiers of extensions.
 	Forbid []string `yaml:"forbid"`
@@ -179,7 +208,7 @@ type Limits struct {
 	HeaderTimeout time.Duration `yaml:"header_timeout"` // handshake and header; default 10s
 	BodyTimeout   time.Duration `yaml:"body_timeout"`   // default 30s
 	InFlight      int           `yaml:"in_flight"`      // requests at once; default 20000
-	PerClient     int           `yaml:"per_client"`     // connections of one address, which a load balancer is, too; default 20000
+	PerClient     int           `yaml:"per_client"`     // connections of one IPv4 address or IPv6 /64, which a load balancer is, too, without proxy_protocol; default 20000
 }
 
 // CA is the Microsoft CA's Web Enrollment, and how the RA asks it.
@@ -314,13 +343,6 @@ type LogFiles struct {
 	CiscoRA string `yaml:"ciscora" file:"yes"` // default logs/ciscora.log
 }
 
-// Admin is the plain HTTP port for health, roots and enrollments.
-type Admin struct {
-	// Listen is its address; empty turns it off. Default 127.0.0.1:8085 for the
-	// RA, off for certsrv.
-	Listen string `yaml:"listen"`
-}
-
 // TLS bounds protocol versions, both ends included.
 type TLS struct {
 	Min TLSVersion `yaml:"min"`
@@ -353,6 +375,16 @@ const (
 	Base64Auto    Base64 = "auto"
 	Base64Wrapped Base64 = "wrapped"
 	Base64Single  Base64 = "single"
+)
+
+// Revocation says what becomes of client certificates that are revoked, or may be.
+type Revocation string
+
+// The ways.
+const (
+	RevocationOff  Revocation = "off"
+	RevocationSoft Revocation = "soft"
+	RevocationHard Revocation = "hard"
 )
 
 // Authentication is a way in which an EST client says who it is.

@@ -2,8 +2,10 @@ package config
 
 import (
 	"crypto/tls"
+	"fmt"
 	"maps"
 	"net"
+	"net/netip"
 	"net/url"
 	"regexp"
 	"slices"
@@ -28,8 +30,8 @@ func (c *RA) validate(l *loader) {
 	}
 	l.positive("ledger.join", c.Ledger.Join)
 	l.notNegative("ledger.retention", c.Ledger.Retention)
+	c.Admin.validate(l)
 	if c.Admin.Listen != "" {
-		l.address("admin.listen", c.Admin.Listen)
 		l.apart("est.listen", c.EST.Listen, "admin.listen", c.Admin.Listen)
 	}
 }
@@ -67,6 +69,41 @@ func (e *EST) validate(l *loader) {
 	}
 	l.notNegative("est.drain", e.Drain)
 	l.notNegative("est.patience", e.Patience)
+	e.validateProxies(l)
+	if e.Revocation == RevocationOff && len(e.CRLs) > 0 {
+		l.report("est.crls", "is not asked where est.revocation is off: set that to soft or hard, or remove this")
+	}
+}
+
+func (e *EST) validateProxies(l *loader) {
+	for i, text := range e.ProxyProtocol {
+		key := "est.proxy_protocol[" + strconv.Itoa(i) + "]"
+		network, err := netip.ParsePrefix(text)
+		alone, addressErr := netip.ParseAddr(text)
+		switch {
+		case err != nil && addressErr == nil:
+			l.report(key, "%q is an address, write it as %s/%d", text, text, alone.BitLen())
+		case err != nil:
+			l.report(key, "%q is no network, write it as 10.0.0.0/8 or fd00::/8", text)
+		case network.Bits() == 0:
+			l.report(key, "%q is everybody, who could then claim any address: name the load balancers' network", text)
+		case network != network.Masked():
+			l.report(key, "%q goes on after the network's bits, write it as %s", text, network.Masked())
+		}
+	}
+}
+
+// ProxyNetworks are those of ProxyProtocol.
+func (e *EST) ProxyNetworks() ([]netip.Prefix, error) {
+	var networks []netip.Prefix
+	for _, text := range e.ProxyProtocol {
+		network, err := netip.ParsePrefix(text)
+		if err != nil {
+			return nil, fmt.Errorf("est.proxy_protocol: %q is no network, write it as 10.0.0.0/8 or fd00::/8", text)
+		}
+		networks = append(networks, network)
+	}
+	return networks, nil
 }
 
 func (e *EST) validateAuthentication(l *loader) {
@@ -127,29 +164,6 @@ func (e *EST) validateLabels(l *loader) {
 		l.template(key+".template", e.Labels[name].Template)
 		e.validateMethods(l, key+".authentication", e.Labels[name].Authentication)
 		e.validatePolicyName(l, key+".policy", e.Labels[name].Policy)
-	}
-}
-
-// oidSyntax is an object identifier in dots.
-var oidSyntax = regexp.MustCompile(`^[0-2](\.(0|[1-9]\d{0,9}))+$`)
-
-func (e *EST) validatePolicies(l *loader) {
-	for _, name := range slices.Sorted(maps.Keys(e.Policies)) {
-		policy, key := e.Policies[name], join("est.policies", name)
-		for at, patterns := range map[string][]string{".subject": policy.Subject, ".san": policy.SAN} {
-			for i, pattern := range patterns {
-				if _, err := regexp.Compile(pattern); err != nil {
-					l.report(key+at+"["+strconv.Itoa(i)+"]", "%v", err)
-				}
-			}
-		}
-		for at, oids := range map[string][]string{".forbid": policy.Forbid, ".allow": policy.Allow} {
-			for i, oid := range oids {
-				if !oidSyntax.MatchString(oid) {
-					l.report(key+at+"["+strconv.Itoa(i)+"]", "%q is no object identifier, write it as 1.2.3", oid)
-				}
-			}
-		}
 	}
 }
 

@@ -29,9 +29,7 @@ func (c *Certsrv) validate(l *loader) {
 	}
 	l.positive("lockout.duration", c.Lockout.Duration)
 	l.versions("tls", c.TLS)
-	if c.Admin.Listen != "" {
-		l.address("admin.listen", c.Admin.Listen)
-	}
+	c.Admin.validate(l)
 }
 
 func (c *Certsrv) validateUsers(l *loader) {

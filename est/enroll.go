@@ -70,7 +70,7 @@ func (s *Server) simplereenroll(x *exchange, w http.ResponseWriter, r *http.Requ
 	return s.enroll(x, w, r, func(r *http.Request, csr *x509.CertificateRequest) (*x509.Certificate, error) {
 		old := verifiedPeer(r)
 		if old != nil && x.style.checksSubject() && !s.forOthers(x, r) {
-			if err := sameSubject(csr, old); err != nil {
+			if err := s.sameSubject(csr, old); err != nil {
 				return nil, &refusal{why: refusedCSR, text: err.Error(), cause: err}
 			}
 		}

@@ -11,6 +11,7 @@ import (
 	"encoding/asn1"
 	"encoding/base64"
 	"encoding/pem"
+	"errors"
 	"fmt"
 	"io"
 	"math/big"
@@ -382,6 +383,48 @@ func TestReenrollmentComparesNames(t *testing.T) { // RFC 7030 §4.2.2
 		}
 		if last := authority.renewed[len(authority.renewed)-1]; last != nil {
 			t.Errorf("%v: the CA was shown %v where the client had no certificate", d, last.Subject)
+		}
+	}
+}
+
+// A CA that takes names from where crypto/x509 does not look hands in its own reading.
+func TestARenewalIsComparedByTheNamesThatTheCAReads(t *testing.T) {
+	der, key := phone(t, "SEP001122334455", "a.example")
+	old := must(issue(must(x509.ParseCertificateRequest(der))))
+	var names func(*x509.CertificateRequest) ([]byte, []byte, error)
+	on := listen(t, newServer(t, func(o *est.Options) {
+		o.Names = func(csr *x509.CertificateRequest) ([]byte, []byte, error) { return names(csr) }
+	}), func(c *tls.Config) { c.ClientCAs, c.ClientAuth = roots(), tls.VerifyClientCertIfGiven })
+	client := &http.Client{Transport: &http.Transport{TLSClientConfig: &tls.Config{
+		RootCAs: roots(), Certificates: []tls.Certificate{{Certificate: [][]byte{old.Raw, lab().issuing.Raw}, PrivateKey: key}},
+	}}}
+	defer client.CloseIdleConnections()
+	alternatives := must(asn1.Marshal([]asn1.RawValue{{Class: asn1.ClassContextSpecific, Tag: 2, Bytes: []byte("a.example")}}))
+	for _, c := range []struct {
+		what         string
+		alternatives []byte
+		err          error
+		status       int
+		says         string
+	}{
+		{"the same names", alternatives, nil, 200, ""},
+		{"others", append([]byte{}, 0x30, 0), nil, 400, "alternative names are not those"},
+		{"names that it cannot read", nil, errors.New("the CSR says two things"), 400, "the CSR says two things"},
+	} {
+		names = func(csr *x509.CertificateRequest) ([]byte, []byte, error) {
+			return csr.RawSubject, c.alternatives, c.err
+		}
+		r := must(http.NewRequestWithContext(t.Context(), http.MethodPost, "https://"+on.addr+reenrollPath, strings.NewReader(lines(der))))
+		r.Header.Set("Content-Type", "application/pkcs10")
+		r.SetBasicAuth("estuser", "estpwd")
+		answer, err := client.Do(r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		body := must(io.ReadAll(answer.Body))
+		answer.Body.Close()
+		if answer.StatusCode != c.status || !strings.Contains(string(body), c.says) {
+			t.Errorf("%s: %d %s, want %d %s", c.what, answer.StatusCode, body, c.status, c.says)
 		}
 	}
 }

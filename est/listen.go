@@ -11,6 +11,8 @@ import (
 	"time"
 
 	"go.uber.org/zap"
+
+	"ciscora/internal/clientaddr"
 )
 
 // maxHeader is the size of a request's header, in bytes: libest's.
@@ -52,6 +54,9 @@ func (s *Server) Serve(ctx context.Context, l net.Listener, config *tls.Config) 
 		ConnContext:                  connContext,
 		DisableGeneralOptionsHandler: true,
 		Protocols:                    &protocols,
+	}
+	if len(s.proxies) > 0 {
+		l = s.behindProxies(l)
 	}
 	tcp := &listener{Listener: l, server: s, ctx: base, clients: map[string]*connections{}}
 	var failure error // of accepting; set before stopped is closed
@@ -148,14 +153,8 @@ func (l *listener) leave(client string) {
 	}
 }
 
-// clientOf is the address without the port.
-func clientOf(a net.Addr) string {
-	host, _, err := net.SplitHostPort(a.String())
-	if err != nil {
-		return a.String()
-	}
-	return host
-}
+// clientOf is whose address it is.
+func clientOf(a net.Addr) string { return clientaddr.Of(a.String()) }
 
 func (l *listener) Accept() (net.Conn, error) {
 	accepted, err := l.Listener.Accept()

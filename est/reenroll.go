@@ -7,9 +7,10 @@ import (
 	"encoding/asn1"
 	"fmt"
 	"net/http"
-	"reflect"
 	"slices"
 	"strings"
+
+	"ciscora/internal/x501"
 )
 
 // verifiedPeer returns the certificate with which the client took part in the TLS
@@ -45,8 +46,12 @@ func (s *Server) forOthers(x *exchange, r *http.Request) bool {
 // itself (certsrv knows no such attribute), so a change must stand in both: a CSR that
 // keeps its old names beside the attribute would be certified under them.
 // Encodings may differ: a CA may have turned a PrintableString into an UTF8String.
-func sameSubject(csr *x509.CertificateRequest, old *x509.Certificate) error {
+func (s *Server) sameSubject(csr *x509.CertificateRequest, old *x509.Certificate) error {
 	change, asked, err := changeAsked(csr)
+	if err != nil {
+		return err
+	}
+	askedSubject, askedAlternatives, err := s.names(csr)
 	if err != nil {
 		return err
 	}
@@ -61,28 +66,31 @@ func sameSubject(csr *x509.CertificateRequest, old *x509.Certificate) error {
 	if asked {
 		whose, remedy = "those that its ChangeSubjectName asks for", "this server's CA takes names from the CSR alone, so put the new ones there, too"
 	}
-	if !equalNames(csr.RawSubject, subject) {
+	if !equalNames(askedSubject, subject) {
 		return fmt.Errorf("the CSR's subject is not %s: %s", strings.Replace(whose, "those", "the one", 1), remedy)
 	}
-	if !equalAltNames(altNames(csr.Extensions), alternatives) {
+	if !equalAltNames(askedAlternatives, alternatives) {
 		return fmt.Errorf("the CSR's subject alternative names are not %s: %s", whose, remedy)
 	}
 	return nil
 }
 
-// equalNames compares two DER names by their attributes' types and values.
+// equalNames compares two DER names by the types and texts of all their attributes.
 func equalNames(a, b []byte) bool {
 	if bytes.Equal(a, b) {
 		return true
 	}
-	var left, right pkix.RDNSequence
-	if _, err := asn1.Unmarshal(a, &left); err != nil {
+	left, err := x501.Parse(a)
+	if err != nil {
 		return false
 	}
-	if _, err := asn1.Unmarshal(b, &right); err != nil {
-		return false
-	}
-	return reflect.DeepEqual(left, right)
+	right, err := x501.Parse(b)
+	return err == nil && left.Equal(right)
+}
+
+// plainNames are the names as crypto/x509 reads them.
+func plainNames(csr *x509.CertificateRequest) (subject, alternatives []byte, _ error) {
+	return csr.RawSubject, altNames(csr.Extensions), nil
 }
 
 // altNames returns the value of the subjectAltName extension, nil without one.

@@ -3,10 +3,12 @@ package est
 import (
 	"context"
 	"crypto/rand"
+	"crypto/x509"
 	"encoding/hex"
 	"errors"
 	"fmt"
 	"net/http"
+	"net/netip"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -48,6 +50,12 @@ type Options struct {
 	// §2.10): their re-enrollments may name any subject, and no proof of possession is
 	// demanded of them, since the key is not theirs.
 	TrustRA bool
+	// Names returns the names that a CSR asks for, in DER: its subject, and the value of
+	// its subjectAltName, nil without one. A re-enrollment's are compared with those of the
+	// certificate; its error refuses the CSR, and says why. A CA that takes names from
+	// where crypto/x509 does not look, as Microsoft's does, wants its own; nil: those
+	// that crypto/x509 reads.
+	Names func(csr *x509.CertificateRequest) (subject, altNames []byte, err error)
 	// Realm is that of the Basic challenge; "estrealm" by default, as libest's.
 	Realm  string
 	Limits Limits
@@ -56,6 +64,10 @@ type Options struct {
 	// nine at most. For clients such as libest's, whose time-out counts per read;
 	// those that send no User-Agent are left alone. 0 is off.
 	Patience time.Duration
+	// ProxyProtocol are the networks of proxies in front of Serve's listeners: each
+	// connection from there must begin with a PROXY protocol header of version 2, which
+	// says whose it is. None is taken from elsewhere.
+	ProxyProtocol []netip.Prefix
 	// DrainTimeout bounds how long Serve waits for what is in flight once its
 	// context has ended; 30 s by default.
 	DrainTimeout time.Duration
@@ -78,7 +90,7 @@ type Limits struct {
 	BodyTimeout   time.Duration // a whole body; 30 s
 	AnswerTimeout time.Duration // writing an answer to a client that does not read; 2 min
 	InFlight      int           // enrollments at a time; 20,000. /cacerts does not count.
-	PerClient     int           // connections at a time of one client address; 20,000, since a load balancer is one
+	PerClient     int           // connections at a time of one client, an IPv4 address or an IPv6 /64; 20,000, since a load balancer is one where it sends no PROXY protocol
 }
 
 func (l *Limits) setDefaults() {
@@ -117,10 +129,12 @@ type Server struct {
 	serverKeygen  bool
 	trustRA       bool
 	possession    func(label string) bool
+	names         func(*x509.CertificateRequest) (subject, altNames []byte, err error)
 	limits        Limits
 	patience      time.Duration
 	patienceStep  time.Duration // a constant, but for tests with programs that know no virtual time
 	drainTimeout  time.Duration
+	proxies       []netip.Prefix
 	events        func(context.Context, Event)
 	newID         func() string
 	now           func() time.Time
@@ -161,6 +175,9 @@ func New(o Options) (*Server, error) {
 	if o.ProofOfPossession == nil {
 		o.ProofOfPossession = func(string) bool { return false }
 	}
+	if o.Names == nil {
+		o.Names = plainNames
+	}
 	if o.Now == nil {
 		o.Now = time.Now
 	}
@@ -178,10 +195,12 @@ func New(o Options) (*Server, error) {
 		serverKeygen:  o.ServerKeygen,
 		trustRA:       o.TrustRA,
 		possession:    o.ProofOfPossession,
+		names:         o.Names,
 		limits:        o.Limits,
 		patience:      o.Patience,
 		patienceStep:  patienceStep,
 		drainTimeout:  o.DrainTimeout,
+		proxies:       o.ProxyProtocol,
 		events:        o.Events,
 		newID:         o.NewID,
 		now:           o.Now,

@@ -8,6 +8,8 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+
+	"ciscora/internal/x501"
 )
 
 // Fetch gets the certificate that the CA issued for request reqID (certnew.cer) and
@@ -20,7 +22,7 @@ func (s *Session) Fetch(ctx context.Context, reqID int, csr *x509.CertificateReq
 	return s.look(ctx, reqID, func(certs []*x509.Certificate) (*x509.Certificate, error) {
 		i := slices.IndexFunc(certs, func(c *x509.Certificate) bool { return sameKey(c, csr) })
 		if i < 0 {
-			return nil, fmt.Errorf("the certificate of %q has not the CSR's key", leafOf(certs).Subject.String())
+			return nil, fmt.Errorf("the certificate of %q has not the CSR's key", x501.Text(leafOf(certs).RawSubject))
 		}
 		return certs[i], nil
 	})

@@ -53,7 +53,8 @@ func TestAPostInADeadLinkIsNotDeliveredLate(t *testing.T) {
 			want: none, ends: isReset, says: isClosed,
 		},
 		{
-			name: "a client that gives up", times: msca.Timeouts{Submit: short}, fence: "ours",
+			// Its time runs already while the link is taken down.
+			name: "a client that gives up", times: msca.Timeouts{Submit: 5 * short}, fence: "ours",
 			dead: func(t *testing.T, l *link) { l.heard = l.hear(t) },
 			want: none, ends: isReset,
 			says: func(answer string) bool { return strings.Contains(answer, string(msca.KindTimeout)) },

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"ciscora/internal/printable"
+	"ciscora/internal/x501"
 )
 
 // NameCheck is how the name in IIS's certificate is compared with the URL's host.
@@ -159,7 +160,7 @@ func checkDates(chain []*x509.Certificate, now time.Time) error {
 }
 
 func validity(c *x509.Certificate, now time.Time) string {
-	return c.Subject.String() + " is valid from " + c.NotBefore.UTC().Format(time.RFC3339) + " to " + c.NotAfter.UTC().Format(time.RFC3339) +
+	return x501.Text(c.RawSubject) + " is valid from " + c.NotBefore.UTC().Format(time.RFC3339) + " to " + c.NotAfter.UTC().Format(time.RFC3339) +
 		", it is now " + now.UTC().Format(time.RFC3339)
 }
 

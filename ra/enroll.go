@@ -7,6 +7,7 @@ import (
 	"net/http"
 
 	"ciscora/msca"
+	"ciscora/ra/policy"
 )
 
 // Enroll walks a CSR to the CA and returns the certificate (RFC 7030 §4.2). The
@@ -35,14 +36,20 @@ func (r *RA) enroll(ctx context.Context, csr *x509.CertificateRequest, renewal b
 	if !ok {
 		return nil, noCredentials()
 	}
-	r.report(ctx, Enrolling{Subject: csr.Subject.String(), CN: csr.Subject.CommonName, Template: who.Template, Renewal: renewal})
 	manner := r.mannerOf(who.Label)
-	if refusal := r.policyOf(who.Label).Check(csr); refusal != nil {
+	view, refusal := policy.Read(csr)
+	enrolling := Enrolling{Template: who.Template, Renewal: renewal}
+	if refusal == nil {
+		enrolling.Subject, enrolling.CN = view.Subject.String(), view.CN()
+		refusal = r.policyOf(who.Label).Check(view, askerOf(who.Identity))
+	}
+	r.report(ctx, enrolling)
+	if refusal != nil {
 		answer := manner.refusedCSR(refusal)
 		r.report(ctx, NotIssued{Err: refusal, Status: answer.Status})
 		return nil, answer
 	}
-	certificate, reqID, err := r.walk(ctx, who, csr, renewal)
+	certificate, reqID, err := r.walk(ctx, who, askedFor{csr, view}, renewal)
 	if err != nil {
 		manner.lag(ctx, err)
 		answer := manner.enrollmentFailure(err)

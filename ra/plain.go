@@ -29,6 +29,10 @@ func (plain) unauthorized(e *access.Error) *Error {
 		answer.Challenged = e.Method != access.MethodRelay
 	case access.ReasonOwnUnreadable, access.ReasonOwnRefused:
 		answer.Status, answer.Retry, answer.Challenged = http.StatusServiceUnavailable, retryCA, false
+	case access.ReasonRevoked:
+		answer.Status, answer.Challenged = http.StatusForbidden, false
+	case access.ReasonRevocationUnknown:
+		answer.Status, answer.Retry, answer.Challenged = http.StatusServiceUnavailable, retryCA, false
 	case access.ReasonCA:
 		var ca *msca.Error
 		if errors.As(e.Cause, &ca) {

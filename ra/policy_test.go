@@ -2,18 +2,18 @@ package ra_test
 
 import (
 	"net/http"
-	"regexp"
 	"strings"
 	"testing"
 
+	"ciscora/internal/pattern"
 	"ciscora/ra"
 	"ciscora/ra/access"
 	"ciscora/ra/policy"
 )
 
-func pattern(t *testing.T, text string) *regexp.Regexp {
+func compiled(t testing.TB, text string) *pattern.Pattern {
 	t.Helper()
-	p, err := policy.CompilePattern(text)
+	p, err := pattern.Compile(text, 0)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -31,8 +31,8 @@ func TestThePolicyOfTheLabelRefusesBeforeTheCASeesTheCSR(t *testing.T) {
 	} {
 		f := newFixture(t, func(o *ra.Options) {
 			test.profile(o)
-			o.Policy = policy.Policy{Subject: []*regexp.Regexp{pattern(t, "nobody")}} // the label's own counts
-			o.Labels["strict"] = ra.Label{Policy: &policy.Policy{Subject: []*regexp.Regexp{pattern(t, "CN=SEP[0-9A-F]{12}")}}}
+			o.Policy = policy.Policy{Subject: []*pattern.Pattern{compiled(t, "nobody")}} // the label's own counts
+			o.Labels["strict"] = ra.Label{Policy: &policy.Policy{Subject: []*pattern.Pattern{compiled(t, "CN=SEP[0-9A-F]{12}")}}}
 			o.Labels["rsa"] = ra.Label{Policy: &policy.Policy{Keys: []string{"rsa2048"}}}
 		})
 		ask := func(label, cn string) error {
@@ -63,5 +63,38 @@ func TestALabelMayHaveAnAuthenticationOfItsOwn(t *testing.T) {
 	}
 	if _, err := f.enroll(t.Context(), f.ca.User, f.ca.Password, "machines", newCSR(t, "phone")); status(err) != http.StatusUnauthorized {
 		t.Errorf("a password under a label that wants a certificate: %v", err)
+	}
+}
+
+// The phone's certificate says who it is, and its CSR may say nothing else.
+func TestAPolicyTiesTheCSRToTheClientsCertificate(t *testing.T) {
+	f := newFixture(t, func(o *ra.Options) {
+		o.Labels["own"] = ra.Label{Policy: &policy.Policy{Subject: []*pattern.Pattern{compiled(t, "CN={cn}")}}}
+		o.Labels["user"] = ra.Label{Policy: &policy.Policy{Subject: []*pattern.Pattern{compiled(t, "CN={user}")}}}
+	})
+	phone := f.enrollOne(t) // SEP001122334455
+	renew := func(cn string) error {
+		req := requestWithCertificate(t, phone)
+		ctx, err := f.Authenticate(req, "own")
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, err = f.Enroll(ctx, newCSR(t, cn), "own", req)
+		return err
+	}
+	if err := renew("SEP001122334455"); err != nil {
+		t.Errorf("its own name: %v", err)
+	}
+	if err := renew("SEPAABBCCDDEEFF"); status(err) != http.StatusForbidden {
+		t.Errorf("another phone's name: %v", err)
+	}
+	if _, err := f.enroll(t.Context(), f.ca.User, f.ca.Password, "own", newCSR(t, "SEP001122334455")); status(err) != http.StatusForbidden {
+		t.Errorf("an account, where the name of a certificate is wanted: %v", err)
+	}
+	if _, err := f.enroll(t.Context(), f.ca.User, f.ca.Password, "user", newCSR(t, "ciscora")); err != nil { // LAB\ciscora
+		t.Errorf("the account's name: %v", err)
+	}
+	if _, err := f.enroll(t.Context(), f.ca.User, f.ca.Password, "user", newCSR(t, "alice")); status(err) != http.StatusForbidden {
+		t.Errorf("another account's name: %v", err)
 	}
 }

@@ -10,6 +10,7 @@ import (
 
 	"go.uber.org/zap"
 
+	"ciscora/internal/x501"
 	"ciscora/msca"
 	"ciscora/ra/access"
 	"ciscora/ra/ledger"
@@ -229,12 +230,12 @@ func (r *RA) isOf(ctx context.Context, row ledger.Row, certificate *x509.Certifi
 	case string(certificate.RawSubjectPublicKeyInfo) != string(row.PublicKey):
 		return &msca.Error{
 			Phase: msca.PhaseFetch, Kind: msca.KindWrongCertificate, ReqID: row.ReqID,
-			Err: fmt.Errorf("the certificate of %q has not the CSR's key", certificate.Subject.String()),
+			Err: fmt.Errorf("the certificate of %q has not the CSR's key", x501.Text(certificate.RawSubject)),
 		}
 	case row.ByHand() && !r.search.Fits(ctx, row, certificate):
 		return &msca.Error{
 			Phase: msca.PhaseFetch, Kind: msca.KindWrongCertificate, ReqID: row.ReqID,
-			Err: fmt.Errorf("the certificate of %q has other names than the CSR, whose subject is %q", certificate.Subject.String(), row.Subject),
+			Err: fmt.Errorf("the certificate of %q has other names than the CSR, whose subject is %q", x501.Text(certificate.RawSubject), row.Subject),
 		}
 	}
 	return nil

@@ -14,6 +14,8 @@ import (
 	"fmt"
 	"net/http"
 	"slices"
+
+	"ciscora/ra/policy"
 )
 
 const defaultKeyBits = 2048
@@ -27,11 +29,15 @@ func (r *RA) ServerKeyGen(ctx context.Context, csr *x509.CertificateRequest, lab
 	if !r.ServerKeygen {
 		return nil, nil, notImplemented("serverkeygen")
 	}
+	view, refusal := policy.Read(csr)
+	if refusal != nil {
+		return nil, nil, r.mannerOf(label).refusedCSR(refusal)
+	}
 	key, err := keyLike(csr.PublicKey)
 	if err != nil {
 		return nil, nil, &Error{Status: http.StatusInternalServerError, Text: "the key could not be made", Cause: err}
 	}
-	der, err := x509.CreateCertificateRequest(rand.Reader, &x509.CertificateRequest{RawSubject: csr.RawSubject, ExtraExtensions: carriedOver(csr)}, key)
+	der, err := x509.CreateCertificateRequest(rand.Reader, &x509.CertificateRequest{RawSubject: view.SubjectDER, ExtraExtensions: carriedOver(view)}, key)
 	if err != nil {
 		return nil, nil, &Error{Status: http.StatusBadRequest, Text: "the CSR's names and extensions cannot be certified", Cause: err}
 	}
@@ -74,7 +80,7 @@ func keyLike(public crypto.PublicKey) (crypto.Signer, error) {
 // carriedOver returns the extensions that the CSR asks for, but for the one that
 // speaks of its key, which is not certified. They meet the label's policy as any
 // CSR's do (RFC 7030 §4.4.1: the server SHOULD treat the CSR as any).
-func carriedOver(csr *x509.CertificateRequest) []pkix.Extension {
+func carriedOver(view *policy.CSR) []pkix.Extension {
 	subjectKeyIdentifier := asn1.ObjectIdentifier{2, 5, 29, 14}
-	return slices.DeleteFunc(slices.Clone(csr.Extensions), func(e pkix.Extension) bool { return e.Id.Equal(subjectKeyIdentifier) })
+	return slices.DeleteFunc(slices.Clone(view.Extensions), func(e pkix.Extension) bool { return e.Id.Equal(subjectKeyIdentifier) })
 }

@@ -14,9 +14,9 @@ import (
 // walk is the way of one CSR, top to bottom. What a process killed between two
 // steps leaves, and what repairs it, stands between them. ReqID is 0 as long as
 // the CA gave none.
-func (r *RA) walk(ctx context.Context, who *asking, csr *x509.CertificateRequest, renewal bool) (certificate *x509.Certificate, reqID int, err error) {
+func (r *RA) walk(ctx context.Context, who *asking, what askedFor, renewal bool) (certificate *x509.Certificate, reqID int, err error) {
 	// Claim the request, or join who works on it.
-	h, certificate, reqID, err := r.begin(ctx, who, csr, renewal)
+	h, certificate, reqID, err := r.begin(ctx, who, what, renewal)
 	if h == nil {
 		return certificate, reqID, err
 	}
@@ -59,7 +59,7 @@ func (r *RA) walk(ctx context.Context, who *asking, csr *x509.CertificateRequest
 		// ReqID: the search finds out what came of it, and until it has, nobody
 		// sends the CSR again.
 
-		reqID, err := session.Submit(ctx, csr, who.Template, h.fence)
+		reqID, err := session.Submit(ctx, what.csr, who.Template, h.fence)
 		if reqID == 0 {
 			reqID = reqIDOf(err)
 		}
@@ -73,7 +73,7 @@ func (r *RA) walk(ctx context.Context, who *asking, csr *x509.CertificateRequest
 
 	// A kill here leaves the ReqID: the retry, or the poll, fetches.
 
-	certificate, err = session.Fetch(ctx, h.reqID(), csr)
+	certificate, err = session.Fetch(ctx, h.reqID(), what.csr)
 	if err == nil {
 		err = r.isOf(ctx, h.claim.Row, certificate)
 	}
@@ -93,12 +93,8 @@ func (r *RA) walk(ctx context.Context, who *asking, csr *x509.CertificateRequest
 // begin claims the request. Without a claim the rest is the answer: what somebody has
 // decided, or why there is none. What is needed here alone is not on the stack of the
 // thousands that wait for the CA afterwards.
-func (r *RA) begin(ctx context.Context, who *asking, csr *x509.CertificateRequest, renewal bool) (h *held, certificate *x509.Certificate, reqID int, err error) {
-	request, err := r.requestOf(ctx, who, csr, renewal)
-	if err != nil {
-		return nil, nil, 0, err
-	}
-	claim, err := r.claim(ctx, request)
+func (r *RA) begin(ctx context.Context, who *asking, what askedFor, renewal bool) (h *held, certificate *x509.Certificate, reqID int, err error) {
+	claim, err := r.claim(ctx, r.requestOf(ctx, who, what, renewal))
 	if err != nil {
 		return nil, nil, 0, err
 	}

@@ -65,13 +65,17 @@ requests and the faults are on that port, for curl.`,
 			if err != nil {
 				return cfg.Problem("admin.listen", err)
 			}
+			guard, adminListener, err := server.AdminPort(cfg.Admin, adminListener, time.Now, log)
+			if err != nil {
+				return cfg.Problem("admin", err)
+			}
 			adminAddress = adminListener.Addr().String()
-			group.Go(func() error { return serveAdmin(ctx, adminListener, ca, faults) })
+			group.Go(func() error { return serveAdmin(ctx, adminListener, guard, ca, faults) })
 		}
 		group.Go(func() error { return ca.Serve(ctx, listener) })
 		fmt.Fprintf(c.env.Stdout, "certsrv  https://%s/certsrv\n", listener.Addr())
 		if adminAddress != "" {
-			fmt.Fprintf(c.env.Stdout, "admin    http://%s\n", adminAddress)
+			fmt.Fprintf(c.env.Stdout, "admin    %s://%s\n", adminScheme(cfg.Admin), adminAddress)
 		}
 		fmt.Fprintln(c.env.Stdout, "ready")
 		return group.Wait()
@@ -80,13 +84,14 @@ requests and the faults are on that port, for curl.`,
 }
 
 // serveAdmin shows the CA's requests and takes a manager's decisions.
-func serveAdmin(ctx context.Context, l net.Listener, ca *lab.CA, faults *fault.Registry) error {
+func serveAdmin(ctx context.Context, l net.Listener, guard *admin.Guard, ca *lab.CA, faults *fault.Registry) error {
 	s := &http.Server{
 		Handler: admin.New(admin.Options{
 			Ready:   func() admin.Readiness { return admin.Readiness{Ready: true} },
 			Roots:   ca.Chain,
 			Certsrv: ca.Queue(),
 			Faults:  lab.AdminFaults(faults),
+			Guard:   guard,
 		}),
 		ReadHeaderTimeout: 10 * time.Second,
 	}
@@ -96,4 +101,11 @@ func serveAdmin(ctx context.Context, l net.Listener, ca *lab.CA, faults *fault.R
 		return fmt.Errorf("admin.listen: %w", err)
 	}
 	return nil
+}
+
+func adminScheme(a config.Admin) string {
+	if a.TLS.Certificate != "" {
+		return "https"
+	}
+	return "http"
 }

@@ -1,7 +1,10 @@
 package main
 
 import (
+	"bytes"
 	"context"
+	"crypto/tls"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -22,7 +25,10 @@ func (c *cli) checkCommand() *cobra.Command {
 		Use:   "check --self",
 		Short: "Ask the RA on this machine whether it is alive: the container's health check",
 		Long: `check --self asks /healthz of the admin port, which answers as long as the RA
-lives, with or without its CA. Exit status 0: alive; 1: not.`,
+lives, with or without its CA, and needs no token. Exit status 0: alive; 1: not.
+
+Where admin.tls is set, --config is needed, too: the answer must come with the
+certificate that stands there.`,
 		Example: `  ra check --self
   ra check --self --admin 127.0.0.1:9085
   ra check --self --config ra.yaml`,
@@ -35,6 +41,7 @@ lives, with or without its CA. Exit status 0: alive; 1: not.`,
 		if !self {
 			return usagef("nothing to check: only --self is there so far")
 		}
+		var port *tls.Config // of the admin port; nil: plain HTTP
 		switch {
 		case address != "" && path != "":
 			return usagef("--admin and --config both name the admin port: give one")
@@ -43,13 +50,16 @@ lives, with or without its CA. Exit status 0: alive; 1: not.`,
 			if err != nil {
 				return configError(err)
 			}
-			if address = cfg.Admin.Listen; address == "" {
-				return usagef("%s: admin.listen: the admin port is off, so there is nothing to ask", cfg.Position("admin.listen"))
+			if address, err = cfg.Admin.Address(); err != nil {
+				return usageError{cfg.Problem("admin.listen", err)}
+			}
+			if port, err = cfg.Admin.TLS.Config(); err != nil {
+				return err
 			}
 		case address == "":
 			address = defaultAdmin
 		}
-		answer, err := checkHealth(ctx, address)
+		answer, err := checkHealth(ctx, address, port)
 		if err != nil {
 			return err
 		}
@@ -60,17 +70,20 @@ lives, with or without its CA. Exit status 0: alive; 1: not.`,
 }
 
 // checkHealth asks the admin port; it returns the first line of the answer.
-func checkHealth(ctx context.Context, address string) (string, error) {
+func checkHealth(ctx context.Context, address string, port *tls.Config) (string, error) {
 	ctx, cancel := context.WithTimeout(ctx, 4*time.Second) // within a container's usual 5 s
 	defer cancel()
-	url := "http://" + address + "/healthz"
+	url, transport := "http://"+address+"/healthz", &http.Transport{DisableKeepAlives: true}
+	if port != nil {
+		url, transport.TLSClientConfig = "https://"+address+"/healthz", itself(port)
+	}
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
 	if err != nil {
 		return "", usagef("--admin %s: want HOST:PORT", address)
 	}
 	client := &http.Client{
 		// No proxy: the RA is on this machine.
-		Transport:     &http.Transport{DisableKeepAlives: true},
+		Transport:     transport,
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 	}
 	resp, err := client.Do(req)
@@ -87,4 +100,19 @@ func checkHealth(ctx context.Context, address string) (string, error) {
 		return "", fmt.Errorf("%s: %s: %s", url, resp.Status, line)
 	}
 	return line, nil
+}
+
+// itself trusts the very certificate of the port, under whatever name.
+func itself(port *tls.Config) *tls.Config {
+	own := port.Certificates[0].Certificate[0]
+	return &tls.Config{
+		MinVersion:         tls.VersionTLS12,
+		InsecureSkipVerify: true, //nolint:gosec // VerifyConnection compares it
+		VerifyConnection: func(s tls.ConnectionState) error {
+			if !bytes.Equal(s.PeerCertificates[0].Raw, own) {
+				return errors.New("it shows another certificate than that of admin.tls: restart it, or see who listens there")
+			}
+			return nil
+		},
+	}
 }

@@ -54,7 +54,8 @@ func (c *cli) validateCommand() *cobra.Command {
 		Short: "Check a configuration, and once its keys are good the files that it names",
 		Long: `validate reports all problems of the keys at once, each with its line; where there
 are none, all of the files that they name. A file called certsrv.yaml is the
-built-in CA's.`,
+built-in CA's. It warns where clients may ask for any name by a certificate of
+whichever CA of est.trust: that is no mistake, and the exit status stays 0.`,
 		Example: `  ra config validate ra.yaml
   ra config validate lab/certsrv.yaml
   ra config validate --certsrv ca2.yaml`,
@@ -82,6 +83,9 @@ func (c *cli) validate(path string, certsrv bool) error {
 	cfg, err := config.LoadRA(path, c.env.LookupEnv)
 	if err != nil {
 		return err
+	}
+	for _, warning := range cfg.Warnings() {
+		fmt.Fprintf(c.env.Stderr, "warning: %v\n", warning)
 	}
 	return cfg.Check()
 }

@@ -48,6 +48,7 @@ RA and CA go there, for Wireshark. No other command has that.`,
 	f.StringVar(&o.EST, "est", "127.0.0.1:8084", "the RA's `address` for EST clients; port 0 = any free one")
 	f.StringVar(&o.Certsrv, "certsrv", "127.0.0.1:8443", "the built-in CA's `address`")
 	f.StringVar(&o.Admin, "admin", "127.0.0.1:8085", "the admin port's `address`")
+	f.BoolVar(&o.OpenAdmin, "open-admin", false, "beyond loopback, too, the admin port is for all who reach it: no token")
 	f.StringVar(&profile, "profile", string(config.ProfileCUCM), "cucm-12.5 behaves as CES, modern as one would wish")
 	f.StringArrayVar(&faults, "fault", nil, "a fault that is on from the start, `PLACE:KIND`; repeatable; see ra lab faults")
 	f.IntVar(&o.Lockout, "lockout", 0, "the RA's guard: after `N` refused log-ins no other password is tried at the account for a while (0 = no guard)")
@@ -104,6 +105,9 @@ func (c *cli) lab(ctx context.Context, o lab.Options, log *zap.Logger, once, asJ
 	for _, path := range l.Edited {
 		fmt.Fprintf(c.env.Stderr, "ra: %s was edited; it is kept as %[1]s.bak, since the lab makes its own (ra serve and ra certsrv take edits)\n", path)
 	}
+	if o.OpenAdmin {
+		fmt.Fprintf(c.env.Stderr, "ra: WARNING: whoever reaches %s sees all, orders faults and approves requests (--open-admin)\n", l.AdminURL)
+	}
 	if !asJSON {
 		c.printAddresses(l)
 	}
@@ -150,6 +154,7 @@ type labDescription struct {
 	Trust       string `json:"trust"`
 	Credentials string `json:"credentials"`
 	Curl        string `json:"curl_config"`
+	AdminCurl   string `json:"admin_curl_config,omitempty"`
 	RAConfig    string `json:"ra_config"`
 	CAConfig    string `json:"certsrv_config"`
 	Logs        string `json:"logs"`
@@ -158,7 +163,7 @@ type labDescription struct {
 func describe(l *lab.Lab) labDescription {
 	return labDescription{
 		EST: l.ESTURL, Certsrv: l.CertsrvURL, Admin: l.AdminURL, Profile: string(l.Profile), Dir: l.Dir,
-		Trust: l.Path("trust.pem"), Credentials: l.Path("credentials.yaml"), Curl: l.Path("curl.conf"),
+		Trust: l.Path("trust.pem"), Credentials: l.Path("credentials.yaml"), Curl: l.Path("curl.conf"), AdminCurl: l.AdminCurl,
 		RAConfig: l.Path("ra.yaml"), CAConfig: l.Path("certsrv.yaml"), Logs: l.Path("logs"),
 	}
 }
@@ -170,6 +175,10 @@ func (c *cli) printAddresses(l *lab.Lab) {
 
 // printNext prints what a newcomer can paste. No command carries the password.
 func (c *cli) printNext(l *lab.Lab) {
+	token := "" // for the admin port
+	if l.AdminCurl != "" {
+		token = " -K " + l.AdminCurl
+	}
 	fmt.Fprintf(c.env.Stdout, `
 the CA's chain:
   curl --cacert %[1]s %[2]s/.well-known/est/cacerts | openssl base64 -d | openssl pkcs7 -inform DER -print_certs -noout
@@ -179,15 +188,15 @@ a certificate of your own:
   curl -K %[3]s -H 'Content-Type: application/pkcs10' --data-binary @my.p10 %[2]s/.well-known/est/simpleenroll | openssl base64 -d | openssl pkcs7 -inform DER -print_certs -out my.pem
 
 make it fail, and mend it:
-  curl -d certsrv.submit:delay=15s,count=1 %[4]s/faults
-  curl -X DELETE %[4]s/faults
+  curl%[6]s -d certsrv.submit:delay=15s,count=1 %[4]s/faults
+  curl%[6]s -X DELETE %[4]s/faults
 
 what happened, and the logs:
-  curl %[4]s/enrollments
+  curl%[6]s %[4]s/enrollments
   tail %[5]s/nginx-error.log %[5]s/capf.log %[5]s/iis/*.log
 
 ready
-`, l.Path("trust.pem"), l.ESTURL, l.Path("curl.conf"), l.AdminURL, l.Path("logs"))
+`, l.Path("trust.pem"), l.ESTURL, l.Path("curl.conf"), l.AdminURL, l.Path("logs"), token)
 }
 
 // sampleResult is what `ra lab --once --json` prints.

@@ -3,14 +3,12 @@ package main
 import (
 	"context"
 	"crypto/sha256"
-	"encoding/csv"
 	"encoding/hex"
 	"encoding/json"
 	"encoding/pem"
 	"errors"
 	"fmt"
 	"io"
-	"iter"
 	"strconv"
 	"strings"
 	"text/tabwriter"
@@ -165,7 +163,7 @@ func (c *cli) printRows(ctx context.Context, f ledgerFlags, filter ledger.Filter
 	fmt.Fprintln(table, "ID\tRECEIVED\tSTATE\tREQID\tCN\tIDENTITY\tTEMPLATE\tLABEL\tDELIVERIES\tNOTE")
 	for _, row := range rows {
 		fmt.Fprintf(table, "%d\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t%d\t%s\n", row.ID, row.Received.Local().Format(time.DateTime), row.State, reqID(row),
-			dash(row.CN), row.Identity, row.Template, dash(row.Label), row.Deliveries, note(row))
+			dash(foreign(row.CN)), foreign(row.Identity), foreign(row.Template), dash(foreign(row.Label)), row.Deliveries, note(row))
 	}
 	return table.Flush()
 }
@@ -176,6 +174,10 @@ func reqID(row ledger.Row) string {
 	}
 	return strconv.Itoa(row.ReqID)
 }
+
+// foreign is text that came from outside as a terminal may have it: its escape sequences
+// would do there what they say, and a line break would begin a row that is none.
+func foreign(s string) string { return printable.Line(s, 0) }
 
 func dash(s string) string {
 	if s == "" {
@@ -199,7 +201,7 @@ func note(row ledger.Row) string {
 		notes = append(notes, "maybe ReqID "+numbers(row.Candidates))
 	}
 	if row.Error != "" {
-		notes = append(notes, printable.Shorten(row.Error, 60))
+		notes = append(notes, printable.Line(row.Error, 60))
 	}
 	return dash(strings.Join(notes, ": "))
 }
@@ -262,7 +264,7 @@ func printRow(w io.Writer, row ledger.Row) error {
 	table := tabwriter.NewWriter(w, 0, 8, 2, ' ', 0)
 	line := func(name, value string) {
 		if value != "" {
-			fmt.Fprintf(table, "%s\t%s\n", name, value)
+			fmt.Fprintf(table, "%s\t%s\n", foreign(name), foreign(value))
 		}
 	}
 	at := func(name string, t time.Time) {
@@ -310,108 +312,6 @@ func printRow(w io.Writer, row ledger.Row) error {
 		return pem.Encode(w, &pem.Block{Type: "CERTIFICATE", Bytes: row.Certificate})
 	}
 	return nil
-}
-
-func (c *cli) ledgerExportCommand() *cobra.Command {
-	var f ledgerFlags
-	var format string
-	cmd := &cobra.Command{
-		Use:   "export",
-		Short: "Write all rows, newest first, as CSV or JSON lines",
-		Example: `  ra ledger export > ledger.csv
-  ra ledger export --format json | jq 'select(.orphan)'`,
-		Args: cobra.NoArgs,
-	}
-	f.add(cmd, false)
-	cmd.Flags().StringVar(&format, "format", "csv", "csv or json (one object a line)")
-	cmd.RunE = c.run(func(ctx context.Context, _ []string) error {
-		if format != "csv" && format != "json" {
-			return usagef("--format: %q is not known, %s", format, config.Suggest(format, []string{"csv", "json"}, "want one of"))
-		}
-		l, err := c.openLedger(ctx, f)
-		if err != nil {
-			return err
-		}
-		defer l.Close()
-		if format == "json" {
-			out := json.NewEncoder(c.env.Stdout)
-			for row, err := range allRows(ctx, l) {
-				if err != nil {
-					return err
-				}
-				if err := out.Encode(describeRow(row)); err != nil {
-					return err
-				}
-			}
-			return nil
-		}
-		return exportCSV(ctx, c.env.Stdout, l)
-	})
-	return cmd
-}
-
-func exportCSV(ctx context.Context, w io.Writer, l *ledger.Ledger) error {
-	out := csv.NewWriter(w)
-	if err := out.Write([]string{
-		"id", "state", "orphan", "uncertain", "req_id", "hresult", "cn", "subject", "identity", "template", "label", "enrollment", "csr_sha256", "certificate_sha256",
-		"received", "submitted", "issued", "delivered", "deliveries", "error", "candidates",
-	}); err != nil {
-		return err
-	}
-	for row, err := range allRows(ctx, l) {
-		if err != nil {
-			return err
-		}
-		d := describeRow(row)
-		if err := out.Write([]string{
-			strconv.FormatInt(d.ID, 10), d.State, strconv.FormatBool(d.Orphan), strconv.FormatBool(d.Uncertain), strconv.Itoa(d.ReqID), d.HRESULT,
-			spreadsheet(d.CN), spreadsheet(d.Subject), spreadsheet(d.Identity), d.Template, spreadsheet(d.Label), d.Enrollment, d.CSR, d.Fingerprint,
-			stamp(d.Received), stamp(d.Submitted), stamp(d.Issued), stamp(d.Delivered), strconv.Itoa(d.Deliveries), spreadsheet(d.Error),
-			strings.Trim(fmt.Sprint(d.Candidates), "[]"),
-		}); err != nil {
-			return err
-		}
-	}
-	out.Flush()
-	return out.Error()
-}
-
-// spreadsheet keeps a name that a client chose from being a formula where the
-// file is opened.
-func spreadsheet(s string) string {
-	if s != "" && strings.ContainsRune("=+-@\t\r", rune(s[0])) {
-		return "'" + s
-	}
-	return s
-}
-
-func stamp(t *time.Time) string {
-	if t == nil {
-		return ""
-	}
-	return t.Format(time.RFC3339Nano)
-}
-
-// allRows pages through the ledger.
-func allRows(ctx context.Context, l *ledger.Ledger) iter.Seq2[ledger.Row, error] {
-	return func(yield func(ledger.Row, error) bool) {
-		for before := int64(0); ; {
-			rows, err := l.List(ctx, ledger.Filter{Before: before, Limit: 1000})
-			if err != nil {
-				yield(ledger.Row{}, err)
-				return
-			}
-			for _, row := range rows {
-				if !yield(row, nil) {
-					return
-				}
-				before = row.ID
-			}
-			if len(rows) == 0 {
-				return
-			}
-		}
-	}
 }
 
 // ledgerRow is a row as JSON.

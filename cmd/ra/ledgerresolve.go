@@ -53,7 +53,7 @@ the RA is at work on.`,
 		if err != nil {
 			return err
 		}
-		fmt.Fprintf(c.env.Stdout, "row %d (%s) has ReqID %d now; the RA fetches its certificate next\n", row.ID, dash(row.Subject), row.ReqID)
+		fmt.Fprintf(c.env.Stdout, "row %d (%s) has ReqID %d now; the RA fetches its certificate next\n", row.ID, dash(foreign(row.Subject)), row.ReqID)
 		return nil
 	})
 	return cmd

@@ -11,7 +11,10 @@ import (
 type Owner struct {
 	ctx  context.Context
 	stop context.CancelFunc
-	all  sync.WaitGroup
+
+	mu     sync.Mutex // guards closed, and that nothing is added while all is waited for
+	closed bool
+	all    sync.WaitGroup
 }
 
 // New makes an owner, which somebody must Close.
@@ -24,8 +27,18 @@ func New() *Owner {
 // Context ends when the owner closes.
 func (o *Owner) Context() context.Context { return o.ctx }
 
-// Go runs f in a goroutine that Close waits for; f ends soon after Context does.
-func (o *Owner) Go(f func()) { o.all.Go(f) }
+// Go runs f in a goroutine that Close waits for; f ends soon after Context does. Once
+// the owner is closed it runs f itself.
+func (o *Owner) Go(f func()) {
+	o.mu.Lock()
+	if !o.closed {
+		o.all.Go(f)
+		o.mu.Unlock()
+		return
+	}
+	o.mu.Unlock()
+	f()
+}
 
 // Detach returns a context with the values of ctx that does not end with it, only with
 // the owner or with the returned function, which must be called.
@@ -37,6 +50,9 @@ func (o *Owner) Detach(ctx context.Context) (context.Context, context.CancelFunc
 
 // Close ends Context and waits for what Go began.
 func (o *Owner) Close() {
+	o.mu.Lock()
+	o.closed = true
 	o.stop()
+	o.mu.Unlock()
 	o.all.Wait()
 }

@@ -35,3 +35,20 @@ func TestWhatIsDetachedEndsWhenItIsDone(t *testing.T) {
 		t.Error("still under way")
 	}
 }
+
+func TestWhatBeginsWhileItClosesIsWaitedForOrDoneAtOnce(t *testing.T) {
+	for range 200 {
+		o := owner.New()
+		begun, ended := make(chan struct{}), make(chan struct{})
+		go func() {
+			defer close(ended)
+			close(begun)
+			done := make(chan struct{})
+			o.Go(func() { <-o.Context().Done(); close(done) })
+			<-done
+		}()
+		<-begun
+		o.Close()
+		<-ended
+	}
+}

@@ -101,12 +101,42 @@ func subjectAllowed(csr *x509.CertificateRequest) bool {
 		!slices.ContainsFunc(s.Country, func(c string) bool { return len(c) != 2 })
 }
 
+// subjectAltName is the CSR's, from PKCS #9's attribute or from Microsoft's.
 func subjectAltName(csr *x509.CertificateRequest) (pkix.Extension, bool) {
-	i := slices.IndexFunc(csr.Extensions, func(e pkix.Extension) bool { return e.Id.Equal(oidSubjectAltName) })
+	all := append(slices.Clone(csr.Extensions), microsoftExtensions(csr)...)
+	i := slices.IndexFunc(all, func(e pkix.Extension) bool { return e.Id.Equal(oidSubjectAltName) })
 	if i < 0 {
 		return pkix.Extension{}, false
 	}
-	return csr.Extensions[i], true
+	return all[i], true
+}
+
+// microsoftExtensions are those of the attribute szOID_CERT_EXTENSIONS, which AD CS takes
+// as it takes extensionRequest's (MS-WCCE §2.2.2.7.7), and crypto/x509 does not know.
+func microsoftExtensions(csr *x509.CertificateRequest) (all []pkix.Extension) {
+	oidCertExtensions := asn1.ObjectIdentifier{1, 3, 6, 1, 4, 1, 311, 2, 1, 14}
+	var info struct {
+		Version            int
+		Subject, PublicKey asn1.RawValue
+		Attributes         []asn1.RawValue `asn1:"tag:0,set"`
+	}
+	if _, err := asn1.Unmarshal(csr.RawTBSCertificateRequest, &info); err != nil {
+		return nil
+	}
+	for _, raw := range info.Attributes {
+		var attribute struct {
+			Type   asn1.ObjectIdentifier
+			Values [][]pkix.Extension `asn1:"set"`
+		}
+		// Others have values of other kinds.
+		if _, err := asn1.Unmarshal(raw.FullBytes, &attribute); err != nil || !attribute.Type.Equal(oidCertExtensions) {
+			continue
+		}
+		for _, extensions := range attribute.Values {
+			all = append(all, extensions...)
+		}
+	}
+	return all
 }
 
 // nameExtension names the template, as certificates of a template of version 1 do

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 
+	"ciscora/internal/x501"
 	"ciscora/msca/ntlm"
 )
 
@@ -33,7 +34,7 @@ func (s *Server) submit(ctx context.Context, who *ntlm.Identity, text string, at
 	if hr != 0 {
 		return s.deny(r, hr, "Error Parsing Request  "+resultLine(hr))
 	}
-	r.Subject = echo(csr.Subject.String())
+	r.Subject = echo(x501.Text(csr.RawSubject))
 	if hr := verifyCSR(csr); hr != 0 {
 		return s.deny(r, hr, "Error Verifying Request Signature or Signing Certificate  "+resultLine(hr))
 	}

@@ -21,6 +21,7 @@ import (
 
 	"ciscora/internal/owner"
 	"ciscora/msca"
+	"ciscora/ra/access/revocation"
 	"ciscora/ra/ledger"
 )
 
@@ -36,6 +37,9 @@ type Options struct {
 	// Users and Digest, or one of them, are those of MethodUsers.
 	Users  *Users
 	Digest *DigestUsers
+	// Revocation tells which client certificates are revoked; nil: nobody asks. Close
+	// closes it.
+	Revocation *revocation.Checker
 	// Lockout guards the CA's accounts and the users.
 	Lockout Lockout
 	// Ledger is where replicas count together for Lockout.
@@ -130,4 +134,7 @@ func New(client *msca.Client, o Options) (*Access, error) {
 func (a *Access) Close() {
 	a.background.Close()
 	a.accounts.close()
+	if a.Revocation != nil {
+		a.Revocation.Close()
+	}
 }

@@ -5,10 +5,12 @@ import (
 	"crypto/rand"
 	"crypto/x509"
 	"errors"
+	"fmt"
 	"net/http"
 	"slices"
 
 	"ciscora/internal/clientaddr"
+	"ciscora/internal/x501"
 	"ciscora/msca"
 	"ciscora/ra/ledger"
 )
@@ -18,6 +20,9 @@ import (
 // (ces.md, "One enrollment", phase "authenticate"). The request's body is not read.
 // An error is an [*Error].
 func (a *Access) Authenticate(ctx context.Context, req *http.Request, label Label) (*Identity, error) {
+	if err := a.checkRevocation(ctx, req); err != nil {
+		return nil, err
+	}
 	who, err := a.identify(req, label)
 	if err != nil {
 		return nil, err
@@ -33,6 +38,11 @@ func (a *Access) identify(req *http.Request, label Label) (*Identity, error) {
 	methods := a.Methods
 	if len(label.Methods) > 0 {
 		methods = label.Methods
+	}
+	if a.Digest != nil && slices.Contains(methods, MethodUsers) {
+		if err := a.Digest.ready(req.Context()); err != nil {
+			return nil, &Error{Reason: ReasonCA, Method: MethodUsers, Digest: true, Cause: err}
+		}
 	}
 	for i, method := range methods {
 		switch method {
@@ -52,8 +62,7 @@ func (a *Access) identify(req *http.Request, label Label) (*Identity, error) {
 			}
 			user, password, ok := req.BasicAuth()
 			ok = ok && a.Users != nil
-			// Where nothing comes after it, an unknown name takes as long as a wrong
-			// password.
+			// Where nothing comes after it, an unknown name is answered as a wrong password.
 			if !ok || !a.Users.Known(user) && i < len(methods)-1 {
 				continue
 			}
@@ -66,7 +75,7 @@ func (a *Access) identify(req *http.Request, label Label) (*Identity, error) {
 			if certificate == nil {
 				continue
 			}
-			return a.enrolledFor(MethodCertificate, certificate.Subject.String(), label)
+			return a.certified(certificate, label)
 		}
 	}
 	nobody := &Error{Reason: ReasonNobody, Challenges: a.challenges(methods)}
@@ -90,6 +99,20 @@ func (a *Access) enrolledFor(method Method, account string, label Label) (*Ident
 		return nil, &Error{Reason: ReasonOwnUnreadable, Method: method, Account: account, Cause: err}
 	}
 	return a.identity(method, account, creds, label), nil
+}
+
+// certified is who has a certificate, by its whole subject.
+func (a *Access) certified(certificate *x509.Certificate, label Label) (*Identity, error) {
+	subject, err := x501.Parse(certificate.RawSubject)
+	if err != nil {
+		return nil, &Error{Reason: ReasonCertificate, Method: MethodCertificate, Cause: fmt.Errorf("the subject of the client's certificate: %w", err)}
+	}
+	who, err := a.enrolledFor(MethodCertificate, subject.String(), label)
+	if err != nil {
+		return nil, err
+	}
+	who.Certificate = certificate
+	return who, nil
 }
 
 // verifiedCertificate returns the client's TLS certificate if the listener has
@@ -134,7 +157,12 @@ func (a *Access) checkUser(req *http.Request, user, password string) error {
 	if err != nil {
 		return err
 	}
-	if !a.Users.Check(user, password) {
+	right, err := a.Users.Check(req.Context(), clientaddr.Of(req.RemoteAddr), user, password)
+	if err != nil {
+		end(notWrong)
+		return refused(ReasonCA, err)
+	}
+	if !right {
 		end(wasWrong)
 		return refused(ReasonWrong, nil)
 	}
@@ -150,7 +178,7 @@ func (a *Access) tryUser(req *http.Request, user, password string, said func(Rea
 	}
 	address := clientaddr.Of(req.RemoteAddr)
 	t, err := a.guard.enter(req.Context(), presented{
-		kind: ledger.GuessUser, name: user + " from " + address, address: address, said: said,
+		at: ledger.GuessAt{Kind: ledger.GuessUser, Name: user + " from " + address}, address: address, said: said,
 		key: a.accounts.key(msca.Credentials{User: "users\x00" + user, Password: password}),
 	})
 	if err != nil {

@@ -2,6 +2,7 @@ package access
 
 import (
 	"bufio"
+	"context"
 	"crypto/hmac"
 	"crypto/md5" // RFC 7616 still has it, and libest knows nothing else
 	"crypto/rand"
@@ -18,6 +19,7 @@ import (
 	"regexp"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"go.uber.org/zap"
@@ -28,20 +30,26 @@ import (
 
 const (
 	nonceLife  = 5 * time.Minute
-	maxNonces  = 10_000 // that have been used and may come again
-	maxDigests = 4096   // bytes of an Authorization header
+	maxNonces  = 100_000 // that have been used and may come again
+	maxDigests = 4096    // bytes of an Authorization header
 )
 
 // DigestUsers is a file for HTTP Digest (RFC 7616): lines of a name, the realm and
 // HA1 in hexadecimal, by MD5 or SHA-256, as `htdigest` writes them. HA1 is as good
-// as the password, so the file must be mode 0600. Nonces hold their time and a MAC,
-// and live five minutes; each count of one is taken once. The file is read again when
-// it has changed.
+// as the password, so the file must be mode 0600. The file is read again when it has
+// changed.
+//
+// Nonces hold their time, something random and a MAC, and live five minutes. Whoever
+// has the MAC's key knows them: a replica those of another, and a process those that
+// were given before it started. Each process takes each count of a nonce once; that
+// another one took it, it does not know.
 type DigestUsers struct {
-	file   *watched.Value[digestFile]
-	now    func() time.Time
-	secret []byte
-	used   *bounded.Map[string, uint64] // the highest count of each nonce
+	file *watched.Value[digestFile]
+	now  func() time.Time
+	used *bounded.Map[string, uint64] // the highest count of each nonce
+
+	secret func(context.Context) ([]byte, error) // reads the MAC's key
+	key    atomic.Pointer[[]byte]                // nil: not read so far
 }
 
 // digestFile is what such a file holds.
@@ -52,21 +60,44 @@ type digestFile struct {
 }
 
 // OpenDigestUsers reads the file, whose users are all of one realm. Its errors name
-// the file, the line, the reason and the remedy; no line is quoted.
-func OpenDigestUsers(path string, now func() time.Time, log *zap.Logger) (*DigestUsers, error) {
+// the file, the line, the reason and the remedy; no line is quoted. secret returns the
+// key of the nonces' MAC, and is called when the first one is needed; nil: this process
+// has a random one.
+func OpenDigestUsers(path string, secret func(context.Context) ([]byte, error), now func() time.Time, log *zap.Logger) (*DigestUsers, error) {
 	if now == nil {
 		now = time.Now
 	}
 	if log == nil {
 		log = zap.NewNop()
 	}
-	d := &DigestUsers{now: now, secret: make([]byte, 32), used: bounded.New[string, uint64](maxNonces, nonceLife, now)}
-	if _, err := rand.Read(d.secret); err != nil {
-		return nil, fmt.Errorf("read randomness: %w", err)
+	if secret == nil {
+		secret = randomKey
 	}
+	d := &DigestUsers{now: now, secret: secret, used: bounded.New[string, uint64](maxNonces, 2*nonceLife, now)}
 	var err error
 	d.file, err = watchFile(path, parseDigestFile, now, log, nil)
 	return d, err
+}
+
+func randomKey(context.Context) ([]byte, error) {
+	key := make([]byte, sha256.Size)
+	if _, err := rand.Read(key); err != nil {
+		return nil, fmt.Errorf("read randomness: %w", err)
+	}
+	return key, nil
+}
+
+// ready reads the key of the nonces where that has not been done.
+func (d *DigestUsers) ready(ctx context.Context) error {
+	if d.key.Load() != nil {
+		return nil
+	}
+	key, err := d.secret(ctx)
+	if err != nil {
+		return fmt.Errorf("read the key of the nonces for HTTP Digest: %w", err)
+	}
+	d.key.CompareAndSwap(nil, &key)
+	return nil
 }
 
 func parseDigestFile(f *os.File) (d digestFile, err error) {
@@ -156,12 +187,13 @@ func (d *DigestUsers) nonce() string {
 }
 
 func (d *DigestUsers) mac(raw []byte) []byte {
-	m := hmac.New(sha256.New, d.secret)
+	m := hmac.New(sha256.New, *d.key.Load())
 	m.Write(raw)
 	return m.Sum(nil)[:16]
 }
 
-// age tells how old a nonce is; false for one that this server has not given.
+// age tells how old a nonce is, by the clock of the replica that gave it; false for one
+// that no holder of the key has given.
 func (d *DigestUsers) age(nonce string) (time.Duration, bool) {
 	raw, err := base64.RawURLEncoding.DecodeString(nonce)
 	if err != nil || len(raw) != 32 || !hmac.Equal(d.mac(raw[:16]), raw[16:]) {
@@ -218,7 +250,7 @@ func (d *DigestUsers) check(r *http.Request) (user string, err error) {
 	}
 	count, countErr := strconv.ParseUint(p["nc"], 16, 32)
 	age, ours := d.age(p["nonce"])
-	if p["realm"] != file.realm || p["qop"] != "auth" || p["cnonce"] == "" || len(p["nc"]) != 8 || countErr != nil || p["uri"] != r.RequestURI || !ours {
+	if p["realm"] != file.realm || p["qop"] != "auth" || p["cnonce"] == "" || len(p["nc"]) != 8 || countErr != nil || p["uri"] != r.RequestURI {
 		return user, errDigestWrong
 	}
 	ha1 := users[user] // of a user that is not there: none, and nothing fits
@@ -232,7 +264,9 @@ func (d *DigestUsers) check(r *http.Request) (user string, err error) {
 	if subtle.ConstantTimeCompare([]byte(want), []byte(strings.ToLower(p["response"]))) != 1 || len(ha1) == 0 {
 		return user, errDigestWrong
 	}
-	if age < 0 || age >= nonceLife || !d.use(p["nonce"], count) {
+	// The password is right. A nonce of another key is one from before the key was lost;
+	// one of the future, up to a point, of a replica whose clock is ahead.
+	if !ours || age <= -nonceLife || age >= nonceLife || !d.use(p["nonce"], count) {
 		return user, errDigestStale
 	}
 	return user, nil

@@ -24,9 +24,15 @@ const (
 	ReasonOwnUnreadable
 	// ReasonOwnRefused says: the CA refused the RA's own credentials.
 	ReasonOwnRefused
+	// ReasonCertificate says: the client's certificate has a subject that cannot be read.
+	ReasonCertificate
 	// ReasonCA says: the CA refused the client's credentials or the template, or could not
 	// be asked. The cause says which, as an [*msca.Error] where it is the CA's.
 	ReasonCA
+	// ReasonRevoked says: the client certificate is revoked.
+	ReasonRevoked
+	// ReasonRevocationUnknown says: whether it is revoked cannot be found out.
+	ReasonRevocationUnknown
 )
 
 var reasonTexts = map[Reason]string{
@@ -37,7 +43,11 @@ var reasonTexts = map[Reason]string{
 	ReasonLocked:        "too many wrong passwords: try again later",
 	ReasonOwnUnreadable: "the RA's credentials for the CA cannot be read",
 	ReasonOwnRefused:    "the CA refused the RA's own credentials",
+	ReasonCertificate:   "the client certificate's subject cannot be read: take one whose subject is made of strings",
 	ReasonCA:            "the CA did not let the client in",
+	ReasonRevoked:       "the client certificate is revoked",
+
+	ReasonRevocationUnknown: "whether the client certificate is revoked cannot be found out: try again later",
 }
 
 // Error says why nobody was let in. Its text holds no secret and may be shown to a

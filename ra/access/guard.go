@@ -79,10 +79,9 @@ func (g *guard) off() bool { return g.rule.Failures <= 0 }
 
 // presented is a password that somebody brings.
 type presented struct {
-	kind    ledger.GuessKind
-	name    string     // that guesses are counted by
-	key     accountKey // of the name and the password
-	address string     // that brings it
+	at      ledger.GuessAt // without its limit
+	key     accountKey     // of the name and the password
+	address string         // that brings it
 	// fixed: a refusal stands for some time, without another try.
 	fixed bool
 	// said makes the error of who is not let in.
@@ -90,8 +89,10 @@ type presented struct {
 }
 
 func (g *guard) guess(p presented) ledger.Guess {
+	at := p.at
+	at.Limit = g.rule.Failures
 	return ledger.Guess{
-		At:     ledger.GuessAt{Kind: p.kind, Name: p.name, Limit: g.rule.Failures},
+		At:     at,
 		From:   g.from(p.address),
 		Window: g.rule.For,
 	}
@@ -177,7 +178,7 @@ func (g *guard) admit(ctx context.Context, p presented) (reserved bool, err erro
 	if _, known := g.proven.Get(p.key); known {
 		return false, g.admitProven(p)
 	}
-	end, err := g.names.take(ctx, string(p.kind)+" "+p.name)
+	end, err := g.names.take(ctx, string(p.at.Kind)+" "+p.at.By())
 	if err != nil {
 		return false, err
 	}
@@ -242,7 +243,7 @@ func (g *guard) turnAway(p presented, door ledger.Door) error {
 	switch {
 	case door.Kind == ledger.GuessAddress:
 		whose = "from this address"
-	case p.kind == ledger.GuessUser:
+	case p.at.Kind == ledger.GuessUser:
 		whose = "of this user from this address"
 	}
 	until := g.now().Add(door.Left).Format(time.RFC3339)

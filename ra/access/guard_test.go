@@ -403,3 +403,17 @@ func TestOneAddressShutsAUserOutForNoOther(t *testing.T) {
 		t.Errorf("from the first one, now that it is known to be right: %v", err)
 	}
 }
+
+// Somebody may reach a real CA through an enrollment with a fault, which is isolated.
+func TestIsolatedLogInsAreGuardedToo(t *testing.T) {
+	var bad refusals
+	f := newFixture(t, func(o *access.Options) { o.Isolate = func(context.Context) bool { return true } }, bad.option)
+	for i := range 12 {
+		if err := f.askFrom(t.Context(), address(i), f.ca.User, fmt.Sprint("wrong", i)); err == nil {
+			t.Errorf("guess %d was let in", i)
+		}
+	}
+	if n := bad.Load(); n != 3 {
+		t.Errorf("%d refused log-ins at the CA, want 3", n)
+	}
+}

@@ -1,9 +1,10 @@
 package access
 
 import (
-	"strings"
+	"crypto/x509"
 
 	"ciscora/msca"
+	"ciscora/ra/ledger"
 )
 
 // Method is a way for an EST client to say who it is.
@@ -30,11 +31,12 @@ type Label struct {
 
 // Identity is who asks.
 type Identity struct {
-	Method   Method // "" is the RA itself
-	Account  string // for events and logs: of the CA, of the RA's users, or a certificate's subject
-	Label    string
-	Template string
-	Vouched  bool // a log-in with the same credentials less than [Options.Vouch] ago stood for them
+	Method      Method // "" is the RA itself
+	Account     string // for events and logs: of the CA, of the RA's users, or a certificate's subject
+	Label       string
+	Template    string
+	Certificate *x509.Certificate // by which it asks; nil with another method
+	Vouched     bool              // a log-in with the same credentials less than [Options.Vouch] ago stood for them
 
 	client string // its address, as guesses are counted by
 	creds  msca.Credentials
@@ -45,7 +47,7 @@ type Identity struct {
 // LedgerIdentity is whose requests the ledger joins: an account's, however its
 // name is written, or a certificate's subject.
 func (i *Identity) LedgerIdentity() string {
-	return string(i.Method) + ":" + strings.ToLower(i.Account)
+	return ledger.Identity(string(i.Method), i.Account)
 }
 
 // SameCredentials tells whether two identities log in to the CA with the same name and

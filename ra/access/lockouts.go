@@ -48,7 +48,7 @@ func (a *Access) LockedOut(ctx context.Context) ([]LockedOut, error) {
 // replica knows. It tells whether there was anything to forgive.
 func (a *Access) Forgive(ctx context.Context, name string) (found bool, err error) {
 	creds, err := a.own.read()
-	if name == "" || err == nil && accountName(name) == accountName(creds.User) {
+	if name == "" || err == nil && accountAt(name) == accountAt(creds.User) {
 		found = a.own.forgive()
 	}
 	if a.guard.off() {
@@ -60,7 +60,7 @@ func (a *Access) Forgive(ctx context.Context, name string) (found bool, err erro
 	var at []ledger.GuessAt
 	if name != "" {
 		at = []ledger.GuessAt{
-			{Kind: ledger.GuessAccount, Name: accountName(name)}, {Kind: ledger.GuessUser, Name: name}, {Kind: ledger.GuessAddress, Name: name},
+			accountAt(name), {Kind: ledger.GuessUser, Name: name}, {Kind: ledger.GuessAddress, Name: name},
 		}
 	}
 	n, err := a.guard.ledger.Forgive(ctx, at...)

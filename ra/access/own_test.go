@@ -4,6 +4,7 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"crypto/x509/pkix"
+	"encoding/asn1"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -51,9 +52,13 @@ func newOwnAccount(t *testing.T, change func(*access.Options), caOptions ...func
 func (o *ownAccount) byCertificate(t *testing.T, i int) error {
 	req := httptest.NewRequestWithContext(t.Context(), http.MethodPost, "/.well-known/est/simplereenroll", nil)
 	req.RemoteAddr = address(i)
-	phone := &x509.Certificate{Subject: pkix.Name{CommonName: "phone"}}
+	subject, err := asn1.Marshal(pkix.Name{CommonName: "phone"}.ToRDNSequence())
+	if err != nil {
+		t.Error(err)
+	}
+	phone := &x509.Certificate{RawSubject: subject}
 	req.TLS = &tls.ConnectionState{PeerCertificates: []*x509.Certificate{phone}, VerifiedChains: [][]*x509.Certificate{{phone}}}
-	_, err := o.Authenticate(t.Context(), req, label)
+	_, err = o.Authenticate(t.Context(), req, label)
 	return err
 }
 

@@ -5,7 +5,6 @@ import (
 	"time"
 
 	"ciscora/msca"
-	"ciscora/ra/ledger"
 )
 
 // TurnedAway says that the CA is not asked now: it is busy, or down.
@@ -74,8 +73,9 @@ type attempt struct {
 // begin waits until the credentials of an identity may be tried: all that log in do so
 // by it.
 func (a *Access) begin(ctx context.Context, who *Identity) (attempt, error) {
+	isolated := a.Isolate(ctx)
 	switch {
-	case a.Isolate(ctx): // a refusal that a lab makes for one enrollment is nobody else's
+	case isolated && (a.guard.off() || who.Method != MethodRelay): // a refusal that a lab makes for one enrollment is nobody else's
 		return attempt{end: func(context.Context, error) {}}, nil
 	case who.Method != MethodRelay:
 		end, alone, err := a.own.begin(ctx, who.creds.User, a.written(who.creds))
@@ -89,12 +89,18 @@ func (a *Access) begin(ctx context.Context, who *Identity) (attempt, error) {
 	case a.guard.off():
 		return attempt{end: func(_ context.Context, err error) { a.learn(who, err) }}, nil
 	}
-	t, err := a.guard.enter(ctx, a.presentedTo(who))
+	p := a.presentedTo(who)
+	// Behind an enrollment with a fault there may be a real CA, which counts: so does the
+	// door. The password itself may be right all the same.
+	p.fixed = !isolated
+	t, err := a.guard.enter(ctx, p)
 	if err != nil {
 		return attempt{}, err
 	}
 	return attempt{end: func(ctx context.Context, err error) {
-		a.learn(who, err) // before those who wait go on
+		if !isolated {
+			a.learn(who, err) // before those who wait go on
+		}
 		t.end(ctx, verdictOf(err), err)
 	}, alone: t.release != nil}, nil
 }
@@ -122,7 +128,7 @@ func (a *Access) written(creds msca.Credentials) accountKey {
 // presentedTo is the password that an identity brings to the CA.
 func (a *Access) presentedTo(who *Identity) presented {
 	return presented{
-		kind: ledger.GuessAccount, name: accountName(who.creds.User), address: who.client, fixed: true,
+		at: accountAt(who.creds.User), address: who.client, fixed: true,
 		key: a.written(who.creds),
 		said: func(reason Reason, cause error) *Error {
 			return &Error{Reason: reason, Method: who.Method, Account: who.Account, Cause: cause}

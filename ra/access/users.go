@@ -2,6 +2,7 @@ package access
 
 import (
 	"bufio"
+	"context"
 	"crypto/hmac"
 	"crypto/rand"
 	"crypto/sha256"
@@ -17,6 +18,7 @@ import (
 
 	"ciscora/internal/bounded"
 	"ciscora/internal/watched"
+	"ciscora/ra/queue"
 )
 
 const (
@@ -25,18 +27,36 @@ const (
 	maxBcryptCost = 16          // some seconds; more would stall everybody
 	provenFor     = time.Minute // how long a good password is not hashed again
 	maxProven     = 10_000
+
+	hashPatience = 30 * time.Second // how long a client waits for its turn to be hashed
+	maxHashes    = 1000             // that wait at a time
+
+	// No is said after a pause, which is longer than any hash takes.
+	minPause    = 250 * time.Millisecond
+	maxPause    = 10 * time.Second
+	measureCost = 8 // of the hash that is measured
 )
 
 // Users is a file of EST users: lines of a name, a colon and a bcrypt hash, as
 // `htpasswd -B` writes them; empty lines and those that begin with # do not count.
 // It is read again when it has changed. It is safe for concurrent use.
+//
+// Only the passwords of names that are there are hashed, for clients in turn. To tell
+// nobody which names these are, no is always said at the same time after the question:
+// a pause costs no work, so that made-up names, however many, hold up nobody.
 type Users struct {
-	file   *watched.Value[map[string][]byte]
+	file   *watched.Value[usersFile]
 	secret []byte
-	slots  chan struct{} // hashes at a time
-	decoy  []byte        // for names that are not there: they take as long
+	turns  *queue.Queue  // to hash, by client
+	unit   time.Duration // that a hash of cost 0 would take
 	// proven are HMACs of names with passwords that were right.
 	proven *bounded.Map[[sha256.Size]byte, struct{}]
+}
+
+// usersFile is what such a file holds.
+type usersFile struct {
+	hashes map[string][]byte
+	cost   int // of the costliest
 }
 
 // OpenUsers reads the file. Its errors name the file, the line, the reason and the
@@ -49,32 +69,30 @@ func OpenUsers(path string, now func() time.Time, log *zap.Logger) (*Users, erro
 		log = zap.NewNop()
 	}
 	u := &Users{
-		secret: make([]byte, 32), slots: make(chan struct{}, runtime.GOMAXPROCS(0)),
+		secret: make([]byte, 32),
 		proven: bounded.New[[sha256.Size]byte, struct{}](maxProven, provenFor, now),
 	}
 	if _, err := rand.Read(u.secret); err != nil {
 		return nil, fmt.Errorf("read randomness: %w", err)
 	}
 	var err error
-	u.file, err = watchFile(path, parseUsers, now, log, u.proven.Clear)
-	if err != nil {
+	if u.turns, err = queue.New(queue.Options{InFlight: runtime.GOMAXPROCS(0), Length: maxHashes, Patience: hashPatience}); err != nil {
 		return nil, err
 	}
-	cost := bcrypt.DefaultCost
-	for _, hash := range u.file.Get() {
-		if c, err := bcrypt.Cost(hash); err == nil {
-			cost = c
-			break
-		}
+	began := time.Now()
+	if _, err := bcrypt.GenerateFromPassword(u.secret[:16], measureCost); err != nil {
+		return nil, fmt.Errorf("measure a hash: %w", err)
 	}
-	u.decoy, err = bcrypt.GenerateFromPassword(u.secret[:16], cost)
+	u.unit = time.Since(began) >> measureCost
+	u.file, err = watchFile(path, parseUsers, now, log, u.proven.Clear)
 	return u, err
 }
 
-func parseUsers(f *os.File) (map[string][]byte, error) {
+func parseUsers(f *os.File) (u usersFile, err error) {
 	path, lines := f.Name(), bufio.NewScanner(f)
 	lines.Buffer(nil, maxUsersLine)
 	hashes := map[string][]byte{}
+	u.hashes = hashes
 	number := 0
 	for lines.Scan() {
 		number++
@@ -87,22 +105,23 @@ func parseUsers(f *os.File) (map[string][]byte, error) {
 		cost, err := bcrypt.Cost([]byte(hash))
 		switch {
 		case !ok || name == "":
-			return nil, wrong("is no line of name:hash; htpasswd -B makes them")
+			return u, wrong("is no line of name:hash; htpasswd -B makes them")
 		case err != nil:
-			return nil, wrong("the hash is not bcrypt's, and no other is taken; htpasswd -B makes one")
+			return u, wrong("the hash is not bcrypt's, and no other is taken; htpasswd -B makes one")
 		case cost > maxBcryptCost:
-			return nil, wrong(fmt.Sprintf("the hash costs %d, and at most %d is taken; htpasswd -B -C 12 makes one", cost, maxBcryptCost))
+			return u, wrong(fmt.Sprintf("the hash costs %d, and at most %d is taken; htpasswd -B -C 12 makes one", cost, maxBcryptCost))
 		case hashes[name] != nil:
-			return nil, wrong("the name is there already, remove one")
+			return u, wrong("the name is there already, remove one")
 		case len(hashes) >= maxUsers:
-			return nil, wrong(fmt.Sprintf("there are more than %d users", maxUsers))
+			return u, wrong(fmt.Sprintf("there are more than %d users", maxUsers))
 		}
 		hashes[name] = []byte(hash)
+		u.cost = max(u.cost, cost)
 	}
 	if errors.Is(lines.Err(), bufio.ErrTooLong) {
-		return nil, fmt.Errorf("%s:%d: is longer than %d bytes", path, number+1, maxUsersLine)
+		return u, fmt.Errorf("%s:%d: is longer than %d bytes", path, number+1, maxUsersLine)
 	}
-	return hashes, lines.Err()
+	return u, lines.Err()
 }
 
 // Known tells whether there is such a user.
@@ -111,33 +130,65 @@ func (u *Users) Known(name string) bool {
 	return known
 }
 
-// Check tells whether the user is there and the password is the right one. It takes
-// as long for a user that is not there.
-func (u *Users) Check(name, password string) bool {
-	hash, known := u.hash(name)
-	if !known {
-		hash = u.decoy
+// Check tells whether the user is there and the password is the right one; client is
+// whose turn it takes. An error says that ctx ended first, or that too many are before
+// it: a [*TurnedAway].
+func (u *Users) Check(ctx context.Context, client, name, password string) (right bool, err error) {
+	began := time.Now()
+	if hash, known := u.hash(name); known {
+		if right, err = u.compare(ctx, client, name, password, hash); right || err != nil {
+			return right, err
+		}
 	}
+	return false, u.pause(ctx, began)
+}
+
+// compare hashes the password, unless it was right lately.
+func (u *Users) compare(ctx context.Context, client, name, password string, hash []byte) (bool, error) {
 	mac := hmac.New(sha256.New, u.secret)
 	fmt.Fprintf(mac, "%d:%s%d:%s", len(name), name, len(hash), hash)
 	mac.Write([]byte(password))
 	key := [sha256.Size]byte(mac.Sum(nil))
-	if _, proven := u.proven.Get(key); proven && known {
-		return true
+	if _, proven := u.proven.Get(key); proven {
+		return true, nil
 	}
-	u.slots <- struct{}{}
-	defer func() { <-u.slots }()
+	leave, err := u.turns.Enter(ctx, client)
+	if busy, ok := errors.AsType[*queue.Busy](err); ok {
+		return false, &TurnedAway{RetryAfter: busy.RetryAfter, Text: "too many log-ins at a time: come back later", Err: errHashing}
+	}
+	if err != nil {
+		return false, fmt.Errorf("wait for the password's turn: %w", context.Cause(ctx))
+	}
+	defer leave(queue.Reached, nil)
+	if _, proven := u.proven.Get(key); proven { // meanwhile
+		return true, nil
+	}
 	// bcrypt takes 72 bytes: a longer password is none.
-	good := len(password) <= 72 && bcrypt.CompareHashAndPassword(hash, []byte(password)) == nil
-	if !known || !good {
-		return false
+	if len(password) > 72 || bcrypt.CompareHashAndPassword(hash, []byte(password)) != nil {
+		return false, nil
 	}
 	u.proven.Put(key, struct{}{})
-	return true
+	return true, nil
+}
+
+var errHashing = errors.New("too many passwords of est.users wait to be checked")
+
+// pause ends at the same time after began whatever was done since; where that took
+// longer, at twice the time, and so on.
+func (u *Users) pause(ctx context.Context, began time.Time) error {
+	whole := min(max(4*u.unit<<u.file.Get().cost, minPause), maxPause)
+	timer := time.NewTimer(whole - time.Since(began)%whole)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return nil
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
 }
 
 func (u *Users) hash(name string) ([]byte, bool) {
-	hash, ok := u.file.Get()[name]
+	hash, ok := u.file.Get().hashes[name]
 	return hash, ok
 }
 

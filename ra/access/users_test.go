@@ -1,11 +1,16 @@
 package access_test
 
 import (
+	"context"
+	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"go.uber.org/zap"
@@ -23,6 +28,16 @@ func bcrypted(t testing.TB, password string) string {
 		t.Fatal(err)
 	}
 	return string(hash)
+}
+
+// check compares a password, for a client of its own.
+func check(t testing.TB, users *access.Users, name, password string) bool {
+	t.Helper()
+	right, err := users.Check(t.Context(), "192.0.2.1", name, password)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return right
 }
 
 func usersFile(t testing.TB, text string) string {
@@ -112,15 +127,15 @@ func TestAChangedFileOfUsersIsReadAnewAndABadOneKeepsTheOld(t *testing.T) {
 		now = now.Add(2 * time.Second)
 		mu.Unlock()
 	}
-	if !users.Check("ann", "geheim") || users.Check("bob", "neu") {
+	if !check(t, users, "ann", "geheim") || check(t, users, "bob", "neu") {
 		t.Fatal("the first file")
 	}
 	write("bob:"+bcrypted(t, "neu")+"\n", now.Add(time.Hour))
-	if users.Check("ann", "geheim") || !users.Check("bob", "neu") {
+	if check(t, users, "ann", "geheim") || !check(t, users, "bob", "neu") {
 		t.Error("the changed file does not count")
 	}
 	write("bob:plain\n", now.Add(2*time.Hour))
-	if !users.Check("bob", "neu") {
+	if !check(t, users, "bob", "neu") {
 		t.Error("a bad file throws out the users of the good one")
 	}
 	later := func() {
@@ -129,7 +144,7 @@ func TestAChangedFileOfUsersIsReadAnewAndABadOneKeepsTheOld(t *testing.T) {
 		now = now.Add(2 * time.Second)
 	}
 	later()
-	users.Check("bob", "neu")
+	check(t, users, "bob", "neu")
 	if n := logs.FilterMessageSnippet("is not taken").Len(); n != 1 {
 		t.Errorf("the bad file is told %d times, want once", n)
 	}
@@ -138,7 +153,7 @@ func TestAChangedFileOfUsersIsReadAnewAndABadOneKeepsTheOld(t *testing.T) {
 	}
 	for range 2 {
 		later()
-		if !users.Check("bob", "neu") {
+		if !check(t, users, "bob", "neu") {
 			t.Error("a file that is gone throws out its users")
 		}
 	}
@@ -146,8 +161,89 @@ func TestAChangedFileOfUsersIsReadAnewAndABadOneKeepsTheOld(t *testing.T) {
 		t.Errorf("a bad file and a missing one are told %d times, want twice", n)
 	}
 	write("cid:"+bcrypted(t, "da")+"\n", now)
-	if users.Check("bob", "neu") || !users.Check("cid", "da") {
+	if check(t, users, "bob", "neu") || !check(t, users, "cid", "da") {
 		t.Error("the file that came back does not count")
+	}
+}
+
+// 300 names that nobody has must not make one wait that somebody has.
+func TestMadeUpNamesHoldUpNobodyAndTellNothingByTheirTime(t *testing.T) {
+	path := usersFile(t, "ann:"+bcrypted(t, "geheim")+"\nbob:"+bcrypted(t, "x")+"\n")
+	synctest.Test(t, func(t *testing.T) {
+		users, err := access.OpenUsers(path, nil, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		began := time.Now()
+		var all sync.WaitGroup
+		no := func(name string) {
+			if check(t, users, name, "falsch") {
+				t.Errorf("%s was let in", name)
+			}
+			// Were they hashed, no time would have passed here.
+			if took := time.Since(began); took != 250*time.Millisecond {
+				t.Errorf("%s was refused after %v", name, took)
+			}
+		}
+		for i := range 300 {
+			all.Go(func() { no(fmt.Sprint("eve", i)) })
+		}
+		all.Go(func() { no("bob") })
+		if !check(t, users, "ann", "geheim") || time.Since(began) != 0 {
+			t.Errorf("ann had to wait %v", time.Since(began))
+		}
+		all.Wait()
+	})
+}
+
+func TestAWaitForAPasswordEndsWithItsClient(t *testing.T) {
+	path := usersFile(t, "ann:"+bcrypted(t, "geheim")+"\n")
+	synctest.Test(t, func(t *testing.T) {
+		users, err := access.OpenUsers(path, nil, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		ctx, hangUp := context.WithTimeout(t.Context(), 100*time.Millisecond)
+		defer hangUp()
+		began := time.Now()
+		for _, name := range []string{"eve", "ann"} { // the second one finds it ended before its turn
+			if right, err := users.Check(ctx, "192.0.2.1", name, "falsch"); right || !errors.Is(err, context.DeadlineExceeded) {
+				t.Errorf("%s: %v", name, err)
+			}
+		}
+		if took := time.Since(began); took != 100*time.Millisecond {
+			t.Errorf("it took %v", took)
+		}
+	})
+}
+
+// est.users may cost seconds a hash: one that was right is not hashed again for a
+// minute, and of several at once one.
+func TestAPasswordThatWasRightIsNotHashedAgainForAMinute(t *testing.T) {
+	hash, err := bcrypt.GenerateFromPassword([]byte("geheim"), 10)
+	if err != nil {
+		t.Fatal(err)
+	}
+	path := usersFile(t, "ann:"+string(hash)+"\n")
+	var moved atomic.Int64
+	users, err := access.OpenUsers(path, func() time.Time { return time.Unix(moved.Load(), 0) }, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	took := func() time.Duration {
+		began := time.Now()
+		if !check(t, users, "ann", "geheim") {
+			t.Error("the right password is refused")
+		}
+		return time.Since(began)
+	}
+	first := took()
+	if again := took(); again > first/4 {
+		t.Errorf("%v, and then %v", first, again)
+	}
+	moved.Add(61)
+	if later := took(); later < first/4 {
+		t.Errorf("%v, and after more than a minute %v", first, later)
 	}
 }
 

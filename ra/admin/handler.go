@@ -22,6 +22,7 @@ type Options struct {
 	Lockouts    Lockouts
 	Certsrv     CertsrvQueue // only where the built-in CA runs
 	Faults      Faults       // only where faults are allowed
+	Guard       *Guard       // nil: the port is open to whoever reaches it
 	// Hosts are names, besides localhost and addresses, by which a client may
 	// call the port where it listens on a loopback address.
 	Hosts  []string
@@ -37,7 +38,7 @@ func New(o Options) http.Handler {
 	}
 	h := &handler{o}
 	r := chi.NewRouter()
-	r.Use(h.checkHost, http.NewCrossOriginProtection().Handler, headers)
+	r.Use(h.checkHost, http.NewCrossOriginProtection().Handler, headers, h.checkGuard)
 	r.NotFound(func(w http.ResponseWriter, r *http.Request) {
 		fail(w, http.StatusNotFound, h.whyNotFound(r.URL.Path))
 	})

@@ -18,8 +18,11 @@ func (h *handler) healthz(w http.ResponseWriter, _ *http.Request) {
 	_, _ = w.Write([]byte("ok\n")) // the client is gone: nobody is left to tell
 }
 
-func (h *handler) readyz(w http.ResponseWriter, _ *http.Request) {
+func (h *handler) readyz(w http.ResponseWriter, r *http.Request) {
 	ready := h.Ready()
+	if !h.admits(r) {
+		ready = Readiness{Ready: ready.Ready}
+	}
 	status := http.StatusOK
 	if !ready.Ready {
 		status = http.StatusServiceUnavailable

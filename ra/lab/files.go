@@ -27,6 +27,8 @@ const (
 	fileCertsrv     = "certsrv.yaml"
 	fileCredentials = "credentials.yaml"
 	fileCurl        = "curl.conf"
+	fileAdminToken  = "admin.token" // where the admin port wants one
+	fileAdminCurl   = "admin.conf"  // the same for curl -K
 	fileESTCert     = "est.pem"
 	fileESTKey      = "est.key"
 	// Beside RSA, which any client can: an EC key costs the RA a tenth of it.
@@ -110,6 +112,9 @@ func (l *Lab) raConfig(est, certsrv, admin net.Addr) config.RA {
 	c.CA.Credentials = fileCredentials
 	c.CA.Trust = []string{fileTrust}
 	c.Admin.Listen = admin.String()
+	if c.Admin.BeyondLoopback() {
+		c.Admin.TokenFile = fileAdminToken
+	}
 	return c
 }
 
@@ -244,6 +249,13 @@ func (l *Lab) writeRAConfig(c config.RA, hosts []string) (*config.RA, error) {
 	}
 	if err := l.writeOwn(fileRA, text); err != nil {
 		return nil, err
+	}
+	if c.Admin.TokenFile != "" {
+		token := rand.Text() + rand.Text()
+		err := errors.Join(l.write(fileAdminToken, []byte(token+"\n")), l.write(fileAdminCurl, []byte("header = \"Authorization: Bearer "+token+"\"\n")))
+		if err != nil {
+			return nil, err
+		}
 	}
 	if len(l.others) > 0 {
 		var ders [][]byte

@@ -39,11 +39,14 @@ const (
 // Options is what a lab is made of. The zero value listens on the fixed ports of
 // `ra lab` and keeps its state in a new temporary folder.
 type Options struct {
-	Dir     string         // state, kept across runs; "" = a new temporary folder
-	EST     string         // the RA's address; "" = 127.0.0.1:8084, port 0 works
-	Certsrv string         // the built-in CA's; "" = 127.0.0.1:8443
-	Admin   string         // the admin port's; "" = 127.0.0.1:8085
-	Profile config.Profile // "" = cucm-12.5
+	Dir     string // state, kept across runs; "" = a new temporary folder
+	EST     string // the RA's address; "" = 127.0.0.1:8084, port 0 works
+	Certsrv string // the built-in CA's; "" = 127.0.0.1:8443
+	Admin   string // the admin port's; "" = 127.0.0.1:8085
+	// OpenAdmin leaves the admin port open to whoever reaches it; else it wants a token
+	// where it listens beyond loopback, see [Lab.AdminCurl].
+	OpenAdmin bool
+	Profile   config.Profile // "" = cucm-12.5
 	// Faults are those that are on; nil = none so far, see [Lab.Faults].
 	Faults *fault.Registry
 	// Early are specs of faults that are on when it starts.
@@ -74,6 +77,7 @@ type Lab struct {
 	ESTURL     string // https://HOST:PORT
 	CertsrvURL string // https://HOST:PORT/certsrv
 	AdminURL   string // http://HOST:PORT
+	AdminCurl  string // the file for curl -K that has the admin port's token; "" where it wants none
 	Roots      *x509.CertPool
 	Profile    config.Profile
 	Edited     []string // configurations of an earlier run that were edited, kept as FILE.bak
@@ -198,6 +202,10 @@ func Start(ctx context.Context, o Options) (_ *Lab, err error) {
 	hooks.Resolve = func(server.ResolveFunc) server.ResolveFunc { return l.Faults.Resolve(resolver(caConfig.Hosts)) }
 	serverOptions := server.Options{
 		EST: estListener, Admin: adminListener, Requests: l.ca.Queue(), Faults: AdminFaults(l.Faults), Hooks: hooks, Logger: o.Logger, Now: o.Now,
+	}
+	serverOptions.OpenAdmin = o.OpenAdmin
+	if raConfig.Admin.Guarded() && !o.OpenAdmin {
+		l.AdminCurl = l.Path(fileAdminCurl)
 	}
 	serverOptions.Events = o.events()
 	if l.ra, err = server.New(ctx, raConfig, serverOptions); err != nil {

@@ -84,6 +84,7 @@ func (l *Ledger) insert(ctx context.Context, request Request, open bool) (Claim,
 		return Claim{}, unavailable(err)
 	}
 	now := l.now()
+	request.Identity = canonical(request.Identity)
 	row := Row{
 		Request: request, State: StateReceived, Open: open, Received: now, Updated: now, Replica: l.replica,
 		key: request.Key(), holder: number, token: l.holding.newToken(number),

@@ -2,6 +2,7 @@ package ledger
 
 import (
 	"context"
+	"crypto/hmac"
 	"crypto/sha256"
 	"encoding/binary"
 	"errors"
@@ -31,14 +32,48 @@ const slotBits = 20
 
 // GuessAt is one that is guessed at, or that guesses: at most Limit times.
 type GuessAt struct {
-	Kind  GuessKind
-	Name  string
+	Kind GuessKind
+	Name string
+	// Key is what is counted by, where several names are one; "" = Name, which is shown.
+	Key   string
 	Limit int
 }
 
-func (g GuessAt) slot() int64 {
-	sum := sha256.Sum256([]byte(string(g.Kind) + "\x00" + g.Name))
-	return int64(slices.Index(guessKinds, g.Kind))<<slotBits | int64(binary.BigEndian.Uint32(sum[:4])>>(32-slotBits))
+// By is what is counted by.
+func (g GuessAt) By() string {
+	if g.Key != "" {
+		return g.Key
+	}
+	return g.Name
+}
+
+// counters find the counter of a name, by a key of this ledger: nobody shall make up a
+// name that shares one with a name of their choice.
+type counters []byte
+
+func (l *Ledger) counters(ctx context.Context) (counters, error) {
+	if key := l.guessKey.Load(); key != nil {
+		return *key, nil
+	}
+	secret, err := l.Secret(ctx, "guesses")
+	if err != nil {
+		return nil, err
+	}
+	key := counters(secret)
+	l.guessKey.Store(&key)
+	return key, nil
+}
+
+func (c counters) slot(g GuessAt) int64 {
+	mac := hmac.New(sha256.New, c)
+	mac.Write([]byte(string(g.Kind) + "\x00" + g.By()))
+	return int64(slices.Index(guessKinds, g.Kind))<<slotBits | int64(binary.BigEndian.Uint32(mac.Sum(nil)[:4])>>(32-slotBits))
+}
+
+// sorted returns these in the order in which all replicas lock them.
+func (c counters) sorted(at ...GuessAt) []GuessAt {
+	slices.SortFunc(at, func(a, b GuessAt) int { return int(c.slot(a) - c.slot(b)) })
+	return at
 }
 
 // Guess is a password that is tried: at whom, and from where. Refused ones count until
@@ -46,12 +81,6 @@ func (g GuessAt) slot() int64 {
 type Guess struct {
 	At, From GuessAt
 	Window   time.Duration
-}
-
-func (g Guess) each() []GuessAt {
-	both := []GuessAt{g.At, g.From}
-	slices.SortFunc(both, func(a, b GuessAt) int { return int(a.slot() - b.slot()) }) // all replicas lock in this order
-	return both
 }
 
 // What counts now, in SQL: refusals until nothing was refused for a window, and those
@@ -83,9 +112,13 @@ func (l *Ledger) LookAtDoor(ctx context.Context, g Guess) (door Door, err error)
 	if err := l.store.ready(ctx); err != nil {
 		return door, unavailable(err)
 	}
+	by, err := l.counters(ctx)
+	if err != nil {
+		return door, err
+	}
 	now, values := l.store.clock(3)
 	rows, err := l.store.rows(ctx, fmt.Sprintf(`SELECT slot, `+refusedNow+`, `+heldNow+`, refused_until - %[1]s FROM guesses WHERE slot IN ($1, $2)`, now),
-		append([]any{g.At.slot(), g.From.slot()}, values...)...)
+		append([]any{by.slot(g.At), by.slot(g.From)}, values...)...)
 	if err != nil {
 		return door, unavailable(err)
 	}
@@ -96,7 +129,7 @@ func (l *Ledger) LookAtDoor(ctx context.Context, g Guess) (door Door, err error)
 			return door, unavailable(err)
 		}
 		at := g.At
-		if slot != at.slot() {
+		if slot != by.slot(at) {
 			at = g.From
 		}
 		switch {
@@ -124,20 +157,24 @@ func (l *Ledger) Reserve(ctx context.Context, g Guess) (Door, error) {
 	if err != nil || !door.Open() {
 		return door, err
 	}
+	by, err := l.counters(ctx)
+	if err != nil {
+		return door, err
+	}
 	now, values := l.store.clock(8)
 	reserve := fmt.Sprintf(`UPDATE guesses SET held = `+heldNow+` + 1, held_until = %[1]s + $7, name = CASE slot WHEN $1 THEN $5 ELSE $6 END
 		WHERE slot IN ($1, $3) AND NOT EXISTS (SELECT 1 FROM guesses
 			WHERE slot IN ($1, $3) AND `+refusedNow+` + `+heldNow+` >= CASE slot WHEN $1 THEN CAST($2 AS BIGINT) ELSE $4 END)`, now)
 	err = l.write(ctx, change{several: true, run: func(ctx context.Context, e execer) error {
-		for _, at := range g.each() {
+		for _, at := range by.sorted(g.At, g.From) {
 			// The row is there then, and on a PostgreSQL nobody else's until the end.
 			if _, err := e.ExecContext(ctx, `INSERT INTO guesses (slot, kind, name, refused, refused_until, held, held_until) VALUES ($1, $2, $3, 0, 0, 0, 0)
-				ON CONFLICT (slot) DO UPDATE SET slot = excluded.slot`, at.slot(), string(at.Kind), cut(at.Name)); err != nil {
+				ON CONFLICT (slot) DO UPDATE SET slot = excluded.slot`, by.slot(at), string(at.Kind), cut(at.Name)); err != nil {
 				return err
 			}
 		}
 		n, err := execOne(ctx, e, reserve, append([]any{
-			g.At.slot(), g.At.Limit, g.From.slot(), g.From.Limit, cut(g.At.Name), cut(g.From.Name), g.Window.Microseconds(),
+			by.slot(g.At), g.At.Limit, by.slot(g.From), g.From.Limit, cut(g.At.Name), cut(g.From.Name), g.Window.Microseconds(),
 		}, values...)...)
 		if err == nil && n == 0 {
 			err = errNoRoom
@@ -157,11 +194,15 @@ func (l *Ledger) Reserve(ctx context.Context, g Guess) (Door, error) {
 // Settle ends a guess that was reserved.
 func (l *Ledger) Settle(ctx context.Context, g Guess, refused bool) error {
 	if refused {
-		return l.refuse(ctx, g.Window, 1, g.each()...)
+		return l.refuse(ctx, g.Window, 1, g.At, g.From)
+	}
+	by, err := l.counters(ctx)
+	if err != nil {
+		return err
 	}
 	return l.write(ctx, change{several: true, run: func(ctx context.Context, e execer) error {
-		for _, at := range g.each() {
-			if _, err := e.ExecContext(ctx, `UPDATE guesses SET held = held - 1 WHERE slot = $1 AND held > 0`, at.slot()); err != nil {
+		for _, at := range by.sorted(g.At, g.From) {
+			if _, err := e.ExecContext(ctx, `UPDATE guesses SET held = held - 1 WHERE slot = $1 AND held > 0`, by.slot(at)); err != nil {
 				return err
 			}
 		}
@@ -171,18 +212,21 @@ func (l *Ledger) Settle(ctx context.Context, g Guess, refused bool) error {
 
 // Refused counts a refusal that was not reserved.
 func (l *Ledger) Refused(ctx context.Context, window time.Duration, at ...GuessAt) error {
-	slices.SortFunc(at, func(a, b GuessAt) int { return int(a.slot() - b.slot()) })
 	return l.refuse(ctx, window, 0, at...)
 }
 
 func (l *Ledger) refuse(ctx context.Context, window time.Duration, held int, each ...GuessAt) error {
+	by, err := l.counters(ctx)
+	if err != nil {
+		return err
+	}
 	now, values := l.store.clock(6)
 	count := fmt.Sprintf(`INSERT INTO guesses (slot, kind, name, refused, refused_until, held, held_until) VALUES ($1, $2, $3, 1, %[1]s + $4, 0, 0)
 		ON CONFLICT (slot) DO UPDATE SET refused = CASE WHEN guesses.refused_until > %[1]s THEN guesses.refused ELSE 0 END + 1,
 			held = CASE WHEN guesses.held > $5 THEN guesses.held - $5 ELSE 0 END, name = excluded.name, refused_until = excluded.refused_until`, now)
 	return l.write(ctx, change{several: true, run: func(ctx context.Context, e execer) error {
-		for _, at := range each {
-			if _, err := e.ExecContext(ctx, count, append([]any{at.slot(), string(at.Kind), cut(at.Name), window.Microseconds(), held}, values...)...); err != nil {
+		for _, at := range by.sorted(each...) {
+			if _, err := e.ExecContext(ctx, count, append([]any{by.slot(at), string(at.Kind), cut(at.Name), window.Microseconds(), held}, values...)...); err != nil {
 				return err
 			}
 		}
@@ -229,8 +273,12 @@ func (l *Ledger) Guessed(ctx context.Context) ([]Guessed, error) {
 // Forgive forgets what was counted of these, or of all where none is named, and tells
 // how many counters there were.
 func (l *Ledger) Forgive(ctx context.Context, at ...GuessAt) (int, error) {
+	by, err := l.counters(ctx)
+	if err != nil {
+		return 0, err
+	}
 	var removed atomic.Int64
-	err := l.write(ctx, change{several: true, run: func(ctx context.Context, e execer) error {
+	err = l.write(ctx, change{several: true, run: func(ctx context.Context, e execer) error {
 		removed.Store(0)
 		if len(at) == 0 {
 			n, err := execOne(ctx, e, `DELETE FROM guesses`)
@@ -238,7 +286,7 @@ func (l *Ledger) Forgive(ctx context.Context, at ...GuessAt) (int, error) {
 			return err
 		}
 		for _, one := range at {
-			n, err := execOne(ctx, e, `DELETE FROM guesses WHERE slot = $1`, one.slot())
+			n, err := execOne(ctx, e, `DELETE FROM guesses WHERE slot = $1`, by.slot(one))
 			if err != nil {
 				return err
 			}

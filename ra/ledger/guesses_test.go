@@ -1,6 +1,8 @@
 package ledger_test
 
 import (
+	"crypto/sha256"
+	"encoding/binary"
 	"fmt"
 	"path/filepath"
 	"sync"
@@ -201,4 +203,33 @@ func TestMadeUpNamesDoNotOpenTheDoor(t *testing.T) {
 	if door, err := l.Reserve(t.Context(), g); err != nil || !door.Closed {
 		t.Errorf("after 10,000 made-up names: %+v %v", door, err)
 	}
+}
+
+// Who knows how a counter is found makes up a name that shares one with a victim's.
+func TestEachLedgerFindsCountersByAKeyOfItsOwn(t *testing.T) {
+	overEachStore(t, func(t *testing.T, d *database) {
+		// By SHA-256 alone these two have one counter of the 2^20.
+		mine := ledger.GuessAt{Kind: ledger.GuessUser, Name: "u3004083 from 127.0.0.9", Limit: 1}
+		victims := ledger.GuessAt{Kind: ledger.GuessUser, Name: "bob from 127.0.0.2", Limit: 1}
+		if first20(mine) != first20(victims) {
+			t.Fatal("they have not: take two that do")
+		}
+		l := d.open("a")
+		must(t, l.Refused(t.Context(), time.Hour, mine))
+		for _, c := range []struct {
+			at     ledger.GuessAt
+			closed bool
+		}{{mine, true}, {victims, false}} {
+			door, err := l.LookAtDoor(t.Context(), ledger.Guess{At: c.at, From: ledger.GuessAt{Kind: ledger.GuessAddress, Name: "192.0.2.1", Limit: 9}, Window: time.Hour})
+			must(t, err)
+			if door.Closed != c.closed {
+				t.Errorf("%s: closed %v", c.at.Name, door.Closed)
+			}
+		}
+	})
+}
+
+func first20(g ledger.GuessAt) uint32 {
+	sum := sha256.Sum256([]byte(string(g.Kind) + "\x00" + g.Name))
+	return binary.BigEndian.Uint32(sum[:4]) >> 12
 }

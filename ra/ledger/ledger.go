@@ -18,7 +18,8 @@
 //
 // The ledger is an SQLite file for one RA, or a PostgreSQL database for several.
 // No private key, password or token is ever in it: not even the CSR is, since a
-// challengePassword may stand in that.
+// challengePassword may stand in that. What replicas must share that nobody else may
+// know, the key of their nonces, is ([Ledger.Secret]).
 package ledger
 
 import (
@@ -73,6 +74,7 @@ type Ledger struct {
 	updates  updates
 	version1 atomic.Bool // there are open rows of schema version 1
 	highest  highest
+	guessKey atomic.Pointer[counters]
 }
 
 // Open opens the ledger that dsn names.

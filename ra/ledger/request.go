@@ -49,7 +49,7 @@ type Request struct {
 	PublicKey  []byte            // SubjectPublicKeyInfo in DER: tells the certificate that is collected later
 	SubjectDER []byte            // the subject's RDNSequence in DER
 	Names      []byte            // the value of the CSR's subjectAltName in DER; empty without one
-	Identity   string            // who asks
+	Identity   string            // who asks, see [Identity]
 	Label      string            // "" without one
 	Template   string
 	Subject    string // of the CSR, RFC 2253
@@ -69,7 +69,7 @@ func (r Request) version1Key() [sha256.Size]byte { return r.key(r.CSR) }
 func (r Request) key(what [sha256.Size]byte) [sha256.Size]byte {
 	h := sha256.New()
 	h.Write(what[:])
-	for _, part := range []string{r.Identity, r.Label, r.Template} {
+	for _, part := range []string{canonical(r.Identity), r.Label, r.Template} {
 		var length [8]byte
 		binary.BigEndian.PutUint64(length[:], uint64(len(part)))
 		h.Write(length[:])

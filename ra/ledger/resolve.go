@@ -15,6 +15,7 @@ import (
 	"github.com/jackc/pgx/v5/stdlib"
 
 	"ciscora/internal/filelock"
+	"ciscora/internal/x501"
 )
 
 // resolveLock is the advisory lock under which one row at a time is bound by hand:
@@ -201,7 +202,7 @@ func (r *resolver) checkOthers(ctx context.Context, tx *sql.Tx, row Row) error {
 		return nil //nolint:nilerr // then who fetches it finds out
 	}
 	if !bytes.Equal(certificate.RawSubjectPublicKeyInfo, row.PublicKey) {
-		return fmt.Errorf("the CA shows a certificate of another key under ReqID %d (%s, serial number %x): it is not that of row %d", r.reqID, certificate.Subject, certificate.SerialNumber, r.id)
+		return fmt.Errorf("the CA shows a certificate of another key under ReqID %d (%s, serial number %x): it is not that of row %d", r.reqID, x501.Text(certificate.RawSubject), certificate.SerialNumber, r.id)
 	}
 	return nil
 }

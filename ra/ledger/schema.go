@@ -103,6 +103,7 @@ var migrations = [schemaVersion][]string{{
 		held          BIGINT NOT NULL,
 		held_until    BIGINT NOT NULL
 	)`,
+	secretsTable,
 }}
 
 // isOrphan is [Row.Orphan] in SQL. It is the same text in the index and in the

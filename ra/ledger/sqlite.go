@@ -54,6 +54,7 @@ func openSQLite(ctx context.Context, path string, l *Ledger) (_ store, err error
 			return nil, err
 		}
 		s.lock = lock
+		tighten(path, l.log)
 		if err := checkContent(ctx, path); err != nil {
 			return nil, err
 		}

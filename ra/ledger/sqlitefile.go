@@ -12,6 +12,8 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+
+	"go.uber.org/zap"
 )
 
 const (
@@ -118,6 +120,23 @@ func makeFile(path string) error {
 		return fmt.Errorf("make it: %w", cause(err))
 	}
 	return errors.Join(f.Chmod(0o600), f.Close())
+}
+
+// tighten takes a ledger that is there already from all but its owner: older versions
+// made it as the umask had it. Where this user may not do that, the log says who has to.
+func tighten(path string, log *zap.Logger) {
+	for _, name := range []string{path, path + "-wal", path + "-shm", path + ".lock"} {
+		info, err := os.Stat(name)
+		if err != nil || info.Mode().Perm()&0o077 == 0 {
+			continue
+		}
+		if err := os.Chmod(name, info.Mode().Perm()&0o700); err != nil {
+			log.Warn("the ledger names clients, and others than its owner may read it: chmod 600 it", zap.String("file", name), zap.Error(cause(err)))
+			continue
+		}
+		log.Info("others than its owner could read the ledger, which names clients; now they cannot",
+			zap.String("file", name), zap.String("mode", fmt.Sprintf("%04o", info.Mode().Perm())))
+	}
 }
 
 // checkVersion is for those who do not bring the tables up to date.

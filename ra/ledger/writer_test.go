@@ -10,6 +10,9 @@ import (
 	"syscall"
 	"testing"
 
+	"go.uber.org/zap"
+	"go.uber.org/zap/zaptest/observer"
+
 	"ciscora/ra/ledger"
 )
 
@@ -99,5 +102,27 @@ func TestANewLedgerIsReadByItsOwnerAlone(t *testing.T) {
 		if info.Mode().Perm() != 0o600 {
 			t.Errorf("%s has mode %04o", filepath.Base(name), info.Mode().Perm())
 		}
+	}
+}
+
+func TestALedgerThatOthersCouldReadIsTakenFromThem(t *testing.T) {
+	path := written(t)
+	for _, name := range []string{path, path + ".lock"} {
+		must(t, os.Chmod(name, 0o644))
+	}
+	core, logs := observer.New(zap.InfoLevel)
+	l, err := ledger.Open(t.Context(), "sqlite:"+path, ledger.Options{Logger: zap.New(core)})
+	must(t, err)
+	defer l.Close()
+	claim(t, l, request("phone", "another"))
+	for _, name := range []string{path, path + "-wal", path + "-shm", path + ".lock"} {
+		info, err := os.Stat(name)
+		must(t, err)
+		if info.Mode().Perm() != 0o600 {
+			t.Errorf("%s has mode %04o", filepath.Base(name), info.Mode().Perm())
+		}
+	}
+	if n := logs.FilterField(zap.String("file", path)).FilterField(zap.String("mode", "0644")).Len(); n != 1 {
+		t.Errorf("the log tells it %d times", n)
 	}
 }

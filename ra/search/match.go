@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	"ciscora/internal/x501"
 	"ciscora/ra/ledger"
 )
 
@@ -64,7 +65,8 @@ func sameTemplate(name string, template Template, c *x509.Certificate) bool {
 		if _, err := asn1.Unmarshal(value, &text); err != nil {
 			return false
 		}
-		return strings.EqualFold(valueOf(text), name)
+		said, err := x501.StringType(text.Tag).Decode(text.Bytes)
+		return err == nil && strings.EqualFold(strings.TrimSpace(said), name)
 	}
 	value := extension(c, oidTemplate)
 	if value == nil || template.OID == "" {
@@ -98,7 +100,7 @@ func assign(rows []ledger.Row, templates map[string]Template, certificates []sho
 	for _, nameless := range []bool{false, true} {
 		for _, row := range rows {
 			template := templates[row.Template]
-			if template.FromDirectory != nameless || nameless && !(complete && over[row.ID]) {
+			if template.FromDirectory != nameless || nameless && (!complete || !over[row.ID]) {
 				continue
 			}
 			var candidates []shown

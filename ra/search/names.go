@@ -2,33 +2,24 @@ package search
 
 import (
 	"encoding/asn1"
-	"encoding/hex"
 	"fmt"
 	"slices"
 	"strings"
-	"unicode/utf16"
+
+	"ciscora/internal/x501"
 )
 
-// attributeTypeAndValue keeps the value as it stands: encoding/asn1 drops string
-// types that it does not know.
-type attributeTypeAndValue struct {
-	Type  asn1.ObjectIdentifier
-	Value asn1.RawValue
-}
-
-type relativeNameSET []attributeTypeAndValue
-
-// attributesOf returns the attributes of a name in DER, in order, as "type=value".
-// The string type is left out: a CA writes names in its own.
+// attributesOf returns the attributes of a name in DER, sorted, as "type=value". The
+// string type is left out, and blanks at the ends: a CA writes names in its own way.
 func attributesOf(der []byte) ([]string, error) {
-	var name []relativeNameSET
-	if rest, err := asn1.Unmarshal(der, &name); err != nil || len(rest) > 0 {
-		return nil, fmt.Errorf("the name cannot be read: %w", orTrailing(err))
+	name, err := x501.Parse(der)
+	if err != nil {
+		return nil, fmt.Errorf("the name cannot be read: %w", err)
 	}
 	var attributes []string
-	for _, set := range name {
-		for _, a := range set {
-			attributes = append(attributes, a.Type.String()+"="+valueOf(a.Value))
+	for _, rdn := range name {
+		for _, a := range rdn {
+			attributes = append(attributes, a.Type.String()+"="+strings.TrimSpace(a.Text))
 		}
 	}
 	slices.Sort(attributes)
@@ -40,36 +31,6 @@ func orTrailing(err error) error {
 		return asn1.StructuralError{Msg: "bytes follow it"}
 	}
 	return err
-}
-
-// valueOf is a string of any ASN.1 string type, without the differences that a CA
-// makes (blanks at the ends); of another type, its bytes in hexadecimal.
-func valueOf(v asn1.RawValue) string {
-	const universalString, visibleString = 28, 26
-	switch v.Tag {
-	case asn1.TagUTF8String, asn1.TagPrintableString, asn1.TagIA5String, asn1.TagNumericString, visibleString:
-		return strings.TrimSpace(string(v.Bytes))
-	case asn1.TagT61String: // in practice ISO 8859-1
-		runes := make([]rune, len(v.Bytes))
-		for i, b := range v.Bytes {
-			runes[i] = rune(b)
-		}
-		return strings.TrimSpace(string(runes))
-	case asn1.TagBMPString:
-		units := make([]uint16, len(v.Bytes)/2)
-		for i := range units {
-			units[i] = uint16(v.Bytes[2*i])<<8 | uint16(v.Bytes[2*i+1])
-		}
-		return strings.TrimSpace(string(utf16.Decode(units)))
-	case universalString:
-		runes := make([]rune, len(v.Bytes)/4)
-		for i := range runes {
-			b := v.Bytes[4*i:]
-			runes[i] = rune(b[0])<<24 | rune(b[1])<<16 | rune(b[2])<<8 | rune(b[3])
-		}
-		return strings.TrimSpace(string(runes))
-	}
-	return "#" + hex.EncodeToString(v.FullBytes)
 }
 
 // alternativeNames returns the names of a subjectAltName extension's value, in DER

@@ -2,10 +2,10 @@ package server
 
 import (
 	"encoding/asn1"
-	"regexp"
 	"strconv"
 
 	"ciscora/config"
+	"ciscora/internal/pattern"
 	"ciscora/ra/policy"
 )
 
@@ -15,18 +15,26 @@ func compilePolicies(cfg *config.RA) (map[string]policy.Policy, error) {
 	policies := map[string]policy.Policy{}
 	for name, from := range cfg.EST.Policies {
 		key := "est.policies." + name
-		p := policy.Policy{Keys: from.Keys}
+		p := policy.Policy{Keys: from.Keys, Ambiguous: from.Ambiguous}
+		groups := 0
+		if from.Identity != "" {
+			identity, err := pattern.Whole(from.Identity)
+			if err != nil {
+				return nil, cfg.Problem(key+".identity", err)
+			}
+			p.Identity, groups = identity, identity.NumSubexp()
+		}
 		for _, list := range []struct {
 			key      string
 			patterns []string
-			into     *[]*regexp.Regexp
+			into     *[]*pattern.Pattern
 		}{{key + ".subject", from.Subject, &p.Subject}, {key + ".san", from.SAN, &p.SAN}} {
 			for i, text := range list.patterns {
-				pattern, err := policy.CompilePattern(text)
+				compiled, err := pattern.Compile(text, groups)
 				if err != nil {
 					return nil, cfg.Problem(list.key+"["+strconv.Itoa(i)+"]", err)
 				}
-				*list.into = append(*list.into, pattern)
+				*list.into = append(*list.into, compiled)
 			}
 		}
 		for _, list := range []struct {

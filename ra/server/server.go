@@ -24,6 +24,7 @@ import (
 	"ciscora/msca"
 	"ciscora/ra"
 	"ciscora/ra/access"
+	"ciscora/ra/access/revocation"
 	"ciscora/ra/admin"
 	"ciscora/ra/ledger"
 	"ciscora/ra/policy"
@@ -39,6 +40,9 @@ type Options struct {
 	Requests admin.CertsrvQueue
 	// Faults is what /faults of the admin port orders, where that is allowed.
 	Faults admin.Faults
+	// OpenAdmin leaves the admin port open to whoever reaches it, whatever the
+	// configuration says: for a lab alone.
+	OpenAdmin bool
 	// Hooks decorate what the RA takes from outside.
 	Hooks Hooks
 	// Events also sees each event of the front end (est.Event) and of the core
@@ -129,6 +133,14 @@ func New(ctx context.Context, cfg *config.RA, o Options) (_ *Server, err error) 
 	s.estTLS = o.Hooks.tls(live.listener())
 
 	if s.adminListener != nil {
+		guard, listener, err := AdminPort(cfg.Admin, s.adminListener, o.Now, o.Logger)
+		if err != nil {
+			return nil, cfg.Problem("admin", err)
+		}
+		s.adminListener = listener
+		if o.OpenAdmin {
+			guard = nil
+		}
 		s.admin = &http.Server{
 			Handler: admin.New(admin.Options{
 				Ready:       func() admin.Readiness { return readiness(s.core.Ready()) },
@@ -137,6 +149,7 @@ func New(ctx context.Context, cfg *config.RA, o Options) (_ *Server, err error) 
 				Lockouts:    lockouts{s.core},
 				Certsrv:     o.Requests,
 				Faults:      o.Faults,
+				Guard:       guard,
 				Logger:      o.Logger,
 			}),
 			ReadHeaderTimeout: 10 * time.Second,
@@ -240,14 +253,14 @@ func newCore(cfg *config.RA, files config.Files, book *ledger.Ledger, o Options,
 		}
 		options.Labels[name] = l
 	}
-	if options.Access, err = accessOptions(cfg, o); err != nil {
+	if options.Access, err = accessOptions(cfg, book, o); err != nil {
 		return nil, err
 	}
 	return ra.New(options)
 }
 
 // accessOptions says who may ask.
-func accessOptions(cfg *config.RA, o Options) (_ access.Options, err error) {
+func accessOptions(cfg *config.RA, book *ledger.Ledger, o Options) (_ access.Options, err error) {
 	options := access.Options{
 		Credentials: func() (msca.Credentials, error) {
 			c, err := config.LoadCredentials(cfg.CA.Credentials)
@@ -266,8 +279,17 @@ func accessOptions(cfg *config.RA, o Options) (_ access.Options, err error) {
 		}
 	}
 	if cfg.EST.DigestUsers != "" {
-		if options.Digest, err = access.OpenDigestUsers(cfg.EST.DigestUsers, o.Now, o.Logger); err != nil {
+		key := func(ctx context.Context) ([]byte, error) { return book.Secret(ctx, "digest nonces") }
+		if options.Digest, err = access.OpenDigestUsers(cfg.EST.DigestUsers, key, o.Now, o.Logger); err != nil {
 			return options, cfg.Problem("est.digest_users", err)
+		}
+	}
+	if cfg.EST.Revocation != config.RevocationOff && len(cfg.EST.Trust) > 0 {
+		options.Revocation, err = revocation.New(revocation.Options{
+			Files: cfg.EST.CRLs, Hard: cfg.EST.Revocation == config.RevocationHard, Now: o.Now, Logger: o.Logger.Named("revocation"),
+		})
+		if err != nil {
+			return options, cfg.Problem("est.crls", err)
 		}
 	}
 	return options, nil
@@ -304,6 +326,10 @@ func userAgent(cfg *config.RA) string {
 }
 
 func newFrontEnd(cfg *config.RA, core *ra.RA, o Options, tell func(context.Context, any), middleware ...func(http.Handler) http.Handler) (*est.Server, error) {
+	proxies, err := cfg.EST.ProxyNetworks()
+	if err != nil {
+		return nil, err
+	}
 	return est.New(est.Options{
 		CA:            o.Hooks.ca(core),
 		Authenticator: authenticator{core},
@@ -322,7 +348,9 @@ func newFrontEnd(cfg *config.RA, core *ra.RA, o Options, tell func(context.Conte
 		ServerKeygen:      cfg.EST.ServerKeygen,
 		TrustRA:           cfg.EST.CMCRA,
 		ProofOfPossession: func(label string) bool { return demandsPossession(cfg, label) },
+		Names:             policy.Names,
 		DrainTimeout:      cfg.EST.Drain,
+		ProxyProtocol:     proxies,
 		Middleware:        middleware,
 		Events:            func(ctx context.Context, e est.Event) { tell(ctx, e) },
 		Now:               o.Now,

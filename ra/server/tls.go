@@ -12,6 +12,7 @@ import (
 
 	"ciscora/config"
 	"ciscora/internal/watched"
+	"ciscora/internal/x501"
 )
 
 // ticketLife is how long sessions are encrypted under one key.
@@ -47,7 +48,7 @@ func newLiveTLS(cfg *config.RA, files config.ESTFiles, now func() time.Time, log
 		Now:  now,
 		Changed: func(m madeTLS) {
 			leaf := m.files.Certificates[0].Leaf
-			log.Info("TLS files of EST read anew", zap.String("subject", leaf.Subject.String()), zap.Time("not_after", leaf.NotAfter), zap.Int("trust", len(m.files.Trust)))
+			log.Info("TLS files of EST read anew", zap.String("subject", x501.Text(leaf.RawSubject)), zap.Time("not_after", leaf.NotAfter), zap.Int("trust", len(m.files.Trust)))
 		},
 		Failed: func(err error) {
 			log.Error("the changed TLS files of EST are not taken, the old ones stay", zap.Error(err))

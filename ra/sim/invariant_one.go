@@ -52,7 +52,8 @@ func (h *History) questions(wish int) [][]certsrv.Request {
 				answered = ask.At // what it may have been given has expired
 			}
 		}
-		if answered >= 0 && ask.At >= answered {
+		// A replica that stood still looks at it when it goes on.
+		if answered >= 0 && ask.Ended >= answered {
 			begins, answered = append(begins, ask.At), -1
 		}
 		switch {

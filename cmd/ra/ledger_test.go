@@ -1,0 +1,88 @@
+package main
+
+import (
+	"bytes"
+	"encoding/csv"
+	"encoding/json"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"ciscora/ra/ledger"
+)
+
+// hostile makes a ledger with a row all of whose names a client chose badly.
+func hostile(t *testing.T) (dsn string) {
+	t.Helper()
+	dsn = "sqlite:" + filepath.Join(t.TempDir(), "ra.db")
+	l, err := ledger.Open(t.Context(), dsn, ledger.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	c, err := l.Claim(t.Context(), ledger.Request{
+		Identity: "relay:\x1b]0;owned\x07ann", Template: "CiscoRA", Label: "@SUM(1)",
+		Subject: "=HYPERLINK(\"http://evil.example\")\x1b[2J", CN: "-2+3\x1b[31m\nID 7\u009b1m\u202egnp.exe", Enrollment: "+1",
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := l.Update(t.Context(), &c, func(r *ledger.Row) {
+		r.Error = "\tthe CA says \x1b[5mdenied"
+		r.Legs = []ledger.Leg{{Name: "submit", Error: "reset\x1b[0m"}}
+	}); err != nil {
+		t.Fatal(err)
+	}
+	return dsn
+}
+
+func ran(t *testing.T, args ...string) string {
+	t.Helper()
+	var out, errs bytes.Buffer
+	if status := Main(t.Context(), args, Environment{Stdout: &out, Stderr: &errs, LookupEnv: func(string) (string, bool) { return "", false }}); status != 0 {
+		t.Fatalf("ra %s: status %d, %s", strings.Join(args, " "), status, errs.String())
+	}
+	return out.String()
+}
+
+func TestTheLedgersTextCannotSteerATerminal(t *testing.T) {
+	dsn := hostile(t)
+	for _, args := range [][]string{{"list"}, {"show", "1"}} {
+		out := ran(t, append(append([]string{"ledger"}, args...), "--dsn", dsn)...)
+		if strings.ContainsAny(out, "\x1b\x07\u009b\u202e") {
+			t.Errorf("%s: %q", args[0], out)
+		}
+		if !strings.Contains(out, "ann") || !strings.Contains(out, "denied") {
+			t.Errorf("%s does not show what there is: %q", args[0], out)
+		}
+		if strings.Contains(out, "\nID 7") {
+			t.Errorf("%s: a name began a line: %q", args[0], out)
+		}
+	}
+	var rows []struct{ CN, Identity string }
+	if err := json.Unmarshal([]byte(ran(t, "ledger", "list", "--json", "--dsn", dsn)), &rows); err != nil {
+		t.Fatal(err)
+	}
+	if len(rows) != 1 || rows[0].CN != "-2+3\x1b[31m\nID 7\u009b1m\u202egnp.exe" || rows[0].Identity != "relay:\x1b]0;owned\x07ann" {
+		t.Errorf("JSON has other names: %q", rows)
+	}
+}
+
+func TestNoCellOfAnExportIsAFormula(t *testing.T) {
+	records, err := csv.NewReader(strings.NewReader(ran(t, "ledger", "export", "--dsn", hostile(t)))).ReadAll()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defused := 0
+	for _, cell := range records[1] {
+		if cell != "" && strings.ContainsRune("=+-@\t\r\n", rune(cell[0])) {
+			t.Errorf("%q begins a formula", cell)
+		}
+		if strings.HasPrefix(cell, "'") {
+			defused++
+		}
+	}
+	if defused != 5 {
+		t.Errorf("%d cells were defused, want CN, subject, label, enrollment and error: %q", defused, records[1])
+	}
+}
