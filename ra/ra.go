@@ -91,7 +91,8 @@ type RA struct {
 	access     *access.Access
 	queue      *queue.Queue
 	search     *search.Search
-	wake       chan struct{} // wakes the search
+	wake       chan struct{}          // wakes the search
+	stranger   chan *x509.Certificate // whose issuer is not in the chain
 	ownsLedger bool
 	ledgerErr  atomic.Pointer[ledgerState]
 	watchers   watchers
@@ -134,7 +135,7 @@ func New(o Options) (*RA, error) {
 		o.Isolate = func(context.Context) bool { return false }
 	}
 	o.Join = orDefault(o.Join, 10*time.Minute)
-	r := &RA{Options: o, watchers: watchers{byKey: map[[32]byte]*watcher{}}, wake: make(chan struct{}, 1)}
+	r := &RA{Options: o, watchers: watchers{byKey: map[[32]byte]*watcher{}}, wake: make(chan struct{}, 1), stranger: make(chan *x509.Certificate, 1)}
 
 	observe := o.CA.Observe
 	o.CA.Observe = func(ctx context.Context, leg msca.Leg) {
