@@ -160,6 +160,13 @@ func readKey(path string) (crypto.Signer, error) {
 		if err != nil {
 			return nil, fmt.Errorf("%s: %w", path, err)
 		}
+		info, err := os.Stat(path)
+		if err == nil && readableByAll(info) {
+			err = fmt.Errorf("%s is readable by everybody (mode %04o): chmod 600 %[1]s, or 640 for a group", path, info.Mode().Perm())
+		}
+		if err != nil {
+			return nil, err
+		}
 		return key, nil
 	}
 	return nil, fmt.Errorf("%s: holds no PEM private key", path)

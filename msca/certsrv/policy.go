@@ -10,12 +10,13 @@ import (
 	"slices"
 	"strings"
 	"unicode/utf16"
+	"unicode/utf8"
 
 	"ciscora/msca/ntlm"
 )
 
 const (
-	maxCommonName = 64 // X.520 ub-common-name
+	maxCommonName = 64 // X.520 ub-common-name, in characters
 	minCurveBits  = 256
 )
 
@@ -97,7 +98,7 @@ func subjectAllowed(csr *x509.CertificateRequest) bool {
 		_, ok := subjectAltName(csr)
 		return ok
 	}
-	return len(s.CommonName) <= maxCommonName &&
+	return utf8.RuneCountInString(s.CommonName) <= maxCommonName &&
 		!slices.ContainsFunc(s.Country, func(c string) bool { return len(c) != 2 })
 }
 
