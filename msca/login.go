@@ -125,7 +125,14 @@ func (c *Client) dialAny(ctx context.Context, targets []string) (net.Conn, error
 func (c *Client) handshake(ctx context.Context, on errand, raw *wire) (*connection, error) {
 	var t *tls.Conn
 	err := c.leg(ctx, on, PhaseHandshake, func(ctx context.Context, _ *Leg) error {
-		t = tls.Client(raw, c.tls)
+		cfg := c.tls
+		if c.opts.Trust != nil {
+			var err error
+			if cfg, err = c.clientTLS(); err != nil {
+				return err
+			}
+		}
+		t = tls.Client(raw, cfg)
 		return t.HandshakeContext(ctx)
 	})
 	if err != nil {

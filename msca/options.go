@@ -25,7 +25,7 @@ type Options struct {
 	// reported, as with CES (reference: certsrv.md 1.4).
 	URL string
 
-	// TLS is cloned. It must have RootCAs, and must not have
+	// TLS is cloned. It must have RootCAs, or Trust has to be set, and it must not have
 	// InsecureSkipVerify; MinVersion (default 1.2), MaxVersion and Time
 	// (default Now) are the other fields one would set. The name and the
 	// protocols are this package's.
@@ -36,6 +36,9 @@ type Options struct {
 	// them. With NameCheckCurl they are those under which a certificate that is signed
 	// with SHA-1 is taken, as OpenSSL 1.0.2 does; none: no such certificate is.
 	Anchors []*x509.Certificate
+
+	// Trust, where set, is asked at each handshake for what RootCAs and Anchors are then.
+	Trust func() (roots *x509.CertPool, anchors []*x509.Certificate)
 
 	// Dial opens the connection (default a net.Dialer). Resolve turns the
 	// host into addresses (default the system's resolver if Dial is nil; with

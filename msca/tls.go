@@ -29,7 +29,11 @@ const (
 
 // clientTLS is the configuration of every handshake.
 func (c *Client) clientTLS() (*tls.Config, error) {
-	given := c.opts.TLS
+	given, anchors := c.opts.TLS, c.opts.Anchors
+	if c.opts.Trust != nil && given != nil {
+		given = given.Clone()
+		given.RootCAs, anchors = c.opts.Trust()
+	}
 	switch {
 	case given == nil || given.RootCAs == nil:
 		return nil, errors.New("msca: there is no trust store for the CA's TLS certificate: set TLS.RootCAs")
@@ -51,7 +55,7 @@ func (c *Client) clientTLS() (*tls.Config, error) {
 		cfg.Time = c.opts.Now
 	}
 	if c.opts.NameCheck == NameCheckCurl {
-		v := &curlVerifier{roots: cfg.RootCAs, anchors: c.opts.Anchors, host: cfg.ServerName, now: cfg.Time}
+		v := &curlVerifier{roots: cfg.RootCAs, anchors: anchors, host: cfg.ServerName, now: cfg.Time}
 		// Not a missing check: Go's own stops at a missing alternative
 		// name and looks at dates before the chain. VerifyConnection does
 		// all of it, for resumed connections too, and without it nothing
