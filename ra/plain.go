@@ -120,6 +120,9 @@ func otherAnswer(answer *Error, err error) *Error {
 	case errors.As(err, &lost):
 		answer.Status, answer.Retry = http.StatusAccepted, lost.wait
 		answer.Text = "the CA's answer to this CSR was lost: the RA finds out what came of it, ask again"
+	case errors.Is(err, errExpired):
+		answer.Status, answer.Retry = http.StatusServiceUnavailable, retryLedger
+		answer.Text = err.Error() + ": ask again"
 	case errors.As(err, &away):
 		answer.Status, answer.Retry, answer.Text = http.StatusServiceUnavailable, away.RetryAfter, away.Text
 	case errors.Is(err, ledger.ErrUnavailable), errors.Is(err, ledger.ErrLost):

@@ -33,7 +33,11 @@ func (r *RA) ServerKeyGen(ctx context.Context, csr *x509.CertificateRequest, lab
 	if refusal != nil {
 		return nil, nil, r.mannerOf(label).refusedCSR(refusal)
 	}
-	key, err := keyLike(csr.PublicKey)
+	// Before a key is made, which may take a second of a processor.
+	if err := r.refusesAllButKey(ctx, view); err != nil {
+		return nil, nil, err
+	}
+	key, err := r.makeKey(ctx, csr.PublicKey)
 	if err != nil {
 		return nil, nil, &Error{Status: http.StatusInternalServerError, Text: "the key could not be made", Cause: err}
 	}
@@ -57,6 +61,39 @@ func (r *RA) ServerKeyGen(ctx context.Context, csr *x509.CertificateRequest, lab
 		return nil, nil, fmt.Errorf("encode the key: %w", err)
 	}
 	return certificate, pkcs8, nil
+}
+
+// refusesAllButKey is the refusal of a CSR by its label's policy, whatever its key is, since
+// another will be enrolled.
+func (r *RA) refusesAllButKey(ctx context.Context, view *policy.CSR) error {
+	who, ok := ctx.Value(askingKey{}).(*asking)
+	if !ok {
+		return noCredentials()
+	}
+	rules := r.policyOf(who.Label)
+	rules.Keys = nil
+	judged := *view
+	judged.Extensions = carriedOver(view)
+	refusal := rules.Check(&judged, askerOf(who.Identity))
+	if refusal == nil {
+		return nil
+	}
+	answer := r.mannerOf(who.Label).refusedCSR(refusal)
+	r.report(ctx, Enrolling{Template: who.Template, Subject: view.Subject.String(), CN: view.CN()})
+	r.report(ctx, NotIssued{Err: refusal, Status: answer.Status})
+	return answer
+}
+
+// makeKey makes a key where one of few that are made at a time has ended, for as long as
+// the client waits.
+func (r *RA) makeKey(ctx context.Context, public crypto.PublicKey) (crypto.Signer, error) {
+	select {
+	case r.keys <- struct{}{}:
+		defer func() { <-r.keys }()
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+	return keyLike(public)
 }
 
 // keyLike makes a key of the same kind and size as a public key; RSA with 2048 bits

@@ -82,6 +82,9 @@ func (r *RA) walk(ctx context.Context, who *asking, what askedFor, renewal bool)
 		return nil, h.reqID(), err
 	}
 	h.issued(certificate)
+	if r.mannerOf(who.Label).joins() && !r.Now().Before(certificate.NotAfter) {
+		return nil, h.reqID(), errExpired // the next try begins anew
+	}
 
 	// A kill from here on, or a client that has given up, leaves "issued" and the
 	// certificate itself: the retry gets it from the ledger. [RA.Delivered]
@@ -114,6 +117,9 @@ func (r *RA) outlive(ctx context.Context, label string) (context.Context, contex
 	}
 	return ctx, func() {}
 }
+
+// errExpired says that the CA's certificate had ended before it could be fetched.
+var errExpired = errors.New("the certificate expired before it could be fetched from the CA")
 
 func isKind(err error, kind msca.Kind) bool {
 	var ca *msca.Error

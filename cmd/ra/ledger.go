@@ -375,7 +375,7 @@ func describeRow(row ledger.Row) ledgerRow {
 }
 
 func writeJSON(w io.Writer, v any) error {
-	out := json.NewEncoder(w)
+	out := json.NewEncoder(printable.JSON(w))
 	out.SetIndent("", "  ")
 	return out.Encode(v)
 }

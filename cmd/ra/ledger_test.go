@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"unicode"
 
 	"ciscora/ra/ledger"
 )
@@ -28,7 +29,7 @@ func hostile(t *testing.T) (dsn string) {
 		t.Fatal(err)
 	}
 	if err := l.Update(t.Context(), &c, func(r *ledger.Row) {
-		r.Error = "\tthe CA says \x1b[5mdenied"
+		r.Error = "\t;;=the CA says \x1b[5mdenied; ＝1+1"
 		r.Legs = []ledger.Leg{{Name: "submit", Error: "reset\x1b[0m"}}
 	}); err != nil {
 		t.Fatal(err)
@@ -60,7 +61,11 @@ func TestTheLedgersTextCannotSteerATerminal(t *testing.T) {
 		}
 	}
 	var rows []struct{ CN, Identity string }
-	if err := json.Unmarshal([]byte(ran(t, "ledger", "list", "--json", "--dsn", dsn)), &rows); err != nil {
+	text := ran(t, "ledger", "list", "--json", "--dsn", dsn)
+	if strings.ContainsAny(text, "\x1b\x07\x7f\u009b\u202e") {
+		t.Errorf("JSON has raw characters that steer a terminal: %q", text)
+	}
+	if err := json.Unmarshal([]byte(text), &rows); err != nil {
 		t.Fatal(err)
 	}
 	if len(rows) != 1 || rows[0].CN != "-2+3\x1b[31m\nID 7\u009b1m\u202egnp.exe" || rows[0].Identity != "relay:\x1b]0;owned\x07ann" {
@@ -75,8 +80,13 @@ func TestNoCellOfAnExportIsAFormula(t *testing.T) {
 	}
 	defused := 0
 	for _, cell := range records[1] {
-		if cell != "" && strings.ContainsRune("=+-@\t\r\n", rune(cell[0])) {
-			t.Errorf("%q begins a formula", cell)
+		if strings.ContainsFunc(cell, unicode.IsControl) {
+			t.Errorf("%q steers a terminal", cell)
+		}
+		for piece := range strings.SplitSeq(cell, ";") {
+			if piece = strings.TrimSpace(piece); piece != "" && strings.ContainsAny(string([]rune(piece)[:1]), "=+-@＝＋－＠") {
+				t.Errorf("%q begins a formula in %q", piece, cell)
+			}
 		}
 		if strings.HasPrefix(cell, "'") {
 			defused++

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"iter"
+	"regexp"
 	"strconv"
 	"strings"
 	"time"
@@ -14,6 +15,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"ciscora/config"
+	"ciscora/internal/printable"
 	"ciscora/ra/ledger"
 )
 
@@ -25,10 +27,10 @@ func (c *cli) ledgerExportCommand() *cobra.Command {
 		Short: "Write all rows, newest first, as CSV or JSON lines",
 		Long: `export writes all rows, newest first, as CSV or as one JSON object a line.
 
-A program for tables takes a CSV's cell for a formula that begins with =, +, -, @, a
-tab or a line break. Clients choose names, so such a cell has a ' before it here: take
-one away from each cell that begins with ' and one of these, or take --format json,
-which has the names as they are.`,
+A program for tables takes a CSV's cell for a formula that begins with =, +, -, @ or
+their full-width forms, and in some countries ends a cell at a semicolon. Clients choose
+names, so such a cell has a ' before it here, and a blank for a control character and for
+a semicolon before one of these. --format json has the names as they are.`,
 		Example: `  ra ledger export > ledger.csv
   ra ledger export --format json | jq 'select(.orphan)'`,
 		Args: cobra.NoArgs,
@@ -45,7 +47,7 @@ which has the names as they are.`,
 		}
 		defer l.Close()
 		if format == "json" {
-			out := json.NewEncoder(c.env.Stdout)
+			out := json.NewEncoder(printable.JSON(c.env.Stdout))
 			for row, err := range allRows(ctx, l) {
 				if err != nil {
 					return err
@@ -87,10 +89,16 @@ func exportCSV(ctx context.Context, w io.Writer, l *ledger.Ledger) error {
 	return out.Error()
 }
 
+// formula is what a formula begins with, and what may end a cell before it.
+var formula = regexp.MustCompile(`^[=+\-@＝＋－＠]|;[;\s"']*[=+\-@＝＋－＠]`)
+
 // spreadsheet keeps a name that a client chose from being a formula where the
-// file is opened (OWASP, CSV Injection).
+// file is opened (OWASP, CSV Injection), or from steering the terminal that it is shown on.
 func spreadsheet(s string) string {
-	if s != "" && strings.ContainsRune("=+-@\t\r\n", rune(s[0])) {
+	s = strings.TrimSpace(formula.ReplaceAllStringFunc(printable.Line(s, 0), func(found string) string {
+		return strings.ReplaceAll(found, ";", " ")
+	}))
+	if formula.MatchString(s) {
 		return "'" + s
 	}
 	return s

@@ -5,9 +5,11 @@ import (
 
 	"go.uber.org/zap"
 	"go.uber.org/zap/zapcore"
+
+	"ciscora/internal/printable"
 )
 
-// newLogger logs JSON, one event a line, to w.
+// newLogger logs JSON, one event a line, to w, which may be a terminal.
 func newLogger(w io.Writer, level string) (*zap.Logger, error) {
 	var l zapcore.Level
 	if err := l.UnmarshalText([]byte(level)); err != nil {
@@ -16,5 +18,5 @@ func newLogger(w io.Writer, level string) (*zap.Logger, error) {
 	encoding := zap.NewProductionEncoderConfig()
 	encoding.EncodeTime = zapcore.RFC3339NanoTimeEncoder
 	encoding.EncodeDuration = zapcore.StringDurationEncoder
-	return zap.New(zapcore.NewCore(zapcore.NewJSONEncoder(encoding), zapcore.Lock(zapcore.AddSync(w)), l)), nil
+	return zap.New(zapcore.NewCore(zapcore.NewJSONEncoder(encoding), zapcore.Lock(zapcore.AddSync(printable.JSON(w))), l)), nil
 }

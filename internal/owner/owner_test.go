@@ -36,7 +36,7 @@ func TestWhatIsDetachedEndsWhenItIsDone(t *testing.T) {
 	}
 }
 
-func TestWhatBeginsWhileItClosesIsWaitedForOrDoneAtOnce(t *testing.T) {
+func TestWhatBeginsWhileItClosesIsWaitedForOrDoneAtOnce(*testing.T) {
 	for range 200 {
 		o := owner.New()
 		begun, ended := make(chan struct{}), make(chan struct{})

@@ -57,6 +57,7 @@ type guard struct {
 	proven    *bounded.Map[accountKey, time.Time]
 	shown     *bounded.Map[accountKey, struct{}] // proven, with the address that had it
 	refused   *bounded.Map[accountKey, struct{}] // by the CA
+	doubted   *bounded.Map[accountKey, doubt]    // refused by the CA, and right not long before
 	away      *bounded.Map[accountKey, struct{}] // turned away untried, with the address
 	guessing  *bounded.Map[string, int]          // how many of those, by address
 	pruned    *bounded.Map[struct{}, struct{}]   // when the ledger was tidied up
@@ -69,6 +70,7 @@ func newGuard(rule Lockout, book *ledger.Ledger, key []byte, now func() time.Tim
 		proven:   bounded.New[accountKey, time.Time](maxRemembered, rightFor, now),
 		shown:    bounded.New[accountKey, struct{}](maxRemembered, rightFor, now),
 		refused:  bounded.New[accountKey, struct{}](maxRemembered, rule.For, now),
+		doubted:  bounded.New[accountKey, doubt](maxRemembered, rule.For, now),
 		away:     bounded.New[accountKey, struct{}](maxRemembered, rule.For, now),
 		guessing: bounded.New[string, int](maxRemembered, rule.For, now),
 		pruned:   bounded.New[struct{}, struct{}](1, max(rule.For, time.Minute), now),
@@ -175,6 +177,12 @@ func (g *guard) admit(ctx context.Context, p presented) (reserved bool, err erro
 			Err: errors.New("the CA refused this password a short while ago, and is not asked again (est.lockout)"),
 		})
 	}
+	if d, known := g.doubted.Get(p.key); known && g.now().Before(d.until) {
+		return false, &TurnedAway{
+			RetryAfter: d.until.Sub(g.now()), Text: "the CA refused a password that it took a short while ago: ask again",
+			Err: errors.New("the CA refused this password, which it took a short while ago; it is tried again soon (est.lockout)"),
+		}
+	}
 	if _, known := g.proven.Get(p.key); known {
 		return false, g.admitProven(p)
 	}
@@ -261,10 +269,10 @@ func (t *try) end(ctx context.Context, v verdict, err error) {
 		g.remember(p.key)
 		g.shown.Put(g.with(p), struct{}{})
 	case wasWrong:
-		g.proven.Delete(p.key)
 		if p.fixed {
-			g.refused.Put(p.key, struct{}{})
+			g.wrong(p.key)
 		}
+		g.proven.Delete(p.key)
 	}
 	// What cannot be written leaves the try counted.
 	switch counts := v == wasWrong || v == untold; {
@@ -293,16 +301,41 @@ func shared(v verdict, err error) error {
 	return err
 }
 
+// doubt is a password that was right not long ago, and that the CA has refused since:
+// IIS says no to a right one as well where it reaches no domain controller.
+type doubt struct {
+	times int
+	until time.Time // it is not tried again before
+}
+
+// wrong keeps a password that was wrong. One that was right lately is tried again, first
+// soon, as long as the account has room for it.
+func (g *guard) wrong(k accountKey) {
+	const soon, later = 10 * time.Second, time.Minute
+	_, proven := g.proven.Get(k)
+	d, doubted := g.doubted.Get(k)
+	if d.times++; (proven || doubted) && d.times < g.rule.Failures {
+		d.until = g.now().Add(soon)
+		if d.times > 1 {
+			d.until = g.now().Add(later)
+		}
+		g.doubted.Put(k, d)
+		return
+	}
+	g.refused.Put(k, struct{}{})
+}
+
 // remember keeps a password that was right.
 func (g *guard) remember(k accountKey) {
 	g.proven.Put(k, g.now())
 	g.refused.Delete(k)
+	g.doubted.Delete(k)
 }
 
 // blame counts the refusal of a password that was tried without the guard.
 func (g *guard) blame(ctx context.Context, p presented) {
+	g.wrong(p.key)
 	g.proven.Delete(p.key)
-	g.refused.Put(p.key, struct{}{})
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), settleTimeout)
 	defer cancel()
 	_ = g.ledger.Refused(ctx, g.rule.For, g.guess(p).At) // then clients may guess once more: one too much is still one

@@ -417,3 +417,55 @@ func TestIsolatedLogInsAreGuardedToo(t *testing.T) {
 		t.Errorf("%d refused log-ins at the CA, want 3", n)
 	}
 }
+
+// IIS says 401 as well where it reaches no domain controller: of a password that was
+// right a minute ago that is no proof.
+func TestAPasswordThatWasRightLatelyIsDoubtedAndNotRefused(t *testing.T) {
+	manners(t, func(t *testing.T, change func(*access.Options)) {
+		var moved atomic.Int64
+		var away atomic.Bool
+		now := func() time.Time { return time.Now().Add(time.Duration(moved.Load())) }
+		var bad refusals
+		f := newFixture(t, func(o *access.Options) { change(o); o.Now = now }, bad.option, func(o *certsrv.Options) {
+			o.Middleware = append(o.Middleware, func(next http.Handler) http.Handler {
+				return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+					if strings.HasPrefix(r.Header.Get("Authorization"), "NTLM TlRMTVNTUAAD") && away.Load() { // type 3
+						r.Header.Set("Authorization", "NTLM TlRMTVNTUAADAAAA")
+					}
+					next.ServeHTTP(w, r)
+				})
+			})
+		})
+		ask := func() error { return f.askFrom(t.Context(), address(1), f.ca.User, f.ca.Password) }
+		if err := ask(); err != nil {
+			t.Fatal(err)
+		}
+		moved.Add(int64(2 * time.Minute)) // no log-in vouches any more
+		away.Store(true)
+		if err := ask(); !access.Refused(err) {
+			t.Fatalf("without a domain controller: %v", err)
+		}
+		away.Store(false)
+		var turned *access.TurnedAway
+		if err := ask(); !errors.As(err, &turned) || turned.RetryAfter <= 0 || turned.RetryAfter > 10*time.Second {
+			t.Errorf("at once: %v, want to be told to come back", err)
+		}
+		moved.Add(int64(11 * time.Second))
+		if err := ask(); err != nil {
+			t.Errorf("ten seconds later: %v", err)
+		}
+
+		// One that is wrong now costs the account no more than it has room for.
+		moved.Add(int64(2 * time.Minute))
+		away.Store(true)
+		for range 100 {
+			if err := ask(); err == nil {
+				t.Fatal("let in")
+			}
+			moved.Add(int64(5 * time.Second))
+		}
+		if n := bad.Load(); n > 3+1 {
+			t.Errorf("%d refused log-ins", n)
+		}
+	})
+}

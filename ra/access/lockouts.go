@@ -55,6 +55,7 @@ func (a *Access) Forgive(ctx context.Context, name string) (found bool, err erro
 		return found, nil
 	}
 	a.guard.refused.Clear()
+	a.guard.doubted.Clear()
 	a.guard.away.Clear()
 	a.guard.guessing.Clear()
 	var at []ledger.GuessAt

@@ -22,6 +22,10 @@ const (
 // lock the account (design, section 4).
 const ownRefusedFor = time.Hour
 
+// ownDoubtedFor is how long where the CA took them within rightFor: IIS refuses right ones
+// as well where it reaches no domain controller. They are tried once more.
+const ownDoubtedFor = time.Minute
+
 // OwnRefusal says that the CA refused the RA's own credentials, and that they are not
 // tried again before Until, or until there are others, or somebody logs in with them.
 type OwnRefusal struct {
@@ -140,6 +144,9 @@ func (o *own) record(account string, k accountKey, err error) {
 		now := o.now()
 		refusal := OwnRefusal{Account: account, At: now, Until: now.Add(ownRefusedFor), Err: err}
 		o.mu.Lock()
+		if o.proven == k && !o.provenAt.IsZero() && now.Sub(o.provenAt) < rightFor {
+			refusal.Until = now.Add(ownDoubtedFor)
+		}
 		again := o.refused == k && o.refusal != nil && now.Before(o.refusal.Until)
 		o.refusal, o.refused, o.provenAt = &refusal, k, time.Time{}
 		o.mu.Unlock()

@@ -84,11 +84,14 @@ type Guess struct {
 }
 
 // What counts now, in SQL: refusals until nothing was refused for a window, and those
-// that are under way until none was begun for one. %[1]s is the time.
+// that are under way until none was begun for heldFor. %[1]s is the time.
 const (
 	refusedNow = `CASE WHEN refused_until > %[1]s THEN refused ELSE 0 END`
 	heldNow    = `CASE WHEN held_until > %[1]s THEN held ELSE 0 END`
 )
+
+// heldFor is longer than a log-in takes, with its wait for a place at the CA.
+const heldFor = 3 * time.Minute
 
 // Door is what stands before a guess.
 type Door struct {
@@ -150,7 +153,8 @@ func (l *Ledger) LookAtDoor(ctx context.Context, g Guess) (door Door, err error)
 // Reserve counts a guess as if it were refused, before it is made: however many ask at
 // once, of however many replicas, no more get through than there may be. Where the door
 // is open, Settle says what came of it; a guess of which nobody says that counts until
-// none was begun for a window: the process that made it may be gone, the CA's count is not.
+// none was begun for heldFor: its process is gone. That the CA may have counted it is
+// forgotten then, or a few kills would shut right passwords out for a whole window.
 func (l *Ledger) Reserve(ctx context.Context, g Guess) (Door, error) {
 	// Most that find the door closed come again and again: they need no write.
 	door, err := l.LookAtDoor(ctx, g)
@@ -174,7 +178,7 @@ func (l *Ledger) Reserve(ctx context.Context, g Guess) (Door, error) {
 			}
 		}
 		n, err := execOne(ctx, e, reserve, append([]any{
-			by.slot(g.At), g.At.Limit, by.slot(g.From), g.From.Limit, cut(g.At.Name), cut(g.From.Name), g.Window.Microseconds(),
+			by.slot(g.At), g.At.Limit, by.slot(g.From), g.From.Limit, cut(g.At.Name), cut(g.From.Name), min(g.Window, heldFor).Microseconds(),
 		}, values...)...)
 		if err == nil && n == 0 {
 			err = errNoRoom

@@ -8,6 +8,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"ciscora/ra/ledger"
@@ -232,4 +233,29 @@ func TestEachLedgerFindsCountersByAKeyOfItsOwn(t *testing.T) {
 func first20(g ledger.GuessAt) uint32 {
 	sum := sha256.Sum256([]byte(string(g.Kind) + "\x00" + g.Name))
 	return binary.BigEndian.Uint32(sum[:4]) >> 12
+}
+
+// Three processes were killed while a right password was under way.
+func TestGuessesOfDeadProcessesAreForgottenSoon(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l, err := ledger.Open(t.Context(), "sqlite::memory:", ledger.Options{})
+		must(t, err)
+		defer l.Close()
+		g := guessAt("ciscora", "192.0.2.1")
+		g.Window = 15 * time.Minute
+		for range 3 {
+			if door, err := l.Reserve(t.Context(), g); err != nil || !door.Open() {
+				t.Fatalf("%+v %v", door, err)
+			}
+		}
+		for _, c := range []struct {
+			after time.Duration
+			open  bool
+		}{{2 * time.Minute, false}, {70 * time.Second, true}} {
+			time.Sleep(c.after)
+			if door, err := l.LookAtDoor(t.Context(), g); err != nil || door.Open() != c.open {
+				t.Errorf("%v later: %+v %v", c.after, door, err)
+			}
+		}
+	})
 }

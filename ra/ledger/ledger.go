@@ -110,10 +110,14 @@ func OpenReadOnly(ctx context.Context, dsn string, o Options) (*Ledger, error) {
 		return nil, err
 	}
 	l.reader = true
-	if isPostgres(dsn) {
+	path, isFile := strings.CutPrefix(dsn, "sqlite:")
+	switch {
+	case isPostgres(dsn):
 		l.store, err = openPostgres(ctx, dsn, l, o.Lease)
-	} else {
-		l.store, err = openSQLiteReadOnly(ctx, strings.TrimPrefix(dsn, "sqlite:"), l.now)
+	case isFile:
+		l.store, err = openSQLiteReadOnly(ctx, path, l.now)
+	default:
+		err = wrongDSN()
 	}
 	if err != nil {
 		return nil, err

@@ -248,3 +248,13 @@ func TestReplicasThatStartAtOnceMakeOneTable(t *testing.T) {
 		}
 	}
 }
+
+func TestAnAddressThatIsNoneIsNotRepeatedSinceAPasswordMayBeInIt(t *testing.T) {
+	const dsn = "host=db.example password=geheim"
+	for name, open := range map[string]func(context.Context, string, ledger.Options) (*ledger.Ledger, error){"for an RA": ledger.Open, "to look": ledger.OpenReadOnly} {
+		_, err := open(t.Context(), dsn, ledger.Options{})
+		if err == nil || strings.Contains(err.Error(), "geheim") || !strings.Contains(err.Error(), "postgres://") {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}

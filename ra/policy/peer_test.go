@@ -63,7 +63,9 @@ func TestTheViewShowsWhatOpenSSLShows(t *testing.T) {
 		if count := strings.Count(text, "DNS:") + strings.Count(text, "URI:") + strings.Count(text, "email:"); count > len(view.Names) {
 			t.Errorf("%q: OpenSSL shows %d names, we %v", recipe, count, view.Names)
 		}
-		if view.CN() != "" && !slices.ContainsFunc(strings.Split(view.CN(), " + "), func(cn string) bool { return slices.ContainsFunc(attributes(text), func(shown string) bool { return strings.Contains(shown, attributes(x501.Escape(cn))[0]) }) }) {
+		if view.CN() != "" && !slices.ContainsFunc(strings.Split(view.CN(), " + "), func(cn string) bool {
+			return slices.ContainsFunc(attributes(text), func(shown string) bool { return strings.Contains(shown, attributes(x501.Escape(cn))[0]) })
+		}) {
 			t.Errorf("%q: OpenSSL does not show the common name %q", recipe, view.CN())
 		}
 	}

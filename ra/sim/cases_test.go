@@ -179,6 +179,14 @@ func TestCase3ExpiredCertificates(t *testing.T) {
 		p.Validity, p.Calm = 10*time.Minute, 20*time.Minute
 		holds(t, p, certificates(2))
 	})
+	t.Run("fetched after its end", func(t *testing.T) {
+		w := phone(0, func(w *sim.Wish) {
+			w.Patience, w.Fetches = 5*time.Minute, []sim.Fate{{Kind: sim.Slow, After: 110 * time.Second}}
+		})
+		p := quiet(w)
+		p.Validity, p.Timeout, p.Calm = 100*time.Second, 2*time.Minute, 10*time.Minute
+		holds(t, p, certificates(2))
+	})
 	t.Run("asked for every nine minutes", func(t *testing.T) {
 		w := phone(0, func(w *sim.Wish) {
 			for range 5 {

@@ -34,6 +34,10 @@ func drawPlan(t *rapid.T) sim.Plan {
 		p.Join = seconds(t, "join", 60, 60, 60, 0)
 	}
 	p.Wishes = rapid.SliceOfN(rapid.Custom(func(t *rapid.T) sim.Wish { return drawWish(t, loss) }), 1, 8).Draw(t, "wishes")
+	for i := range p.Wishes {
+		// Who comes back in five minutes never sees a certificate of a hundred seconds.
+		p.Wishes[i].Obedient = p.Wishes[i].Obedient && p.Validity == 0
+	}
 	p.Disasters = rapid.SliceOfN(rapid.Custom(func(t *rapid.T) sim.Disaster { return drawDisaster(t, step) }), 0, 5).Draw(t, "disasters")
 	return p
 }
