@@ -32,12 +32,10 @@ type Options struct {
 	TLS       *tls.Config
 	NameCheck NameCheck
 
-	// Anchors are the certificates of TLS.RootCAs once more, since a pool does not show
-	// them. With NameCheckCurl they are those under which a certificate that is signed
-	// with SHA-1 is taken, as OpenSSL 1.0.2 does; none: no such certificate is.
-	Anchors []*x509.Certificate
-
-	// Trust, where set, is asked at each handshake for what RootCAs and Anchors are then.
+	// Trust, where set, is asked at each handshake for the trust store, in place of
+	// TLS.RootCAs: the pool, and its certificates once more, since a pool does not show
+	// them. With NameCheckCurl these are the anchors under which a certificate that is
+	// signed with SHA-1 is taken, as OpenSSL 1.0.2 does; without Trust none is.
 	Trust func() (roots *x509.CertPool, anchors []*x509.Certificate)
 
 	// Dial opens the connection (default a net.Dialer). Resolve turns the

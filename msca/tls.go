@@ -29,7 +29,7 @@ const (
 
 // clientTLS is the configuration of every handshake.
 func (c *Client) clientTLS() (*tls.Config, error) {
-	given, anchors := c.opts.TLS, c.opts.Anchors
+	given, anchors := c.opts.TLS, []*x509.Certificate(nil)
 	if c.opts.Trust != nil && given != nil {
 		given = given.Clone()
 		given.RootCAs, anchors = c.opts.Trust()
