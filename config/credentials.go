@@ -85,6 +85,11 @@ func readPrivate(path string) ([]byte, error) {
 	return readBounded(path)
 }
 
+// readableByAll is of a private key, which a group may read, as Debian's ssl-cert.
+func readableByAll(info fs.FileInfo) bool {
+	return runtime.GOOS != "windows" && info.Mode().Perm()&0o007 != 0
+}
+
 func readableByOthers(info fs.FileInfo) bool {
 	// Windows has no such mode bits: there all files look readable by others.
 	return runtime.GOOS != "windows" && info.Mode().Perm()&0o077 != 0

@@ -39,6 +39,7 @@ func Default(profile Profile) RA {
 			InFlight:       32,
 			ScriptTimeout:  90 * time.Second,
 			Renewal:        RenewalNewest,
+			TemplateCheck:  "off",
 			ChannelBinding: true,
 			Timeouts: Timeouts{
 				Resolve:   5 * time.Second,
@@ -71,6 +72,7 @@ func Default(profile Profile) RA {
 		c.CA.Sessions = SessionsPerEnrollment
 		c.CA.InFlight = 0
 		c.CA.Renewal = 0
+		c.CA.TemplateCheck = "list"
 		c.CA.ChannelBinding = false
 		c.CA.Timeouts.Request = 10 * time.Second
 	}

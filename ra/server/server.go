@@ -66,6 +66,8 @@ type Server struct {
 	estTLS                     *tls.Config
 	trace                      *traceLogs
 	hooks                      Hooks
+
+	look []func() // at files that are read again when they change
 }
 
 // New assembles an RA and opens its ports, which then queue connections until
@@ -120,7 +122,7 @@ func New(ctx context.Context, cfg *config.RA, o Options) (_ *Server, err error) 
 	if s.ledger, err = ledger.Open(ctx, cfg.Ledger.DSN, ledger.Options{Now: o.Now, Logger: o.Logger.Named("ledger")}); err != nil {
 		return nil, cfg.Problem("ledger.dsn", err)
 	}
-	if s.core, err = newCore(cfg, files, s.ledger, o, tell); err != nil {
+	if s.core, err = newCore(cfg, s.ledger, o, tell); err != nil {
 		return nil, err
 	}
 	if s.est, err = newFrontEnd(cfg, s.core, o, tell, append([]func(http.Handler) http.Handler{challenges.middleware}, o.Hooks.Middleware...)...); err != nil {
@@ -131,6 +133,7 @@ func New(ctx context.Context, cfg *config.RA, o Options) (_ *Server, err error) 
 		return nil, err
 	}
 	s.estTLS = o.Hooks.tls(live.listener())
+	s.look = append(s.look, func() { live.made.Get() })
 
 	if s.adminListener != nil {
 		guard, listener, err := AdminPort(cfg.Admin, s.adminListener, o.Now, o.Logger)
@@ -188,22 +191,22 @@ func (s *Server) abandon(o Options) {
 	}
 }
 
-func newCore(cfg *config.RA, files config.Files, book *ledger.Ledger, o Options, tell func(context.Context, any)) (*ra.RA, error) {
-	roots := x509.NewCertPool()
-	for _, c := range files.CATrust {
-		roots.AddCert(c)
+func newCore(cfg *config.RA, book *ledger.Ledger, o Options, tell func(context.Context, any)) (*ra.RA, error) {
+	trust, err := newLiveTrust(cfg, o.Now, o.Logger)
+	if err != nil {
+		return nil, err
 	}
 	t := cfg.CA.Timeouts
 	options := ra.Options{
 		CA: msca.Options{
 			URL: cfg.CA.URL,
 			TLS: &tls.Config{
-				RootCAs:    roots,
 				MinVersion: uint16(cfg.CA.TLS.Min), // 1.0 in the profile of a 2018 product
 				MaxVersion: uint16(cfg.CA.TLS.Max),
 				Time:       o.Now,
 			},
 			NameCheck:      nameChecks[cfg.CA.NameCheck],
+			Trust:          trust,
 			Dial:           o.Hooks.dial(),
 			Resolve:        o.Hooks.resolve(),
 			UserAgent:      userAgent(cfg),
@@ -269,6 +272,8 @@ func accessOptions(cfg *config.RA, book *ledger.Ledger, o Options) (_ access.Opt
 		Lockout: access.Lockout{Failures: cfg.EST.Lockout.Failures, For: cfg.EST.Lockout.For},
 		Vouch:   cfg.CA.Vouch,
 		Idle:    cfg.CA.Pool,
+
+		CheckTemplate: cfg.CA.TemplateCheck == "list",
 	}
 	if cfg.EST.Users != "" {
 		if options.Users, err = access.OpenUsers(cfg.EST.Users, o.Now, o.Logger); err != nil {
