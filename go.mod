@@ -2,6 +2,10 @@ module ciscora
 
 go 1.26.0
 
+// A CA's certificate may have a negative serial number (RFC 5280 §4.1.2.2): what passes
+// it on to clients must read it, as CES does.
+godebug x509negativeserial=1
+
 require (
 	github.com/Azure/go-ntlmssp v0.1.1
 	github.com/failsafe-go/failsafe-go v0.9.8

@@ -88,6 +88,10 @@ type Template struct {
 	// FriendlyName is what the list of templates shows. Default Name.
 	FriendlyName string `yaml:"friendly_name"`
 
+	// OID makes it a template of version 2: requests may name it so, and the page's
+	// list and the certificates do. Default none, which is version 1.
+	OID string `yaml:"oid"`
+
 	// Subject is where a certificate's subject comes from: the "request" or the
 	// "directory", which is the account that asks. Default request.
 	Subject string `yaml:"subject" enum:"request directory"`

@@ -2,8 +2,10 @@ package config
 
 import (
 	"fmt"
+	"io/fs"
 	"os"
 	"reflect"
+	"runtime"
 	"strings"
 
 	"ciscora/internal/secretfile"
@@ -83,4 +85,9 @@ func readPrivate(path string) ([]byte, error) {
 		return nil, err
 	}
 	return readBounded(path)
+}
+
+// readableByAll is of a private key, which a group may read, as Debian's ssl-cert.
+func readableByAll(info fs.FileInfo) bool {
+	return runtime.GOOS != "windows" && info.Mode().Perm()&0o007 != 0
 }

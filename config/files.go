@@ -89,11 +89,7 @@ func (c *RA) Files() (Files, error) {
 		}
 	}
 	f.EST = c.estFiles(&problems)
-	for i, path := range c.CA.Trust {
-		certs, err := readCertificates(path)
-		note(fmt.Sprintf("ca.trust[%d]", i), err)
-		f.CATrust = append(f.CATrust, certs...)
-	}
+	f.CATrust = c.caTrust(&problems)
 	var err error
 	f.Credentials, err = LoadCredentials(c.CA.Credentials)
 	note("ca.credentials", err)
@@ -102,6 +98,24 @@ func (c *RA) Files() (Files, error) {
 		return Files{}, err
 	}
 	return f, nil
+}
+
+// CATrust reads the web trust store. The error is [Problems].
+func (c *RA) CATrust() ([]*x509.Certificate, error) {
+	var problems Problems
+	all := c.caTrust(&problems)
+	return all, problems.asError()
+}
+
+func (c *RA) caTrust(problems *Problems) (all []*x509.Certificate) {
+	for i, path := range c.CA.Trust {
+		certs, err := readCertificates(path)
+		if err != nil {
+			*problems = append(*problems, c.source.problem(fmt.Sprintf("ca.trust[%d]", i), err))
+		}
+		all = append(all, certs...)
+	}
+	return all
 }
 
 // Check reads the files that the configuration names and reports all that is
@@ -161,6 +175,13 @@ func readKey(path string) (crypto.Signer, error) {
 		key, err := parseKey(block.Bytes)
 		if err != nil {
 			return nil, fmt.Errorf("%s: %w", path, err)
+		}
+		info, err := os.Stat(path)
+		if err == nil && readableByAll(info) {
+			err = fmt.Errorf("%s is readable by everybody (mode %04o): chmod 600 %[1]s, or 640 for a group", path, info.Mode().Perm())
+		}
+		if err != nil {
+			return nil, err
 		}
 		return key, nil
 	}

@@ -132,6 +132,10 @@ DIR/ra.yaml:1:29: est.key: DIR/est.key: holds no PEM private key`,
 			},
 			`DIR/ra.yaml:6:11: ca.trust[0]: DIR/root.pem: is DER, want PEM: openssl x509 -inform der -in DIR/root.pem -out FILE.pem`,
 		},
+		"a key that everybody can read": {
+			func(t *testing.T) { chmod(t, dir, "est.key", 0o644) },
+			`DIR/ra.yaml:1:29: est.key: DIR/est.key is readable by everybody (mode 0644): chmod 600 DIR/est.key, or 640 for a group`,
+		},
 		"an encrypted key": {
 			func(t *testing.T) {
 				write(t, dir, "est.key", "-----BEGIN ENCRYPTED PRIVATE KEY-----\nAAAA\n-----END ENCRYPTED PRIVATE KEY-----\n", 0o600)

@@ -40,6 +40,7 @@ func Default(profile Profile) RA {
 			InFlight:       32,
 			ScriptTimeout:  90 * time.Second,
 			Renewal:        RenewalNewest,
+			TemplateCheck:  "off",
 			ChannelBinding: true,
 			Timeouts: Timeouts{
 				Resolve:   5 * time.Second,
@@ -72,6 +73,7 @@ func Default(profile Profile) RA {
 		c.CA.Sessions = SessionsPerEnrollment
 		c.CA.InFlight = 0
 		c.CA.Renewal = 0
+		c.CA.TemplateCheck = "list"
 		c.CA.ChannelBinding = false
 		c.CA.Timeouts.Request = 10 * time.Second
 	}

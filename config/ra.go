@@ -276,6 +276,12 @@ type CA struct {
 	// 0 being the first. Default newest; 0 in cucm-12.5.
 	Renewal Renewal `yaml:"renewal"`
 
+	// TemplateCheck is "list", where nobody enrolls for a template that the page
+	// certrqxt.asp does not list, as with CES, or "off": the CA decides about the CSR.
+	// The page leaves out machine templates and newer versions, and a stand-alone CA
+	// lists none. Default off; list in cucm-12.5.
+	TemplateCheck string `yaml:"template_check" enum:"off list"`
+
 	// ChannelBinding sends the TLS channel binding with NTLM, as Extended
 	// Protection wants. Default true; false in cucm-12.5.
 	ChannelBinding bool `yaml:"channel_binding"`

@@ -1,6 +1,7 @@
 package config
 
 import (
+	"crypto/x509"
 	"fmt"
 	"slices"
 	"strings"
@@ -84,6 +85,9 @@ func (c *Certsrv) validateTemplates(l *loader) {
 			l.report(key+".name", "%s is there twice, remove one", t.Name)
 		}
 		seen[strings.ToLower(t.Name)] = true
+		if _, err := x509.ParseOID(t.OID); t.OID != "" && err != nil {
+			l.report(key+".oid", "%q is no OID, want numbers with points between, such as 1.3.6.1.4.1.311.21.8.1.2", t.OID)
+		}
 		if strings.ContainsAny(t.FriendlyName, ";\r\n\x00") {
 			l.report(key+".friendly_name", "must not hold ; or a line break")
 		}

@@ -4,7 +4,9 @@ import (
 	"bytes"
 	"context"
 	"crypto/x509"
+	"errors"
 	"fmt"
+	"net/http"
 	"regexp"
 	"slices"
 	"strconv"
@@ -17,42 +19,70 @@ import (
 func (s *Session) Chain(ctx context.Context) ([]*x509.Certificate, error) {
 	var chain []*x509.Certificate
 	renewal := s.client.opts.Renewal
-	err := s.page(ctx, PhaseChain, s.chainURL(max(renewal, 0)), func(ctx context.Context, v *visit) error {
-		newest := renewal
+	err := s.page(ctx, PhaseChain, s.chainURL(max(renewal, 0)), func(ctx context.Context, v *visit) (err error) {
 		if renewal == RenewalNewest {
-			var err error
-			if newest, err = s.newestRenewal(ctx, v); err != nil {
-				return err
-			}
-			v.leg.URL = s.chainURL(newest)
+			chain, err = s.newestChain(ctx, v)
+		} else {
+			chain, err = s.oneChain(ctx, v, renewal)
 		}
-		a, err := v.get(ctx, v.leg.URL)
-		if err != nil {
-			return err
-		}
-		certs, err := parseCertificates(a.body)
-		if err != nil {
-			return certificateExpected(a, err)
-		}
-		chain = sortByIssuer(certs)
-		for n := newest - 1; renewal == RenewalNewest && n >= max(0, newest-maxEarlier); n-- {
-			earlier, err := v.get(ctx, s.chainURL(n))
-			if err != nil {
-				return err
-			}
-			certs, err := parseCertificates(earlier.body)
-			if err != nil {
-				continue // the CA may have thrown it away
-			}
-			for _, c := range sortByIssuer(certs) {
-				if !slices.ContainsFunc(chain, c.Equal) {
-					chain = append(chain, c)
-				}
-			}
-		}
-		return nil
+		return err
 	})
 	return chain, err
+}
+
+// newestChain is the chain of the newest renewal, and behind it what earlier ones have
+// besides. Where the page does not tell how many there were, the CA is asked for its
+// newest, and a CA that does not know that for its first.
+func (s *Session) newestChain(ctx context.Context, v *visit) ([]*x509.Certificate, error) {
+	newest, known, err := s.newestRenewal(ctx, v)
+	if err != nil {
+		return nil, err
+	}
+	if !known {
+		chain, err := s.oneChain(ctx, v, RenewalNewest)
+		if answered(err) {
+			chain, err = s.oneChain(ctx, v, 0)
+		}
+		return chain, err
+	}
+	chain, err := s.oneChain(ctx, v, newest)
+	if err != nil {
+		return nil, err
+	}
+	for n := newest - 1; n >= max(0, newest-maxEarlier); n-- {
+		earlier, err := s.oneChain(ctx, v, n)
+		switch {
+		case answered(err):
+			continue // the CA may have thrown it away
+		case err != nil:
+			return nil, err
+		}
+		for _, c := range earlier {
+			if !slices.ContainsFunc(chain, c.Equal) {
+				chain = append(chain, c)
+			}
+		}
+	}
+	return chain, nil
+}
+
+// answered tells whether the CA answered to a page, though not with what it should.
+func answered(err error) bool {
+	e, ok := errors.AsType[*Error](err)
+	return ok && e.Status != 0 && e.Status != http.StatusUnauthorized
+}
+
+func (s *Session) oneChain(ctx context.Context, v *visit, renewal int) ([]*x509.Certificate, error) {
+	v.leg.URL = s.chainURL(renewal)
+	a, err := v.get(ctx, v.leg.URL)
+	if err != nil {
+		return nil, err
+	}
+	certs, err := parseCertificates(a.body)
+	if err != nil {
+		return nil, certificateExpected(a, err)
+	}
+	return sortByIssuer(certs), nil
 }
 
 func (s *Session) chainURL(renewal int) string {
@@ -67,28 +97,29 @@ var renewalLink = regexp.MustCompile(`[?&;]Renewal=(\d{1,6})\b`)
 
 var renewals = regexp.MustCompile(`\bnRenewals\s*=\s*(\d{1,6})\b`)
 
-// newestRenewal reads the highest index from certcarc.asp. Variants of the page
-// without the script mean a CA that was never renewed.
-func (s *Session) newestRenewal(ctx context.Context, v *visit) (int, error) {
+// newestRenewal reads the highest index from certcarc.asp; known is false where the
+// page does not tell. Its script, which does, goes to browsers: for any other agent it
+// may have neither that nor links.
+func (s *Session) newestRenewal(ctx context.Context, v *visit) (newest int, known bool, err error) {
 	page := s.client.base + "/certcarc.asp"
-	a, err := v.get(ctx, page)
+	a, err := v.ask(ctx, query{method: http.MethodGet, page: page, userAgent: "Mozilla/5.0 (compatible; " + s.client.opts.UserAgent + ")"})
 	if err != nil {
-		return 0, err
+		return 0, false, err
 	}
 	if m := renewals.FindSubmatch(a.body); m != nil {
-		return strconv.Atoi(string(m[1]))
+		newest, err = strconv.Atoi(string(m[1]))
+		return newest, err == nil, err
 	}
 	if e := readPage(a).serviceError(); e != nil {
 		e.URL = page
-		return 0, e
+		return 0, false, e
 	}
-	newest := 0
 	for _, m := range renewalLink.FindAllSubmatch(a.body, 1000) {
 		if n, err := strconv.Atoi(string(m[1])); err == nil {
-			newest = max(newest, n)
+			newest, known = max(newest, n), true
 		}
 	}
-	return newest, nil
+	return newest, known, nil
 }
 
 // sortByIssuer orders certificates so that each is followed by its issuer. What is
@@ -104,22 +135,22 @@ func sortByIssuer(certs []*x509.Certificate) []*x509.Certificate {
 	for len(rest) > 0 {
 		// Start at one that issued none of the others; a circle starts anywhere.
 		i := max(0, slices.IndexFunc(rest, func(c *x509.Certificate) bool {
-			return !slices.ContainsFunc(rest, func(o *x509.Certificate) bool { return o != c && issued(c, o) })
+			return !slices.ContainsFunc(rest, func(o *x509.Certificate) bool { return o != c && Issued(c, o) })
 		}))
 		for i >= 0 {
 			c := rest[i]
 			sorted = append(sorted, c)
 			rest = slices.Delete(rest, i, i+1)
-			i = slices.IndexFunc(rest, func(o *x509.Certificate) bool { return issued(o, c) })
+			i = slices.IndexFunc(rest, func(o *x509.Certificate) bool { return Issued(o, c) })
 		}
 	}
 	return sorted
 }
 
-// issued reports whether issuer issued c, by name and, where both say one, key
+// Issued reports whether issuer issued c, by name and, where both say one, key
 // identifier. Signatures are not looked at: x509 refuses those of SHA-1, which
 // old CAs still have.
-func issued(issuer, c *x509.Certificate) bool {
+func Issued(issuer, c *x509.Certificate) bool {
 	return bytes.Equal(issuer.RawSubject, c.RawIssuer) &&
 		(len(issuer.SubjectKeyId) == 0 || len(c.AuthorityKeyId) == 0 || bytes.Equal(issuer.SubjectKeyId, c.AuthorityKeyId))
 }

@@ -66,6 +66,7 @@ func (c *Client) classifyHandshake(e *Error) {
 	)
 	if errors.As(e.Err, &verify) {
 		refused = inCurlTerms(verify, c.tls.ServerName, c.tls.Time())
+		e.Err = refused
 	}
 	switch {
 	case refused != nil || errors.As(e.Err, &refused):
@@ -100,6 +101,9 @@ func inCurlTerms(err *tls.CertificateVerificationError, host string, now time.Ti
 		case x509.TooManyIntermediates:
 			return &certificateError{KindTLSUntrusted, 60, "SSL certificate problem: path length constraint exceeded", err}
 		}
+	}
+	if weak := sha1Refused(err, certs); weak != nil {
+		return weak
 	}
 	return untrusted(err, certs)
 }

@@ -1,6 +1,7 @@
 package msca
 
 import (
+	"bytes"
 	"context"
 	"crypto"
 	"crypto/x509"
@@ -69,7 +70,12 @@ func (s *Session) look(ctx context.Context, reqID int, choose func([]*x509.Certi
 // of the others.
 func leafOf(certs []*x509.Certificate) *x509.Certificate { return sortByIssuer(certs)[0] }
 
+// sameKey compares the bytes first: there are keys that x509 does not read, such as
+// RSA's under the OID of RSASSA-PSS (RFC 4055 §1.2).
 func sameKey(c *x509.Certificate, csr *x509.CertificateRequest) bool {
+	if len(csr.RawSubjectPublicKeyInfo) > 0 && bytes.Equal(c.RawSubjectPublicKeyInfo, csr.RawSubjectPublicKeyInfo) {
+		return true
+	}
 	key, ok := c.PublicKey.(interface{ Equal(crypto.PublicKey) bool })
 	return ok && key.Equal(csr.PublicKey)
 }

@@ -125,7 +125,14 @@ func (c *Client) dialAny(ctx context.Context, targets []string) (net.Conn, error
 func (c *Client) handshake(ctx context.Context, on errand, raw *wire) (*connection, error) {
 	var t *tls.Conn
 	err := c.leg(ctx, on, PhaseHandshake, func(ctx context.Context, _ *Leg) error {
-		t = tls.Client(raw, c.tls)
+		cfg := c.tls
+		if c.opts.Trust != nil {
+			var err error
+			if cfg, err = c.clientTLS(); err != nil {
+				return err
+			}
+		}
+		t = tls.Client(raw, cfg)
 		return t.HandshakeContext(ctx)
 	})
 	if err != nil {
@@ -211,7 +218,8 @@ func (c *Client) rejected(a *answer) *Error {
 }
 
 // elsewhere reports whether an answer redirects to anything but the same pages with
-// a final slash.
+// a final slash. Where TLS ends before IIS, that takes them for those of http at a port
+// of its own: as the redirect is not followed, nothing goes there.
 func (c *Client) elsewhere(a *answer) bool {
 	if a.status < 300 || a.status >= 400 {
 		return false
@@ -222,8 +230,8 @@ func (c *Client) elsewhere(a *answer) bool {
 		return true
 	}
 	to = c.url.ResolveReference(to)
-	return to.Scheme != "https" || to.User != nil ||
-		!strings.EqualFold(to.Hostname(), c.url.Hostname()) || portOf(to) != c.port() ||
+	samePort := to.Scheme == "http" || to.Scheme == "https" && portOf(to) == c.port()
+	return !samePort || to.User != nil || !strings.EqualFold(to.Hostname(), c.url.Hostname()) ||
 		!strings.EqualFold(strings.TrimRight(to.Path, "/"), strings.TrimRight(c.url.Path, "/"))
 }
 

@@ -3,6 +3,7 @@ package msca
 import (
 	"context"
 	"crypto/tls"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"net"
@@ -24,12 +25,18 @@ type Options struct {
 	// reported, as with CES (reference: certsrv.md 1.4).
 	URL string
 
-	// TLS is cloned. It must have RootCAs, and must not have
+	// TLS is cloned. It must have RootCAs, or Trust has to be set, and it must not have
 	// InsecureSkipVerify; MinVersion (default 1.2), MaxVersion and Time
 	// (default Now) are the other fields one would set. The name and the
 	// protocols are this package's.
 	TLS       *tls.Config
 	NameCheck NameCheck
+
+	// Trust, where set, is asked at each handshake for the trust store, in place of
+	// TLS.RootCAs: the pool, and its certificates once more, since a pool does not show
+	// them. With NameCheckCurl these are the anchors under which a certificate that is
+	// signed with SHA-1 is taken, as OpenSSL 1.0.2 does; without Trust none is.
+	Trust func() (roots *x509.CertPool, anchors []*x509.Certificate)
 
 	// Dial opens the connection (default a net.Dialer). Resolve turns the
 	// host into addresses (default the system's resolver if Dial is nil; with

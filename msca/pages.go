@@ -92,6 +92,7 @@ func readPage(a *answer) page {
 		p.outcome, p.disposition, p.reqID = outcomeIssued, dispositionIssued, number(link[1])
 		return p
 	}
+	s = codeElement.ReplaceAllString(s, " ") // scripts are not the answer
 	p.text = excerpt(s)
 	p.hresult, p.message = findHRESULT(s)
 	if down && p.message == "" {
@@ -235,12 +236,12 @@ func (p page) serviceError() *Error {
 	return e
 }
 
-// findHRESULT returns the first number that is no success, and the text of its
-// line before it.
+// findHRESULT returns the first number that is a failure ([MS-ERREF] 2.1: the highest
+// bit is set), and the text of its line before it.
 func findHRESULT(s string) (uint32, string) {
 	for _, at := range hresultNumber.FindAllStringSubmatchIndex(s, 64) {
 		n, err := strconv.ParseUint(s[at[2]:at[3]], 16, 32)
-		if err != nil || n == 0 {
+		if err != nil || n>>31 == 0 {
 			continue
 		}
 		before := s[max(0, at[0]-1024):at[0]]
@@ -288,7 +289,7 @@ func plain(s string) string {
 
 // excerpt is what a page that is not understood says first.
 func excerpt(s string) string {
-	return printable.Shorten(plain(codeElement.ReplaceAllString(printable.Cut(s, 8192), " ")), 200)
+	return printable.Shorten(plain(printable.Cut(s, 8192)), 200)
 }
 
 // number reads a ReqID: 0 if it is none.

@@ -21,11 +21,13 @@ type Template struct {
 // TemplateList are the templates that the account may enroll for.
 type TemplateList []Template
 
-// Find returns the template with that common name. Case counts not, as nowhere in
-// the directory.
+const oidField = 9 // of an entry: empty for templates of version 1
+
+// Find returns the template with that common name or OID. Case counts not, as nowhere
+// in the directory.
 func (l TemplateList) Find(name string) (Template, bool) {
 	for _, t := range l {
-		if strings.EqualFold(t.Name, name) {
+		if strings.EqualFold(t.Name, name) || name != "" && len(t.Fields) > oidField && t.Fields[oidField] == name {
 			return t, true
 		}
 	}

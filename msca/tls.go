@@ -29,7 +29,11 @@ const (
 
 // clientTLS is the configuration of every handshake.
 func (c *Client) clientTLS() (*tls.Config, error) {
-	given := c.opts.TLS
+	given, anchors := c.opts.TLS, []*x509.Certificate(nil)
+	if c.opts.Trust != nil && given != nil {
+		given = given.Clone()
+		given.RootCAs, anchors = c.opts.Trust()
+	}
 	switch {
 	case given == nil || given.RootCAs == nil:
 		return nil, errors.New("msca: there is no trust store for the CA's TLS certificate: set TLS.RootCAs")
@@ -40,6 +44,10 @@ func (c *Client) clientTLS() (*tls.Config, error) {
 	cfg.ServerName = strings.TrimSuffix(c.url.Hostname(), ".")
 	cfg.NextProtos = []string{"http/1.1"} // NTLM is bound to a connection, HTTP/2 is not
 	cfg.EncryptedClientHelloConfigList = nil
+	// IIS asks for a client certificate once it knows the folder, whose SSL settings
+	// may say Accept or Require: with TLS 1.2 in a second handshake. crypto/tls lets
+	// that have the same server certificate only, to which the log-in is bound.
+	cfg.Renegotiation = tls.RenegotiateOnceAsClient
 	if cfg.MinVersion == 0 {
 		cfg.MinVersion = tls.VersionTLS12
 	}
@@ -47,7 +55,7 @@ func (c *Client) clientTLS() (*tls.Config, error) {
 		cfg.Time = c.opts.Now
 	}
 	if c.opts.NameCheck == NameCheckCurl {
-		v := &curlVerifier{roots: cfg.RootCAs, host: cfg.ServerName, now: cfg.Time}
+		v := &curlVerifier{roots: cfg.RootCAs, anchors: anchors, host: cfg.ServerName, now: cfg.Time}
 		// Not a missing check: Go's own stops at a missing alternative
 		// name and looks at dates before the chain. VerifyConnection does
 		// all of it, for resumed connections too, and without it nothing
@@ -79,9 +87,10 @@ func (e *certificateError) Unwrap() error { return e.err }
 // curlVerifier verifies a server's certificates in the order of OpenSSL: chain,
 // dates, purpose, name.
 type curlVerifier struct {
-	roots *x509.CertPool
-	host  string
-	now   func() time.Time
+	roots   *x509.CertPool
+	anchors []*x509.Certificate
+	host    string
+	now     func() time.Time
 }
 
 func (v *curlVerifier) verify(certs []*x509.Certificate) error {
@@ -94,13 +103,21 @@ func (v *curlVerifier) verify(certs []*x509.Certificate) error {
 		return untrusted(errors.New("a self-signed certificate that may not sign certificates is not supported, not even in the trust store"), certs)
 	}
 	chain, err := v.chain(certs, now)
-	if err != nil {
-		return untrusted(err, certs)
+	weak := err != nil
+	if weak {
+		if chain = sha1Chain(certs, v.anchors); chain == nil {
+			return untrusted(err, certs)
+		}
 	}
 	if err := checkDates(chain, now); err != nil {
 		return err
 	}
-	if _, err := leaf.Verify(v.options(certs, now, x509.ExtKeyUsageServerAuth)); err != nil {
+	if weak {
+		err = serverPurpose(chain)
+	} else {
+		_, err = leaf.Verify(v.options(certs, now, x509.ExtKeyUsageServerAuth))
+	}
+	if err != nil {
 		return &certificateError{KindTLSUntrusted, 60, "SSL certificate problem: unsupported certificate purpose", err}
 	}
 	return v.checkName(leaf)

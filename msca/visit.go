@@ -42,6 +42,7 @@ func (s *Session) page(ctx context.Context, phase Phase, page string, run func(c
 // query is one request for a page below the CA's.
 type query struct {
 	method, page string
+	userAgent    string                      // "" = the client's
 	form         string                      // of a POST
 	fence        func(context.Context) error // called before the form is sent; nil = none
 }
@@ -197,6 +198,9 @@ func (v *visit) transfer(ctx context.Context, conn *connection, q query, form, a
 	req, err := v.s.client.request(ctx, q.method, q.page, form)
 	if err != nil {
 		return nil, err
+	}
+	if q.userAgent != "" {
+		req.Header.Set("User-Agent", q.userAgent)
 	}
 	if q.method == http.MethodPost {
 		req.Header.Set("Content-Type", "application/x-www-form-urlencoded")

@@ -156,6 +156,11 @@ func (s *script) run(t *testing.T, o msca.Options) {
 	}
 	client := newClient(t, o)
 	var session *msca.Session
+	defer func() { // what failed must not leave the other side waiting
+		if t.Failed() && session != nil {
+			session.Close()
+		}
+	}()
 	for _, step := range s.steps {
 		var err error
 		outcome := ""

@@ -57,6 +57,13 @@ type Refreshed struct {
 // RefreshFailed says that the chain could not be read anew; the old one stays.
 type RefreshFailed struct{ Err error }
 
+// IssuerMissing says that the CA issues under a CA certificate that is not in the chain
+// that clients get, not even after that was read again.
+type IssuerMissing struct {
+	Issuer string
+	KeyID  []byte // its subject key identifier; nil where the certificate does not tell
+}
+
 // Authenticated says who asks, and by which method.
 type Authenticated struct {
 	Method   string // "relay" or "certificate"
@@ -169,6 +176,7 @@ func (Started) event()          {}
 func (StartFailed) event()      {}
 func (Refreshed) event()        {}
 func (RefreshFailed) event()    {}
+func (IssuerMissing) event()    {}
 func (Authenticated) event()    {}
 func (NotAuthenticated) event() {}
 func (Enrolling) event()        {}

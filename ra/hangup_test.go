@@ -16,8 +16,10 @@ import (
 // kept, a log-in belongs to all who wait for it.
 func TestAClientThatHangsUpRefusesNobodyWhoSharesItsLogInWhateverTheAnswers(t *testing.T) {
 	for name, answers := range map[string]func(*ra.Options){
-		"as CES": func(o *ra.Options) { o.Answers, o.Sessions = ra.AnswersCES, ra.SessionsPooled },
-		"plain":  modern,
+		"as CES": func(o *ra.Options) {
+			o.Answers, o.Sessions, o.Access.CheckTemplate = ra.AnswersCES, ra.SessionsPooled, true
+		},
+		"plain": listing,
 	} {
 		t.Run(name, func(t *testing.T) {
 			began, goOn := make(chan struct{}), make(chan struct{})

@@ -63,6 +63,7 @@ func (h *held) submitted(reqID int) {
 
 func (h *held) issued(certificate *x509.Certificate) {
 	h.last = true
+	h.ra.lookForIssuer(certificate)
 	h.recordLoudly("record the certificate", func(row *ledger.Row) { setIssued(row, certificate, h.ra.Now()) })
 	h.leaveEvidence(ledger.Seen{ReqID: h.reqID(), What: ledger.SeenCertificate, Certificate: certificate.Raw, At: h.ra.Now()})
 }
@@ -218,6 +219,7 @@ func (h *held) postpone(wait time.Duration) {
 // bind gives a lost row its number and its certificate.
 func (h *held) bind(reqID int, certificate *x509.Certificate) {
 	h.last = true
+	h.ra.lookForIssuer(certificate)
 	h.recordLoudly("record the certificate that was found", func(row *ledger.Row) {
 		row.ReqID = reqID
 		setIssued(row, certificate, h.ra.Now())

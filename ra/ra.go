@@ -92,8 +92,9 @@ type RA struct {
 	access     *access.Access
 	queue      *queue.Queue
 	search     *search.Search
-	wake       chan struct{} // wakes the search
-	keys       chan struct{} // holds one for each key that is being made
+	wake       chan struct{}          // wakes the search
+	stranger   chan *x509.Certificate // whose issuer is not in the chain
+	keys       chan struct{}          // holds one for each key that is being made
 	ownsLedger bool
 	ledgerErr  atomic.Pointer[ledgerState]
 	watchers   watchers
@@ -136,7 +137,10 @@ func New(o Options) (*RA, error) {
 		o.Isolate = func(context.Context) bool { return false }
 	}
 	o.Join = orDefault(o.Join, 10*time.Minute)
-	r := &RA{Options: o, watchers: watchers{byKey: map[[32]byte]*watcher{}}, wake: make(chan struct{}, 1), keys: make(chan struct{}, max(1, runtime.GOMAXPROCS(0)/2))}
+	r := &RA{
+		Options: o, watchers: watchers{byKey: map[[32]byte]*watcher{}},
+		wake: make(chan struct{}, 1), stranger: make(chan *x509.Certificate, 1), keys: make(chan struct{}, max(1, runtime.GOMAXPROCS(0)/2)),
+	}
 
 	observe := o.CA.Observe
 	o.CA.Observe = func(ctx context.Context, leg msca.Leg) {

@@ -51,10 +51,14 @@ type profile func(*ra.Options)
 
 func modern(*ra.Options) {}
 
+// listing is modern with the check of certrqxt.asp.
+func listing(o *ra.Options) { o.Access.CheckTemplate = true }
+
 func cucm(o *ra.Options) {
 	o.Sessions = ra.SessionsPerEnrollment
 	o.Answers = ra.AnswersCES
 	o.CA.UserAgent = "CiscoRA 1.0"
+	o.Access.CheckTemplate = true
 	o.CA.Renewal = 0
 	o.CA.ChannelBinding = false
 	o.CA.TLS.MaxVersion = tls.VersionTLS12

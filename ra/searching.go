@@ -130,7 +130,7 @@ func (r *RA) searchedTemplate(ctx context.Context, name string) search.Template 
 	if !ok {
 		return search.Template{}
 	}
-	known := search.Template{FromDirectory: !t.SubjectFromRequest}
+	known := search.Template{FromDirectory: !t.SubjectFromRequest, Name: t.Name}
 	const fieldOID = 9
 	if len(t.Fields) > fieldOID {
 		known.OID = t.Fields[fieldOID]

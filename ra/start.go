@@ -97,7 +97,7 @@ func (r *RA) Run(ctx context.Context) error {
 	defer context.AfterFunc(r.background.Context(), end)() // Close ends it, too
 	r.background.Go(func() { r.recover(recovery) })
 	r.background.Go(func() { r.searching(recovery) })
-	wait := firstRetry
+	wait, missing := firstRetry, &issuers{}
 	for attempt := 1; ; attempt++ {
 		err := r.start(ctx, attempt, wait)
 		switch {
@@ -105,11 +105,7 @@ func (r *RA) Run(ctx context.Context) error {
 			return nil
 		case err == nil:
 			wait = firstRetry
-			if r.Refresh <= 0 {
-				<-ctx.Done()
-				return nil
-			}
-			if !sleep(ctx, r.Refresh) {
+			if !r.rest(ctx, r.Refresh, missing) {
 				return nil
 			}
 		case access.Refused(err):

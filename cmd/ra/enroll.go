@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"crypto"
 	"crypto/rand"
 	"crypto/tls"
 	"crypto/x509"
@@ -11,12 +10,12 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net/http"
 	"os"
 	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
-	"go.step.sm/crypto/pemutil"
 
 	"ciscora/config"
 	"ciscora/est/capf"
@@ -62,7 +61,7 @@ With --count it enrolls many phones and prints a summary.`,
 	fl.StringVar(&f.csr, "csr", "", "enroll this CSR, PEM or DER, instead of making a key")
 	fl.StringVar(&f.cn, "cn", "", "name of the phone (default SEP and twelve random hex digits)")
 	fl.StringVar(&f.keyType, "key-type", "rsa2048", "rsa2048, rsa3072, rsa4096, ec256, ec384 or ec521")
-	fl.StringVar(&f.out, "out", "", "write `FILE`.pem, FILE.der and, where a key was made, FILE.key and FILE.csr")
+	fl.StringVar(&f.out, "out", "", "once there is a certificate write `FILE`.pem, FILE.der and, where a key was made, FILE.key and FILE.csr; until a manager has decided FILE.pending.key and FILE.pending.csr")
 	fl.DurationVar(&f.timeout, "timeout", 10*time.Second, "for each read, as libest")
 	fl.IntVar(&f.count, "count", 1, "how many phones")
 	fl.IntVar(&f.concurrency, "concurrency", 10, "how many at a time, with --count")
@@ -128,6 +127,9 @@ func (c *cli) enroll(ctx context.Context, f enrollFlags) error {
 	if err != nil {
 		return err
 	}
+	if err := f.checkOut(phone); err != nil {
+		return err
+	}
 	if f.client == "globalsign" {
 		return c.enrollGlobalsign(ctx, f, options, phone)
 	}
@@ -141,7 +143,7 @@ func (c *cli) enroll(ctx context.Context, f enrollFlags) error {
 	} else {
 		result = client.Enroll(ctx, phone.Name, phone.CSR)
 	}
-	if err := f.keep(phone, result.Certificates); err != nil {
+	if err := f.keep(phone, result.Certificates, result.HTTPStatus == http.StatusAccepted); err != nil {
 		return err
 	}
 	return c.printEnrollment(newEnrollment(phone.Name, result), f.asJSON)
@@ -255,50 +257,6 @@ func readCSR(path string) ([]byte, error) {
 		return block.Bytes, nil
 	}
 	return data, nil
-}
-
-// keep writes what --out asks for.
-func (f enrollFlags) keep(phone *capf.Phone, certificates []*x509.Certificate) error {
-	if f.out == "" {
-		return nil
-	}
-	base := strings.TrimSuffix(f.out, ".pem")
-	var files []outFile
-	if phone.Key != nil {
-		key, err := encodePrivateKey(phone.Key)
-		if err != nil {
-			return err
-		}
-		files = append(files,
-			outFile{base + ".key", key},
-			outFile{base + ".csr", pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE REQUEST", Bytes: phone.CSR})})
-	}
-	if len(certificates) > 0 {
-		var chain []byte
-		for _, c := range certificates {
-			chain = append(chain, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: c.Raw})...)
-		}
-		files = append(files, outFile{base + ".pem", chain}, outFile{base + ".der", certificates[0].Raw})
-	}
-	for _, file := range files {
-		if err := os.WriteFile(file.path, file.data, 0o600); err != nil {
-			return fmt.Errorf("--out: %w", err)
-		}
-	}
-	return nil
-}
-
-type outFile struct {
-	path string
-	data []byte
-}
-
-func encodePrivateKey(key crypto.Signer) ([]byte, error) {
-	block, err := pemutil.Serialize(key, pemutil.WithPKCS8(true))
-	if err != nil {
-		return nil, fmt.Errorf("encode the key: %w", err)
-	}
-	return pem.EncodeToMemory(block), nil
 }
 
 // enrollment is what `ra enroll` prints.

@@ -44,7 +44,7 @@ func (c *cli) enrollGlobalsign(ctx context.Context, f enrollFlags, o capf.Option
 		return c.printEnrollment(result, f.asJSON)
 	}
 	result.describe(cert)
-	if err := f.keep(phone, []*x509.Certificate{cert}); err != nil {
+	if err := f.keep(phone, []*x509.Certificate{cert}, false); err != nil {
 		return err
 	}
 	return c.printEnrollment(result, f.asJSON)

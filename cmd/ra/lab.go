@@ -102,8 +102,8 @@ func (c *cli) lab(ctx context.Context, o lab.Options, log *zap.Logger, once, asJ
 	}
 	defer func() { err = errors.Join(err, l.Close()) }()
 
-	for _, path := range l.Edited {
-		fmt.Fprintf(c.env.Stderr, "ra: %s was edited; it is kept as %[1]s.bak, since the lab makes its own (ra serve and ra certsrv take edits)\n", path)
+	for _, edit := range l.Edited {
+		fmt.Fprintf(c.env.Stderr, "ra: %s was edited; it is kept as %s, since the lab makes its own (ra serve and ra certsrv take edits)\n", edit.File, edit.Kept)
 	}
 	if o.OpenAdmin {
 		fmt.Fprintf(c.env.Stderr, "ra: WARNING: whoever reaches %s sees all, orders faults and approves requests (--open-admin)\n", l.AdminURL)

@@ -39,6 +39,7 @@ func TestScripts(t *testing.T) {
 			"awaits":   awaits,
 			"freeport": freePort,
 			"subst":    subst,
+			"hangup":   hangUp,
 		},
 	})
 }
@@ -102,6 +103,27 @@ func freePort(ts *testscript.TestScript, neg bool, args []string) {
 			defer l.Close() // only then: so that no two are the same
 			ts.Setenv(name, address)
 			break
+		}
+	}
+}
+
+// hangup COMMAND FILE: sends SIGHUP to `ra COMMAND` in the background and waits until
+// that makes the file.
+func hangUp(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 2 {
+		ts.Fatalf("usage: hangup COMMAND FILE")
+	}
+	for _, cmd := range ts.BackgroundCmds() {
+		if len(cmd.Args) > 1 && cmd.Args[1] == args[0] {
+			ts.Check(cmd.Process.Signal(syscall.SIGHUP))
+		}
+	}
+	for deadline := time.Now().Add(20 * time.Second); ; time.Sleep(10 * time.Millisecond) {
+		if _, err := os.Stat(ts.MkAbs(args[1])); err == nil {
+			return
+		}
+		if time.Now().After(deadline) {
+			ts.Fatalf("%s is not made", args[1])
 		}
 	}
 }

@@ -5,6 +5,10 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
+	"os"
+	"os/signal"
+	"sync"
+	"syscall"
 
 	"github.com/spf13/cobra"
 	"go.uber.org/zap"
@@ -29,7 +33,9 @@ away, says why on /readyz of the admin port, and tries again.
 Each key of the configuration that has a single value can come from the
 environment: ca.template as RA_CA_TEMPLATE. SIGINT or SIGTERM end it: it says so on
 /servingz and /readyz for est.drain_delay, closes its ports and finishes what is in
-flight.`,
+flight. SIGHUP opens the logs anew and looks at certificates, trust stores, users and
+credentials, which count soon after they change without it too; ra.yaml itself takes a
+restart.`,
 		Example: `  ra config default > ra.yaml     then edit the required keys
   ra serve --config ra.yaml
   RA_LOGS_LEVEL=debug ra serve --config ra.yaml`,
@@ -39,6 +45,10 @@ flight.`,
 	cmd.Flags().BoolVar(&allowed, "allow-faults", false, "let the configuration, --fault, the admin port, labels and names order faults: never in production")
 	cmd.Flags().StringArrayVar(&specs, "fault", nil, "a fault that is on from the start, `PLACE:KIND`; repeatable; needs --allow-faults")
 	cmd.RunE = c.run(func(ctx context.Context, _ []string) error {
+		// From the first moment on: its default ends the process at once.
+		hangups := make(chan os.Signal, 1)
+		signal.Notify(hangups, syscall.SIGHUP)
+		defer signal.Stop(hangups)
 		cfg, err := config.LoadRA(path, c.env.LookupEnv)
 		if err != nil {
 			return configError(err)
@@ -68,6 +78,20 @@ flight.`,
 		if err != nil {
 			return err
 		}
+		ctx, end := context.WithCancel(ctx)
+		var reloading sync.WaitGroup
+		defer reloading.Wait()
+		defer end()
+		reloading.Go(func() {
+			for {
+				select {
+				case <-hangups:
+					s.Reload()
+				case <-ctx.Done():
+					return
+				}
+			}
+		})
 		return s.Run(ctx)
 	})
 	return cmd

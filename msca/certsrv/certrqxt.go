@@ -29,8 +29,8 @@ func (s *Server) certrqxt(c call) *answer {
 }
 
 // listValue is a template as the option's value has it: fourteen fields, by their
-// names in the order of reference: certsrv.md 3. The template is shown as one of
-// version 1, which has no OID and no version numbers.
+// names in the order of reference: certsrv.md 3. One of version 1 has no OID and no
+// version numbers.
 func (t Template) listValue() string {
 	const (
 		exportable       = 0x10
@@ -49,7 +49,11 @@ func (t Template) listValue() string {
 	if t.ManagerApproval {
 		enroll = pendAllRequests
 	}
-	return strings.Join([]string{
+	version := []string{"", "", "", ""}
+	if t.OID != "" {
+		version = []string{t.OID, fmt.Sprint(majorVersion), "1", fmt.Sprint(minorVersion)}
+	}
+	return strings.Join(slices.Concat([]string{
 		offline,
 		t.Name,
 		fmt.Sprint(keySpecExchange),
@@ -59,7 +63,5 @@ func (t Template) listValue() string {
 		fmt.Sprint(int32(subject)),
 		fmt.Sprint(requestSignature),
 		cryptoProviders,
-		"", "", "", "", // EXTOID, EXTMAJ, EXTFMIN, EXTMIN
-		t.FriendlyName,
-	}, ";")
+	}, version, []string{t.FriendlyName}), ";") // EXTOID, EXTMAJ, EXTFMIN, EXTMIN; then the name that is shown
 }

@@ -26,8 +26,9 @@ type journal struct {
 }
 
 // openJournal locks dir and returns its requests in the order of the file. A last
-// line that is torn, as a crash leaves it, is cut off: its request was never
-// answered. Anything else that cannot be read is an error.
+// line without its end, as a crash leaves it, is cut off: its request was never
+// answered. Anything else that cannot be read is an error, the last line too: its
+// request may have been, and its ReqID must not be given again.
 func openJournal(dir string) (j *journal, records []record, err error) {
 	lock, err := filelock.Take(filepath.Join(dir, lockName))
 	if err != nil {
@@ -77,10 +78,7 @@ func readJournal(r io.Reader) (records []record, good int64, err error) {
 			err = errors.New("it has no ReqID")
 		}
 		if err != nil {
-			if _, end := in.Peek(1); errors.Is(end, io.EOF) {
-				return records, good, nil
-			}
-			return nil, 0, fmt.Errorf("line %d is no request, restore the file from a copy: %w", line, err)
+			return nil, 0, fmt.Errorf("line %d is no request, restore the file from a copy, or mend the line: %w", line, err)
 		}
 		records = append(records, rec)
 		good += int64(len(b))

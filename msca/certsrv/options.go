@@ -90,6 +90,9 @@ type Template struct {
 	// and . _ ( ) - only, at most 64; compared without regard to case.
 	Name         string
 	FriendlyName string // in the page's list; "" = Name
+	// OID makes it a template of version 2, which requests may name by it, and whose
+	// certificates do; "" = one of version 1.
+	OID string
 
 	// SubjectFromRequest takes subject and subjectAltName from the CSR ("O" in
 	// the list). Otherwise the subject is the user who asks, and the CSR's names
@@ -202,6 +205,8 @@ func completeTemplates(in []Template) ([]Template, error) {
 			return nil, fmt.Errorf("certsrv: template %q: not a template name, use up to 64 letters, digits, blanks and . _ ( ) -", t.Name)
 		case len(t.FriendlyName) > maxFriendlyName || strings.ContainsFunc(t.FriendlyName, func(r rune) bool { return r < ' ' || r == ';' }):
 			return nil, fmt.Errorf("certsrv: template %q: friendly name is over %d bytes or has a semicolon or control character", t.Name, maxFriendlyName)
+		case t.OID != "" && !validOID(t.OID):
+			return nil, fmt.Errorf("certsrv: template %q: OID %q: want numbers with points between, such as 1.3.6.1.4.1.311.21.8.1.2", t.Name, t.OID)
 		case t.MinKeySize < minKeySize || t.MinKeySize > maxKeySize:
 			return nil, fmt.Errorf("certsrv: template %q: smallest key of %d bits: must be %d to %d", t.Name, t.MinKeySize, minKeySize, maxKeySize)
 		case t.Validity < 0:
@@ -210,6 +215,9 @@ func completeTemplates(in []Template) ([]Template, error) {
 		for _, other := range out[:i] {
 			if strings.EqualFold(t.Name, other.Name) {
 				return nil, fmt.Errorf("certsrv: template %q: named twice", t.Name)
+			}
+			if t.OID != "" && t.OID == other.OID {
+				return nil, fmt.Errorf("certsrv: template %q: its OID is that of %q", t.Name, other.Name)
 			}
 		}
 	}

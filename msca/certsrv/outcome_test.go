@@ -99,6 +99,7 @@ func TestOutcomesOfARequest(t *testing.T) {
 		{"a certificate in place of a CSR", base64.StdEncoding.EncodeToString(srv.Server.Root().Raw), asks("CiscoRA"), denied, "0x8009310b"},
 		{"no names at all", named(pkix.Name{}), asks("CiscoRA"), denied, "0x80094001"},
 		{"common name of 65 characters", named(pkix.Name{CommonName: strings.Repeat("a", 65)}), asks("CiscoRA"), denied, "0x80094001"},
+		{"common name of 65 characters of two bytes", named(pkix.Name{CommonName: strings.Repeat("я", 65)}), asks("CiscoRA"), denied, "0x80094001"},
 		{"country of three letters", named(pkix.Name{CommonName: "a", Country: []string{"DEU"}}), asks("CiscoRA"), denied, "0x80094001"},
 		{"nothing", "", asks("CiscoRA"), failed, "0x80070057"},
 	} {

@@ -10,17 +10,19 @@ import (
 	"slices"
 	"strings"
 	"unicode/utf16"
+	"unicode/utf8"
 
 	"ciscora/msca/ntlm"
 )
 
 const (
-	maxCommonName = 64 // X.520 ub-common-name
+	maxCommonName = 64 // X.520 ub-common-name, in characters
 	minCurveBits  = 256
 )
 
 var (
 	oidSubjectAltName = asn1.ObjectIdentifier{2, 5, 29, 17}
+	oidTemplate       = asn1.ObjectIdentifier{1, 3, 6, 1, 4, 1, 311, 21, 7}
 	oidTemplateName   = asn1.ObjectIdentifier{1, 3, 6, 1, 4, 1, 311, 20, 2}
 )
 
@@ -32,7 +34,7 @@ type policy struct {
 
 func (p policy) find(name string) (Template, bool) {
 	for _, t := range p.templates {
-		if strings.EqualFold(t.Name, name) {
+		if strings.EqualFold(t.Name, name) || t.OID != "" && t.OID == name {
 			return t, true
 		}
 	}
@@ -97,7 +99,7 @@ func subjectAllowed(csr *x509.CertificateRequest) bool {
 		_, ok := subjectAltName(csr)
 		return ok
 	}
-	return len(s.CommonName) <= maxCommonName &&
+	return utf8.RuneCountInString(s.CommonName) <= maxCommonName &&
 		!slices.ContainsFunc(s.Country, func(c string) bool { return len(c) != 2 })
 }
 
@@ -139,9 +141,36 @@ func microsoftExtensions(csr *x509.CertificateRequest) (all []pkix.Extension) {
 	return all
 }
 
-// nameExtension names the template, as certificates of a template of version 1 do
-// (szOID_ENROLL_CERTTYPE_EXTENSION, MS-WCCE 2.2.2.7.7.1): a BMPString.
+// validOID tells whether a template's OID can be encoded.
+func validOID(oid string) bool {
+	id, err := x509.ParseOID(oid)
+	if err != nil {
+		return false
+	}
+	_, err = id.MarshalBinary()
+	return err == nil
+}
+
+func oidBytes(id x509.OID) []byte {
+	b, _ := id.MarshalBinary() // cannot fail
+	return b
+}
+
+// The numbers of a template of version 2.
+const majorVersion, minorVersion = 100, 0
+
+// nameExtension names the template: as certificates of a template of version 1 do
+// (szOID_ENROLL_CERTTYPE_EXTENSION, MS-WCCE 2.2.2.7.7.1) by a BMPString, and of later
+// ones by OID and version (szOID_CERTIFICATE_TEMPLATE, 2.2.2.7.7.2).
 func (t Template) nameExtension() pkix.Extension {
+	if t.OID != "" {
+		id, _ := x509.ParseOID(t.OID) // completeTemplates has looked
+		value, _ := asn1.Marshal(struct {
+			ID           asn1.RawValue
+			Major, Minor int
+		}{asn1.RawValue{Tag: asn1.TagOID, Bytes: oidBytes(id)}, majorVersion, minorVersion}) // cannot fail
+		return pkix.Extension{Id: oidTemplate, Value: value}
+	}
 	var text []byte
 	for _, unit := range utf16.Encode([]rune(t.Name)) {
 		text = binary.BigEndian.AppendUint16(text, unit)

@@ -54,6 +54,10 @@ type Options struct {
 	Vouch time.Duration
 	// Idle is how many authenticated connections are kept per account; 0 means 8.
 	Idle int
+	// CheckTemplate lets nobody in for whose account certrqxt.asp does not list the
+	// template, as CES does. The page is no list of what the CA issues: it leaves out
+	// machine templates and newer versions, and a stand-alone CA lists none.
+	CheckTemplate bool
 	// Refresh is how old a template list may be. 0 means any age; the one of the
 	// RA's own account is read anew after an hour then.
 	Refresh time.Duration

@@ -52,7 +52,7 @@ func (f *fixture) another(t testing.TB, change func(*access.Options)) *fixture {
 	o := access.Options{
 		Credentials: func() (msca.Credentials, error) { return msca.Credentials{User: ca.User, Password: ca.Password}, nil },
 		Lockout:     access.Lockout{Failures: 3, For: 15 * time.Minute},
-		Pooled:      true,
+		Pooled:      true, CheckTemplate: true,
 	}
 	change(&o)
 	if o.Ledger == nil {

@@ -95,6 +95,7 @@ func (r *Registry) pause(ctx context.Context, w http.ResponseWriter, f Fault, st
 		select {
 		case <-timer.C:
 		case <-r.ended():
+		case <-f.over:
 		case <-gone:
 			hangUp()
 		}
@@ -102,6 +103,7 @@ func (r *Registry) pause(ctx context.Context, w http.ResponseWriter, f Fault, st
 		select {
 		case <-ctx.Done():
 		case <-r.ended():
+		case <-f.over:
 		}
 		hangUp()
 	case "reset":

@@ -113,6 +113,7 @@ func (r *Registry) Add(f Fault) (id string, err error) {
 }
 
 func (r *Registry) activate(f Fault) *active {
+	f.over = make(chan struct{})
 	a := &active{fault: f}
 	if f.For > 0 {
 		a.expires = r.now().Add(f.For)
@@ -123,13 +124,18 @@ func (r *Registry) activate(f Fault) *active {
 	return a
 }
 
-// Remove turns a fault off and tells whether it was on.
+// Remove turns a fault off and tells whether it was on. What waits in it goes on, or
+// ends.
 func (r *Registry) Remove(id string) bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	n := len(r.all)
-	r.all = slices.DeleteFunc(r.all, func(a *active) bool { return a.id == id })
-	return len(r.all) < n
+	i := slices.IndexFunc(r.all, func(a *active) bool { return a.id == id })
+	if i < 0 {
+		return false
+	}
+	close(r.all[i].fault.over)
+	r.all = slices.Delete(r.all, i, i+1)
+	return true
 }
 
 // Clear turns all faults off and returns how many there were. What waits in one

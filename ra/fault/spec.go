@@ -36,6 +36,8 @@ type Fault struct {
 	delay   time.Duration
 	number  int
 	hresult uint32
+
+	over chan struct{} // of one that is on: closed when it is removed
 }
 
 // SpecError is a spec that names no fault.

@@ -74,6 +74,7 @@ func OpenCA(cfg *config.Certsrv, o CAOptions) (*CA, error) {
 		options.Templates = append(options.Templates, certsrv.Template{
 			Name:               t.Name,
 			FriendlyName:       t.FriendlyName,
+			OID:                t.OID,
 			SubjectFromRequest: t.Subject == "request",
 			MinKeySize:         t.MinKeySize,
 			Validity:           t.Validity,

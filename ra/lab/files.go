@@ -280,12 +280,31 @@ func (l *Lab) writeOwn(name string, text []byte) error {
 	case err != nil:
 		return fmt.Errorf("read the lab's %s: %w", name, err)
 	case !isOwn(old):
-		if err := os.Rename(path, path+".bak"); err != nil {
+		kept, err := unused(path + ".bak")
+		if err == nil {
+			err = os.Rename(path, kept)
+		}
+		if err != nil {
 			return fmt.Errorf("keep the lab's edited %s: %w", name, err)
 		}
-		l.Edited = append(l.Edited, path)
+		l.Edited = append(l.Edited, Edit{File: path, Kept: kept})
 	}
 	return l.write(name, append([]byte(ownHead(text)), text...))
+}
+
+// unused is the first of path, path.2, path.3 ... that is not there.
+func unused(path string) (string, error) {
+	const most = 1000
+	for n := 1; n <= most; n++ {
+		name := path
+		if n > 1 {
+			name = fmt.Sprintf("%s.%d", path, n)
+		}
+		if _, err := os.Lstat(name); errors.Is(err, os.ErrNotExist) {
+			return name, nil
+		}
+	}
+	return "", fmt.Errorf("there are %d copies beside it: remove some", most)
 }
 
 // ownHead is the head of a configuration that the lab has written.

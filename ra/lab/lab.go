@@ -80,7 +80,7 @@ type Lab struct {
 	AdminCurl  string // the file for curl -K that has the admin port's token; "" where it wants none
 	Roots      *x509.CertPool
 	Profile    config.Profile
-	Edited     []string // configurations of an earlier run that were edited, kept as FILE.bak
+	Edited     []Edit // configurations of an earlier run that were edited
 	// Faults are ordered here while the lab runs:
 	//
 	//	l.Faults.Order("certsrv.submit:hang,count=1")
@@ -97,6 +97,9 @@ type Lab struct {
 	done   chan struct{} // closed when both servers have ended
 	err    error         // of either; read it after done
 }
+
+// Edit is a configuration that was edited, and where that is kept.
+type Edit struct{ File, Kept string }
 
 // SetProfile sets the profile by its name.
 func (o *Options) SetProfile(name string) (err error) {

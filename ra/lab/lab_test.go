@@ -208,7 +208,7 @@ func TestALabKeepsItsCAAcrossRuns(t *testing.T) {
 
 func TestAnEditedConfigurationIsKeptWhenTheLabStartsAgain(t *testing.T) {
 	dir := t.TempDir()
-	run := func() []string {
+	run := func() []lab.Edit {
 		t.Helper()
 		l := start(t, lab.Options{Dir: dir})
 		if err := l.Close(); err != nil {
@@ -225,8 +225,15 @@ func TestAnEditedConfigurationIsKeptWhenTheLabStartsAgain(t *testing.T) {
 	if err := os.WriteFile(path, []byte(edit), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if edited := run(); len(edited) != 1 || edited[0] != path || readFile(t, path+".bak") != edit {
+	if edited := run(); len(edited) != 1 || edited[0] != (lab.Edit{File: path, Kept: path + ".bak"}) || readFile(t, path+".bak") != edit {
 		t.Errorf("edited %q, want %s, and the edit in its .bak", edited, path)
+	}
+	second := edit + "# once more\n"
+	if err := os.WriteFile(path, []byte(second), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if edited := run(); len(edited) != 1 || edited[0].Kept != path+".bak.2" || readFile(t, path+".bak.2") != second || readFile(t, path+".bak") != edit {
+		t.Errorf("edited %q, want both edits kept", edited)
 	}
 	if edited := run(); len(edited) != 0 {
 		t.Errorf("edited by nobody since: %q", edited)

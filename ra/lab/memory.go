@@ -15,13 +15,18 @@ import (
 // no resets and no half-closed connections: what turns on an errno needs TCP. The
 // zero value is ready.
 type Memory struct {
-	mu        sync.Mutex // guards all below
-	ports     uint16     // how many were given
+	mu        sync.Mutex      // guards all below
+	ports     int             // how many were given
+	taken     map[uint16]bool // ports of listeners and of clients' ends
 	listeners map[string]*memoryListener
 }
 
-// The ports that are given where none is named: as the system, from the upper end.
-const firstMemoryPort = 32768
+// The ports that are given where none is named: as the system, from the upper end. One
+// that is given back comes again last.
+const (
+	firstMemoryPort = 32768
+	memoryPorts     = 1<<16 - firstMemoryPort
+)
 
 // Listen opens a listener. An address in use is syscall.EADDRINUSE.
 func (m *Memory) Listen(_ context.Context, address string) (net.Listener, error) {
@@ -32,7 +37,11 @@ func (m *Memory) Listen(_ context.Context, address string) (net.Listener, error)
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if at.Port() == 0 {
-		at = netip.AddrPortFrom(at.Addr(), m.port())
+		port, err := m.port()
+		if err != nil {
+			return nil, &net.OpError{Op: "listen", Net: "tcp", Err: err}
+		}
+		at = netip.AddrPortFrom(at.Addr(), port)
 	}
 	l := &memoryListener{network: m, addr: net.TCPAddrFromAddrPort(at), connections: make(chan net.Conn), closed: make(chan struct{})}
 	if _, taken := m.listeners[at.String()]; taken {
@@ -42,13 +51,47 @@ func (m *Memory) Listen(_ context.Context, address string) (net.Listener, error)
 		m.listeners = map[string]*memoryListener{}
 	}
 	m.listeners[at.String()] = l
+	m.take(at.Port())
 	return l, nil
 }
 
-// port gives a port that nobody has; mu is held.
-func (m *Memory) port() uint16 {
-	m.ports++
-	return firstMemoryPort + m.ports
+// port gives a port that nobody has; mu is held. The error is that of the system.
+func (m *Memory) port() (uint16, error) {
+	for range memoryPorts {
+		port := uint16(firstMemoryPort + m.ports%memoryPorts)
+		m.ports++
+		if !m.taken[port] {
+			m.take(port)
+			return port, nil
+		}
+	}
+	return 0, syscall.EADDRNOTAVAIL
+}
+
+// take notes that a port is taken; mu is held.
+func (m *Memory) take(port uint16) {
+	if m.taken == nil {
+		m.taken = map[uint16]bool{}
+	}
+	m.taken[port] = true
+}
+
+func (m *Memory) giveBack(port uint16) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	delete(m.taken, port)
+}
+
+// memoryConn is a client's end, which gives its port back.
+type memoryConn struct {
+	net.Conn
+	giveBack func()
+}
+
+func (c *memoryConn) Close() error {
+	err := c.Conn.Close()
+	c.giveBack()
+	return err
 }
 
 // DialContext connects to a listener, once it accepts. Where nobody listens it is
@@ -60,18 +103,26 @@ func (m *Memory) DialContext(ctx context.Context, network, address string) (net.
 	}
 	refused := &net.OpError{Op: "dial", Net: network, Addr: net.TCPAddrFromAddrPort(at), Err: syscall.ECONNREFUSED}
 	m.mu.Lock()
-	l, own := m.listeners[at.String()], netip.AddrPortFrom(at.Addr(), m.port())
+	l := m.listeners[at.String()]
+	port, err := m.port()
 	m.mu.Unlock()
+	if err != nil {
+		return nil, &net.OpError{Op: "dial", Net: network, Addr: net.TCPAddrFromAddrPort(at), Err: err}
+	}
+	giveBack := sync.OnceFunc(func() { m.giveBack(port) })
 	if l == nil {
+		giveBack()
 		return nil, refused
 	}
-	client, served := pipe(net.TCPAddrFromAddrPort(own), l.addr)
+	client, served := pipe(net.TCPAddrFromAddrPort(netip.AddrPortFrom(at.Addr(), port)), l.addr)
 	select {
 	case l.connections <- served:
-		return client, nil
+		return &memoryConn{client, giveBack}, nil
 	case <-l.closed:
+		giveBack()
 		return nil, refused
 	case <-ctx.Done():
+		giveBack()
 		return nil, &net.OpError{Op: "dial", Net: network, Addr: l.addr, Err: ctx.Err()}
 	}
 }
@@ -99,6 +150,7 @@ func (l *memoryListener) Close() error {
 		l.network.mu.Lock()
 		defer l.network.mu.Unlock()
 		delete(l.network.listeners, l.addr.String())
+		delete(l.network.taken, uint16(l.addr.Port))
 	})
 	return nil
 }

@@ -36,6 +36,12 @@ type Template struct {
 	// in a certificate are then not those of the CSR.
 	FromDirectory bool
 	OID           string // "" = not known
+	Name          string // its common name; "" = not known
+}
+
+// isOID tells whether a template is named by its OID.
+func isOID(name string) bool {
+	return strings.Contains(name, ".") && strings.Trim(name, "0123456789.") == ""
 }
 
 // matches tells whether a certificate that stands at number reqID is, as far as can be
@@ -60,7 +66,16 @@ func inTime(row ledger.Row, c *x509.Certificate) bool {
 // sameTemplate tells whether the certificate can be of the template. One that names
 // none, or by an identifier that is not known here, can.
 func sameTemplate(name string, template Template, c *x509.Certificate) bool {
+	if isOID(name) {
+		if template.OID == "" {
+			template.OID = name
+		}
+		name = template.Name
+	}
 	if value := extension(c, oidTemplateName); value != nil {
+		if name == "" {
+			return true
+		}
 		var text asn1.RawValue
 		if _, err := asn1.Unmarshal(value, &text); err != nil {
 			return false

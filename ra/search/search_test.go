@@ -1,6 +1,7 @@
 package search_test
 
 import (
+	"cmp"
 	"context"
 	"crypto/ecdsa"
 	"crypto/elliptic"
@@ -185,7 +186,8 @@ func TestACertificateAnswersALostRowOnlyIfAllOfItAgrees(t *testing.T) {
 		template search.Template
 		reqID    int
 		change   func(*x509.Certificate)
-		other    bool // of another key
+		other    bool   // of another key
+		asked    string // the template's name in the request; "" = Phones
 		found    bool
 	}{
 		{name: "the certificate that was asked for", reqID: 11, found: true},
@@ -203,6 +205,11 @@ func TestACertificateAnswersALostRowOnlyIfAllOfItAgrees(t *testing.T) {
 		{name: "another template's name", reqID: 11, change: templateName("Servers")},
 		{name: "a template's identifier that nothing is known of", reqID: 11, change: templateOID, found: true},
 		{name: "another template's identifier", template: search.Template{OID: "1.2.3"}, reqID: 11, change: templateOID},
+		{name: "the identifier by which it was asked for", asked: "1.3.6.1.4.1.311.21.8.7", reqID: 11, change: templateOID, found: true},
+		{name: "another identifier than that by which it was asked for", asked: "1.2.3", reqID: 11, change: templateOID},
+		{name: "a name, where it was asked for by an identifier that nothing is known of", asked: "1.2.3", reqID: 11, change: templateName("Phones"), found: true},
+		{name: "the name of what was asked for by its identifier", asked: "1.2.3", template: search.Template{Name: "Phones"}, reqID: 11, change: templateName("Phones"), found: true},
+		{name: "another name than that of what was asked for by its identifier", asked: "1.2.3", template: search.Template{Name: "Phones"}, reqID: 11, change: templateName("Servers")},
 		{name: "names of the directory, where the template takes them there", template: search.Template{FromDirectory: true}, reqID: 11, change: func(c *x509.Certificate) {
 			c.Subject = pkix.Name{CommonName: "ciscora"}
 			c.DNSNames = nil
@@ -217,7 +224,7 @@ func TestACertificateAnswersALostRowOnlyIfAllOfItAgrees(t *testing.T) {
 				if test.other {
 					answers = newPhone(t, asks.name, asks.dns...)
 				}
-				row := f.lose(t, asks.request(t, "Phones"), 10)
+				row := f.lose(t, asks.request(t, cmp.Or(test.asked, "Phones")), 10)
 				f.ca.shown[test.reqID] = answers.certified(t, test.change)
 				f.round(t)
 				if test.template.FromDirectory {

@@ -288,6 +288,7 @@ func TestAKilledRALosesNoCertificateAndIssuesNoneTwice(t *testing.T) {
 			t.Parallel()
 			g := &gate{}
 			s := newSite(t, func(o *certsrv.Options) { o.Middleware = append(o.Middleware, g.middleware) })
+			s.caKeys = ", template_check: list"
 			s.load("profile: modern\nadmin: {listen: \"\"}\n")
 			config := filepath.Join(s.dir, "ra.yaml")
 			csr, key := newCSR(t, "phone")

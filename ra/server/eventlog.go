@@ -2,6 +2,7 @@ package server
 
 import (
 	"context"
+	"encoding/hex"
 	"errors"
 
 	"go.uber.org/zap"
@@ -57,6 +58,9 @@ func (l *eventLog) event(ctx context.Context, event any) {
 		log.Check(level, "chain refreshed").Write(zap.Bool("changed", e.Changed), zap.Strings("chain", oneLineSubjects(e.Chain)))
 	case ra.RefreshFailed:
 		log.Warn("chain not refreshed, the old one stays", zap.Error(e.Err))
+	case ra.IssuerMissing:
+		log.Warn("the CA issues under a certificate that /cacerts does not have: clients cannot verify theirs; set ca.renewal to newest, or to its number (certcarc.asp)",
+			zap.String("issuer", e.Issuer), zap.String("key_id", hex.EncodeToString(e.KeyID)))
 	case ra.Authenticated:
 		log.Info("authenticated", zap.String("method", e.Method), zap.String("account", e.Account), zap.String("template", e.Template), zap.Bool("vouched", e.Vouched))
 	case ra.NotAuthenticated:

@@ -51,3 +51,11 @@ func shownAddress(configured string, actual net.Addr) string {
 	}
 	return net.JoinHostPort(host, port)
 }
+
+// AdminAddr is the admin port's address; nil where it is off.
+func (s *Server) AdminAddr() net.Addr {
+	if s.adminListener == nil {
+		return nil
+	}
+	return s.adminListener.Addr()
+}

@@ -7,9 +7,13 @@ import (
 
 	"go.uber.org/zap"
 
+	"ciscora/ra"
 	"ciscora/ra/admin"
 	"ciscora/ra/ledger"
 )
+
+// Ready tells whether the RA has logged in and holds the CA's chain.
+func (s *Server) Ready() ra.Readiness { return s.core.Ready() }
 
 // readiness tells whether an enrollment would work now, as far as it is known.
 func (s *Server) readiness() admin.Readiness {

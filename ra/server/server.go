@@ -70,6 +70,8 @@ type Server struct {
 	hooks                      Hooks
 	replicas                   replicas
 	draining                   atomic.Bool
+
+	look []func() // at files that are read again when they change
 }
 
 // New assembles an RA and opens its ports, which then queue connections until
@@ -124,7 +126,7 @@ func New(ctx context.Context, cfg *config.RA, o Options) (_ *Server, err error) 
 	if s.ledger, err = ledger.Open(ctx, cfg.Ledger.DSN, ledger.Options{About: aboutOf(cfg, o.Version), Now: o.Now, Logger: o.Logger.Named("ledger")}); err != nil {
 		return nil, cfg.Problem("ledger.dsn", err)
 	}
-	if s.core, err = newCore(cfg, files, s.ledger, o, tell); err != nil {
+	if s.core, err = newCore(cfg, s.ledger, o, tell); err != nil {
 		return nil, err
 	}
 	if s.est, err = newFrontEnd(cfg, s.core, o, tell, append([]func(http.Handler) http.Handler{challenges.middleware}, o.Hooks.Middleware...)...); err != nil {
@@ -135,6 +137,7 @@ func New(ctx context.Context, cfg *config.RA, o Options) (_ *Server, err error) 
 		return nil, err
 	}
 	s.estTLS = o.Hooks.tls(live.listener())
+	s.look = append(s.look, func() { live.made.Get() })
 
 	if s.adminListener != nil {
 		guard, listener, err := AdminPort(cfg.Admin, s.adminListener, o.Now, o.Logger)
@@ -194,22 +197,22 @@ func (s *Server) abandon(o Options) {
 	}
 }
 
-func newCore(cfg *config.RA, files config.Files, book *ledger.Ledger, o Options, tell func(context.Context, any)) (*ra.RA, error) {
-	roots := x509.NewCertPool()
-	for _, c := range files.CATrust {
-		roots.AddCert(c)
+func newCore(cfg *config.RA, book *ledger.Ledger, o Options, tell func(context.Context, any)) (*ra.RA, error) {
+	trust, err := newLiveTrust(cfg, o.Now, o.Logger)
+	if err != nil {
+		return nil, err
 	}
 	t := cfg.CA.Timeouts
 	options := ra.Options{
 		CA: msca.Options{
 			URL: cfg.CA.URL,
 			TLS: &tls.Config{
-				RootCAs:    roots,
 				MinVersion: uint16(cfg.CA.TLS.Min), // 1.0 in the profile of a 2018 product
 				MaxVersion: uint16(cfg.CA.TLS.Max),
 				Time:       o.Now,
 			},
 			NameCheck:      nameChecks[cfg.CA.NameCheck],
+			Trust:          trust,
 			Dial:           o.Hooks.dial(),
 			Resolve:        o.Hooks.resolve(),
 			UserAgent:      userAgent(cfg),
@@ -275,6 +278,8 @@ func accessOptions(cfg *config.RA, book *ledger.Ledger, o Options) (_ access.Opt
 		Lockout: access.Lockout{Failures: cfg.EST.Lockout.Failures, For: cfg.EST.Lockout.For},
 		Vouch:   cfg.CA.Vouch,
 		Idle:    cfg.CA.Pool,
+
+		CheckTemplate: cfg.CA.TemplateCheck == "list",
 	}
 	if cfg.EST.Users != "" {
 		if options.Users, err = access.OpenUsers(cfg.EST.Users, o.Now, o.Logger); err != nil {
@@ -434,17 +439,6 @@ func roots(chain []*x509.Certificate) []*x509.Certificate {
 
 // ESTAddr is where EST clients are served.
 func (s *Server) ESTAddr() net.Addr { return s.estListener.Addr() }
-
-// AdminAddr is the admin port's address; nil where it is off.
-func (s *Server) AdminAddr() net.Addr {
-	if s.adminListener == nil {
-		return nil
-	}
-	return s.adminListener.Addr()
-}
-
-// Ready tells whether the RA has logged in and holds the CA's chain.
-func (s *Server) Ready() ra.Readiness { return s.core.Ready() }
 
 // Run serves until ctx ends. Then it is not ready any more, but goes on for
 // est.drain_delay, closes its ports, finishes what is in flight, for at most est.drain,

@@ -62,11 +62,12 @@ func TestNoLabAndNoBuiltInCAIsInAProductionPath(t *testing.T) {
 
 // site is a folder with what ra.yaml names, for a CA.
 type site struct {
-	t    testing.TB
-	dir  string
-	ca   *certsrv.TestServer
-	logs *observer.ObservedLogs
-	log  *zap.Logger
+	caKeys string // more keys of ca
+	t      testing.TB
+	dir    string
+	ca     *certsrv.TestServer
+	logs   *observer.ObservedLogs
+	log    *zap.Logger
 }
 
 func newSite(t testing.TB, options ...func(*certsrv.Options)) *site {
@@ -107,7 +108,7 @@ func (s *site) write(name string, data []byte) {
 func (s *site) load(lines string) *config.RA {
 	s.t.Helper()
 	s.write("ra.yaml", []byte(`est: {listen: "127.0.0.1:0", certificate: est.pem, key: est.key, drain_delay: 0s}
-ca: {url: "`+s.ca.URL+`", template: CiscoRA, credentials: credentials.yaml, trust: [root.pem]}
+ca: {url: "`+s.ca.URL+`", template: CiscoRA, credentials: credentials.yaml, trust: [root.pem]`+s.caKeys+`}
 `+lines))
 	cfg, err := config.LoadRA(filepath.Join(s.dir, "ra.yaml"), nil)
 	if err != nil {

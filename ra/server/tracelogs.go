@@ -12,6 +12,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/DeRuina/timberjack"
@@ -28,7 +29,7 @@ import (
 type traceLogs struct {
 	nginx   *tracelog.NGINX   // nil = not written
 	ciscora *tracelog.CiscoRA // nil = not written
-	files   []io.Closer
+	files   []*logFile
 	rotate  config.Rotate
 	pid     int
 	web     []string // subjects of the web trust store
@@ -61,27 +62,75 @@ func (t *traceLogs) append(path string) (io.Writer, error) {
 	if err := os.MkdirAll(filepath.Dir(path), 0o750); err != nil {
 		return nil, fmt.Errorf("make the log's folder: %w", err)
 	}
-	// That it can be written is known now, and not at the first line.
-	f, err := os.OpenFile(path, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o640) //nolint:gosec // an administrator's group reads logs
-	if err != nil {
-		return nil, fmt.Errorf("open the log: %w", err)
-	}
-	if err := f.Close(); err != nil {
-		return nil, fmt.Errorf("open the log: %w", err)
+	if err := touch(path); err != nil {
+		return nil, err
 	}
 	const mebibyte = 1 << 20
-	log := &timberjack.Logger{
-		Filename: path, FileMode: 0o640, LocalTime: true,
-		MaxSize: int((t.rotate.Size + mebibyte - 1) / mebibyte), MaxBackups: t.rotate.Keep,
+	open := func() *timberjack.Logger {
+		return &timberjack.Logger{
+			Filename: path, FileMode: 0o640, LocalTime: true,
+			MaxSize: int((t.rotate.Size + mebibyte - 1) / mebibyte), MaxBackups: t.rotate.Keep,
+		}
 	}
+	log := &logFile{open: open, log: open()}
 	t.files = append(t.files, log)
 	return log, nil
 }
 
+// touch opens a log for a moment: that it can be written is known now, and not at the
+// first line.
+func touch(path string) error {
+	f, err := os.OpenFile(path, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o640) //nolint:gosec // an administrator's group reads logs
+	if err == nil {
+		err = f.Close()
+	}
+	if err != nil {
+		return fmt.Errorf("open the log: %w", err)
+	}
+	return nil
+}
+
 func (t *traceLogs) close() {
 	for _, f := range t.files {
-		f.Close()
+		_ = f.Close() // each line was written, or told
 	}
+}
+
+// reopen opens the logs anew at their names.
+func (t *traceLogs) reopen() error {
+	var problems []error
+	for _, f := range t.files {
+		problems = append(problems, f.reopen())
+	}
+	return errors.Join(problems...)
+}
+
+// logFile is a log whose file may be moved away while it is written.
+type logFile struct {
+	open func() *timberjack.Logger
+
+	mu  sync.Mutex // guards log
+	log *timberjack.Logger
+}
+
+func (f *logFile) Write(p []byte) (int, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.log.Write(p)
+}
+
+func (f *logFile) reopen() error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	_ = f.log.Close() // what it had is written
+	f.log = f.open()
+	return touch(f.log.Filename)
+}
+
+func (f *logFile) Close() error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.log.Close()
 }
 
 // startUp writes the block with which CES starts (ces.md, "Start-up").
