@@ -178,10 +178,12 @@ func newLink(t *testing.T, times msca.Timeouts) *link {
 	return &link{ca: ca, caSpace: caSpace, client: client, orders: orders, says: bufio.NewReader(says)}
 }
 
-// set takes the CA's end of the cable down or up.
+// set takes the link down or up: behind the cable, as a network's router does it. A
+// cable that is pulled is another thing to Linux, which then knows better than to send.
 func (l *link) set(t *testing.T, state string) {
 	t.Helper()
-	ip(t, "-n", l.caSpace, "link", "set", "cable", state)
+	change := map[string]string{"down": "delete", "up": "add"}[state]
+	ip(t, "-n", l.caSpace, "address", change, linkCAAddr+"/24", "dev", "cable")
 }
 
 // hear returns the client's next word.

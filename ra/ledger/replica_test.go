@@ -274,7 +274,13 @@ func TestOneReplicaSearchesAtATime(t *testing.T) {
 			break
 		}
 	}
-	searching(a, true)
+	for { // it has to notice that its connection has ended
+		_, ok, err := a.Searching(ctx)
+		must(t, err)
+		if ok {
+			break
+		}
+	}
 	resume := a.Pause(t)
 	for {
 		_, ok, err := b.Searching(ctx)
