@@ -22,7 +22,9 @@ const (
 
 	// pendingAgain is how often a request that waits for a manager is asked for.
 	pendingAgain = time.Minute
-	// endAgain is how seldom at most the number behind the newest is asked for.
+	// endStep is how soon the number behind the newest is asked for again, and endAgain
+	// how seldom at most.
+	endStep  = 4 * time.Second
 	endAgain = 8 * time.Second
 	// stubborn is after how many failures a number is passed over that the CA answers
 	// with an error of its server.
@@ -58,7 +60,7 @@ type missed struct {
 // tooSoon tells that the CA need not be asked again: the longer it has given no new
 // number the longer it is left alone.
 func (m missed) tooSoon() bool {
-	return m.times > 0 && time.Since(m.at) < min(time.Duration(m.times)*time.Second, endAgain)
+	return m.times > 0 && time.Since(m.at) < min(time.Duration(m.times)*endStep, endAgain)
 }
 
 func newMemory() memory { return memory{missed: map[int]missed{}, failures: map[int]int{}} }
