@@ -10,6 +10,7 @@ import (
 	"slices"
 
 	"ciscora/internal/clientaddr"
+	"ciscora/internal/printable"
 	"ciscora/internal/x501"
 	"ciscora/msca"
 	"ciscora/ra/ledger"
@@ -50,6 +51,9 @@ func (a *Access) identify(req *http.Request, label Label) (*Identity, error) {
 			user, password, ok := req.BasicAuth()
 			if !ok {
 				continue
+			}
+			if len(user) > longestName { // no account of Windows's is: the guard need not read it
+				return nil, &Error{Reason: ReasonWrong, Method: MethodRelay, Account: printable.Shorten(user, 64)}
 			}
 			return a.identity(MethodRelay, user, msca.Credentials{User: user, Password: password}, label), nil
 		case MethodUsers:

@@ -469,3 +469,18 @@ func TestAPasswordThatWasRightLatelyIsDoubtedAndNotRefused(t *testing.T) {
 		}
 	})
 }
+
+// What the guard cuts off would make names of one account different ones.
+func TestNamesThatAreTooLongAreNotTried(t *testing.T) {
+	var bad refusals
+	f := newFixture(t, func(*access.Options) {}, bad.option)
+	for i := range 12 {
+		long := strings.Repeat(string(rune('A'+i)), 1030) + `\ciscora`
+		if err := f.askFrom(t.Context(), address(i), long, "wrong"); err == nil {
+			t.Errorf("name %d was let in", i)
+		}
+	}
+	if n := bad.Load(); n != 0 {
+		t.Errorf("%d refused log-ins at the CA, want none", n)
+	}
+}

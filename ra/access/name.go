@@ -47,8 +47,12 @@ func unstroked(r rune) rune {
 	return r
 }
 
-// maxName bounds the work that a name makes; none of Windows's is as long.
-const maxName = 1024
+// maxName bounds the work that a name makes, and longestName is what a client's may have
+// at most, in bytes: none of Windows's is as long.
+const (
+	maxName     = 1024
+	longestName = 512
+)
 
 // folded is a name without what Windows does not tell apart.
 func folded(s string) string {

@@ -297,8 +297,8 @@ func (c *Checker) fetchPoint(ctx context.Context, address string, good func(*lis
 		}
 		old, known := c.points.Get(address)
 		known = known && old.err == nil
-		if err == nil && known {
-			if err = good(p.list); err == nil && p.list.ThisUpdate.Before(old.list.ThisUpdate) {
+		if err == nil {
+			if err = good(p.list); err == nil && known && p.list.ThisUpdate.Before(old.list.ThisUpdate) {
 				err = errOlder
 			}
 		}

@@ -383,6 +383,23 @@ func TestACRLIsFetchedOnceAndAgainBeforeItEnds(t *testing.T) {
 	}
 }
 
+// The first answer is as little to be believed as the others.
+func TestAForgedCRLDoesNotStayInPlaceOfTheIssuers(t *testing.T) {
+	p, somebody := newPKI(t), newPKI(t)
+	c := p.checker()
+	phone := p.phone([]string{"/a.crl"}, nil)
+	somebody.pass(365 * 24 * time.Hour)
+	p.serveBytes("/a.crl", somebody.crl(somebody.key, 10_000*time.Hour))
+	if got := verdict(c.Check(t.Context(), p.chains(phone))); got != unknown {
+		t.Errorf("a forged one: %s", got)
+	}
+	p.serveBytes("/a.crl", p.crl(p.key, 10_000*time.Hour, phone))
+	await(t, func() bool {
+		p.pass(31 * time.Minute)
+		return verdict(c.Check(t.Context(), p.chains(phone))) == revoked
+	})
+}
+
 // await asks until the answer is yes.
 func await(t *testing.T, yes func() bool) {
 	t.Helper()
