@@ -71,7 +71,7 @@ func TestConnectionsOnWhichTheServerFellSilentAreLeftForTheNextHost(t *testing.T
 func TestConnectionsThatTheServerEndedCostNoClientAnError(t *testing.T) {
 	x := newReplicas(t)
 	l := x.open("a", long)
-	for round := range 5 {
+	for round := range 6 {
 		var all sync.WaitGroup
 		for i := range 16 { // as many as the pool has
 			all.Go(func() { claim(t, l, request(fmt.Sprint("phone", round, i), "x")) })
@@ -79,7 +79,8 @@ func TestConnectionsThatTheServerEndedCostNoClientAnError(t *testing.T) {
 		all.Wait()
 		ended := 0
 		must(t, x.admin.QueryRowContext(t.Context(), `SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()`).Scan(&ended))
-		for left := ended; left > 0; { // the server ends them when it comes to it
+		// The server ends them when it comes to it: the statement may be faster, or slower.
+		for left := ended; round%2 == 0 && left > 0; {
 			must(t, x.admin.QueryRowContext(t.Context(), `SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid() AND backend_start < now()`).Scan(&left))
 			if left < ended {
 				break

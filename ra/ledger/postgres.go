@@ -22,7 +22,7 @@ const (
 
 // postgres is a ledger for several replicas.
 type postgres struct {
-	db     *sql.DB
+	db     *pool
 	alive  *liveness
 	ledger *Ledger
 	*membership
@@ -66,7 +66,7 @@ func (p *postgres) ready(ctx context.Context) error {
 	if err := bring(ctx); err != nil {
 		return err
 	}
-	old, err := anyOfVersion1(ctx, p.db)
+	old, err := anyOfVersion1(ctx, p.db.DB)
 	if err != nil {
 		return err
 	}

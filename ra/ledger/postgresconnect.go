@@ -2,7 +2,6 @@ package ledger
 
 import (
 	"context"
-	"database/sql"
 	"database/sql/driver"
 	"errors"
 	"fmt"
@@ -69,7 +68,7 @@ func isLocal(host string) bool {
 }
 
 // openPool makes the pool, which connects when it is used.
-func openPool(config *pgx.ConnConfig, h *hosts) (*sql.DB, *liveness) {
+func openPool(config *pgx.ConnConfig, h *hosts) (*pool, *liveness) {
 	l := &liveness{}
 	db := stdlib.OpenDB(*config,
 		stdlib.OptionBeforeConnect(func(_ context.Context, c *pgx.ConnConfig) error { h.order(c); return nil }),
@@ -78,7 +77,7 @@ func openPool(config *pgx.ConnConfig, h *hosts) (*sql.DB, *liveness) {
 		stdlib.OptionResetSession(l.reset))
 	db.SetMaxOpenConns(postgresConnections)
 	db.SetMaxIdleConns(postgresConnections)
-	return db, l
+	return &pool{db, l}, l
 }
 
 // liveness looks at connections before they are used again: where one has ended nothing

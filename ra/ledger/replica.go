@@ -2,7 +2,6 @@ package ledger
 
 import (
 	"context"
-	"database/sql"
 	"errors"
 	"fmt"
 	"sync"
@@ -95,7 +94,7 @@ const isLocked = `EXISTS (SELECT 1 FROM pg_locks l WHERE l.locktype = 'advisory'
 type membership struct {
 	config *pgx.ConnConfig
 	hosts  *hosts
-	db     *sql.DB
+	db     *pool
 	name   string
 	lease  time.Duration
 	log    *zap.Logger
@@ -130,7 +129,7 @@ type otherBeats struct {
 	since time.Time
 }
 
-func newMembership(config *pgx.ConnConfig, h *hosts, db *sql.DB, l *Ledger, lease time.Duration) *membership {
+func newMembership(config *pgx.ConnConfig, h *hosts, db *pool, l *Ledger, lease time.Duration) *membership {
 	if lease <= 0 {
 		lease = DefaultLease
 	}

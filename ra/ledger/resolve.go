@@ -101,7 +101,7 @@ func (r *resolver) inPostgres(ctx context.Context, dsn string) (Row, error) {
 	if err := p.ready(ctx); err != nil {
 		return Row{}, unavailable(err)
 	}
-	return r.in(ctx, db, func(tx *sql.Tx, holder int64) (held bool, err error) {
+	return r.in(ctx, db.DB, func(tx *sql.Tx, holder int64) (held bool, err error) {
 		err = tx.QueryRowContext(ctx, `SELECT EXISTS (SELECT 1 FROM replicas r WHERE r.id = $1 AND `+isLocked+`)`, holder).Scan(&held)
 		return held, err
 	}, fmt.Sprintf(`SELECT pg_advisory_xact_lock(%d)`, resolveLock), fmt.Sprintf(`SELECT id FROM requests WHERE id = %d FOR UPDATE`, r.id))

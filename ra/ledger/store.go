@@ -57,7 +57,8 @@ type statement struct {
 
 // change is something to be written.
 type change struct {
-	// run may be called twice, where what it did first was rolled back.
+	// run may be called twice, where what it did first was rolled back; a single
+	// statement may even be run twice, and must bear that.
 	run func(context.Context, execer) error
 	// committed is called once it is written, also where nobody waits for it any
 	// more. May be nil.
