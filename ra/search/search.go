@@ -237,6 +237,15 @@ func (s *Search) settle(ctx context.Context, w *window, lost []ledger.Row, over 
 		if !ok {
 			continue
 		}
+		if template := templates[row.Template]; template.FromDirectory {
+			contested, err := s.contested(ctx, row, templates, certificate)
+			if err != nil {
+				return settled, fmt.Errorf("bind request %d to ledger row %d: %w", certificate.reqID, row.ID, err)
+			}
+			if contested {
+				continue
+			}
+		}
 		if err := s.Found(ctx, row, certificate.reqID, certificate.certificate); err != nil {
 			return settled, fmt.Errorf("bind request %d to ledger row %d: %w", certificate.reqID, row.ID, err)
 		}
@@ -255,6 +264,25 @@ func (s *Search) settle(ctx context.Context, w *window, lost []ledger.Row, over 
 		settled[row.ID] = true
 	}
 	return settled, nil
+}
+
+// contested tells whether a certificate whose names cannot be compared may be another
+// row's: one whose POST somebody works on still, or one that was given up with this
+// number among its candidates.
+func (s *Search) contested(ctx context.Context, row ledger.Row, templates map[string]Template, c shown) (bool, error) {
+	rows, err := s.Ledger.Lost(ctx)
+	if err != nil {
+		return false, err
+	}
+	for _, other := range rows {
+		if _, ok := templates[other.Template]; !ok {
+			templates[other.Template] = s.Template(ctx, other.Template)
+		}
+	}
+	if rivals(rows, templates, row, c) > 0 {
+		return true, nil
+	}
+	return s.Ledger.IsCandidate(ctx, c.reqID, row.ID)
 }
 
 // forget removes what was seen below the requests that are under way: nobody will

@@ -129,7 +129,9 @@ func newFixture(t *testing.T) *fixture {
 		},
 		NotFound: func(ctx context.Context, row ledger.Row, candidates []int) error {
 			f.givenUp[row.ID] = candidates
-			return f.close(ctx, row, func(row *ledger.Row) { row.State, row.Open = ledger.StateFailed, false })
+			return f.close(ctx, row, func(row *ledger.Row) {
+				row.State, row.Open, row.Candidates = ledger.StateFailed, false, candidates
+			})
 		},
 	})
 	return f
@@ -254,6 +256,57 @@ func TestTwoCandidatesWithoutNamesAreNobodys(t *testing.T) {
 		f.ca.shown[12] = p.certified(t, nil)
 		if left := f.round(t); left != 0 || f.found[row] != 0 || !slices.Equal(f.givenUp[row], []int{11, 12}) {
 			t.Errorf("left %d, found %v, given up %v", left, f.found, f.givenUp)
+		}
+	})
+}
+
+// A phone's key under two accounts: the names of both certificates are the directory's.
+func TestACertificateWithoutNamesStaysNobodysWhenARivalIsGivenUp(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFixture(t)
+		f.template.FromDirectory = true
+		p := newPhone(t, "SEP1")
+		first := f.lose(t, p.request(t, "User"), 10)
+		f.round(t)
+		time.Sleep(time.Minute)
+		f.ca.shown[11] = p.certified(t, nil)
+		other := p.request(t, "User")
+		other.Identity = "relay:y"
+		second := f.lose(t, other, 10)
+		f.round(t)
+		time.Sleep(f.Grace() - 30*time.Second)
+		f.round(t)
+		time.Sleep(time.Minute)
+		f.round(t)
+		if f.found[first] != 0 || f.found[second] != 0 || !slices.Equal(f.givenUp[first], []int{11}) || !slices.Equal(f.givenUp[second], []int{11}) {
+			t.Errorf("found %v, given up %v", f.found, f.givenUp)
+		}
+	})
+}
+
+func TestACertificateWithoutNamesMayBeThatOfAPOSTUnderWay(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFixture(t)
+		f.template.FromDirectory = true
+		p := newPhone(t, "SEP1")
+		lost := f.lose(t, p.request(t, "User"), 10)
+		other := p.request(t, "User")
+		other.Identity = "relay:y"
+		claim, err := f.ledger.Claim(t.Context(), other)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := f.ledger.Update(t.Context(), &claim, func(row *ledger.Row) {
+			row.State, row.Submitted, row.Floor = ledger.StateSubmitted, time.Now(), 10
+		}); err != nil {
+			t.Fatal(err)
+		}
+		f.ca.shown[11] = p.certified(t, nil)
+		f.round(t)
+		time.Sleep(f.Grace())
+		f.round(t)
+		if f.found[lost] != 0 || !slices.Equal(f.givenUp[lost], []int{11}) {
+			t.Errorf("found %v, given up %v", f.found, f.givenUp)
 		}
 	})
 }

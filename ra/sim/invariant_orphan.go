@@ -1,6 +1,7 @@
 package sim
 
 import (
+	"crypto"
 	"fmt"
 	"slices"
 	"time"
@@ -33,6 +34,10 @@ func orphansHaveAReason(h *History) []string {
 			if ours && owner == o.Wish && slices.Contains(o.Candidates, r.ID) && clocksDiffer(h.Plan) {
 				mine = true
 			}
+			// Whose it is of two accounts with one key, names of the directory do not tell.
+			if slices.Contains(o.Candidates, r.ID) && h.sameKey(r, o.Wish) && h.sharesKey(o.Wish) {
+				mine = true
+			}
 			// The same key, enrolled by others, may be what cannot be told apart.
 			if !ours && h.sameKey(r, o.Wish) {
 				mine = true
@@ -43,6 +48,18 @@ func orphansHaveAReason(h *History) []string {
 		}
 	}
 	return bad
+}
+
+// sharesKey tells whether another wish asks with the same key for names of the
+// directory, too.
+func (h *History) sharesKey(wish int) bool {
+	key, ok := h.publicKey[wish].(interface{ Equal(crypto.PublicKey) bool })
+	for other, w := range h.Plan.Wishes {
+		if other != wish && ok && w.Label == Directory && h.Plan.Wishes[wish].Label == Directory && key.Equal(h.publicKey[other]) {
+			return true
+		}
+	}
+	return false
 }
 
 // clocksDiffer tells whether a replica's clock is so wrong that dates say nothing.
