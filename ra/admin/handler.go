@@ -21,6 +21,7 @@ type Options struct {
 	Warnings    func() []string            // of /readyz?verbose
 	Roots       func() []*x509.Certificate // the trust anchors of the RA's own servers
 	Enrollments *Enrollments
+	Metrics     http.Handler // for Prometheus
 	Lockouts    Lockouts
 	Certsrv     CertsrvQueue // only where the built-in CA runs
 	Faults      Faults       // only where faults are allowed
@@ -65,6 +66,9 @@ func New(o Options) http.Handler {
 	if o.Enrollments != nil {
 		get("/enrollments", h.listEnrollments)
 		get("/enrollments/{id}", h.getEnrollment)
+	}
+	if o.Metrics != nil {
+		get("/metrics", o.Metrics.ServeHTTP)
 	}
 	if o.Lockouts != nil {
 		get("/lockouts", h.listLockouts)
