@@ -154,6 +154,10 @@ func New(ctx context.Context, cfg *config.RA, o Options) (_ *Server, err error) 
 		if o.OpenAdmin {
 			guard = nil
 		}
+		pages, err := s.newConsole(o, enrollments)
+		if err != nil {
+			return nil, err
+		}
 		s.admin = &http.Server{
 			Handler: admin.New(admin.Options{
 				Ready:       s.readiness,
@@ -162,6 +166,7 @@ func New(ctx context.Context, cfg *config.RA, o Options) (_ *Server, err error) 
 				Roots:       func() []*x509.Certificate { return roots(s.core.Chain()) },
 				Enrollments: enrollments,
 				Metrics:     counted.Handler(),
+				Console:     pages,
 				Lockouts:    lockouts{s.core},
 				Certsrv:     o.Requests,
 				Faults:      o.Faults,
