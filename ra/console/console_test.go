@@ -63,6 +63,8 @@ func newSite(t *testing.T, change ...func(*console.Options)) *site {
 	enrollments.Finish("e1", func(e *admin.Enrollment) {
 		e.State, e.Error, e.ESTStatus = admin.Failed, "it did not answer in time", 504
 	})
+	enrollments.Begin(admin.Enrollment{ID: "e2", CN: "SEP002", State: admin.Submitted, Started: began.Add(-4 * time.Second)})
+	enrollments.Leg("e2", admin.Leg{Name: "login", Start: began.Add(-4 * time.Second), Duration: time.Second})
 	o := console.Options{
 		Look: func(context.Context) console.Overview {
 			return console.Overview{
@@ -186,6 +188,9 @@ func TestAnEnrollmentsPageShowsEachLegToScale(t *testing.T) {
 	contains(t, header.Get("Content-Type"), "image/svg+xml")
 	_, mail, _ := s.get("/console/enrollments/e1.txt", http.StatusOK)
 	contains(t, mail, "state      failed", "12:00:02.000  +2.00 s    fetch        10.00 s  it did not answer in time")
+	text, source, _ = s.get("/console/enrollments/e2", http.StatusOK)
+	contains(t, text, "submitted", "4.00 s so far", "login 1.00 s", "under way 3.00 s")
+	contains(t, source, `href="/console/enrollments/e2?live"`)
 	s.get("/console/enrollments/none", http.StatusNotFound)
 	s.get("/console/enrollments/e1.exe", http.StatusNotFound)
 }

@@ -19,7 +19,7 @@ type drawing struct {
 type drawn struct {
 	Y, Height, Middle int
 	Label             string
-	Bad               bool
+	Bad, UnderWay     bool
 	Error             string
 }
 
@@ -52,6 +52,13 @@ func draw(s story) drawing {
 		}
 		d.Legs = append(d.Legs, drawn{Y: y, Height: height, Middle: y + height/2 + 4, Label: label, Bad: l.Error != "", Error: l.Error})
 		next = y + height + 2
+	}
+	if last := len(s.Legs) - 1; last >= 0 && !s.Finished {
+		// The leg that it waits for is told when it ends.
+		rest := s.Took - s.Legs[last].After - s.Legs[last].Took
+		height := max(at(s.Took)-next, leastLeg)
+		d.Legs = append(d.Legs, drawn{Y: next, Height: height, Middle: next + height/2 + 4, Label: "under way  " + took(rest), UnderWay: true})
+		next += height + 2
 	}
 	end := max(at(s.Took), next, drawTop+leastLeg)
 	label := s.State + "  " + took(s.Took)

@@ -37,7 +37,7 @@ type leg struct {
 
 func line(s string) string { return printable.Line(s, 2000) }
 
-func ofEnrollment(e admin.Enrollment) story {
+func (c *console) ofEnrollment(e admin.Enrollment) story {
 	s := story{
 		Title: line(e.CN), State: string(e.State), Identity: line(e.Identity), Client: line(e.Client), UserAgent: line(e.UserAgent),
 		Label: line(e.Label), Template: line(e.Template), Error: line(e.Error), Enrollment: e.ID,
@@ -45,6 +45,9 @@ func ofEnrollment(e admin.Enrollment) story {
 	}
 	for _, l := range e.Legs {
 		s.Legs = append(s.Legs, leg{Name: l.Name, Error: line(l.Error), Start: l.Start, Took: l.Duration, Status: l.Status, Bytes: l.Bytes})
+	}
+	if !e.Finished {
+		s.Took = c.Now().Sub(e.Started)
 	}
 	s.complete()
 	return s
@@ -106,7 +109,7 @@ func (c *console) enrollment(w http.ResponseWriter, r *http.Request) {
 		c.problem(w, r, http.StatusNotFound, "This process knows no such enrollment: it was another one's, or is too long ago. The requests of the ledger stay.")
 		return
 	}
-	c.theatre(w, r, ofEnrollment(e), "/console/enrollments/"+id)
+	c.theatre(w, r, c.ofEnrollment(e), "/console/enrollments/"+id)
 }
 
 func (c *console) theatre(w http.ResponseWriter, r *http.Request, s story, path string) {
