@@ -109,6 +109,7 @@ func New(o Options) (http.Handler, error) {
 	get := func(pattern string, f http.HandlerFunc) { r.Get(pattern, f); r.Head(pattern, f) }
 	get("/", c.overview)
 	get("/console/style.css", asset("style.css", "text/css; charset=utf-8"))
+	get("/console/icon.svg", asset("icon.svg", "image/svg+xml"))
 	get("/console/live", c.live)
 	get("/console/enrollments/{id}", c.enrollment)
 	get("/console/enrollments/{id}.{format}", c.enrollment)
