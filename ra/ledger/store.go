@@ -15,9 +15,9 @@ type store interface {
 	// database's time.
 	probe(ctx context.Context, number int64, about string) (clock time.Time, err error)
 
-	// rows and row read.
-	rows(ctx context.Context, query string, values ...any) (*sql.Rows, error)
-	row(ctx context.Context, query string, values ...any) *sql.Row
+	// rows and row read. Where the caller has set no end they have one of their own.
+	rows(ctx context.Context, query string, values ...any) (*rows, error)
+	row(ctx context.Context, query string, values ...any) row
 	// change writes. An error of its context says nothing about whether it was, or
 	// will be, written.
 	change(context.Context, change) error

@@ -85,7 +85,7 @@ func TestAfterAFailoverOfPostgreSQLClientsAreServedAgain(t *testing.T) {
 	})
 	took := time.Since(promoted)
 	t.Logf("served %v after the promotion, at try %d", took.Round(time.Second/10), asked)
-	if took > 10*time.Second {
+	if took > 5*time.Second {
 		t.Errorf("served %v after the promotion", took)
 	}
 	for i, key := range keys {
