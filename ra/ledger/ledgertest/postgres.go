@@ -13,6 +13,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strconv"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"syscall"
@@ -224,6 +225,39 @@ func (p *Postgres) Stop(t testing.TB) {
 	t.Helper()
 	if err := p.stop("immediate"); err != nil {
 		t.Fatal(err)
+	}
+}
+
+// Restart is an orderly one, which does not wait for clients.
+func (p *Postgres) Restart(t testing.TB) {
+	t.Helper()
+	if err := p.stop("fast"); err != nil {
+		t.Fatal(err)
+	}
+	p.Start(t)
+}
+
+// Running tells whether there is a server now: one whose disk was full may have ended.
+func (p *Postgres) Running() bool { return p.command("pg_ctl", "-D", p.data(), "status") == nil }
+
+// Signal sends a signal to the server and all its processes (Linux).
+func (p *Postgres) Signal(t testing.TB, signal syscall.Signal) {
+	t.Helper()
+	file, err := os.ReadFile(filepath.Join(p.data(), "postmaster.pid"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	first, _, _ := strings.Cut(string(file), "\n")
+	children, err := os.ReadFile("/proc/" + first + "/task/" + first + "/children")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, text := range append([]string{first}, strings.Fields(string(children))...) {
+		pid, err := strconv.Atoi(text)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_ = syscall.Kill(pid, signal) // one of them may have ended just now
 	}
 }
 
