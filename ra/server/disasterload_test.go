@@ -8,7 +8,9 @@ import (
 	"encoding/base64"
 	"fmt"
 	"io"
+	"maps"
 	"net/http"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -59,44 +61,77 @@ const (
 	// retryPause is not what Retry-After says: a test waits less.
 	retryPause = 100 * time.Millisecond
 	loadPause  = 30 * time.Millisecond
+
+	// Behind a balancer they are many, and no machine is idle.
+	frontClients = 50
+	frontPause   = time.Second
 )
 
 func (x *rig) enrolling() *load {
+	clients, pause := loadClients, loadPause
+	if x.front != "" {
+		clients, pause = frontClients, frontPause
+	}
 	ctx, end := context.WithCancel(context.Background())
 	l := &load{x: x, ctx: ctx, end: end, ending: make(chan struct{}), problems: map[string]int{}}
-	for i := range loadClients {
-		l.clients.Go(func() { l.client(i) })
+	for i := range clients {
+		l.clients.Go(func() { l.client(i, pause) })
 	}
 	return l
 }
 
-func (l *load) client(number int) {
+func (l *load) client(number int, pause time.Duration) {
 	for i := 0; ; i++ {
 		select {
 		case <-l.ending:
 			return
-		case <-time.After(loadPause):
+		case <-time.After(pause):
 		}
-		cn := fmt.Sprintf("d%d-%d-%d", l.x.serial.Add(1), number, i)
-		csr, key := newCSR(l.x.t, cn)
-		p := &phone{cn: cn, key: key}
-		l.mu.Lock()
-		l.phones = append(l.phones, p)
-		l.mu.Unlock()
-		for try := number + i; !l.try(p, csr, try%len(l.x.replicas())); try++ {
-			select {
-			case <-l.ctx.Done():
-				return
-			case <-time.After(retryPause):
-			}
+		l.one(number + i)
+	}
+}
+
+// one enrolls one phone, at this replica first.
+func (l *load) one(first int) {
+	cn := fmt.Sprintf("phone-%d", l.x.serial.Add(1))
+	csr, key := newCSR(l.x.t, cn)
+	p := &phone{cn: cn, key: key}
+	l.mu.Lock()
+	l.phones = append(l.phones, p)
+	l.mu.Unlock()
+	for try := first; !l.try(p, csr, try); try++ {
+		select {
+		case <-l.ctx.Done():
+			return
+		case <-time.After(retryPause):
 		}
 	}
 }
 
+// recovered waits until each replica has served a client that came after from, for which
+// it sends more clients, and returns when it was so.
+func (l *load) recovered(t *testing.T, from time.Time) (at time.Time) {
+	t.Helper()
+	const every = 250 * time.Millisecond
+	var asked time.Time
+	await(t, func() (ok bool) {
+		if at, ok = l.served(from); !ok && time.Since(asked) > every {
+			asked = time.Now()
+			for replica := range l.x.targets() {
+				l.clients.Go(func() { l.one(replica) })
+			}
+		}
+		return ok
+	})
+	return at
+}
+
 // try sends a CSR to a replica.
-func (l *load) try(p *phone, csr []byte, replica int) bool {
+func (l *load) try(p *phone, csr []byte, try int) bool {
 	begun := time.Now()
-	certificate, told, err := l.x.enroll(l.ctx, l.x.replicas()[replica].address, csr)
+	targets := l.x.targets()
+	replica := try % len(targets)
+	certificate, told, err := l.x.enroll(l.ctx, targets[replica], csr)
 	if l.ctx.Err() != nil {
 		return false // it was cut off by the end of the test
 	}
@@ -136,7 +171,7 @@ func (x *rig) enroll(ctx context.Context, address string, csr []byte) (_ *x509.C
 	}
 	req.Header.Set("Content-Type", "application/pkcs10")
 	req.SetBasicAuth(x.ca.User, x.ca.Password)
-	transport := &http.Transport{DisableKeepAlives: true, TLSClientConfig: &tls.Config{RootCAs: x.ca.Roots, MinVersion: tls.VersionTLS12}}
+	transport := &http.Transport{DisableKeepAlives: true, TLSClientConfig: &tls.Config{RootCAs: x.ca.Roots, ServerName: "127.0.0.1", MinVersion: tls.VersionTLS12}}
 	resp, err := (&http.Client{Transport: transport}).Do(req)
 	if err != nil {
 		return nil, false, err
@@ -165,12 +200,12 @@ func (x *rig) enroll(ctx context.Context, address string, csr []byte) (_ *x509.C
 	return p7.Certificates[0], false, nil
 }
 
-// served returns when the last of these replicas first answered a client that came after
+// served returns when the last of the replicas first answered a client that came after
 // from with its certificate; false where one has not so far.
-func (l *load) served(from time.Time, replicas []int) (last time.Time, ok bool) {
+func (l *load) served(from time.Time) (last time.Time, ok bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	for _, replica := range replicas {
+	for replica := range l.x.targets() {
 		var first time.Time
 		for _, a := range l.answers {
 			if a.replica == replica && a.how == gotCertificate && a.begun.After(from) && (first.IsZero() || a.ended.Before(first)) {
@@ -212,6 +247,9 @@ func (l *load) stop(t *testing.T, patience time.Duration) {
 	}
 	l.end()
 	<-done
+	for _, text := range slices.Sorted(maps.Keys(l.problems)) {
+		t.Logf("%d times: %s", l.problems[text], text)
+	}
 }
 
 // count counts answers of one kind.

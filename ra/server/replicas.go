@@ -17,7 +17,7 @@ import (
 
 const (
 	// replicasEvery is how often a replica looks whether the others are like it.
-	replicasEvery = 10 * time.Second
+	replicasEvery = 5 * time.Second
 	replicasLook  = 5 * time.Second
 )
 

@@ -3,7 +3,6 @@ package ledgertest
 import (
 	"context"
 	"net"
-	"path/filepath"
 	"sync"
 	"testing"
 	"time"
@@ -30,7 +29,7 @@ type Relay struct {
 // Relay makes a relay, which ends with the test.
 func (p *Postgres) Relay(t testing.TB) *Relay {
 	t.Helper()
-	return NewRelay(t, "unix", filepath.Join(p.dir, ".s.PGSQL.5432"))
+	return NewRelay(t, "unix", p.Socket())
 }
 
 // NewRelay makes one that leads to any server.
@@ -168,4 +167,3 @@ func (r *Relay) copy(to, from net.Conn, answers bool) {
 		}
 	}
 }
-
