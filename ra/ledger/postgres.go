@@ -29,7 +29,18 @@ type postgres struct {
 
 	looking  chan struct{} // holds one: who brings the tables up to date
 	migrated atomic.Bool
+	refused  atomic.Pointer[refusal]
 }
+
+// refusal is why no waiting makes the database one for this version.
+type refusal struct {
+	err error
+	at  time.Time
+}
+
+// lookAgain is after how long a refusal is looked at again: a backup may have been put in
+// place.
+const lookAgain = 2 * time.Second
 
 // openPostgres does not connect: the RA serves first, and looks then.
 func openPostgres(dsn string, l *Ledger, lease time.Duration) (store, error) {
@@ -58,6 +69,9 @@ func (p *postgres) ready(ctx context.Context) (err error) {
 	if p.migrated.Load() {
 		return nil
 	}
+	if r := p.refused.Load(); r != nil && time.Since(r.at) < lookAgain {
+		return r.err
+	}
 	select {
 	case p.looking <- struct{}{}:
 		defer func() { <-p.looking }()
@@ -74,14 +88,31 @@ func (p *postgres) ready(ctx context.Context) (err error) {
 		bring = p.checkVersion
 	}
 	if err := bring(ctx); err != nil {
-		return err
+		return p.refuse(err)
 	}
 	old, err := anyOfVersion1(ctx, p.db.DB)
 	if err != nil {
 		return err
 	}
 	p.ledger.version1.Store(old)
+	p.refused.Store(nil)
 	p.migrated.Store(true)
+	return nil
+}
+
+// refuse keeps what makes the database unusable.
+func (p *postgres) refuse(err error) error {
+	if errors.Is(err, ErrUnusable) {
+		p.refused.Store(&refusal{err, time.Now()})
+		p.migrated.Store(false)
+	}
+	return err
+}
+
+func (p *postgres) unusableNow() error {
+	if r := p.refused.Load(); r != nil {
+		return r.err
+	}
 	return nil
 }
 
@@ -152,12 +183,17 @@ func (p *postgres) probe(ctx context.Context, number int64, about string) (_ tim
 	defer func() { err = end(err) }()
 	now, _ := p.clock(0)
 	var clock int64
-	err = p.db.QueryRowContext(ctx, `UPDATE replicas SET about = $1 WHERE id = $2 RETURNING `+now, about, number).Scan(&clock)
+	var version int
+	err = p.db.QueryRowContext(ctx, `UPDATE replicas SET about = $1 WHERE id = $2 RETURNING `+now+`, (SELECT coalesce(max(version), 0) FROM ledger_version)`,
+		about, number).Scan(&clock, &version)
 	if errors.Is(err, sql.ErrNoRows) {
 		if me := p.current.Load(); me != nil && me.number == number {
 			p.lose(me) // another one has removed it; the next look makes it a replica anew
 		}
 		return time.Time{}, errFenced
+	}
+	if err == nil && version > schemaVersion { // a newer replica has come meanwhile
+		err = p.refuse(p.unusable(newer(version)))
 	}
 	return timeOf(clock), err
 }

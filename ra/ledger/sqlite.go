@@ -169,6 +169,9 @@ func (s *sqlite) probe(ctx context.Context, number int64, about string) (time.Ti
 	return s.now(), err
 }
 
+// unusableNow is nil: such a file is not opened, and nobody else changes it.
+func (s *sqlite) unusableNow() error { return nil }
+
 func (s *sqlite) ping(ctx context.Context) error { return s.read.PingContext(ctx) }
 
 func (s *sqlite) rows(ctx context.Context, query string, values ...any) (*rows, error) {

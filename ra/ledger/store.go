@@ -11,6 +11,8 @@ type store interface {
 	// ready returns nil once the database can be reached and is up to date.
 	ready(context.Context) error
 	ping(context.Context) error
+	// unusableNow is why no waiting makes it ready, as it was last seen; or nil.
+	unusableNow() error
 	// probe writes what the replica of that number says of itself, and returns the
 	// database's time.
 	probe(ctx context.Context, number int64, about string) (clock time.Time, err error)

@@ -163,7 +163,13 @@ type replica struct {
 
 func startReplica(t testing.TB, config, crash string, environment ...string) *replica {
 	t.Helper()
-	cmd := exec.CommandContext(t.Context(), os.Args[0], "-test.run=^$")
+	return startReplicaOf(t, os.Args[0], config, crash, environment...)
+}
+
+// startReplicaOf is startReplica of another build of this test.
+func startReplicaOf(t testing.TB, program, config, crash string, environment ...string) *replica {
+	t.Helper()
+	cmd := exec.CommandContext(t.Context(), program, "-test.run=^$")
 	cmd.Env = append(os.Environ(), replicaConfig+"="+config, replicaCrash+"="+crash)
 	cmd.Env = append(cmd.Env, environment...)
 	in, err := cmd.StdinPipe()

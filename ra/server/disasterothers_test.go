@@ -80,7 +80,7 @@ func otherDisasters() []ownDisaster {
 			x.balancer.start()
 			return time.Now()
 		}}, balancedRig},
-		{disaster{name: "rolling restart behind HAProxy", within: soon, none: true, act: func(t *testing.T, x *rig) time.Time {
+		{disaster{name: "rolling restart behind HAProxy", within: soon, noErrors: true, noneTold: true, act: func(t *testing.T, x *rig) time.Time {
 			for i := range x.configs {
 				x.term(i)
 				x.start(i)
@@ -89,7 +89,36 @@ func otherDisasters() []ownDisaster {
 			}
 			return time.Now()
 		}}, balancedRig},
+		{disaster{name: "rolling upgrade behind HAProxy to a new schema version", within: soon, noErrors: true, act: upgrade}, func(t *testing.T) *rig {
+			successor := filepath.Join(t.TempDir(), "successor")
+			build := exec.CommandContext(t.Context(), "go", "test", "-c", "-tags", "ra_successor", "-o", successor, ".")
+			if out, err := build.CombinedOutput(); err != nil {
+				t.Fatalf("%v: %s", err, out)
+			}
+			x := balancedRig(t)
+			x.successor = successor
+			return x
+		}},
 	}
+}
+
+// upgrade replaces the replicas by their successors, one after the other. The first one
+// brings the ledger up to date; the others say what they need, and leave the balancer.
+func upgrade(t *testing.T, x *rig) time.Time {
+	x.program = x.successor
+	for i := range x.configs {
+		x.term(i)
+		x.start(i)
+		for older := i + 1; older < len(x.configs); older++ {
+			for _, page := range []string{"/readyz", "/servingz"} {
+				await(t, func() bool {
+					return x.says(older, page, "was written by a newer version of ra (schema 5, this one knows 4): use that version")
+				})
+			}
+		}
+		await(t, func() bool { begun, _ := x.replicas()[i].ask(t); return begun > 0 })
+	}
+	return time.Now()
 }
 
 // namespaces tells the networks and addresses of this process apart.
