@@ -160,11 +160,11 @@ func TestReplicasThatAreNotAlikeSayIt(t *testing.T) {
 	database := ledgertest.StartPostgres(t)
 	text := "profile: modern\nadmin: {listen: \"127.0.0.1:0\"}\nledger: {dsn: \"" + database.DSN + "\"}\n"
 	one, other := s.load(text), s.load(text)
-	other.CA.Template = "Another"
+	other.CA.Template, other.CA.TemplateCheck = "Another", "list"
 	for _, r := range []*running{s.start(one), s.start(other)} {
 		await(t, func() bool {
 			ready, _ := s.readiness(r, "/readyz?verbose")
-			return len(ready.Warnings) == 1 && strings.Contains(ready.Warnings[0], " have not the same ca.template: ")
+			return len(ready.Warnings) == 1 && strings.Contains(ready.Warnings[0], " have not the same ca.template, ca.template_check: ")
 		})
 		if ready, _ := s.readiness(r, "/readyz"); len(ready.Warnings) != 0 {
 			t.Error("/readyz tells warnings that nobody asked for")

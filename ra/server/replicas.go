@@ -82,6 +82,7 @@ func aboutOf(cfg *config.RA, version string) ledger.About {
 		"profile":                 cfg.Profile,
 		"ca.url":                  cfg.CA.URL,
 		"ca.template":             cfg.CA.Template,
+		"ca.template_check":       cfg.CA.TemplateCheck,
 		"ca.renewal":              cfg.CA.Renewal,
 		"ca.script_timeout":       cfg.CA.ScriptTimeout,
 		"est.authentication":      cfg.EST.Authentication,
