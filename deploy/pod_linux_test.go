@@ -63,11 +63,7 @@ func newPod(t *testing.T, mode os.FileMode) *pod {
 	}
 	p.env = []string{fmt.Sprintf("%v=%v", at(deployment, spec+"containers.0.env.0.name"), at(deployment, spec+"containers.0.env.0.value"))}
 
-	var err error
-	if p.root, err = os.MkdirTemp("", "pod"); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { os.Remove(p.root) })
+	p.root = t.TempDir()
 	if err := syscall.Mount("tmpfs", p.root, "tmpfs", 0, "mode=0755"); err != nil {
 		if os.Getenv("RA_PEERS") == "required" {
 			t.Fatalf("a file system cannot be mounted: %v, and RA_PEERS=required", err)

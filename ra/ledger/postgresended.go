@@ -47,7 +47,7 @@ func (p *pool) begin(ctx context.Context) (_ context.Context, end func(error) er
 
 // Close ends all connections.
 func (p *pool) Close() error {
-	p.silence.close()
+	p.close()
 	return p.DB.Close()
 }
 

@@ -155,7 +155,7 @@ func asRoot(t *testing.T, program string, arguments ...string) {
 // smallDisk is a file system of its own.
 func smallDisk(t *testing.T, size string) string {
 	t.Helper()
-	dir, err := os.MkdirTemp("", "disk") // short: a socket is in it
+	dir, err := os.MkdirTemp("", "disk") //nolint:usetesting // a test's own folder is too long for the path of a socket
 	if err != nil {
 		t.Fatal(err)
 	}

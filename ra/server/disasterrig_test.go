@@ -198,7 +198,7 @@ func (x *rig) inTransaction(t *testing.T, statements ...string) (end func()) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	tx, err := db.BeginTx(context.Background(), nil) //nolint:usetesting // it is ended below
+	tx, err := db.BeginTx(context.Background(), nil)
 	if err != nil {
 		t.Fatal(err)
 	}

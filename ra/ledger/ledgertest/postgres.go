@@ -256,16 +256,21 @@ func (p *Postgres) Signal(t testing.TB, signal syscall.Signal) {
 		t.Fatal(err)
 	}
 	first, _, _ := strings.Cut(string(file), "\n")
-	children, err := os.ReadFile("/proc/" + first + "/task/" + first + "/children")
+	pid, err := strconv.Atoi(first)
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, text := range append([]string{first}, strings.Fields(string(children))...) {
-		pid, err := strconv.Atoi(text)
+	children, err := os.ReadFile(fmt.Sprintf("/proc/%d/task/%d/children", pid, pid))
+	if err != nil {
+		t.Fatal(err)
+	}
+	_ = syscall.Kill(pid, signal)
+	for _, text := range strings.Fields(string(children)) {
+		child, err := strconv.Atoi(text)
 		if err != nil {
 			t.Fatal(err)
 		}
-		_ = syscall.Kill(pid, signal) // one of them may have ended just now
+		_ = syscall.Kill(child, signal) // one of them may have ended just now
 	}
 }
 
