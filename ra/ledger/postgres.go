@@ -192,8 +192,13 @@ func (p *postgres) probe(ctx context.Context, number int64, about string) (_ tim
 		}
 		return time.Time{}, errFenced
 	}
-	if err == nil && version > schemaVersion { // a newer replica has come meanwhile
+	if err == nil && version > schemaVersion {
+		// A newer replica has come meanwhile. What this one works on it can record no more:
+		// others may take it.
 		err = p.refuse(p.unusable(newer(version)))
+		if me := p.current.Load(); me != nil && me.number == number {
+			p.lose(me)
+		}
 	}
 	return timeOf(clock), err
 }

@@ -73,13 +73,13 @@ func sharedDisasters() []disaster {
 		}},
 		{name: "a replica is stopped and goes on (SIGSTOP)", within: soon, act: func(_ *testing.T, x *rig) time.Time {
 			x.signal(1, syscall.SIGSTOP)
-			after(4 * time.Second)
+			after(3 * time.Second)
 			x.signal(1, syscall.SIGCONT)
 			return time.Now()
 		}},
 		{name: "all replicas are stopped and go on", within: soon, act: func(_ *testing.T, x *rig) time.Time {
 			x.each(func(i int) { x.signal(i, syscall.SIGSTOP) })
-			after(4 * time.Second)
+			after(3 * time.Second)
 			x.each(func(i int) { x.signal(i, syscall.SIGCONT) })
 			return time.Now()
 		}},
@@ -97,9 +97,9 @@ func sharedDisasters() []disaster {
 			x.pg.Start(t)
 			return time.Now()
 		}},
-		{name: "PostgreSQL's host stands still for 4 s", within: soon, act: func(t *testing.T, x *rig) time.Time {
+		{name: "PostgreSQL's host stands still for 3 s", within: soon, act: func(t *testing.T, x *rig) time.Time {
 			x.pg.Signal(t, syscall.SIGSTOP)
-			after(4 * time.Second)
+			after(3 * time.Second)
 			x.pg.Signal(t, syscall.SIGCONT)
 			return time.Now()
 		}},
@@ -123,15 +123,15 @@ func sharedDisasters() []disaster {
 			x.sql(t, `ALTER ROLE ra CONNECTION LIMIT -1`)
 			return time.Now()
 		}},
-		{name: "somebody locks the ledger's rows for 7 s", within: soon, act: func(t *testing.T, x *rig) time.Time {
+		{name: "somebody locks the ledger's rows for 6 s", within: soon, act: func(t *testing.T, x *rig) time.Time {
 			end := x.inTransaction(t, `LOCK TABLE requests IN ACCESS EXCLUSIVE MODE`)
-			after(7 * time.Second)
+			after(6 * time.Second)
 			end()
 			return time.Now()
 		}},
-		{name: "somebody locks the replicas' rows for 4 s", within: soon, act: func(t *testing.T, x *rig) time.Time {
+		{name: "somebody locks the replicas' rows for 3 s", within: soon, act: func(t *testing.T, x *rig) time.Time {
 			end := x.inTransaction(t, `SELECT * FROM replicas FOR UPDATE`)
-			after(4 * time.Second)
+			after(3 * time.Second)
 			end()
 			return time.Now()
 		}},
@@ -140,29 +140,29 @@ func sharedDisasters() []disaster {
 				r.SetDelay(200 * time.Millisecond)
 			}
 			began := time.Now()
-			after(5 * time.Second)
+			after(4 * time.Second)
 			for _, r := range x.relays {
 				r.SetDelay(0)
 			}
 			return began
 		}},
-		{name: "a replica is cut off from PostgreSQL for 4 s (silence)", within: soon, act: func(_ *testing.T, x *rig) time.Time {
+		{name: "a replica is cut off from PostgreSQL for 3 s (silence)", within: soon, act: func(_ *testing.T, x *rig) time.Time {
 			x.relays[1].SetSilent(true)
-			after(4 * time.Second)
+			after(3 * time.Second)
 			x.relays[1].SetSilent(false)
 			return time.Now()
 		}},
-		{name: "a replica is cut off from PostgreSQL for 4 s (refusals)", within: soon, act: func(_ *testing.T, x *rig) time.Time {
+		{name: "a replica is cut off from PostgreSQL for 3 s (refusals)", within: soon, act: func(_ *testing.T, x *rig) time.Time {
 			x.relays[1].SetDown(true)
-			after(4 * time.Second)
+			after(3 * time.Second)
 			x.relays[1].SetDown(false)
 			return time.Now()
 		}},
-		{name: "all are cut off from PostgreSQL for 4 s (silence)", within: soon, act: func(_ *testing.T, x *rig) time.Time {
+		{name: "all are cut off from PostgreSQL for 3 s (silence)", within: soon, act: func(_ *testing.T, x *rig) time.Time {
 			for _, r := range x.relays {
 				r.SetSilent(true)
 			}
-			after(4 * time.Second)
+			after(3 * time.Second)
 			for _, r := range x.relays {
 				r.SetSilent(false)
 			}
@@ -186,9 +186,9 @@ func sharedDisasters() []disaster {
 			x.caLink.SetDown(false)
 			return time.Now()
 		}},
-		{name: "the CA is silent for 4 s", within: breaker, act: func(_ *testing.T, x *rig) time.Time {
+		{name: "the CA is silent for 3 s", within: breaker, act: func(_ *testing.T, x *rig) time.Time {
 			x.caLink.SetSilent(true)
-			after(4 * time.Second)
+			after(3 * time.Second)
 			x.caLink.SetSilent(false)
 			x.caLink.Cut()
 			return time.Now()
@@ -196,7 +196,7 @@ func sharedDisasters() []disaster {
 		{name: "the CA answers a second late", within: soon, act: func(_ *testing.T, x *rig) time.Time {
 			x.caLink.SetDelay(time.Second / 2)
 			began := time.Now()
-			after(4 * time.Second)
+			after(3 * time.Second)
 			x.caLink.SetDelay(0)
 			return began
 		}},

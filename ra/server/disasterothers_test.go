@@ -31,7 +31,7 @@ func otherDisasters() []ownDisaster {
 	return []ownDisaster{
 		{disaster{name: "a replica is stopped for longer than its lease", within: soon, act: func(_ *testing.T, x *rig) time.Time {
 			x.signal(0, syscall.SIGSTOP)
-			after(17 * time.Second)
+			after(16 * time.Second)
 			x.signal(0, syscall.SIGCONT)
 			return time.Now()
 		}}, func(t *testing.T) *rig { return newRig(t, rigOptions{}) }},
