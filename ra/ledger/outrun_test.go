@@ -37,7 +37,7 @@ func TestAReplicaThatANewerOneHasOutrunGivesItsClaimsUp(t *testing.T) {
 	if got, _ := patiently(t, b, request("phone", "x")); !got.Mine {
 		t.Errorf("the newer one waits: %+v", got)
 	}
-	mustBeLost(t, a, c)
-	eventually(t, func() bool { return a.Ready(t.Context()) == nil }) // a backup was put in place
+	eventually(t, func() bool { return a.Ready(t.Context()) == nil }) // the older schema is back
 	must(t, a.Unusable())
+	mustBeLost(t, a, c)
 }
