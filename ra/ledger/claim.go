@@ -46,8 +46,15 @@ func (l *Ledger) Claim(ctx context.Context, request Request) (Claim, error) {
 			return Claim{}, err
 		}
 	}
+	silent := false
 	for range maxClaims {
 		claim, err := l.insert(ctx, request, true)
+		if errors.Is(err, errSilent) && !silent {
+			// The next host may have been promoted. A row that got there all the same is
+			// joined like any other that its replica has left.
+			silent = true
+			continue
+		}
 		if err != nil || claim.Row.ID != 0 {
 			return claim, err
 		}

@@ -196,6 +196,10 @@ func (l *Ledger) Ready(ctx context.Context) error {
 	return unavailable(l.room.trouble())
 }
 
+// Unusable says why no waiting makes the database a ledger of this version, as it was last
+// seen: a newer replica has brought it up to date, say. It is nil where nothing says so.
+func (l *Ledger) Unusable() error { return unavailable(l.store.unusableNow()) }
+
 // Close ends the use of the database, and all claims. Call it when nothing uses the
 // ledger any more.
 func (l *Ledger) Close() error { return l.store.close() }

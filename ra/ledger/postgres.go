@@ -8,6 +8,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
 )
 
@@ -23,13 +24,23 @@ const (
 // postgres is a ledger for several replicas.
 type postgres struct {
 	db     *pool
-	alive  *liveness
 	ledger *Ledger
 	*membership
 
 	looking  chan struct{} // holds one: who brings the tables up to date
 	migrated atomic.Bool
+	refused  atomic.Pointer[refusal]
 }
+
+// refusal is why no waiting makes the database one for this version.
+type refusal struct {
+	err error
+	at  time.Time
+}
+
+// lookAgain is after how long a refusal is looked at again: a backup may have been put in
+// place.
+const lookAgain = 2 * time.Second
 
 // openPostgres does not connect: the RA serves first, and looks then.
 func openPostgres(dsn string, l *Ledger, lease time.Duration) (store, error) {
@@ -38,15 +49,28 @@ func openPostgres(dsn string, l *Ledger, lease time.Duration) (store, error) {
 		return nil, err
 	}
 	adviseTLS(dsn, config, l.log)
+	return newPostgres(config, l, lease), nil
+}
+
+func newPostgres(config *pgx.ConnConfig, l *Ledger, lease time.Duration) *postgres {
 	h := newHosts(config)
-	db, alive := openPool(config, h)
-	return &postgres{db: db, alive: alive, ledger: l, looking: make(chan struct{}, 1), membership: newMembership(config, h, db, l, lease)}, nil
+	db := openPool(config, h)
+	m := newMembership(config, h, db, l, lease)
+	db.silent = func(address string, before time.Time) {
+		h.fellSilent(address)
+		db.alive.doubted.Store(&before)
+		m.fellSilent(address, before)
+	}
+	return &postgres{db: db, ledger: l, looking: make(chan struct{}, 1), membership: m}
 }
 
 // ready brings the tables up to date, where that has not been done.
-func (p *postgres) ready(ctx context.Context) error {
+func (p *postgres) ready(ctx context.Context) (err error) {
 	if p.migrated.Load() {
 		return nil
+	}
+	if r := p.refused.Load(); r != nil && time.Since(r.at) < lookAgain {
+		return r.err
 	}
 	select {
 	case p.looking <- struct{}{}:
@@ -57,21 +81,38 @@ func (p *postgres) ready(ctx context.Context) error {
 	if p.migrated.Load() {
 		return nil
 	}
-	ctx, cancel := deadline(ctx)
-	defer cancel()
+	ctx, end := p.db.begin(ctx)
+	defer func() { err = end(err) }()
 	bring := p.migrate
 	if p.ledger.reader {
 		bring = p.checkVersion
 	}
 	if err := bring(ctx); err != nil {
-		return err
+		return p.refuse(err)
 	}
 	old, err := anyOfVersion1(ctx, p.db.DB)
 	if err != nil {
 		return err
 	}
 	p.ledger.version1.Store(old)
+	p.refused.Store(nil)
 	p.migrated.Store(true)
+	return nil
+}
+
+// refuse keeps what makes the database unusable.
+func (p *postgres) refuse(err error) error {
+	if errors.Is(err, ErrUnusable) {
+		p.refused.Store(&refusal{err, time.Now()})
+		p.migrated.Store(false)
+	}
+	return err
+}
+
+func (p *postgres) unusableNow() error {
+	if r := p.refused.Load(); r != nil {
+		return r.err
+	}
 	return nil
 }
 
@@ -132,44 +173,58 @@ func (p *postgres) migrate(ctx context.Context) error {
 	return tx.Commit()
 }
 
-func (p *postgres) ping(ctx context.Context) error { return p.db.PingContext(ctx) }
+func (p *postgres) ping(ctx context.Context) error {
+	ctx, end := p.db.begin(ctx)
+	return end(p.db.PingContext(ctx))
+}
 
-func (p *postgres) probe(ctx context.Context, number int64, about string) (time.Time, error) {
-	ctx, cancel := deadline(ctx)
-	defer cancel()
+func (p *postgres) probe(ctx context.Context, number int64, about string) (_ time.Time, err error) {
+	ctx, end := p.db.begin(ctx)
+	defer func() { err = end(err) }()
 	now, _ := p.clock(0)
 	var clock int64
-	err := p.db.QueryRowContext(ctx, `UPDATE replicas SET about = $1 WHERE id = $2 RETURNING `+now, about, number).Scan(&clock)
+	var version int
+	err = p.db.QueryRowContext(ctx, `UPDATE replicas SET about = $1 WHERE id = $2 RETURNING `+now+`, (SELECT coalesce(max(version), 0) FROM ledger_version)`,
+		about, number).Scan(&clock, &version)
 	if errors.Is(err, sql.ErrNoRows) {
 		if me := p.current.Load(); me != nil && me.number == number {
 			p.lose(me) // another one has removed it; the next look makes it a replica anew
 		}
 		return time.Time{}, errFenced
 	}
+	if err == nil && version > schemaVersion {
+		// A newer replica has come meanwhile. What this one works on it can record no more:
+		// others may take it.
+		err = p.refuse(p.unusable(newer(version)))
+		if me := p.current.Load(); me != nil && me.number == number {
+			p.lose(me)
+		}
+	}
 	return timeOf(clock), err
 }
 
-func (p *postgres) rows(ctx context.Context, query string, values ...any) (*sql.Rows, error) {
-	return p.db.QueryContext(ctx, query, values...)
+func (p *postgres) rows(ctx context.Context, query string, values ...any) (*rows, error) {
+	ctx, end := p.db.begin(ctx)
+	return newRows(end)(p.db.QueryContext(ctx, query, values...))
 }
 
-func (p *postgres) row(ctx context.Context, query string, values ...any) *sql.Row {
-	return p.db.QueryRowContext(ctx, query, values...)
+func (p *postgres) row(ctx context.Context, query string, values ...any) row {
+	ctx, end := p.db.begin(ctx)
+	return row{p.db.QueryRowContext(ctx, query, values...), end}
 }
 
 // change is durable, as every commit of PostgreSQL's.
 func (p *postgres) change(ctx context.Context, c change) error {
 	err := p.run(ctx, c)
-	p.alive.ended(err)
 	if err == nil && c.committed != nil {
 		c.committed()
 	}
 	return err
 }
 
-func (p *postgres) run(ctx context.Context, c change) error {
-	ctx, cancel := deadline(ctx)
-	defer cancel()
+func (p *postgres) run(ctx context.Context, c change) (err error) {
+	ctx, end := p.db.begin(ctx)
+	defer func() { err = end(err) }()
 	if !c.several {
 		return c.run(ctx, p.db)
 	}
@@ -185,9 +240,8 @@ func (p *postgres) run(ctx context.Context, c change) error {
 }
 
 func (p *postgres) insert(ctx context.Context, before []statement, values []any) (id int64, err error) {
-	ctx, cancel := deadline(ctx)
-	defer cancel()
-	defer func() { p.alive.ended(err) }()
+	ctx, end := p.db.begin(ctx)
+	defer func() { err = end(err) }()
 	for _, b := range before {
 		// Where another replica does the same its row is the one.
 		if _, err := p.db.ExecContext(ctx, b.text, b.values...); err != nil && !isUniqueViolation(err) {

@@ -27,8 +27,6 @@ const (
 	pingTimeout = time.Second
 	// idleUnasked is how long a connection counts as alive without a question.
 	idleUnasked = time.Second
-	// statementTimeout is for who comes without a deadline of its own.
-	statementTimeout = 30 * time.Second
 )
 
 // parsePostgres reads the DSN. What is not in it is as several hosts and a network need it.
@@ -68,7 +66,7 @@ func isLocal(host string) bool {
 }
 
 // openPool makes the pool, which connects when it is used.
-func openPool(config *pgx.ConnConfig, h *hosts) (*pool, *liveness) {
+func openPool(config *pgx.ConnConfig, h *hosts) *pool {
 	l := &liveness{}
 	db := stdlib.OpenDB(*config,
 		stdlib.OptionBeforeConnect(func(_ context.Context, c *pgx.ConnConfig) error { h.order(c); return nil }),
@@ -77,7 +75,7 @@ func openPool(config *pgx.ConnConfig, h *hosts) (*pool, *liveness) {
 		stdlib.OptionResetSession(l.reset))
 	db.SetMaxOpenConns(postgresConnections)
 	db.SetMaxIdleConns(postgresConnections)
-	return &pool{db, l}, l
+	return &pool{DB: db, alive: l, silence: &silence{hail: hailer(config, h)}}
 }
 
 // liveness looks at connections before they are used again: where one has ended nothing
@@ -86,17 +84,9 @@ type liveness struct {
 	// doubted: what was last known to be alive before is given up without a question.
 	// One whose server does not answer is hardly alone.
 	doubted atomic.Pointer[time.Time]
-	// late: a statement was not answered in time; what was last known to be alive before
-	// is asked first.
+	// late: a statement was not answered in time, or its connection was ended; what was
+	// last known to be alive before is asked first.
 	late atomic.Pointer[time.Time]
-}
-
-// ended is told how a statement ended.
-func (l *liveness) ended(err error) {
-	if errors.Is(err, context.DeadlineExceeded) {
-		now := time.Now()
-		l.late.Store(&now)
-	}
 }
 
 // knownAlive is where a connection's CustomData has the time of its last answer.
@@ -122,14 +112,6 @@ func (l *liveness) reset(ctx context.Context, conn *pgx.Conn) error {
 	}
 	c.CustomData()[knownAlive] = time.Now()
 	return nil
-}
-
-// deadline bounds a statement of a caller that has set no end.
-func deadline(ctx context.Context) (context.Context, context.CancelFunc) {
-	if _, ok := ctx.Deadline(); ok {
-		return ctx, func() {}
-	}
-	return context.WithTimeout(ctx, statementTimeout)
 }
 
 // errNoVersion says that there are tables and no version of them.

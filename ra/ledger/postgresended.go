@@ -29,6 +29,26 @@ const maxEnded = 4
 type pool struct {
 	*sql.DB
 	alive *liveness
+	*silence
+}
+
+// begin bounds what its context is used for, see silence; end is told how it ended, and
+// tells what that means.
+func (p *pool) begin(ctx context.Context) (_ context.Context, end func(error) error) {
+	ctx, w := p.watch(ctx)
+	return ctx, func(err error) error {
+		if errors.Is(err, context.DeadlineExceeded) {
+			now := time.Now()
+			p.alive.late.Store(&now)
+		}
+		return w.ended(err)
+	}
+}
+
+// Close ends all connections.
+func (p *pool) Close() error {
+	p.close()
+	return p.DB.Close()
 }
 
 // anew tells whether a statement is to be begun anew.

@@ -114,9 +114,10 @@ type membership struct {
 
 // member is this process under one number.
 type member struct {
-	number int64
-	conn   *pgx.Conn // of keep alone
-	stop   context.CancelFunc
+	number  int64
+	conn    *pgx.Conn // of keep alone
+	address string    // of its server
+	stop    context.CancelFunc
 
 	beating sync.Mutex // one beat at a time
 	trust   atomic.Pointer[time.Time]
@@ -168,9 +169,9 @@ func (m *membership) member(ctx context.Context) (int64, error) {
 }
 
 // join connects, and takes a number and its lock.
-func (m *membership) join(ctx context.Context) (*member, error) {
-	ctx, cancel := deadline(ctx)
-	defer cancel()
+func (m *membership) join(ctx context.Context) (_ *member, err error) {
+	ctx, end := m.db.begin(ctx)
+	defer func() { err = end(err) }()
 	began := time.Now()
 	config := m.config.Copy()
 	m.hosts.order(config)
@@ -184,7 +185,7 @@ func (m *membership) join(ctx context.Context) (*member, error) {
 		closeSoon(conn)
 		return nil, err
 	}
-	me := &member{number: number, conn: conn}
+	me := &member{number: number, conn: conn, address: conn.PgConn().Conn().RemoteAddr().String()}
 	me.trust.Store(&began)
 	return me, nil
 }
@@ -263,11 +264,13 @@ var errFenced = errors.New("no sign of this replica came for too long, and anoth
 
 // beat says that this replica lives, looks at the others, and ends claims in the
 // database that have ended here.
-func (m *membership) beat(ctx context.Context, me *member) error {
+func (m *membership) beat(ctx context.Context, me *member) (err error) {
 	me.beating.Lock()
 	defer me.beating.Unlock()
 	ctx, cancel := context.WithTimeout(ctx, min(m.lease-m.lease/beatsALease, beatTimeout))
 	defer cancel()
+	ctx, end := m.db.begin(ctx)
+	defer func() { err = end(err) }()
 	began := time.Now()
 	rows, err := me.conn.Query(ctx, `WITH beat AS (UPDATE replicas SET beats = beats + 1 WHERE id = $1 RETURNING id)
 		SELECT id, -1 FROM beat UNION ALL SELECT id, beats FROM replicas WHERE id <> $1`, me.number)
@@ -326,6 +329,15 @@ func (m *membership) lose(me *member) {
 	m.db.SetMaxIdleConns(postgresConnections)
 }
 
+// fellSilent ends the number whose connection's server is given up, where nothing was
+// heard of that since.
+func (m *membership) fellSilent(address string, before time.Time) {
+	m.log.Warn("the PostgreSQL server has fallen silent and is given up: it answers neither statements nor a new connection; the next host of ledger.dsn is asked first", zap.String("address", address))
+	if me := m.current.Load(); me != nil && me.address == address && me.trust.Load().Before(before) {
+		m.lose(me)
+	}
+}
+
 // leave ends the membership.
 func (m *membership) leave() {
 	m.joining <- struct{}{}
@@ -337,7 +349,7 @@ func (m *membership) leave() {
 	m.keeping.Wait()
 }
 
-func (m *membership) verify(ctx context.Context, number int64) error {
+func (m *membership) verify(ctx context.Context, number int64) (err error) {
 	me := m.current.Load()
 	if me == nil || me.number != number {
 		return ErrLost
@@ -350,6 +362,8 @@ func (m *membership) verify(ctx context.Context, number int64) error {
 	if me.trusted(m.lease / trustPart) {
 		return nil
 	}
+	ctx, end := m.db.begin(ctx)
+	defer func() { err = end(err) }()
 	began := time.Now()
 	// Any connection will do. Without the lock anybody may remove the row.
 	result, err := m.db.ExecContext(ctx, `UPDATE replicas r SET beats = beats + 1 WHERE id = $1 AND `+isLocked, number)

@@ -93,15 +93,13 @@ func (r *resolver) inPostgres(ctx context.Context, dsn string) (Row, error) {
 	if err != nil {
 		return Row{}, err
 	}
-	h := newHosts(config)
-	db, alive := openPool(config, h)
-	defer db.Close()
 	l.reader = true
-	p := &postgres{db: db, alive: alive, ledger: l, looking: make(chan struct{}, 1), membership: newMembership(config, h, db, l, 0)}
+	p := newPostgres(config, l, 0)
+	defer p.db.Close()
 	if err := p.ready(ctx); err != nil {
 		return Row{}, unavailable(err)
 	}
-	return r.in(ctx, db.DB, func(tx *sql.Tx, holder int64) (held bool, err error) {
+	return r.in(ctx, p.db.DB, func(tx *sql.Tx, holder int64) (held bool, err error) {
 		err = tx.QueryRowContext(ctx, `SELECT EXISTS (SELECT 1 FROM replicas r WHERE r.id = $1 AND `+isLocked+`)`, holder).Scan(&held)
 		return held, err
 	}, fmt.Sprintf(`SELECT pg_advisory_xact_lock(%d)`, resolveLock), fmt.Sprintf(`SELECT id FROM requests WHERE id = %d FOR UPDATE`, r.id))

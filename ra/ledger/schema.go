@@ -1,15 +1,23 @@
 package ledger
 
-import "fmt"
+import (
+	"fmt"
+	"slices"
+)
 
 // schemaVersion is the newest that this package knows. A migration adds to
-// migrations and leaves the earlier ones as they are.
-const schemaVersion = 4
+// migrations and leaves the earlier ones as they are. Replicas of the version before go
+// on for some seconds after it, until they look ([postgres.probe]): what they write must
+// still be right then.
+const schemaVersion = ownVersions + successorVersions
+
+// ownVersions are those of migrations.
+const ownVersions = 4
 
 // migrations are the steps from one version to the next, for both databases: %[1]s
 // is the primary key's type, %[2]s the type of bytes. Times are microseconds since
 // 1970, 0 = none; truths are 0 and 1.
-var migrations = [schemaVersion][]string{{
+var migrations = [ownVersions][]string{{
 	`CREATE TABLE requests (
 		id          %[1]s,
 		key         %[2]s NOT NULL,
@@ -115,8 +123,9 @@ const isOrphan = `(uncertain = 1 OR state = 'issued' OR (state = 'submitted' AND
 
 // migration returns the statements from version to version+1.
 func migration(version int, primaryKey, bytes string) []string {
-	statements := make([]string, 0, len(migrations[version]))
-	for _, s := range migrations[version] {
+	steps := slices.Concat(migrations[:], successorMigrations())[version]
+	statements := make([]string, 0, len(steps))
+	for _, s := range steps {
 		statements = append(statements, fmt.Sprintf(s+"%.0[1]s%.0[2]s", primaryKey, bytes))
 	}
 	return statements

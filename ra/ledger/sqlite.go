@@ -169,19 +169,23 @@ func (s *sqlite) probe(ctx context.Context, number int64, about string) (time.Ti
 	return s.now(), err
 }
 
+// unusableNow is nil: such a file is not opened, and nobody else changes it.
+func (s *sqlite) unusableNow() error { return nil }
+
 func (s *sqlite) ping(ctx context.Context) error { return s.read.PingContext(ctx) }
 
-func (s *sqlite) rows(ctx context.Context, query string, values ...any) (*sql.Rows, error) {
-	return s.read.QueryContext(ctx, query, values...)
+func (s *sqlite) rows(ctx context.Context, query string, values ...any) (*rows, error) {
+	ctx, cancel := deadline(ctx)
+	return newRows(func(err error) error { cancel(); return err })(s.read.QueryContext(ctx, query, values...))
 }
 
-func (s *sqlite) row(ctx context.Context, query string, values ...any) *sql.Row {
+func (s *sqlite) row(ctx context.Context, query string, values ...any) row {
 	if ctx.Err() == nil {
 		// A row is there at once. To watch for the end of ctx meanwhile costs more
 		// than to read it.
 		ctx = context.WithoutCancel(ctx)
 	}
-	return s.reads.row(ctx, query, values...)
+	return row{s.reads.row(ctx, query, values...), func(err error) error { return err }}
 }
 
 func (s *sqlite) change(ctx context.Context, c change) error {

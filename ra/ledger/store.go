@@ -11,13 +11,15 @@ type store interface {
 	// ready returns nil once the database can be reached and is up to date.
 	ready(context.Context) error
 	ping(context.Context) error
+	// unusableNow is why no waiting makes it ready, as it was last seen; or nil.
+	unusableNow() error
 	// probe writes what the replica of that number says of itself, and returns the
 	// database's time.
 	probe(ctx context.Context, number int64, about string) (clock time.Time, err error)
 
-	// rows and row read.
-	rows(ctx context.Context, query string, values ...any) (*sql.Rows, error)
-	row(ctx context.Context, query string, values ...any) *sql.Row
+	// rows and row read. Where the caller has set no end they have one of their own.
+	rows(ctx context.Context, query string, values ...any) (*rows, error)
+	row(ctx context.Context, query string, values ...any) row
 	// change writes. An error of its context says nothing about whether it was, or
 	// will be, written.
 	change(context.Context, change) error

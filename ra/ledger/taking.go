@@ -10,7 +10,9 @@ import (
 
 // take makes the row ours, where no live claim of another replica is on it. Which of
 // this process's goroutines has it is decided already.
-func (m *membership) take(ctx context.Context, id, number int64, token, replica string) (Row, bool, error) {
+func (m *membership) take(ctx context.Context, id, number int64, token, replica string) (_ Row, _ bool, err error) {
+	ctx, end := m.db.begin(ctx)
+	defer func() { err = end(err) }()
 	for range maxClaims {
 		row, err := scan(m.db.QueryRowContext(ctx, selectRow, id))
 		if err != nil {
@@ -79,7 +81,9 @@ func (m *membership) fence(ctx context.Context, row Row, number int64, token, re
 
 // others are those that have their lock; of a silent one nobody has taken anything
 // yet, and its row is worth a try.
-func (m *membership) others(ctx context.Context) (map[int64]bool, error) {
+func (m *membership) others(ctx context.Context) (_ map[int64]bool, err error) {
+	ctx, end := m.db.begin(ctx)
+	defer func() { err = end(err) }()
 	own := int64(0)
 	if me := m.current.Load(); me != nil {
 		own = me.number
@@ -140,6 +144,8 @@ func (m *membership) giveBackAll(ctx context.Context, me *member) error {
 
 // search makes this replica the one that searches: a unique index has room for one.
 func (m *membership) search(ctx context.Context, number int64) (release func(), ok bool, err error) {
+	ctx, end := m.db.begin(ctx)
+	defer func() { err = end(err) }()
 	if _, err := m.db.ExecContext(ctx, `DELETE FROM replicas r WHERE searching = 1 AND id <> $1 AND NOT `+isLocked, number); err != nil {
 		return nil, false, err
 	}

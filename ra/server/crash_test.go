@@ -14,6 +14,7 @@ import (
 	"net/http"
 	"os"
 	"os/exec"
+	"os/signal"
 	"path/filepath"
 	"runtime"
 	"runtime/pprof"
@@ -40,18 +41,26 @@ import (
 const (
 	replicaConfig = "RA_TEST_REPLICA_CONFIG" // its ra.yaml
 	replicaCrash  = "RA_TEST_REPLICA_CRASH"  // the step at which it kills itself; "" = never
+	replicaClock  = "RA_TEST_REPLICA_CLOCK"  // how far its clock is ahead
+	replicaEarly  = "RA_TEST_REPLICA_EARLY"  // it says where it listens before it is ready
 	// A file for a CPU profile, for the benchmarks: RA_TEST_REPLICA_PROFILE=/tmp/cpu go test -bench ...
 	replicaProfile = "RA_TEST_REPLICA_PROFILE"
 )
 
-// replicaMain serves until its standard input ends, or until it kills itself.
+// replicaMain serves until its standard input ends, a SIGTERM comes, or it kills itself.
 func replicaMain() error {
 	cfg, err := config.LoadRA(os.Getenv(replicaConfig), nil)
 	if err != nil {
 		return err
 	}
-	ctx, cancel := context.WithCancel(context.Background())
+	ctx, cancel := signal.NotifyContext(context.Background(), syscall.SIGTERM)
 	defer cancel()
+	var ahead time.Duration
+	if text := os.Getenv(replicaClock); text != "" {
+		if ahead, err = time.ParseDuration(text); err != nil {
+			return err
+		}
+	}
 	// What logging costs is part of the benchmarks.
 	log := zap.New(zapcore.NewCore(zapcore.NewJSONEncoder(zap.NewProductionEncoderConfig()), zapcore.AddSync(io.Discard), zap.InfoLevel))
 	if os.Getenv("RA_TEST_REPLICA_LOG") != "" {
@@ -61,6 +70,7 @@ func replicaMain() error {
 	var enrolling atomic.Int64
 	srv, err := server.New(ctx, cfg, server.Options{
 		Logger: log,
+		Now:    func() time.Time { return time.Now().Add(ahead) },
 		Events: func(_ context.Context, e any) {
 			if _, ok := e.(ra.Enrolling); ok {
 				enrolling.Add(1)
@@ -75,10 +85,14 @@ func replicaMain() error {
 	}
 	done := make(chan error, 1)
 	go func() { done <- srv.Run(ctx) }()
-	for state := srv.Ready(); !state.Ready; state = srv.Ready() {
+	for state := srv.Ready(); !state.Ready && os.Getenv(replicaEarly) == ""; state = srv.Ready() {
 		<-state.Changed
 	}
-	fmt.Println(srv.ESTAddr())
+	if srv.AdminAddr() != nil {
+		fmt.Println(srv.ESTAddr(), srv.AdminAddr())
+	} else {
+		fmt.Println(srv.ESTAddr())
+	}
 	if name := os.Getenv(replicaProfile); name != "" {
 		profile, err := os.Create(name)
 		if err != nil {
@@ -90,10 +104,12 @@ func replicaMain() error {
 		}
 		defer pprof.StopCPUProfile()
 	}
-	for asked := bufio.NewScanner(os.Stdin); asked.Scan(); {
-		fmt.Println(enrolling.Load(), liveMemory())
-	}
-	cancel()
+	go func() {
+		defer cancel()
+		for asked := bufio.NewScanner(os.Stdin); asked.Scan(); {
+			fmt.Println(enrolling.Load(), liveMemory())
+		}
+	}()
 	return <-done
 }
 
@@ -139,15 +155,23 @@ func stepOf(e any) string {
 type replica struct {
 	cmd     *exec.Cmd
 	address string
+	admin   string // "" where that is off
 	in      io.Writer
 	out     *bufio.Reader
 	stop    func()
 }
 
-func startReplica(t testing.TB, config, crash string) *replica {
+func startReplica(t testing.TB, config, crash string, environment ...string) *replica {
 	t.Helper()
-	cmd := exec.CommandContext(t.Context(), os.Args[0], "-test.run=^$")
+	return startReplicaOf(t, os.Args[0], config, crash, environment...)
+}
+
+// startReplicaOf is startReplica of another build of this test.
+func startReplicaOf(t testing.TB, program, config, crash string, environment ...string) *replica {
+	t.Helper()
+	cmd := exec.CommandContext(t.Context(), program, "-test.run=^$")
 	cmd.Env = append(os.Environ(), replicaConfig+"="+config, replicaCrash+"="+crash)
+	cmd.Env = append(cmd.Env, environment...)
 	in, err := cmd.StdinPipe()
 	if err != nil {
 		t.Fatal(err)
@@ -166,11 +190,12 @@ func startReplica(t testing.TB, config, crash string) *replica {
 	})
 	t.Cleanup(stop)
 	lines := bufio.NewReader(out)
-	address, err := lines.ReadString('\n')
+	said, err := lines.ReadString('\n')
 	if err != nil {
 		t.Fatalf("the replica did not say where it listens: %v", err)
 	}
-	return &replica{cmd: cmd, address: strings.TrimSpace(address), in: in, out: lines, stop: stop}
+	address, admin, _ := strings.Cut(strings.TrimSpace(said), " ")
+	return &replica{cmd: cmd, address: address, admin: admin, in: in, out: lines, stop: stop}
 }
 
 // ask returns how many enrollments have begun in the replica, and the memory that is

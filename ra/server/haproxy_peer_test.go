@@ -12,13 +12,25 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 
 	"ciscora/ra/server"
 )
 
-// haproxy runs deploy/haproxy.cfg in front of these replicas.
-func haproxy(t *testing.T, s *site, replicas ...*server.Server) string {
+// balancer is HAProxy with deploy/haproxy.cfg.
+type balancer struct {
+	t       *testing.T
+	program string
+	config  string
+	stop    func()
+}
+
+// behind are a replica's ports.
+type behind struct{ est, admin string }
+
+// newBalancer writes the configuration, for a balancer at an address and these replicas.
+func newBalancer(t *testing.T, s *site, address string, replicas ...behind) *balancer {
 	t.Helper()
 	program, err := exec.LookPath("haproxy")
 	if err != nil {
@@ -31,6 +43,55 @@ func haproxy(t *testing.T, s *site, replicas ...*server.Server) string {
 	if err != nil {
 		t.Fatal(err)
 	}
+	replaced := string(text)
+	replace := func(old, with string) {
+		t.Helper()
+		if !strings.Contains(replaced, old) {
+			t.Fatalf("deploy/haproxy.cfg has no %q", old)
+		}
+		replaced = strings.ReplaceAll(replaced, old, with)
+	}
+	replace("bind :8084", "bind "+address)
+	replace("  server ra-1 ra-1:8084 port 8085\n", "")
+	servers := ""
+	for i, r := range replicas {
+		host, port, err := net.SplitHostPort(r.admin)
+		if err != nil {
+			t.Fatal(err)
+		}
+		servers += fmt.Sprintf("  server ra-%d %s addr %s port %s\n", i+1, r.est, host, port)
+	}
+	replace("  server ra-2 ra-2:8084 port 8085\n", servers)
+	s.write("haproxy.cfg", []byte(replaced))
+	b := &balancer{t: t, program: program, config: filepath.Join(s.dir, "haproxy.cfg"), stop: func() {}}
+	t.Cleanup(func() { b.stop() })
+	return b
+}
+
+// start starts it; inherited are the sockets from fd@3 on. stop kills it.
+func (b *balancer) start(inherited ...*os.File) {
+	b.t.Helper()
+	t := b.t
+	ctx, stop := context.WithCancel(context.Background())
+	cmd := exec.CommandContext(ctx, b.program, "-db", "-f", b.config)
+	cmd.ExtraFiles = inherited
+	var said bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &said, &said
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	b.stop = sync.OnceFunc(func() {
+		stop()
+		_ = cmd.Wait() // it was killed
+		if t.Failed() {
+			t.Logf("haproxy: %s", said.String())
+		}
+	})
+}
+
+// haproxy runs a balancer in front of one RA.
+func haproxy(t *testing.T, s *site, r *server.Server) string {
+	t.Helper()
 	// It inherits the socket: a port that was merely free may be another's by now.
 	l, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0")
 	if err != nil {
@@ -42,56 +103,8 @@ func haproxy(t *testing.T, s *site, replicas ...*server.Server) string {
 		t.Fatal(err)
 	}
 	defer socket.Close()
-	replaced := string(text)
-	replace := func(old, with string) {
-		t.Helper()
-		if !strings.Contains(replaced, old) {
-			t.Fatalf("deploy/haproxy.cfg has no %q", old)
-		}
-		replaced = strings.ReplaceAll(replaced, old, with)
-	}
-	replace("bind :8084", "bind fd@3")
-	replace("  server ra-1 ra-1:8084 port 8085\n", "")
-	servers := ""
-	for i, r := range replicas {
-		servers += fmt.Sprintf("  server ra-%d %s addr %s port %s\n", i+1, r.ESTAddr(), host(t, r.AdminAddr()), port(t, r.AdminAddr()))
-	}
-	replace("  server ra-2 ra-2:8084 port 8085\n", servers)
-	s.write("haproxy.cfg", []byte(replaced))
-	ctx, stop := context.WithCancel(context.Background())
-	cmd := exec.CommandContext(ctx, program, "-db", "-f", filepath.Join(s.dir, "haproxy.cfg"))
-	cmd.ExtraFiles = []*os.File{socket}
-	var said bytes.Buffer
-	cmd.Stdout, cmd.Stderr = &said, &said
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		stop()
-		_ = cmd.Wait() // it was killed
-		if t.Failed() {
-			t.Logf("haproxy: %s", said.String())
-		}
-	})
+	newBalancer(t, s, "fd@3", behind{r.ESTAddr().String(), r.AdminAddr().String()}).start(socket)
 	return l.Addr().String()
-}
-
-func host(t *testing.T, a net.Addr) string {
-	t.Helper()
-	host, _, err := net.SplitHostPort(a.String())
-	if err != nil {
-		t.Fatal(err)
-	}
-	return host
-}
-
-func port(t *testing.T, a net.Addr) string {
-	t.Helper()
-	_, port, err := net.SplitHostPort(a.String())
-	if err != nil {
-		t.Fatal(err)
-	}
-	return port
 }
 
 // cacerts asks for the chain from an address of this machine.

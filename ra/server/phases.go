@@ -29,10 +29,13 @@ const drains = "the RA is being ended: it takes no new clients soon"
 // serving tells whether a balancer should send clients here: while it has the chain and
 // does not drain. Without the ledger, or the CA, it still serves the chain, and says 503
 // and when to come back; where all replicas went out at once clients would be told nothing.
+// A ledger that a newer replica has brought up to date has that one to serve them.
 func (s *Server) serving() admin.Readiness {
-	switch ready := s.core.Ready(); {
+	switch ready, unusable := s.core.Ready(), s.ledger.Unusable(); {
 	case s.draining.Load():
 		return admin.Readiness{Reason: drains}
+	case unusable != nil: // a newer replica serves
+		return admin.Readiness{Reason: unusable.Error()}
 	case ready.Since.IsZero():
 		return admin.Readiness{Reason: "there is no CA chain yet: " + ready.Reason}
 	default:

@@ -17,7 +17,7 @@ import (
 
 const (
 	// replicasEvery is how often a replica looks whether the others are like it.
-	replicasEvery = 10 * time.Second
+	replicasEvery = 5 * time.Second
 	replicasLook  = 5 * time.Second
 )
 
@@ -82,6 +82,7 @@ func aboutOf(cfg *config.RA, version string) ledger.About {
 		"profile":                 cfg.Profile,
 		"ca.url":                  cfg.CA.URL,
 		"ca.template":             cfg.CA.Template,
+		"ca.template_check":       cfg.CA.TemplateCheck,
 		"ca.renewal":              cfg.CA.Renewal,
 		"ca.script_timeout":       cfg.CA.ScriptTimeout,
 		"est.authentication":      cfg.EST.Authentication,

@@ -3,20 +3,15 @@ package server_test
 import (
 	"context"
 	"encoding/json"
-	"fmt"
 	"net"
 	"net/http"
-	"os"
-	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
 
 	"ciscora/config"
 	"ciscora/est"
-	"ciscora/est/capf"
 	"ciscora/ra/admin"
-	"ciscora/ra/ledger/ledgertest"
 	"ciscora/ra/server"
 )
 
@@ -109,58 +104,4 @@ func TestAnRAThatIsEndedSaysSoBeforeItsPortsClose(t *testing.T) {
 		c.Close()
 		t.Error("its port is open after its end")
 	}
-}
-
-// Three replicas behind deploy/haproxy.cfg are replaced one after the other, while 50
-// clients enroll without a pause worth the name.
-func TestARollingRestartBehindHAProxyCostsNoClientAnError(t *testing.T) {
-	const clients, replicas = 50, 3
-	s := newSite(t)
-	database := ledgertest.StartPostgres(t)
-	all := make([]*running, replicas)
-	configs := make([]*config.RA, replicas)
-	for i := range all {
-		cfg := s.load("profile: modern\nadmin: {listen: \"127.0.0.1:0\"}\nledger: {dsn: \"" + database.DSN + "\"}\nlogs: {files: {nginx: \"\", ciscora: \"\"}}\n")
-		cfg.EST.ProxyProtocol, cfg.EST.DrainDelay = []string{"127.0.0.1/32"}, 5*time.Second
-		// A port of its own that stays the same over a restart: each process of this
-		// test has other addresses, and each replica one.
-		address := fmt.Sprintf("127.%d.%d.%d", 100+os.Getpid()%100, os.Getpid()/100%250, i+1)
-		cfg.EST.Listen, cfg.Admin.Listen = net.JoinHostPort(address, "18084"), net.JoinHostPort(address, "18085")
-		configs[i] = cfg
-		all[i] = s.start(cfg)
-		await(t, func() bool { ready, _ := s.readiness(all[i], "/servingz"); return ready.Ready })
-	}
-	address := haproxy(t, s, all[0].Server, all[1].Server, all[2].Server)
-
-	ctx, stop := context.WithCancel(t.Context())
-	var done sync.WaitGroup
-	var enrolled atomic.Int64
-	for i := range clients {
-		done.Go(func() {
-			phone := s.phone(address)
-			for n := 0; ctx.Err() == nil; n++ {
-				csr, _ := newCSR(t, fmt.Sprintf("SEP%06X%06X", i, n))
-				// Not ctx: what was begun is a client's business, whenever the test ends.
-				if result := phone.Enroll(t.Context(), "phone", csr); result.RV != capf.StatusNone {
-					t.Errorf("client %d: %v %v", i, result.RV, result.Err)
-					return
-				}
-				enrolled.Add(1)
-				select {
-				case <-time.After(500 * time.Millisecond): // a client's own work
-				case <-ctx.Done():
-				}
-			}
-		})
-	}
-	began := time.Now()
-	for i := range all {
-		all[i].stop(t)
-		all[i] = s.start(configs[i])
-		// The next one goes when the balancer has this one back.
-		await(t, func() bool { return all[i].served.Load() > 0 || t.Failed() })
-	}
-	t.Logf("%d enrollments by %d clients in %v, three replicas replaced", enrolled.Load(), clients, time.Since(began).Round(time.Second/10))
-	stop()
-	done.Wait()
 }

@@ -13,6 +13,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strconv"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"syscall"
@@ -36,9 +37,12 @@ var ErrNotInstalled = errors.New("PostgreSQL is not installed")
 // StartPostgres starts a server with an empty database; it ends with the test.
 // Where PostgreSQL is not installed the test is skipped, or fails with
 // RA_PEERS=required.
-func StartPostgres(t testing.TB) *Postgres {
+func StartPostgres(t testing.TB) *Postgres { t.Helper(); return StartPostgresIn(t, "") }
+
+// StartPostgresIn has its folder in another one than that for temporary files.
+func StartPostgresIn(t testing.TB, parent string) *Postgres {
 	t.Helper()
-	p, err := New()
+	p, err := newIn(parent)
 	need(t, err)
 	t.Cleanup(func() {
 		if err := p.Close(); err != nil {
@@ -90,7 +94,9 @@ func (s *Server) Close() error {
 const userName = "ledger"
 
 // New starts a server, which is the caller's to close.
-func New() (_ *Postgres, err error) {
+func New() (*Postgres, error) { return newIn("") }
+
+func newIn(parent string) (_ *Postgres, err error) {
 	found, _ := filepath.Glob("/usr/lib/postgresql/*/bin/initdb")
 	if len(found) == 0 {
 		if path, err := exec.LookPath("initdb"); err == nil {
@@ -107,7 +113,7 @@ func New() (_ *Postgres, err error) {
 			return nil, err
 		}
 	}
-	if err := p.makeDir(); err != nil {
+	if err := p.makeDir(parent); err != nil {
 		return nil, err
 	}
 	defer func() {
@@ -142,7 +148,7 @@ func (p *Postgres) StartStandby(t testing.TB) *Postgres {
 
 func (p *Postgres) standby() (_ *Postgres, err error) {
 	s := &Postgres{bin: p.bin, user: p.user}
-	if err := s.makeDir(); err != nil {
+	if err := s.makeDir(""); err != nil {
 		return nil, err
 	}
 	s.DSN = s.dsn("postgres")
@@ -165,8 +171,8 @@ func (p *Postgres) Promote(t testing.TB) {
 }
 
 // makeDir makes the server's folder.
-func (p *Postgres) makeDir() (err error) {
-	if p.dir, err = os.MkdirTemp("", "pg"); err != nil { // a socket's path may have 107 bytes, and a test's folder has a long one
+func (p *Postgres) makeDir(parent string) (err error) {
+	if p.dir, err = os.MkdirTemp(parent, "pg"); err != nil { // a socket's path may have 107 bytes, and a test's folder has a long one
 		return err
 	}
 	if p.user != nil {
@@ -204,6 +210,9 @@ func account() (*syscall.Credential, error) {
 	return nil, errors.New("there is no account to run PostgreSQL under")
 }
 
+// Socket is where it listens.
+func (p *Postgres) Socket() string { return filepath.Join(p.dir, ".s.PGSQL.5432") }
+
 func (p *Postgres) data() string { return filepath.Join(p.dir, "data") }
 
 // Start starts the server again, and returns when it answers.
@@ -224,6 +233,44 @@ func (p *Postgres) Stop(t testing.TB) {
 	t.Helper()
 	if err := p.stop("immediate"); err != nil {
 		t.Fatal(err)
+	}
+}
+
+// Restart is an orderly one, which does not wait for clients.
+func (p *Postgres) Restart(t testing.TB) {
+	t.Helper()
+	if err := p.stop("fast"); err != nil {
+		t.Fatal(err)
+	}
+	p.Start(t)
+}
+
+// Running tells whether there is a server now: one whose disk was full may have ended.
+func (p *Postgres) Running() bool { return p.command("pg_ctl", "-D", p.data(), "status") == nil }
+
+// Signal sends a signal to the server and all its processes (Linux).
+func (p *Postgres) Signal(t testing.TB, signal syscall.Signal) {
+	t.Helper()
+	file, err := os.ReadFile(filepath.Join(p.data(), "postmaster.pid"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	first, _, _ := strings.Cut(string(file), "\n")
+	pid, err := strconv.Atoi(first)
+	if err != nil {
+		t.Fatal(err)
+	}
+	children, err := os.ReadFile(fmt.Sprintf("/proc/%d/task/%d/children", pid, pid))
+	if err != nil {
+		t.Fatal(err)
+	}
+	_ = syscall.Kill(pid, signal)
+	for _, text := range strings.Fields(string(children)) {
+		child, err := strconv.Atoi(text)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_ = syscall.Kill(child, signal) // one of them may have ended just now
 	}
 }
 

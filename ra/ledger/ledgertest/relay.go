@@ -2,11 +2,10 @@ package ledgertest
 
 import (
 	"context"
-	"io"
 	"net"
-	"path/filepath"
 	"sync"
 	"testing"
+	"time"
 )
 
 // Relay leads from a TCP port to a server, until it falls silent: what a client sees of a
@@ -15,24 +14,40 @@ type Relay struct {
 	// DSN is the ledger's by way of this relay; Address is the relay's.
 	DSN, Address string
 
-	listener net.Listener
-	all      sync.WaitGroup
+	network, to string
+	listener    net.Listener
+	all         sync.WaitGroup
 
 	mu     sync.Mutex // guards what follows; held while bytes go through
 	silent bool
-	conns  []net.Conn
+	mute   bool // only what the server says is dropped
+	down   bool
+	delay  time.Duration
+	conns  map[net.Conn]bool
 }
 
 // Relay makes a relay, which ends with the test.
 func (p *Postgres) Relay(t testing.TB) *Relay {
 	t.Helper()
+	return NewRelay(t, "unix", p.Socket())
+}
+
+// NewRelay makes one that leads to any server.
+func NewRelay(t testing.TB, network, address string) *Relay {
+	t.Helper()
 	l, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
-	r := &Relay{listener: l, Address: l.Addr().String()}
+	return RelayOn(t, l, network, address)
+}
+
+// RelayOn is NewRelay for a port that is open already, in another network namespace maybe.
+func RelayOn(t testing.TB, l net.Listener, network, address string) *Relay {
+	t.Helper()
+	r := &Relay{listener: l, Address: l.Addr().String(), network: network, to: address, conns: map[net.Conn]bool{}}
 	r.DSN = Through(r)
-	r.all.Go(func() { r.accept(filepath.Join(p.dir, ".s.PGSQL.5432")) })
+	r.all.Go(r.accept)
 	t.Cleanup(r.close)
 	return r
 }
@@ -51,44 +66,85 @@ func Through(relays ...*Relay) string {
 
 // SetSilent drops all that comes from now on, or lets it through again; what was dropped
 // is lost.
-func (r *Relay) SetSilent(silent bool) {
+func (r *Relay) SetSilent(silent bool) { r.set(func() { r.silent = silent }) }
+
+// SetMute drops what the server says, or lets it through again.
+func (r *Relay) SetMute(mute bool) { r.set(func() { r.mute = mute }) }
+
+// SetDelay holds each message up for so long, in both directions.
+func (r *Relay) SetDelay(d time.Duration) { r.set(func() { r.delay = d }) }
+
+// SetDown ends all connections, and each new one at once, or takes them again.
+func (r *Relay) SetDown(down bool) {
+	r.set(func() { r.down = down })
+	if down {
+		r.Cut()
+	}
+}
+
+func (r *Relay) set(what func()) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.silent = silent
+	what()
+}
+
+// Cut ends all connections, with a reset.
+func (r *Relay) Cut() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for c := range r.conns {
+		reset(c)
+	}
+	clear(r.conns)
+}
+
+func reset(c net.Conn) {
+	if tcp, ok := c.(*net.TCPConn); ok {
+		_ = tcp.SetLinger(0) // else it is a polite end
+	}
+	c.Close()
 }
 
 func (r *Relay) close() {
 	r.listener.Close()
-	r.mu.Lock()
-	for _, c := range r.conns {
-		c.Close()
-	}
-	r.mu.Unlock()
+	r.Cut()
 	r.all.Wait()
 }
 
-func (r *Relay) accept(socket string) {
+func (r *Relay) accept() {
 	for {
 		client, err := r.listener.Accept()
 		if err != nil {
 			return
 		}
-		server, err := (&net.Dialer{}).DialContext(context.Background(), "unix", socket)
-		if err != nil {
-			client.Close()
-			continue
+		if !r.begin(client) {
+			reset(client)
 		}
-		r.mu.Lock()
-		r.conns = append(r.conns, client, server)
-		r.mu.Unlock()
-		r.all.Go(func() { r.copy(server, client) })
-		r.all.Go(func() { r.copy(client, server) })
 	}
 }
 
+func (r *Relay) begin(client net.Conn) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.down {
+		return false
+	}
+	server, err := (&net.Dialer{}).DialContext(context.Background(), r.network, r.to)
+	if err != nil {
+		return false
+	}
+	r.conns[client], r.conns[server] = true, true
+	r.all.Go(func() { r.copy(server, client, false) })
+	r.all.Go(func() { r.copy(client, server, true) })
+	return true
+}
+
 // copy ends what it writes to with what it reads from.
-func (r *Relay) copy(to io.WriteCloser, from io.Reader) {
-	defer to.Close()
+func (r *Relay) copy(to, from net.Conn, answers bool) {
+	defer func() {
+		to.Close()
+		r.set(func() { delete(r.conns, to) })
+	}()
 	b := make([]byte, 32<<10)
 	for {
 		n, err := from.Read(b)
@@ -96,7 +152,13 @@ func (r *Relay) copy(to io.WriteCloser, from io.Reader) {
 			return
 		}
 		r.mu.Lock()
-		if !r.silent {
+		delay := r.delay
+		r.mu.Unlock()
+		if delay > 0 {
+			<-time.After(delay)
+		}
+		r.mu.Lock()
+		if !r.silent && (!answers || !r.mute) {
 			_, err = to.Write(b[:n])
 		}
 		r.mu.Unlock()
