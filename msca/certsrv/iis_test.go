@@ -17,7 +17,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-// reference: certsrv.md 0 fact 3: 163 bytes for the document's host.
+// docs/reference/certsrv.md 0 fact 3: 163 bytes for the document's host.
 func TestTheRedirectRepeatsTheHostHeader(t *testing.T) {
 	srv := start(t)
 	b := loggedIn(t, srv)
@@ -36,7 +36,7 @@ func TestTheRedirectRepeatsTheHostHeader(t *testing.T) {
 	}
 }
 
-// reference: certsrv.md 1.5.
+// docs/reference/certsrv.md 1.5.
 func TestHeadersAreIIS(t *testing.T) {
 	srv := start(t)
 	b := loggedIn(t, srv)
@@ -112,12 +112,12 @@ func TestPathsAndQueryKeysAreComparedWithoutCase(t *testing.T) {
 	}
 }
 
-// brief is an entry as certsrv.md 1.4 shows the golden sequences.
+// brief is an entry as docs/reference/certsrv.md 1.4 shows the golden sequences.
 func brief(e certsrv.AccessEntry) string {
 	return fmt.Sprintf("%s %s %s %s %s %d %d %d", e.Method, e.URIStem, e.URIQuery, e.User, e.Referer, e.Status, e.SubStatus, e.Win32)
 }
 
-// reference: certsrv.md 1.4, ces.md: the document's three sequences.
+// docs/reference/certsrv.md 1.4, docs/reference/ces.md: the document's three sequences.
 func TestGoldenSequences(t *testing.T) {
 	const first, second = `GET /certsrv    401 1 2148074254`, `GET /certsrv  LAB\ciscora  301 0 0`
 	referer := "https://lab-dc.michamen.com:443/certsrv/certrqxt.asp"

@@ -12,7 +12,7 @@ import (
 	"ciscora/msca/ntlm"
 )
 
-// reference: certsrv.md 1.1, windows-auth.md 4.
+// docs/reference/certsrv.md 1.1, docs/reference/windows-auth.md 4.
 func TestWhoMayLogIn(t *testing.T) {
 	log := &accessLog{}
 	srv := start(t, log.option)
@@ -120,7 +120,7 @@ func TestRawNTLMInsideNegotiateLogsIn(t *testing.T) {
 	}
 }
 
-// reference: certsrv.md 1.2.
+// docs/reference/certsrv.md 1.2.
 func TestExtendedProtection(t *testing.T) {
 	none := (func(*x509.Certificate) []byte)(nil)
 	zeros := func(*x509.Certificate) []byte { return make([]byte, 16) }

@@ -117,7 +117,7 @@ func (s *Server) Requests() []Request { return s.requests.list() }
 // why it could not go on. Several listeners may be served at a time.
 func (s *Server) Serve(ctx context.Context, l net.Listener) error {
 	var protocols http.Protocols
-	protocols.SetHTTP1(true) // a log-in belongs to one connection (certsrv.md 1.1)
+	protocols.SetHTTP1(true) // a log-in belongs to one connection (docs/reference/certsrv.md 1.1)
 	acceptor := s.acceptor()
 	binding := ntlm.ChannelBinding(s.certificate.Leaf)
 	server := &http.Server{

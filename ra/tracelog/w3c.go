@@ -13,7 +13,7 @@ import (
 )
 
 // W3CEntry is one request in IIS's log. Values are as they came; the empty
-// string is what IIS logs as a hyphen (reference: certsrv.md 1.4).
+// string is what IIS logs as a hyphen (docs/reference/certsrv.md 1.4).
 type W3CEntry struct {
 	Time      time.Time // logged in UTC
 	ServerIP  string
