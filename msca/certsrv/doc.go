@@ -16,7 +16,7 @@
 // # Where the rules come from
 //
 // The pages cite docs/reference/certsrv.md by section. Where that page marks a fact as
-// recalled and not verified, the choice made here is stated at the code.
+// assumed, the choice made here is stated at the code.
 //
 // # State
 //
