@@ -85,9 +85,9 @@ func checkCitations(t *testing.T, root, path, text string) int {
 	return seen
 }
 
-// cited is the text of a page by its name: from the root, or from where it is cited.
+// cited is the text of a page by its name: from the root, from docs, whose generated pages link within it, or from where it is cited.
 func cited(root, path, name string) (string, bool) {
-	for _, dir := range []string{root, filepath.Dir(path)} {
+	for _, dir := range []string{root, filepath.Dir(path), filepath.Join(root, "docs")} {
 		if text, err := os.ReadFile(filepath.Join(dir, name)); err == nil {
 			return string(text), true
 		}
