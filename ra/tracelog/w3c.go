@@ -74,6 +74,17 @@ func (l *W3C) Err() error {
 	return l.err
 }
 
+// Reopen closes the daily file and opens it anew under its name: whoever moved it away
+// gets a new one, at once and not with the next request.
+func (l *W3C) Reopen() error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.file == nil {
+		return nil // the next entry opens it
+	}
+	return l.roll(l.day)
+}
+
 // Close closes the daily file. Entries after it open the file anew.
 func (l *W3C) Close() error {
 	l.mu.Lock()
