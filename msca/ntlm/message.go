@@ -130,7 +130,7 @@ func parseAuthenticate(b []byte) (*authenticate, error) {
 	if m.user, err = decodeName(user, m.flags); err != nil {
 		return nil, err
 	}
-	if payload >= micOffset+micSize && len(b) >= micOffset+micSize {
+	if payload >= micOffset+micSize { // which is len(b) at most
 		m.mic = b[micOffset : micOffset+micSize]
 	}
 	return m, nil
