@@ -81,7 +81,8 @@ func TestASessionIsAliveWhileTheCAKeepsStill(t *testing.T) {
 			ctx, stop := context.WithTimeout(t.Context(), 2*time.Second)
 			defer stop()
 			alive := s.Alive()
-			for ; alive && !c.alive && ctx.Err() == nil; alive = s.Alive() { // what was sent is on its way
+			for alive && !c.alive && ctx.Err() == nil { // what was sent is on its way
+				alive = s.Alive()
 			}
 			if alive != c.alive {
 				t.Errorf("alive %v, want %v", alive, c.alive)

@@ -55,7 +55,8 @@ func TestAChallengeIsThatOfMSNLMP(t *testing.T) {
 	}{
 		"Unicode, the target asked for, a version": {
 			offerUnicode | offerTarget | offerNTLM | offerVersion,
-			offerUnicode | offerTarget | offerNTLM | offerVersion | answerTargetDomain | answerTargetInfo, wide("LAB"), []byte{10, 0, 0x63, 0x45, 0, 0, 0, 15},
+			offerUnicode | offerTarget | offerNTLM | offerVersion | answerTargetDomain | answerTargetInfo, wide("LAB"),
+			[]byte{10, 0, 0x63, 0x45, 0, 0, 0, 15},
 		},
 		"OEM, as libcurl": {offerOEM | offerTarget | offerNTLM, offerOEM | offerTarget | offerNTLM | answerTargetDomain | answerTargetInfo, []byte("LAB"), make([]byte, 8)},
 		"no target":       {offerUnicode | offerNTLM, offerUnicode | offerNTLM | answerTargetInfo, nil, make([]byte, 8)},
