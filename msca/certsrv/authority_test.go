@@ -61,6 +61,11 @@ func TestTheIssuingCAMayHaveNoCABelowIt(t *testing.T) {
 	if err := srv.Server.Renew(1); err != nil {
 		t.Fatal(err)
 	}
+	b := loggedIn(t, srv)
+	b.userAgent = "Mozilla/5.0"
+	if page := b.get("/certcarc.asp").body; !regexp.MustCompile(`nRenewals\s*=\s*1\b`).MatchString(page) {
+		t.Errorf("renewed once, and the page says otherwise:\n%s", page)
+	}
 	for _, c := range srv.Server.Chain() {
 		root := bytes.Equal(c.RawSubject, c.RawIssuer)
 		if got := c.MaxPathLen == 0 && c.MaxPathLenZero; got == root {

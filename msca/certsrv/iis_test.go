@@ -2,6 +2,7 @@ package certsrv_test
 
 import (
 	"crypto/tls"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -170,11 +171,53 @@ func TestAClientThatGivesUpIsLoggedWith64(t *testing.T) {
 	if _, err := io.WriteString(c, "GET /certsrv HTTP/1.1\r\nHost: "+address+"\r\n\r\n"); err != nil {
 		t.Fatal(err)
 	}
-	<-reached
+	_ = soon(t, reached)
 	if err := c.Close(); err != nil {
 		t.Fatal(err)
 	}
-	if e := <-entries; e.Win32 != 64 || e.Taken < 0 || e.Time.IsZero() {
+	if e := soon(t, entries); e.Win32 != 64 || e.Taken < 0 || e.Time.IsZero() {
+		t.Errorf("logged %+v, want win32 64", e)
+	}
+}
+
+// Who streams an answer learns of a client that left by the flush that fails.
+func TestAFlushTellsThatTheClientLeft(t *testing.T) {
+	told := make(chan error, 1)
+	entries := make(chan certsrv.AccessEntry, 1)
+	srv := start(t, func(o *certsrv.Options) {
+		o.AccessLog = func(e certsrv.AccessEntry) { entries <- e }
+		o.Middleware = append(o.Middleware, func(http.Handler) http.Handler {
+			return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				<-r.Context().Done()
+				for range 10_000 { // the system takes what it can
+					if _, err := w.Write([]byte("line\n")); err != nil {
+						told <- fmt.Errorf("the flush before said nothing: %w", err)
+						return
+					}
+					if err := http.NewResponseController(w).Flush(); err != nil {
+						told <- nil
+						return
+					}
+				}
+				told <- errors.New("no flush has failed")
+			})
+		})
+	})
+	address := strings.TrimSuffix(strings.TrimPrefix(srv.URL, "https://"), "/certsrv")
+	c, err := (&tls.Dialer{Config: &tls.Config{RootCAs: srv.Roots}}).DialContext(t.Context(), "tcp", address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := io.WriteString(c, "GET /certsrv HTTP/1.1\r\nHost: "+address+"\r\n\r\n"); err != nil {
+		t.Fatal(err)
+	}
+	if err := c.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if err := soon(t, told); err != nil {
+		t.Error(err)
+	}
+	if e := soon(t, entries); e.Win32 != 64 {
 		t.Errorf("logged %+v, want win32 64", e)
 	}
 }
@@ -185,8 +228,8 @@ func TestAnAnswerThatBreaksOffIsLoggedWith64(t *testing.T) {
 		o.Middleware = append(o.Middleware, func(http.Handler) http.Handler {
 			return http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 				w.Header().Set("Content-Length", "100")
-				if _, err := w.Write([]byte("half")); err != nil {
-					t.Error(err)
+				if n, err := w.Write([]byte("half")); err != nil || n != 4 {
+					t.Errorf("%d bytes written, %v", n, err)
 				}
 				if err := http.NewResponseController(w).Flush(); err != nil {
 					t.Error(err)
