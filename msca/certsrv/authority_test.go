@@ -5,8 +5,12 @@ import (
 	"crypto/x509"
 	"crypto/x509/pkix"
 	"encoding/base64"
+	"encoding/pem"
+	"os"
+	"path/filepath"
 	"regexp"
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/smallstep/pkcs7"
@@ -71,6 +75,51 @@ func TestTheIssuingCAMayHaveNoCABelowIt(t *testing.T) {
 		if got := c.MaxPathLen == 0 && c.MaxPathLenZero; got == root {
 			t.Errorf("%s: path length %d, zero %v; the issuing CA has 0, the root none", c.Subject, c.MaxPathLen, c.MaxPathLenZero)
 		}
+	}
+}
+
+func TestARenewedCAIsTheSameAfterARestart(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "ca")
+	srv, end := kept(t, dir)
+	chains := [][]*x509.Certificate{srv.Server.Chain()}
+	for n := 1; n <= 2; n++ {
+		if err := srv.Server.Renew(n); err != nil {
+			t.Fatal(err)
+		}
+		chains = append(chains, srv.Server.Chain())
+	}
+	end()
+	for n, name := range []string{"issuing", "issuing-1", "issuing-2"} {
+		data, err := os.ReadFile(filepath.Join(dir, name+".pem"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		block, _ := pem.Decode(data)
+		if block == nil || !bytes.Equal(block.Bytes, chains[n][0].Raw) {
+			t.Errorf("%s.pem is not the certificate of renewal %d", name, n)
+		}
+		if info, err := os.Stat(filepath.Join(dir, name+".key")); err != nil || info.Mode().Perm() != 0o600 {
+			t.Errorf("%s.key: %v, %v", name, info, err)
+		}
+	}
+	srv, end = kept(t, dir)
+	if err := srv.Server.Renew(2); err != nil { // there is nothing to do
+		t.Fatal(err)
+	}
+	if !srv.Server.Chain()[0].Equal(chains[2][0]) {
+		t.Error("another CA certificate")
+	}
+	end()
+	if err := os.Remove(filepath.Join(dir, "root.key")); err != nil {
+		t.Fatal(err)
+	}
+	srv, end = kept(t, dir)
+	defer end()
+	if err := srv.Server.Renew(3); err == nil || !strings.Contains(err.Error(), "root.key, restore it") {
+		t.Errorf("renewed without the root's key: %v", err)
+	}
+	if err := srv.Server.Renew(100); err == nil || !strings.Contains(err.Error(), "at most 99") {
+		t.Errorf("renewed a hundred times: %v", err)
 	}
 }
 
