@@ -59,8 +59,8 @@ type EST struct {
 	Dialect Dialect `yaml:"dialect" enum:"libest rfc8951"`
 
 	// Base64 is the form of the answers' bodies: "wrapped" in lines, a "single"
-	// line, or "auto", which suits libest and strongSwan alike (reference:
-	// libest.md L4). Default auto.
+	// line, or "auto", which suits libest and strongSwan alike (see
+	// docs/reference/libest.md L4). Default auto.
 	Base64 Base64 `yaml:"base64" enum:"auto wrapped single"`
 
 	// Authentication lists the ways in which a client may say who it is, in
@@ -115,7 +115,7 @@ type EST struct {
 
 	// Patience is how long a client is kept waiting while the CA works: after 8s
 	// the start of the status line is sent, a byte each 8s, nine at most, since
-	// libest's time-out of 10s counts per read (reference: libest.md). Clients that
+	// libest's time-out of 10s counts per read (docs/reference/libest.md). Clients that
 	// send no User-Agent (strongSwan) are left alone. 0s is off. Default 0s.
 	Patience time.Duration `yaml:"patience"`
 

@@ -148,7 +148,7 @@ func (e *EST) validateMethods(l *loader, key string, methods []Authentication) {
 var operations = []string{"cacerts", "simpleenroll", "simplereenroll", "fullcmc", "serverkeygen", "csrattrs"}
 
 // labelSyntax is what stands in one path segment without escapes (pchar of
-// RFC 3986 §3.3), at most as long as libest takes it (reference: libest.md).
+// RFC 3986 §3.3), at most as long as libest takes it (docs/reference/libest.md).
 var labelSyntax = regexp.MustCompile(`^[A-Za-z0-9._~!$&'()*+,;=:@-]{1,128}$`)
 
 func (e *EST) validateLabels(l *loader) {
@@ -194,7 +194,7 @@ func (c *CA) validate(l *loader) {
 }
 
 // templateSyntax keeps all out of a template's name that could begin another
-// attribute of the request (reference: certsrv.md 8).
+// attribute of the request (docs/reference/certsrv.md 8).
 var templateSyntax = regexp.MustCompile(`^[A-Za-z0-9 ._()-]{1,64}$`)
 
 func (l *loader) template(key, name string) {

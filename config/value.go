@@ -80,7 +80,7 @@ func (v TLSVersion) String() string {
 }
 
 // Renewal is the number of a CA certificate, as certcarc.asp counts them
-// (reference: certsrv.md 2), or RenewalNewest.
+// (docs/reference/certsrv.md 2), or RenewalNewest.
 type Renewal int
 
 // RenewalNewest is the CA certificate of the last renewal.

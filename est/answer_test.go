@@ -37,7 +37,7 @@ func TestAnswersToRequestsThatAreRefused(t *testing.T) {
 		name    string
 		request string
 		rfc     expected // RFC 7030 §4.2.3, RFC 8951, RFC 9110
-		libest  expected // libest.md, "Answers, errors"
+		libest  expected // docs/reference/libest.md, "Answers, errors"
 	}{
 		{
 			"a request without credentials is challenged", post(enrollPath, good),
@@ -258,7 +258,7 @@ func checkHeaders(t *testing.T, got wire, want map[string]string) {
 	}
 }
 
-// checkLength wants Content-Length and no chunks (libest.md L2).
+// checkLength wants Content-Length and no chunks (docs/reference/libest.md L2).
 func checkLength(t *testing.T, got wire) {
 	t.Helper()
 	if got.get("Content-Length") != fmt.Sprint(len(got.body)) || len(got.field("Transfer-Encoding")) > 0 {
@@ -301,7 +301,7 @@ func TestErrorsOfTheCA(t *testing.T) {
 			expected{502, "no CA", nil},
 			expected{502, "Error 502: Bad Gateway\nno CA\n", map[string]string{"Connection": "close"}},
 		},
-		{ // RFC 7030 §4.2.3, libest.md L9
+		{ // RFC 7030 §4.2.3, docs/reference/libest.md L9
 			"pending is a 202 that says when to come back", &est.Error{Status: 202, Text: "a manager has to approve", Retry: 7 * time.Second},
 			expected{202, "a manager has to approve", map[string]string{"Retry-After": "7"}},
 			expected{202, "", map[string]string{"Retry-After": "7", "Status": "202 Accepted", "Connection": "close"}},
@@ -326,7 +326,7 @@ func TestErrorsOfTheCA(t *testing.T) {
 			expected{401, "refused by the CA", map[string]string{"WWW-Authenticate": `Basic realm="estrealm"`}},
 			expected{401, "", map[string]string{"WWW-Authenticate": `Basic realm="estrealm"`, "Connection": ""}},
 		},
-		{ // libest.md: length 72 in all
+		{ // docs/reference/libest.md: length 72 in all
 			"a 401 without a challenge", &est.Error{Status: 401, Text: "The server was unable to authorize the request."},
 			expected{401, "The server was unable", map[string]string{"WWW-Authenticate": ""}},
 			expected{401, "Error 401: Unauthorized\nThe server was unable to authorize the request.\n", map[string]string{"WWW-Authenticate": "", "Content-Length": "72"}},
@@ -370,7 +370,7 @@ func TestErrorsOfTheCA(t *testing.T) {
 }
 
 func TestUnreadableCredentialsAreNeverChallengedByLibest(t *testing.T) {
-	// Whatever the Authenticator wishes: libest.md, "wrong scheme; bad base64; no colon".
+	// Whatever the Authenticator wishes: docs/reference/libest.md, "wrong scheme; bad base64; no colon".
 	csr, _ := phone(t, "SEP001122334455")
 	for header, challenged := range map[string]bool{
 		"":                                  true,

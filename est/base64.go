@@ -11,7 +11,7 @@ import (
 )
 
 // Base64 chooses the form of the base64 in answers. The clients of one listener
-// may want opposite ones (reference: libest.md L4).
+// may want opposite ones (docs/reference/libest.md L4).
 type Base64 int
 
 const (

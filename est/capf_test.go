@@ -22,7 +22,7 @@ func (on *listening) libestClient(tb testing.TB, label string) *capf.Client {
 	}))
 }
 
-// RFC 7030 §3.5 with a client that makes its proof as libest does (libest.md, "PoP
+// RFC 7030 §3.5 with a client that makes its proof as libest does (docs/reference/libest.md, "PoP
 // only with -z"): one for each of its two connections, the second of which resumes
 // the first one's session. tls-unique is good there, since both ends have the
 // extended master secret (RFC 7627 §5.4).
@@ -51,7 +51,7 @@ func TestALibestClientProvesPossessionOnAResumedSessionToo(t *testing.T) {
 	}
 }
 
-// reference: libest.md, "patience": libest's 10 s count per read, so it waits 25 s for
+// docs/reference/libest.md, "patience": libest's 10 s count per read, so it waits 25 s for
 // its CA where the server is patient, and gives up where it is not.
 func TestPatienceOutlastsALibestClientsTimer(t *testing.T) {
 	for name, test := range map[string]struct {

@@ -6,7 +6,7 @@
 // # One request
 //
 // Every request gets an id, which its context carries ([RequestID]), and is
-// checked in the order that libest's server keeps (reference: libest.md,
+// checked in the order that libest's server keeps (docs/reference/libest.md,
 // "Order of checks"): declared length, path and label, method, Content-Type,
 // then who asks, and only then the CSR itself: base64 or PEM, DER, signature.
 // So a foreign type is refused before missing credentials are asked for, and
@@ -27,7 +27,7 @@
 //
 // Both keep the rules without which a libest client gives up: Content-Length and
 // never chunks, the header name WWW-Authenticate in exactly these letters,
-// base64 in lines, the exact Content-Type (reference: libest.md L2 to L5). One
+// base64 in lines, the exact Content-Type (docs/reference/libest.md L2 to L5). One
 // listener serves strongSwan too, which wants base64 on one line; see [Base64].
 //
 // What net/http refuses by itself, before a handler runs, keeps net/http's own

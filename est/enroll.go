@@ -9,7 +9,7 @@ import (
 )
 
 // Media types (RFC 7030 §3.2.4). libest compares that of an enrollment byte by
-// byte (reference: libest.md L5).
+// byte (docs/reference/libest.md L5).
 const (
 	typePKCS10    = "application/pkcs10"
 	typeCACerts   = "application/pkcs7-mime"

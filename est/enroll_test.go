@@ -60,7 +60,7 @@ func TestSuccessByteForByte(t *testing.T) {
 				}
 				header := slices.Clone(got.header)
 				if d == est.DialectLibest {
-					want = append(want, "Status: 200 OK") // libest.md, "Answers, success": and no Date
+					want = append(want, "Status: 200 OK") // docs/reference/libest.md, "Answers, success": and no Date
 				} else {
 					header = slices.DeleteFunc(header, func(line string) bool { return strings.HasPrefix(line, "Date: ") })
 				}
@@ -128,7 +128,7 @@ func TestHeadOfCACertsIsAsGetWithoutABody(t *testing.T) {
 	}
 }
 
-func TestCSRAttributesAreNone(t *testing.T) { // RFC 7030 §4.5.2; libest.md, "Missing csrattrs: 204"
+func TestCSRAttributesAreNone(t *testing.T) { // RFC 7030 §4.5.2; docs/reference/libest.md, "Missing csrattrs: 204"
 	for _, d := range bothDialects {
 		got := listen(t, newServer(t, dialect(d))).ask(t, get("/.well-known/est/csrattrs"))
 		if got.status() != http.StatusNoContent || got.body != "" {
@@ -188,7 +188,7 @@ func TestAnswersAreNeverChunkedAndTakeTwoRecordsAtMost(t *testing.T) {
 	}
 }
 
-func TestBodiesThatAreTaken(t *testing.T) { // RFC 8951 §3.1; libest.md, "Accepted"
+func TestBodiesThatAreTaken(t *testing.T) { // RFC 8951 §3.1; docs/reference/libest.md, "Accepted"
 	der, _ := phone(t, "SEP001122334455")
 	text := base64.StdEncoding.EncodeToString(der)
 	armoured := string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE REQUEST", Bytes: der}))

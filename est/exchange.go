@@ -248,7 +248,7 @@ func (x *exchange) closeAfter() { x.Header().Set("Connection", "close") }
 // header, whose buffer takes 4 KiB.
 const oneWrite = 3 << 10
 
-// write sends an answer with its length, never in chunks (reference: libest.md
+// write sends an answer with its length, never in chunks (docs/reference/libest.md
 // L2), and in as few TLS records as can be: strongSwan 5.9.8 reads twice, at most
 // 1 KiB and then what is missing, and gives up where the second read returns the
 // rest of a record and another one is still on its way. So an answer is one
@@ -288,7 +288,7 @@ func (s *Server) fail(x *exchange, w http.ResponseWriter, r *http.Request, err e
 	}
 	h := w.Header()
 	if a.challenge {
-		// Not Set, which would write Www-Authenticate (reference: libest.md L3).
+		// Not Set, which would write Www-Authenticate (docs/reference/libest.md L3).
 		h["WWW-Authenticate"] = []string{s.challenge}
 		if len(a.offers) > 0 {
 			h["WWW-Authenticate"] = a.offers

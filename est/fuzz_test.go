@@ -250,7 +250,7 @@ func FuzzAuthorization(f *testing.F) {
 		if right := user == "estuser" && password == "estpwd"; right != (w.Code == http.StatusOK) || right != admitted {
 			t.Errorf("%q: %d", header, w.Code)
 		}
-		if !readable && len(w.Header()["WWW-Authenticate"]) > 0 { //nolint:staticcheck // spelled so on purpose: libest.md L3
+		if !readable && len(w.Header()["WWW-Authenticate"]) > 0 { //nolint:staticcheck // spelled so on purpose: docs/reference/libest.md L3
 			t.Errorf("%q: challenged", header)
 		}
 	})

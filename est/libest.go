@@ -7,7 +7,7 @@ import (
 )
 
 // libest answers as libest 2.1.0's server does, which CES is built on, down to
-// its wording (reference: libest.md, "The server, as CES runs it").
+// its wording (docs/reference/libest.md, "The server, as CES runs it").
 type libest struct{}
 
 const (

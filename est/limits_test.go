@@ -155,7 +155,7 @@ func TestAnIdleConnectionEnds(t *testing.T) {
 	})
 }
 
-func TestAStalledBodyIsAnswered(t *testing.T) { // libest.md, "Timeouts seen": half a body is processed after the time-out
+func TestAStalledBodyIsAnswered(t *testing.T) { // docs/reference/libest.md, "Timeouts seen": half a body is processed after the time-out
 	for d, want := range map[est.Dialect]string{
 		est.DialectRFC8951: "HTTP/1.1 408 Request Timeout",
 		est.DialectLibest:  "HTTP/1.1 400 Bad Request",

@@ -11,8 +11,8 @@ import (
 	"time"
 )
 
-// libest's client waits 10 s for each read, not for the whole answer (reference:
-// libest.md, "Timers"). The start of the status line commits to nothing yet: sent
+// libest's client waits 10 s for each read, not for the whole answer (see
+// docs/reference/libest.md, "Timers"). The start of the status line commits to nothing yet: sent
 // a byte at a time it keeps such a client waiting while the CA works.
 const (
 	statusLineStart = "HTTP/1.1 "

@@ -18,7 +18,7 @@ import (
 )
 
 // Programs that nobody here wrote, against both dialects on one listener each
-// (reference: libest.md, "Other clients of an EST server").
+// (docs/reference/libest.md, "Other clients of an EST server").
 
 // peer skips the test where a program is absent, unless RA_PEERS is "required".
 func peer(t *testing.T, programs ...string) {

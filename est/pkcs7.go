@@ -25,7 +25,7 @@ func certsOnly(certs []*x509.Certificate) ([]byte, error) {
 // selfContained returns the certificates that the others, and in the end a
 // self-signed one among them, vouch for; all of them if none is self-signed. A
 // libest client refuses a /cacerts answer with more in it than that
-// (reference: libest.md L12).
+// (docs/reference/libest.md L12).
 func selfContained(certs []*x509.Certificate) []*x509.Certificate {
 	kept := make([]bool, len(certs))
 	for grown := true; grown; {

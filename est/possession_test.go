@@ -283,7 +283,7 @@ func TestTheChannelBindingIsToldToNobody(t *testing.T) {
 	}
 }
 
-// libest.md: 2.1.0 answers a mismatch as any bad request.
+// docs/reference/libest.md: 2.1.0 answers a mismatch as any bad request.
 func TestAWrongProofInLibestsWords(t *testing.T) {
 	on := listen(t, newServer(t, dialect(est.DialectLibest)))
 	csr := csrWithAttributes(t, "phone", challengePassword("wrong"))

@@ -56,7 +56,7 @@ func (rfc8951) checksSubject() bool { return true }
 func (rfc8951) trimsChain() bool { return false }
 
 // success names the encoding, which RFC 8951 §3 makes meaningless and without
-// which clients of RFC 7030 refuse the answer (reference: libest.md, "Other
+// which clients of RFC 7030 refuse the answer (docs/reference/libest.md, "Other
 // clients of an EST server").
 func (rfc8951) success(h http.Header) { h.Set("Content-Transfer-Encoding", "base64") }
 

@@ -121,7 +121,7 @@ func (s *Server) checkLabel(label string) (why reason, ok bool) {
 }
 
 // perform checks what can be checked before anybody is asked, in libest's order
-// (reference: libest.md, "Order of checks"), and serves the operation.
+// (docs/reference/libest.md, "Order of checks"), and serves the operation.
 func (s *Server) perform(op operation) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		x := exchangeOf(r.Context())

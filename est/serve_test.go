@@ -77,7 +77,7 @@ func TestConnectionsStayOpenUnlessTheClientOrAnErrorSaysOtherwise(t *testing.T) 
 		request string
 		closes  bool
 	}{
-		// libest.md L6: this client says close, and reads to the end.
+		// docs/reference/libest.md L6: this client says close, and reads to the end.
 		{"close from the client, rfc8951", est.DialectRFC8951, get(cacertsPath, "Connection: close\r\n"), true},
 		{"close from the client, libest", est.DialectLibest, get(cacertsPath, "Connection: close\r\n"), true},
 		{"close from the client, challenge", est.DialectLibest, post(enrollPath, lines(csr), "Connection: close\r\n"), true},

@@ -19,7 +19,7 @@ var errHTML = errors.New("a page of HTML came where a certificate should be")
 // parseCertificates reads one certificate or more, whatever they are wrapped in:
 // DER or base64 or PEM of an X.509 certificate or a PKCS#7. Labels and content
 // types are not looked at: certsrv labels a PKCS#7 CERTIFICATE and serves PEM as
-// text/html (reference: certsrv.md 0, 2).
+// text/html (docs/reference/certsrv.md 0, 2).
 func parseCertificates(body []byte) ([]*x509.Certificate, error) {
 	// As it came first: the last byte of a DER signature may look like a blank.
 	if certs, err := parseDER(body); err == nil {

@@ -14,7 +14,7 @@ import (
 
 // Chain gets the CA's certificate and those above it (certnew.p7b): issuing CA
 // first, root last, by their issuers, since the order in which they come means
-// nothing (reference: certsrv.md 2). With [RenewalNewest] those of earlier renewals
+// nothing (docs/reference/certsrv.md 2). With [RenewalNewest] those of earlier renewals
 // follow, which have signed what is still valid (RFC 7030 §4.1.3).
 func (s *Session) Chain(ctx context.Context) ([]*x509.Certificate, error) {
 	var chain []*x509.Certificate

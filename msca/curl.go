@@ -10,7 +10,7 @@ import (
 )
 
 // The texts of libcurl 7.52 to 7.61 with c-ares and OpenSSL 1.0.2, which CES logs
-// (reference: certsrv.md 10.1, 10.2). A trailing blank is libcurl's.
+// (docs/reference/curl.md 1, 2). A trailing blank is libcurl's.
 
 func curlResolve(host string, err *net.DNSError) string {
 	reason := "DNS server returned general failure"

@@ -31,6 +31,6 @@
 // one counts towards the account's lock-out).
 //
 // The pages are read by their markers and numbers, which are the same in every
-// language (reference: certsrv.md 5.4); the certificates by their content, since
-// neither labels nor content types can be relied on (certsrv.md 2).
+// language (docs/reference/certsrv.md 5.4); the certificates by their content, since
+// neither labels nor content types can be relied on (docs/reference/certsrv.md 2).
 package msca

@@ -80,7 +80,7 @@ type Error struct {
 	Unanswered bool
 
 	// What libcurl would have returned, 0 where it would have seen no error
-	// (reference: certsrv.md 10).
+	// (docs/reference/certsrv.md 10).
 	CurlCode int
 	CurlText string
 

@@ -25,7 +25,7 @@ type meaning struct {
 	proves proof // on a page that answers a submit and names no disposition
 }
 
-// hresults are the codes that certsrv is known to show (reference: certsrv.md 5.6).
+// hresults are the codes that certsrv is known to show (docs/reference/certsrv.md 5.6).
 // Names and texts are those of [MS-ERREF] 2.1.1 and 2.2; what a code proves comes
 // from the source that stands above its group.
 var hresults = map[uint32]meaning{

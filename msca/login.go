@@ -18,7 +18,7 @@ import (
 
 // Login opens a connection to the CA and logs in on it: resolve, connect,
 // handshake, login, each with its own time. The type 1 message goes out with the
-// first request, as libcurl sends it (reference: windows-auth.md 5); the page's
+// first request, as libcurl sends it (docs/reference/windows-auth.md 5); the page's
 // redirect to itself with a final slash is not followed, it says that the log-in is
 // done. The credentials are tried once. Errors are *Error; of the log-in itself
 // KindAuthRejected, KindAuthScheme, KindRedirect and those of the status.

@@ -9,7 +9,7 @@ import (
 	"ciscora/msca/certsrv"
 )
 
-// certsrv.md 3, 4: a template of version 2 has an OID in the list, and may be asked for
+// docs/reference/certsrv.md 3, 4: a template of version 2 has an OID in the list, and may be asked for
 // by it.
 func TestATemplateMayBeNamedByItsOID(t *testing.T) {
 	const oid = "1.3.6.1.4.1.311.21.8.1.2"

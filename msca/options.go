@@ -22,7 +22,7 @@ const RenewalNewest = -1
 type Options struct {
 	// URL is https://host[:port]/certsrv. It goes as it is written, an
 	// explicit :443 included, into the Referer and into every URL that is
-	// reported, as with CES (reference: certsrv.md 1.4).
+	// reported, as with CES (docs/reference/certsrv.md 1.4).
 	URL string
 
 	// TLS is cloned. It must have RootCAs, or Trust has to be set, and it must not have

@@ -27,7 +27,7 @@ const (
 	outcomeFailed
 )
 
-// The dispositions of a request (CR_DISP_*, reference: certsrv.md 5).
+// The dispositions of a request (CR_DISP_*, docs/reference/certsrv.md 5).
 const (
 	dispositionError   = 1
 	dispositionDenied  = 2
@@ -80,8 +80,8 @@ func pageText(a *answer) string {
 	return string(text)
 }
 
-// readPage reads an answer in the order that tells the outcomes apart (reference:
-// certsrv.md 5.4): each step would also match on a page that an earlier one stands for.
+// readPage reads an answer in the order that tells the outcomes apart (see
+// docs/reference/certsrv.md 5.4): each step would also match on a page that an earlier one stands for.
 func readPage(a *answer) page {
 	s := pageText(a)
 	p := page{status: a.status}

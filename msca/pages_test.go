@@ -34,7 +34,7 @@ func TestIssuedPagesGiveTheReqID(t *testing.T) {
 	}
 }
 
-// The samples are this project's own, after the marks in certsrv.md 5.
+// The samples are this project's own, after the marks in docs/reference/certsrv.md 5.
 func TestPagesInAnyLanguage(t *testing.T) {
 	for _, c := range []struct {
 		file string

@@ -12,7 +12,7 @@ import (
 	"ciscora/msca"
 )
 
-// reference: certsrv.md 10: OpenSSL 1.0.2 takes certificates that are signed with SHA-1,
+// docs/reference/certsrv.md 10: OpenSSL 1.0.2 takes certificates that are signed with SHA-1,
 // x509 does not.
 func TestCertificatesThatAreSignedWithSHA1(t *testing.T) {
 	p := newPKI(t)

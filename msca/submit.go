@@ -18,7 +18,7 @@ var (
 
 // ValidTemplate reports why a template's name cannot be sent. It goes into a list
 // of lines, where a line break in it would add an attribute of the sender's choice,
-// such as another subject (reference: certsrv.md 8). Letters, digits, blanks
+// such as another subject (docs/reference/certsrv.md 8). Letters, digits, blanks
 // within, and ._()- are good, up to 64; so is a dotted OID.
 func ValidTemplate(name string) error {
 	if templateName.MatchString(name) || (len(name) <= 255 && templateOID.MatchString(name)) {
@@ -65,7 +65,7 @@ func (s *Session) Submit(ctx context.Context, csr *x509.CertificateRequest, temp
 	return reqID, nil
 }
 
-// enrollmentForm is what the page's own script posts (reference: certsrv.md 4).
+// enrollmentForm is what the page's own script posts (docs/reference/certsrv.md 4).
 func enrollmentForm(csr []byte, template, userAgent string) string {
 	fields := [][2]string{
 		{"Mode", "newreq"},

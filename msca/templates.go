@@ -13,8 +13,8 @@ type Template struct {
 	Name               string // the common name: what is sent
 	FriendlyName       string // what is shown
 	SubjectFromRequest bool   // "O"; else the CA builds the subject from the directory ("E")
-	// Fields are the entry's, up to 14, as the page has them (reference:
-	// certsrv.md 3); there are always 14, missing ones empty.
+	// Fields are the entry's, up to 14, as the page has them (see
+	// docs/reference/certsrv.md 3); there are always 14, missing ones empty.
 	Fields []string
 }
 

@@ -22,8 +22,8 @@ const (
 	// NameCheckCurl verifies as curl 7.61 with OpenSSL 1.0.2 does: chain,
 	// then dates, then name, where the common name counts if there is no
 	// alternative name; a self-issued certificate that may not sign
-	// certificates is refused even if it is in the trust store (reference:
-	// certsrv.md 10).
+	// certificates is refused even if it is in the trust store (see
+	// docs/reference/certsrv.md 10).
 	NameCheckCurl
 )
 

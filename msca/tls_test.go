@@ -13,7 +13,7 @@ import (
 )
 
 // Each row is a certificate of IIS's, and what curl 7.61 and Go make of it
-// (reference: certsrv.md 10.2).
+// (docs/reference/curl.md 2).
 func TestServerCertificates(t *testing.T) {
 	p := newPKI(t)
 	now := time.Date(2019, 3, 5, 0, 0, 0, 0, time.UTC)

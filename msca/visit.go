@@ -167,7 +167,7 @@ func (s *Session) renew(ctx context.Context, on errand) (*connection, error) {
 }
 
 // sendAnew sends a request on a new connection and logs in with it, as libcurl does
-// (reference: certsrv.md 1.1): with NTLM the form comes with the answer to the
+// (docs/reference/certsrv.md 1.1): with NTLM the form comes with the answer to the
 // challenge, and the request before it has an empty body. With Basic the first
 // log-in has shown that the CA wants one.
 func (v *visit) sendAnew(ctx context.Context, conn *connection, q query) (*answer, error) {

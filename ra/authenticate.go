@@ -19,7 +19,7 @@ type asking struct {
 type askingKey struct{}
 
 // Authenticate finds out who asks, and whether that account may use the template
-// behind the label (ces.md, "One enrollment", phase "authenticate"). The
+// behind the label (docs/reference/ces.md, "One enrollment", phase "authenticate"). The
 // returned context goes to [RA.Enroll]. An error is an [*Error].
 //
 // It satisfies the front end's Authenticator; the request's body is not read.

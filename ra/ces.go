@@ -15,19 +15,19 @@ import (
 type ces struct{ caFailureStatus int }
 
 const (
-	textUnauthorized = "The server was unable to authorize the request." // libest.md, "Answers, errors"
+	textUnauthorized = "The server was unable to authorize the request." // docs/reference/libest.md, "Answers, errors"
 	textCorrupted    = "Invalid or corrupted pkcs10 request."
-	textUpstream     = "There was an issue connecting to the upstream server." // libest.md, "RA mode"
+	textUpstream     = "There was an issue connecting to the upstream server." // docs/reference/libest.md, "RA mode"
 
 	// cesLag is how long CES takes from its time-out to its answer. Its timer and its
 	// client's are of the same length, and in the document the client's, which began
-	// first, ends first: after 10.037 s (ces.md F9).
+	// first, ends first: after 10.037 s (docs/reference/ces.md F9).
 	cesLag = 50 * time.Millisecond
 )
 
 func (ces) renewsWithoutCertificate() bool { return true }
 func (ces) outlives() bool                 { return false }
-func (ces) joins() bool                    { return false } // it asks the CA anew (ces.md, "Timers")
+func (ces) joins() bool                    { return false } // it asks the CA anew (docs/reference/ces.md, "Timers")
 func (ces) collects() bool                 { return false }
 
 // lag waits where CES would after a time-out, so that the race of the timers ends as
@@ -43,7 +43,7 @@ func (ces) unauthorized(e *access.Error) *Error {
 	case e.Reason == access.ReasonNobody, e.Digest, e.Reason == access.ReasonOwnUnreadable, e.Reason == access.ReasonOwnRefused:
 		return plain{}.unauthorized(e)
 	}
-	// libest.md: "wrong scheme; bad base64; no colon", and all that the CA refuses
+	// docs/reference/libest.md: "wrong scheme; bad base64; no colon", and all that the CA refuses
 	return &Error{Status: http.StatusUnauthorized, Text: textUnauthorized, Offers: e.Challenges, Cause: e.Cause}
 }
 
@@ -64,7 +64,7 @@ func (ces) refusedCSR(refusal *policy.Refusal) *Error {
 }
 
 func (ces) noChain(reason string, cause error) *Error {
-	return &Error{Status: http.StatusInternalServerError, Text: textNoChain + reason, Cause: cause} // libest.md L8: a status its clients know
+	return &Error{Status: http.StatusInternalServerError, Text: textNoChain + reason, Cause: cause} // docs/reference/libest.md L8: a status its clients know
 }
 
 func (ces) keyGone(cause error) *Error {

@@ -12,7 +12,7 @@ import (
 )
 
 const (
-	minKeySizeField            = 3  // of the page's list (certsrv.md 3)
+	minKeySizeField            = 3  // of the page's list (docs/reference/certsrv.md 3)
 	minKeySizeShift            = 16 // the size stands in the upper half of the field
 	smallestSize, greatestSize = 1024, 16384
 )

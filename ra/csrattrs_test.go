@@ -114,7 +114,7 @@ func TestCSRAttributesDoNotTryAWrongPasswordOfTheRAAgain(t *testing.T) {
 				t.Errorf("%s: %+v, %v", name, attrs, err)
 			}
 		}
-		wrongPassword := func(e certsrv.AccessEntry) bool { return e.Status == http.StatusUnauthorized && e.Win32 == 0x8009030C } // SEC_E_LOGON_DENIED (certsrv.md)
+		wrongPassword := func(e certsrv.AccessEntry) bool { return e.Status == http.StatusUnauthorized && e.Win32 == 0x8009030C } // SEC_E_LOGON_DENIED (docs/reference/certsrv.md)
 		if refused := f.access.count(wrongPassword); refused != 1 {
 			t.Errorf("%s: the CA refused %d log-ins, want one", name, refused)
 		}

@@ -5,7 +5,7 @@
 // An [RA] is an EST CA in the sense of github.com/globalsign/est, so whoever
 // serves that interface can serve this RA, and it is the front end's
 // authenticator: with relayed credentials a client is who the Microsoft CA says
-// it is (ces.md, "One enrollment").
+// it is (docs/reference/ces.md, "One enrollment").
 //
 // [RA.Run] logs in, reads the CA's chain, and keeps both current; until it
 // succeeded, the RA answers and says why it has no chain. One enrollment is

@@ -21,7 +21,7 @@ import (
 func TestAnEnrollmentInCESsProfileUsesTwoLogInsOnTwoConnections(t *testing.T) {
 	f := newFixture(t, cucm)
 	f.enrollOne(t)
-	// ces.md, "One enrollment": the seven lines.
+	// docs/reference/ces.md, "One enrollment": the seven lines.
 	wantLines(t, f.access.take(),
 		"GET /certsrv 401", "GET /certsrv 301", "GET /certsrv/certrqxt.asp",
 		"GET /certsrv 401", "GET /certsrv 301", "POST /certsrv/certfnsh.asp", "GET /certsrv/certnew.cer")

@@ -95,7 +95,7 @@ func (r *RA) claim(ctx context.Context, request ledger.Request) (ledger.Claim, e
 }
 
 // claimAnew makes a row of its own for each request: CES remembers nothing and
-// asks the CA anew (ces.md, "Timers"). Only what waits for a manager is found
+// asks the CA anew (docs/reference/ces.md, "Timers"). Only what waits for a manager is found
 // again.
 func (r *RA) claimAnew(ctx context.Context, request ledger.Request) (ledger.Claim, error) {
 	claim, err := r.claimOnce(ctx, request)

@@ -14,7 +14,7 @@ const (
 	// SessionsPooled keeps authenticated connections and uses them again.
 	SessionsPooled Sessions = iota
 	// SessionsPerEnrollment logs in twice per enrollment, on two connections, as
-	// CES does (ces.md, "One enrollment").
+	// CES does (docs/reference/ces.md, "One enrollment").
 	SessionsPerEnrollment
 )
 
@@ -27,7 +27,7 @@ const (
 	AnswersPlain Answers = iota
 	// AnswersCES tells as little as CES: 401 without a challenge for all that
 	// fails in its authentication step, 400 for all that fails after it, as
-	// libest 2.1.0 does (libest.md, "2.1.0 differences").
+	// libest 2.1.0 does (docs/reference/libest.md, "2.1.0 differences").
 	AnswersCES
 )
 

@@ -43,7 +43,7 @@ func newPipeCA(t *testing.T, options ...func(*certsrv.Options)) *pipeCA {
 		Users:     []certsrv.User{certsrv.NewUser(labUser, labPassword)},
 		Templates: []certsrv.Template{{Name: "CiscoRA", SubjectFromRequest: true}},
 		AccessLog: func(e certsrv.AccessEntry) {
-			if e.Status == http.StatusUnauthorized && e.Win32 == 2148074252 { // certsrv.md 1.1: SEC_E_LOGON_DENIED
+			if e.Status == http.StatusUnauthorized && e.Win32 == 2148074252 { // docs/reference/certsrv.md 1.1: SEC_E_LOGON_DENIED
 				ca.refusals.Add(1)
 			}
 		},

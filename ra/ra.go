@@ -108,7 +108,7 @@ var _ globalest.CA = (*RA)(nil)
 
 // New makes an RA; nothing is sent to the CA before [RA.Run] or a client asks.
 // It fails where the options cannot work, such as a template name that could
-// smuggle request attributes (certsrv.md 8).
+// smuggle request attributes (docs/reference/certsrv.md 8).
 func New(o Options) (*RA, error) {
 	if err := msca.ValidTemplate(o.Template); err != nil {
 		return nil, fmt.Errorf("ca.template: %w", err)

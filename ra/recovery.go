@@ -31,7 +31,7 @@ const (
 	refusedPoll = time.Minute // of the RA's account, which costs nothing at the CA
 
 	// openLife is how long a request stays worth asking for: the pages tell a
-	// user to come back within ten days (certsrv.md 5.2).
+	// user to come back within ten days (docs/reference/certsrv.md 5.2).
 	openLife = 10 * 24 * time.Hour
 
 	// Retry-After of a pending request lies between these.

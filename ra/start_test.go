@@ -56,7 +56,7 @@ func TestAStartLogsInOnceAndReadsTheChainAsCESDoes(t *testing.T) {
 	if len(chain) != 2 || chain[0].Subject.CommonName != "LAB Issuing CA" || chain[1].Subject.CommonName != "LAB Root CA" {
 		t.Errorf("chain of %d, want issuing CA, then root", len(chain))
 	}
-	// ces.md, "Start-up": three requests.
+	// docs/reference/ces.md, "Start-up": three requests.
 	wantLines(t, f.access.take(), "GET /certsrv 401", "GET /certsrv 301", "GET /certsrv/certnew.p7b")
 	if started := eventsOf[ra.Started](f.events); len(started) != 1 || started[0].Attempt != 1 {
 		t.Errorf("Started events: %+v", started)

@@ -11,7 +11,7 @@ import (
 	"ciscora/ra"
 )
 
-// certsrv.md 3: machine templates and newer versions are not in the page's list, and a
+// docs/reference/certsrv.md 3: machine templates and newer versions are not in the page's list, and a
 // stand-alone CA lists none; a POST for them is issued all the same.
 func TestATemplateThatThePageDoesNotListIsTheCAsToDecide(t *testing.T) {
 	none := func(o *certsrv.Options) {

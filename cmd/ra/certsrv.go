@@ -27,7 +27,8 @@ func (c *cli) certsrvCommand() *cobra.Command {
 		Long: `certsrv serves a Microsoft CA's Web Enrollment pages (IIS with NTLM, /certsrv) on
 a two-tier CA of its own, for a lab. Certificates, keys and requests are kept in
 the folder that the configuration names. With admin.listen in it, the queue of
-requests and the faults are on that port, for curl.`,
+requests and the faults are on that port, for curl. SIGHUP opens IIS's log anew and
+reads the accounts' files again; certsrv.yaml itself takes a restart.`,
 		Example: `  ra certsrv --config certsrv.yaml
   curl --ntlm -K curl.conf https://127.0.0.1:8443/certsrv/`,
 		Args: cobra.NoArgs,
@@ -36,6 +37,8 @@ requests and the faults are on that port, for curl.`,
 	cmd.Flags().StringVar(&level, "log-level", "info", "debug, info, warn or error")
 	cmd.Flags().StringArrayVar(&specs, "fault", nil, "a fault that is on from the start, `PLACE:KIND`; repeatable; see ra lab faults")
 	cmd.RunE = c.run(func(ctx context.Context, _ []string) error {
+		hangups := catchHangups()
+		defer hangups.stop()
 		cfg, err := config.LoadCertsrv(path, c.env.LookupEnv)
 		if err != nil {
 			return configError(err)
@@ -58,6 +61,7 @@ requests and the faults are on that port, for curl.`,
 			return err
 		}
 		defer ca.Close()
+		defer hangups.reload(ctx, ca.Reload)()
 		group, ctx := errgroup.WithContext(ctx)
 		adminAddress := ""
 		if cfg.Admin.Listen != "" {

@@ -33,6 +33,9 @@ Under --dir it leaves the configuration that it runs with, so that
 'ra serve --config DIR/ra.yaml' and 'ra certsrv --config DIR/certsrv.yaml' work
 too, the trust anchor, the account and the logs of the real products' kinds.
 
+SIGHUP opens the logs anew and reads certificates, trust and accounts again; it ends
+nothing, so a lab outlives its terminal.
+
 With SSLKEYLOGFILE=FILE in the environment, the secrets of the TLS connections to
 RA and CA go there, for Wireshark. No other command has that.`,
 		Example: `  ra lab
@@ -82,6 +85,8 @@ RA and CA go there, for Wireshark. No other command has that.`,
 }
 
 func (c *cli) lab(ctx context.Context, o lab.Options, log *zap.Logger, once, asJSON bool) (err error) {
+	hangups := catchHangups()
+	defer hangups.stop()
 	o.Logger = log
 	legs := newLegView(c.env.Stdout)
 	if !asJSON {
@@ -101,6 +106,7 @@ func (c *cli) lab(ctx context.Context, o lab.Options, log *zap.Logger, once, asJ
 		return err
 	}
 	defer func() { err = errors.Join(err, l.Close()) }()
+	defer hangups.reload(ctx, l.Reload)()
 
 	for _, edit := range l.Edited {
 		fmt.Fprintf(c.env.Stderr, "ra: %s was edited; it is kept as %s, since the lab makes its own (ra serve and ra certsrv take edits)\n", edit.File, edit.Kept)

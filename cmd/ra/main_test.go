@@ -107,11 +107,11 @@ func freePort(ts *testscript.TestScript, neg bool, args []string) {
 	}
 }
 
-// hangup COMMAND FILE: sends SIGHUP to `ra COMMAND` in the background and waits until
-// that makes the file.
+// hangup COMMAND PATTERN: sends SIGHUP to `ra COMMAND` in the background and waits until
+// that makes a file of such a name.
 func hangUp(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) != 2 {
-		ts.Fatalf("usage: hangup COMMAND FILE")
+		ts.Fatalf("usage: hangup COMMAND PATTERN")
 	}
 	for _, cmd := range ts.BackgroundCmds() {
 		if len(cmd.Args) > 1 && cmd.Args[1] == args[0] {
@@ -119,7 +119,7 @@ func hangUp(ts *testscript.TestScript, neg bool, args []string) {
 		}
 	}
 	for deadline := time.Now().Add(20 * time.Second); ; time.Sleep(10 * time.Millisecond) {
-		if _, err := os.Stat(ts.MkAbs(args[1])); err == nil {
+		if made, err := filepath.Glob(ts.MkAbs(args[1])); err == nil && len(made) > 0 {
 			return
 		}
 		if time.Now().After(deadline) {

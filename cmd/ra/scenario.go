@@ -25,7 +25,9 @@ func (c *cli) scenarioCommand() *cobra.Command {
 		Use:   "scenario",
 		Short: "Play the documented failures of CES and see the lines that its logs then hold",
 		Long: `Each scenario is a card: a lab of its own, the faults that make it fail, what the
-logs and the client then show, why, and how to mend it.`,
+logs and the client then show, why, and how to mend it. F1 to F9 are the failures in
+Cisco's "Troubleshooting CAPF Online CA" for CUCM 12.5; inferred are those that no
+document shows, and each such card says from what.`,
 		Example: `  ra scenario list
   ra scenario show f7-slow-login
   ra scenario run f7-slow-login

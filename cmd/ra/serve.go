@@ -5,10 +5,6 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
-	"os"
-	"os/signal"
-	"sync"
-	"syscall"
 
 	"github.com/spf13/cobra"
 	"go.uber.org/zap"
@@ -45,10 +41,8 @@ restart.`,
 	cmd.Flags().BoolVar(&allowed, "allow-faults", false, "let the configuration, --fault, the admin port, labels and names order faults: never in production")
 	cmd.Flags().StringArrayVar(&specs, "fault", nil, "a fault that is on from the start, `PLACE:KIND`; repeatable; needs --allow-faults")
 	cmd.RunE = c.run(func(ctx context.Context, _ []string) error {
-		// From the first moment on: its default ends the process at once.
-		hangups := make(chan os.Signal, 1)
-		signal.Notify(hangups, syscall.SIGHUP)
-		defer signal.Stop(hangups)
+		hangups := catchHangups()
+		defer hangups.stop()
 		cfg, err := config.LoadRA(path, c.env.LookupEnv)
 		if err != nil {
 			return configError(err)
@@ -78,20 +72,7 @@ restart.`,
 		if err != nil {
 			return err
 		}
-		ctx, end := context.WithCancel(ctx)
-		var reloading sync.WaitGroup
-		defer reloading.Wait()
-		defer end()
-		reloading.Go(func() {
-			for {
-				select {
-				case <-hangups:
-					s.Reload()
-				case <-ctx.Done():
-					return
-				}
-			}
-		})
+		defer hangups.reload(ctx, s.Reload)()
 		return s.Run(ctx)
 	})
 	return cmd

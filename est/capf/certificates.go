@@ -39,7 +39,7 @@ func certificates(text []byte) ([]*x509.Certificate, error) {
 
 // decodeBase64 decodes base64 by the rules of OpenSSL's base64 filter: lines of
 // less than 1,024 characters, the last of them ended, PEM armour allowed
-// around (reference: libest.md L4).
+// around (docs/reference/libest.md L4).
 func decodeBase64(text []byte) ([]byte, error) {
 	const longest = 1024
 	var data strings.Builder
@@ -90,7 +90,7 @@ func deviceCertificates(text []byte, csr *x509.CertificateRequest) ([]*x509.Cert
 }
 
 // verifyAmongThemselves checks that each certificate leads to a self-signed one
-// among them, as libest does with a /cacerts answer (reference: libest.md L12).
+// among them, as libest does with a /cacerts answer (docs/reference/libest.md L12).
 func verifyAmongThemselves(certs []*x509.Certificate, now time.Time) error {
 	roots, others := x509.NewCertPool(), x509.NewCertPool()
 	for _, cert := range certs {

@@ -117,7 +117,7 @@ func New(opts Options) (*Client, error) {
 }
 
 // validLabel tells whether label is none, or one path segment that needs no
-// escaping and that libest's server takes (reference: libest.md, "Limits").
+// escaping and that libest's server takes (docs/reference/libest.md, "Limits").
 func validLabel(label string) bool {
 	for _, r := range label {
 		switch {
@@ -174,7 +174,7 @@ func (r Result) PEM() []byte {
 
 // CACerts asks for the CA's certificates, without credentials (RFC 7030
 // §4.1.2), and verifies them against the roots among them as libest does
-// (reference: libest.md L4, L12). Its error is an [Error].
+// (docs/reference/libest.md L4, L12). Its error is an [Error].
 func (c *Client) CACerts(ctx context.Context) ([]*x509.Certificate, error) {
 	o := c.run(ctx, cacerts, same(nil), nil)
 	if o.err != nil {

@@ -99,7 +99,7 @@ func TestTheServerNameIsSent(t *testing.T) {
 	}
 }
 
-// The rows of libest.md's client tables.
+// The rows of docs/reference/libest.md's client tables.
 func TestWhatAnAnswerComesTo(t *testing.T) {
 	w := newWorld(t)
 	wrapped := certsOnly(t, 64, "\n", w.cert)

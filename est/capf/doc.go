@@ -1,7 +1,7 @@
 // Package capf is an EST client with the habits of the one in CUCM's CAPF
 // service, which is built on Cisco's libest: what this client accepts, a CAPF
 // accepts, and what breaks a CAPF breaks this client with the same return value
-// (reference: libest.md).
+// (docs/reference/libest.md).
 //
 // An enrollment is two TLS 1.2 connections. The first request is anonymous; a
 // 401 with a Basic challenge makes the client close, connect again and send

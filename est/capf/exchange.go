@@ -45,8 +45,8 @@ func (o outcome) failure() error {
 
 // run sends the request without credentials and, if the server challenges for
 // Basic, once more with them on a second connection. challenged, if not nil, is
-// called between the two. /cacerts is never sent with credentials (reference:
-// libest.md, "The client, as a server sees it").
+// called between the two. /cacerts is never sent with credentials (see
+// docs/reference/libest.md, "The client, as a server sees it").
 func (c *Client) run(ctx context.Context, op operation, body payload, challenged func()) outcome {
 	// One session cache for the two connections of one operation: the second
 	// resumes, and no phone resumes another's session.
@@ -108,7 +108,7 @@ func (c *Client) exchange(ctx context.Context, op operation, makeBody payload, a
 	_ = conn.SetWriteDeadline(time.Now().Add(c.opts.Timeout)) // a closed connection fails in Write
 	// The first read counts from here: of two timers of the same length, the
 	// client's and the one of a server that waits for its CA, the one that began
-	// first ends first, as in the document's trace (reference: ces.md F9).
+	// first ends first, as in the document's trace (docs/reference/ces.md F9).
 	sent := time.Now()
 	if _, err := conn.Write(c.header(op, len(body), authorization)); err != nil {
 		return nil, resumed, fail(StatusSSLWrite, "the request could not be sent", err)
@@ -130,7 +130,7 @@ func (c *Client) exchange(ctx context.Context, op operation, makeBody payload, a
 }
 
 // header is the request's header block with libest's names in libest's order.
-// No Content-Transfer-Encoding: libest sends none (reference: libest.md L1).
+// No Content-Transfer-Encoding: libest sends none (docs/reference/libest.md L1).
 func (c *Client) header(op operation, length int, authorization string) []byte {
 	var b bytes.Buffer
 	line := func(format string, args ...any) { fmt.Fprintf(&b, format+"\r\n", args...) }
@@ -152,7 +152,7 @@ func (c *Client) header(op operation, length int, authorization string) []byte {
 
 // readToEnd reads until the peer closes, be it with a TLS close or without:
 // libest takes both for the end. The time-out is set anew for each read
-// (reference: libest.md L6); that of the first one began at began.
+// (docs/reference/libest.md L6); that of the first one began at began.
 func (c *Client) readToEnd(conn *tls.Conn, began time.Time) ([]byte, Status, error) {
 	var answer bytes.Buffer
 	chunk := make([]byte, 16<<10)

@@ -15,7 +15,7 @@ import (
 )
 
 // EnrollProving is [Client.Enroll] with proof of possession, as libest's client does
-// it with -z (reference: libest.md, "The client, as a server sees it"): the CSR's
+// it with -z (docs/reference/libest.md, "The client, as a server sees it"): the CSR's
 // challengePassword is the tls-unique of the connection that it is sent on
 // (RFC 7030 §3.5), so it is made anew, and signed with the phone's key, for each of
 // the two connections.

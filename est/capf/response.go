@@ -57,7 +57,7 @@ func parseAnswer(raw []byte) answer {
 }
 
 // parseStatus reads the code of a status line. libest knows these codes, and
-// only after HTTP/1.1 (reference: libest.md L8).
+// only after HTTP/1.1 (docs/reference/libest.md L8).
 func parseStatus(line string) (status int, known bool) {
 	protocol, rest, _ := strings.Cut(line, " ")
 	if !strings.HasPrefix(protocol, "HTTP/") || len(rest) < 3 {
@@ -75,7 +75,7 @@ func parseStatus(line string) (status int, known bool) {
 	}
 }
 
-// judge is libest's reading of an answer (reference: libest.md, "Status to
+// judge is libest's reading of an answer (docs/reference/libest.md, "Status to
 // return value"). err is the exchange's.
 func judge(op operation, raw []byte, err error) verdict {
 	var failed *Error
@@ -134,8 +134,8 @@ func judge(op operation, raw []byte, err error) verdict {
 	}
 }
 
-// success checks what libest checks of a 200: the two headers (reference:
-// libest.md L2, L5).
+// success checks what libest checks of a 200: the two headers (see
+// docs/reference/libest.md L2, L5).
 func (a answer) success(op operation, v verdict, fail func(Status, string, ...any) verdict) verdict {
 	contentType, found := a.lookup("Content-Type")
 	if !found || !strings.HasPrefix(contentType, op.contentType) {
@@ -166,11 +166,11 @@ func (a answer) lookup(name string) (value string, found bool) {
 }
 
 // challenge is the first WWW-Authenticate, the only one that libest looks at
-// (reference: libest.md L3, L10).
+// (docs/reference/libest.md L3, L10).
 func (a answer) challenge() (value string, found bool) { return a.lookup("WWW-Authenticate") }
 
 // retryAfter is the number of seconds in Retry-After: digits alone, at most ten
-// of them, and no more than a C int holds (reference: libest.md L9).
+// of them, and no more than a C int holds (docs/reference/libest.md L9).
 func (a answer) retryAfter() (time.Duration, bool) {
 	for _, h := range a.headers {
 		if !strings.EqualFold(h.name, "Retry-After") {

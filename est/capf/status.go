@@ -3,7 +3,7 @@ package capf
 import "fmt"
 
 // Status is libest's return value, EST_ERROR in its header file. 0 to 54 are
-// the same in all its versions; those above are 3.2.0's (reference: libest.md,
+// the same in all its versions; those above are 3.2.0's (docs/reference/libest.md,
 // "Error codes").
 type Status int
 

@@ -6,7 +6,7 @@ import (
 	"ciscora/est/capf"
 )
 
-// reference: libest.md, "Error codes".
+// docs/reference/libest.md, "Error codes".
 func TestStatusNames(t *testing.T) {
 	for status, want := range map[capf.Status]string{
 		0: "EST_ERR_NONE", 6: "EST_ERR_LOAD_CACERTS", 11: "EST_ERR_HTTP_UNSUPPORTED", 13: "EST_ERR_HTTP_BAD_REQ",

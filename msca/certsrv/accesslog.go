@@ -9,10 +9,10 @@ import (
 )
 
 // win32NetnameDeleted is what IIS logs when the client was gone before the answer
-// was complete (ERROR_NETNAME_DELETED, reference: certsrv.md 1.4).
+// was complete (ERROR_NETNAME_DELETED, docs/reference/certsrv.md 1.4).
 const win32NetnameDeleted uint32 = 64
 
-// AccessEntry is one request as IIS's W3C log has it (reference: certsrv.md 1.4):
+// AccessEntry is one request as IIS's W3C log has it (docs/reference/certsrv.md 1.4):
 // raw values, "" where there was none. How they are written is the log's part.
 type AccessEntry struct {
 	Time               time.Time // when it was answered

@@ -12,9 +12,14 @@ type accounts struct {
 	users  []User
 }
 
+// lookup asks the accounts as they are now.
+func (s *Server) lookup(domain, user string) (ntlm.Account, bool) {
+	return accounts{domain: s.opts.Domain, users: *s.users.Load()}.lookup(domain, user)
+}
+
 // lookup finds an account by the names of a type 3 message: DOMAIN\user, a bare
 // name (of the CA's domain), or a whole user@domain where the part behind the @ is
-// the domain's NetBIOS or DNS name (reference: windows-auth.md 4).
+// the domain's NetBIOS or DNS name (docs/reference/windows-auth.md 4).
 func (a accounts) lookup(domain, user string) (ntlm.Account, bool) {
 	if domain == "" {
 		if name, suffix, ok := strings.Cut(user, "@"); ok {

@@ -25,7 +25,7 @@ func withConnection(ctx context.Context, c *connection) context.Context {
 	return context.WithValue(ctx, connectionKey{}, c)
 }
 
-// The sc-win32-status values of a refused log-in (reference: certsrv.md 1.1).
+// The sc-win32-status values of a refused log-in (docs/reference/certsrv.md 1.1).
 const (
 	win32AccessDenied  uint32 = 5
 	win32NoCredentials uint32 = 0x8009030e // the type 1 leg
@@ -52,7 +52,7 @@ func logIn(r *http.Request) (*ntlm.Identity, *answer) {
 	}
 	c.who = nil
 	scheme, text, _ := strings.Cut(authorization, " ")
-	switch { // raw NTLMSSP inside Negotiate is accepted too (windows-auth.md 4)
+	switch { // raw NTLMSSP inside Negotiate is accepted too (docs/reference/windows-auth.md 4)
 	case strings.EqualFold(scheme, "NTLM"):
 		scheme = "NTLM"
 	case strings.EqualFold(scheme, "Negotiate"):

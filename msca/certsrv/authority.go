@@ -77,7 +77,7 @@ func (a *authority) renewals() int {
 func (a *authority) renew(o Options, n int) error {
 	a.renewal.Lock()
 	defer a.renewal.Unlock()
-	for have := a.renewals(); have < n; have++ {
+	for have := a.renewals(); have < n; have = a.renewals() {
 		if a.rootKey == nil {
 			return fmt.Errorf("certsrv: %s: the CA cannot be renewed without root.key, restore it", o.Dir)
 		}

@@ -19,7 +19,7 @@ const (
 
 // certnewCer hands out one certificate: that of a request, or the CA's own
 // (ReqID=CACert). To a client that is no browser a request's certificate goes as
-// text/html (reference: certsrv.md 0, fact 6).
+// text/html (docs/reference/certsrv.md 0, fact 6).
 func (s *Server) certnewCer(c call) *answer {
 	if s.asksForCA(c) {
 		ca := s.renewal(c)
@@ -56,7 +56,7 @@ func (s *Server) certnewP7B(c call) *answer {
 		certificates = append(certificates, der, s.issuerOf(der))
 	}
 	// A SET OF is sorted in DER: leaf and root come in whatever order that gives,
-	// and clients that rely on another one break (reference: certsrv.md 2).
+	// and clients that rely on another one break (docs/reference/certsrv.md 2).
 	slices.SortFunc(certificates, bytes.Compare)
 	der, err := pkcs7.DegenerateCertificate(bytes.Join(certificates, nil))
 	if err != nil {
@@ -90,7 +90,7 @@ func (s *Server) issuerOf(der []byte) []byte {
 
 // fetch returns the certificate of the request asked for, or the page that says why
 // there is none. Any user may fetch any certificate; what a real CA allows here is
-// not known (reference: certsrv.md 6).
+// not known (docs/reference/certsrv.md 6).
 func (s *Server) fetch(c call) (der []byte, refused *answer) {
 	id, err := strconv.Atoi(c.query["reqid"])
 	if err != nil {

@@ -29,7 +29,7 @@ func (s *Server) certrqxt(c call) *answer {
 }
 
 // listValue is a template as the option's value has it: fourteen fields, by their
-// names in the order of reference: certsrv.md 3. One of version 1 has no OID and no
+// names in the order of docs/reference/certsrv.md 3. One of version 1 has no OID and no
 // version numbers.
 func (t Template) listValue() string {
 	const (

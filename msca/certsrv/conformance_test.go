@@ -12,7 +12,7 @@ import (
 	"github.com/smallstep/pkcs7"
 )
 
-// What public clients look for in each page (reference: certsrv.md 5, 6, 7, 11).
+// What public clients look for in each page (docs/reference/certsrv.md 5, 6, 7, 11).
 func TestPublicClientsUnderstandThePages(t *testing.T) {
 	srv := start(t, templates, func(o *certsrv.Options) { o.FirstReqID = 25 })
 	b := loggedIn(t, srv)
@@ -72,7 +72,7 @@ func TestPublicClientsUnderstandThePages(t *testing.T) {
 	}
 }
 
-// reference: certsrv.md 0 fact 6, 2.
+// docs/reference/certsrv.md 0 fact 6, 2.
 func TestFilesOfCertificates(t *testing.T) {
 	srv := start(t)
 	b := loggedIn(t, srv)

@@ -17,7 +17,7 @@ import (
 var pemBorder = regexp.MustCompile(`-----(?:BEGIN|END) [A-Z0-9 #]{1,40}-----`)
 
 // parseCSR reads the CertRequest field: PKCS#10 as PEM, as PEM without its line
-// ends, or as bare base64 with any white space in it (reference: certsrv.md 4).
+// ends, or as bare base64 with any white space in it (docs/reference/certsrv.md 4).
 // The HRESULT says what is wrong, 0 when nothing is; the signature is verified.
 func parseCSR(text string) (*x509.CertificateRequest, uint32) {
 	text = pemBorder.ReplaceAllString(text, "")
@@ -87,7 +87,7 @@ const maxEcho = 256
 
 // template returns the name of the template asked for, "" for none. Of all other
 // attributes none is honoured: SAN among them only counts with
-// EDITF_ATTRIBUTESUBJECTALTNAME2, which no CA should have set (certsrv.md 8).
+// EDITF_ATTRIBUTESUBJECTALTNAME2, which no CA should have set (docs/reference/certsrv.md 8).
 func (a attributes) template() string { return echo(a["certificatetemplate"]) }
 
 // echo is what is shown of foreign text.

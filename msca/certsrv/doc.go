@@ -6,7 +6,7 @@
 // is really verified, per connection ([ciscora/msca/ntlm]), a CSR is really
 // checked before anything is signed, and each outcome (issued, pending, denied,
 // error) has its page with the element ids, codes and HRESULTs by which clients
-// tell them apart (reference: certsrv.md 5). The markup around these is its own.
+// tell them apart (docs/reference/certsrv.md 5). The markup around these is its own.
 //
 // A test needs one line:
 //
@@ -15,8 +15,8 @@
 //
 // # Where the rules come from
 //
-// The pages cite reference: certsrv.md by section. Where that page marks a fact as
-// recalled and not verified, the choice made here is stated at the code.
+// The pages cite docs/reference/certsrv.md by section. Where that page marks a fact as
+// assumed, the choice made here is stated at the code.
 //
 // # State
 //

@@ -3,9 +3,10 @@ package certsrv
 import (
 	"bytes"
 	"net/url"
+	"os"
 )
 
-// Doors for the fuzz targets.
+// Doors for the fuzz targets, and to a journal whose disk fails.
 
 // ParseCSR parses a CertRequest field and returns its HRESULT.
 func ParseCSR(text string) uint32 { _, hr := parseCSR(text); return hr }
@@ -27,3 +28,14 @@ func ReadJournal(data []byte) (records int, good int64, err error) {
 
 // ResultLine words an HRESULT as the pages do.
 func ResultLine(hr uint32) string { return resultLine(hr) }
+
+// AppendTo appends requests of these ReqIDs to a journal on file, one after the other,
+// and returns the error of each.
+func AppendTo(file *os.File, ids ...int) []error {
+	j := &journal{file: file}
+	errs := make([]error, len(ids))
+	for i, id := range ids {
+		errs[i] = j.append(record{Request: Request{ID: id}})
+	}
+	return errs
+}

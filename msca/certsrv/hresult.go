@@ -2,7 +2,7 @@ package certsrv
 
 import "fmt"
 
-// The HRESULTs that this CA answers with (reference: certsrv.md 5.6).
+// The HRESULTs that this CA answers with (docs/reference/certsrv.md 5.6).
 const (
 	hrInvalidParameter    uint32 = 0x80070057
 	hrServerUnavailable   uint32 = 0x800706ba
@@ -60,7 +60,7 @@ func textOf(hr uint32) resultText {
 }
 
 // resultLine writes an HRESULT as the pages do: message, code, then the number in
-// the notation of the facility it comes from and the symbol (certsrv.md 5.4).
+// the notation of the facility it comes from and the symbol (docs/reference/certsrv.md 5.4).
 func resultLine(hr uint32) string {
 	t := textOf(hr)
 	switch {

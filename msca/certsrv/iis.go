@@ -20,7 +20,7 @@ const (
 	serverIIS     = "Microsoft-IIS/10.0"
 	serverHTTPSys = "Microsoft-HTTPAPI/2.0"
 
-	// Limits of IIS's request filtering and of ASP (reference: certsrv.md 1.3).
+	// Limits of IIS's request filtering and of ASP (docs/reference/certsrv.md 1.3).
 	maxURL    = 4096
 	maxQuery  = 2048
 	maxEntity = 200_000
@@ -151,7 +151,7 @@ func readBody(w http.ResponseWriter, r *http.Request) ([]byte, error) {
 	return body, err
 }
 
-// write sends an answer with IIS's headers (reference: certsrv.md 1.5).
+// write sends an answer with IIS's headers (docs/reference/certsrv.md 1.5).
 func (i *iis) write(w http.ResponseWriter, r *http.Request, a *answer) {
 	l := entryOf(r.Context())
 	l.sub, l.win32 = a.sub, a.win32

@@ -2,6 +2,7 @@ package certsrv_test
 
 import (
 	"crypto/tls"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -17,7 +18,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-// reference: certsrv.md 0 fact 3: 163 bytes for the document's host.
+// docs/reference/certsrv.md 0 fact 3: 163 bytes for the document's host.
 func TestTheRedirectRepeatsTheHostHeader(t *testing.T) {
 	srv := start(t)
 	b := loggedIn(t, srv)
@@ -36,7 +37,7 @@ func TestTheRedirectRepeatsTheHostHeader(t *testing.T) {
 	}
 }
 
-// reference: certsrv.md 1.5.
+// docs/reference/certsrv.md 1.5.
 func TestHeadersAreIIS(t *testing.T) {
 	srv := start(t)
 	b := loggedIn(t, srv)
@@ -112,12 +113,12 @@ func TestPathsAndQueryKeysAreComparedWithoutCase(t *testing.T) {
 	}
 }
 
-// brief is an entry as certsrv.md 1.4 shows the golden sequences.
+// brief is an entry as docs/reference/certsrv.md 1.4 shows the golden sequences.
 func brief(e certsrv.AccessEntry) string {
 	return fmt.Sprintf("%s %s %s %s %s %d %d %d", e.Method, e.URIStem, e.URIQuery, e.User, e.Referer, e.Status, e.SubStatus, e.Win32)
 }
 
-// reference: certsrv.md 1.4, ces.md: the document's three sequences.
+// docs/reference/certsrv.md 1.4, docs/reference/ces.md: the document's three sequences.
 func TestGoldenSequences(t *testing.T) {
 	const first, second = `GET /certsrv    401 1 2148074254`, `GET /certsrv  LAB\ciscora  301 0 0`
 	referer := "https://lab-dc.michamen.com:443/certsrv/certrqxt.asp"
@@ -170,11 +171,53 @@ func TestAClientThatGivesUpIsLoggedWith64(t *testing.T) {
 	if _, err := io.WriteString(c, "GET /certsrv HTTP/1.1\r\nHost: "+address+"\r\n\r\n"); err != nil {
 		t.Fatal(err)
 	}
-	<-reached
+	_ = soon(t, reached)
 	if err := c.Close(); err != nil {
 		t.Fatal(err)
 	}
-	if e := <-entries; e.Win32 != 64 || e.Taken < 0 || e.Time.IsZero() {
+	if e := soon(t, entries); e.Win32 != 64 || e.Taken < 0 || e.Time.IsZero() {
+		t.Errorf("logged %+v, want win32 64", e)
+	}
+}
+
+// Who streams an answer learns of a client that left by the flush that fails.
+func TestAFlushTellsThatTheClientLeft(t *testing.T) {
+	told := make(chan error, 1)
+	entries := make(chan certsrv.AccessEntry, 1)
+	srv := start(t, func(o *certsrv.Options) {
+		o.AccessLog = func(e certsrv.AccessEntry) { entries <- e }
+		o.Middleware = append(o.Middleware, func(http.Handler) http.Handler {
+			return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				<-r.Context().Done()
+				for range 10_000 { // the system takes what it can
+					if _, err := w.Write([]byte("line\n")); err != nil {
+						told <- fmt.Errorf("the flush before said nothing: %w", err)
+						return
+					}
+					if err := http.NewResponseController(w).Flush(); err != nil {
+						told <- nil
+						return
+					}
+				}
+				told <- errors.New("no flush has failed")
+			})
+		})
+	})
+	address := strings.TrimSuffix(strings.TrimPrefix(srv.URL, "https://"), "/certsrv")
+	c, err := (&tls.Dialer{Config: &tls.Config{RootCAs: srv.Roots}}).DialContext(t.Context(), "tcp", address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := io.WriteString(c, "GET /certsrv HTTP/1.1\r\nHost: "+address+"\r\n\r\n"); err != nil {
+		t.Fatal(err)
+	}
+	if err := c.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if err := soon(t, told); err != nil {
+		t.Error(err)
+	}
+	if e := soon(t, entries); e.Win32 != 64 {
 		t.Errorf("logged %+v, want win32 64", e)
 	}
 }
@@ -185,8 +228,8 @@ func TestAnAnswerThatBreaksOffIsLoggedWith64(t *testing.T) {
 		o.Middleware = append(o.Middleware, func(http.Handler) http.Handler {
 			return http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 				w.Header().Set("Content-Length", "100")
-				if _, err := w.Write([]byte("half")); err != nil {
-					t.Error(err)
+				if n, err := w.Write([]byte("half")); err != nil || n != 4 {
+					t.Errorf("%d bytes written, %v", n, err)
 				}
 				if err := http.NewResponseController(w).Flush(); err != nil {
 					t.Error(err)

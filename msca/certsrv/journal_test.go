@@ -1,6 +1,7 @@
 package certsrv_test
 
 import (
+	"io"
 	"os"
 	"path/filepath"
 	"strings"
@@ -31,5 +32,25 @@ func TestAJournalWithALineThatIsNoRequestIsNotTaken(t *testing.T) {
 				}
 			})
 		}
+	}
+}
+
+// Nobody knows what a disk holds after a failed fsync, and a later one may succeed
+// although what the first was for is lost: the CA must issue nothing more.
+func TestAJournalThatCouldNotBeSyncedTakesNothingMore(t *testing.T) {
+	r, w, err := os.Pipe() // takes what is written, and cannot be synced
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Close()
+	for i, err := range certsrv.AppendTo(w, 1, 2) {
+		if err == nil || !strings.Contains(err.Error(), "restart the CA") {
+			t.Errorf("request %d: %v, want an error that says what to do", i+1, err)
+		}
+	}
+	w.Close()
+	written, err := io.ReadAll(r)
+	if err != nil || strings.Count(string(written), "\n") != 1 {
+		t.Errorf("written after the failure (%v):\n%s", err, written)
 	}
 }

@@ -23,7 +23,7 @@ type Decision struct {
 }
 
 // AnswerAs answers in place of the page as IIS, or the CA behind it, does when
-// something is wrong (reference: certsrv.md 1.1, 1.3, 1.5): wrong-password,
+// something is wrong (docs/reference/certsrv.md 1.1, 1.3, 1.5): wrong-password,
 // locked, no-dc, 403.4, 403.7, 404, 500, 503, asp-timeout, service-stopped,
 // basic-only. It returns false, and has not answered, for other kinds.
 func (s *Server) AnswerAs(w http.ResponseWriter, r *http.Request, kind string) bool {
@@ -91,8 +91,8 @@ func modeOf(r *http.Request) requestMode {
 type languageKey struct{}
 
 // InLanguage returns a request whose pages come in a language: fr, de, ja or ru.
-// Their words are others, their element ids and codes are not (reference:
-// certsrv.md 5.4).
+// Their words are others, their element ids and codes are not (see
+// docs/reference/certsrv.md 5.4).
 func (s *Server) InLanguage(r *http.Request, language string) *http.Request {
 	return r.WithContext(context.WithValue(r.Context(), languageKey{}, language))
 }

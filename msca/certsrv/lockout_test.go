@@ -8,7 +8,7 @@ import (
 	"ciscora/msca/certsrv"
 )
 
-// reference: certsrv.md 1.1: a locked account looks like a wrong password.
+// docs/reference/certsrv.md 1.1: a locked account looks like a wrong password.
 func TestWrongPasswordsLockAnAccountUntilItsTimeIsUp(t *testing.T) {
 	var moved atomic.Int64
 	log := &accessLog{}

@@ -12,7 +12,7 @@ import (
 	"ciscora/msca/ntlm"
 )
 
-// reference: certsrv.md 1.1, windows-auth.md 4.
+// docs/reference/certsrv.md 1.1, docs/reference/windows-auth.md 4.
 func TestWhoMayLogIn(t *testing.T) {
 	log := &accessLog{}
 	srv := start(t, log.option)
@@ -120,7 +120,7 @@ func TestRawNTLMInsideNegotiateLogsIn(t *testing.T) {
 	}
 }
 
-// reference: certsrv.md 1.2.
+// docs/reference/certsrv.md 1.2.
 func TestExtendedProtection(t *testing.T) {
 	none := (func(*x509.Certificate) []byte)(nil)
 	zeros := func(*x509.Certificate) []byte { return make([]byte, 16) }
@@ -181,5 +181,31 @@ func TestA401LeavesTheConnectionInOrder(t *testing.T) {
 	mu <- struct{}{}
 	if len(clients) != 1 {
 		t.Errorf("%d connections were used, want 1", len(clients))
+	}
+}
+
+func TestAccountsThatAreReplacedCountFromTheNextLogIn(t *testing.T) {
+	srv := start(t)
+	before := loggedIn(t, srv)
+	for _, wrong := range [][]certsrv.User{{certsrv.NewUser(`LAB\`, "x")}, {certsrv.NewUser(`LAB\a`, "x"), certsrv.NewUser("A", "x")}} {
+		if err := srv.Server.SetUsers(wrong); err == nil {
+			t.Errorf("%v was taken", wrong[0].Name)
+		}
+	}
+	users := []certsrv.User{certsrv.NewUser(srv.User, "changed"), certsrv.NewUser(`LAB\new`, "new")}
+	if err := srv.Server.SetUsers(users); err != nil {
+		t.Fatal(err)
+	}
+	users[0] = certsrv.NewUser(`LAB\other`, "x") // the caller's own
+	for _, c := range []struct {
+		user, password string
+		want           int
+	}{{srv.User, srv.Password, 401}, {srv.User, "changed", 301}, {`LAB\new`, "new", 301}, {`LAB\other`, "x", 401}} {
+		if got := newBrowser(t, srv).logIn(c.user, c.password, nil); got.status != c.want {
+			t.Errorf("%s with %s: %d, want %d", c.user, c.password, got.status, c.want)
+		}
+	}
+	if got := before.get("/certrqxt.asp"); got.status != 200 {
+		t.Errorf("who was logged in: %d", got.status)
 	}
 }

@@ -17,6 +17,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"ciscora/msca/certsrv"
 	"ciscora/msca/ntlm"
@@ -65,6 +66,17 @@ func loggedIn(t *testing.T, srv *certsrv.TestServer) *browser {
 		t.Fatalf("log-in: %d, want 301", got.status)
 	}
 	return b
+}
+
+// soon is what comes on a channel: where nothing does the test fails, and does not hang.
+func soon[T any](t *testing.T, c <-chan T) (v T) {
+	t.Helper()
+	select {
+	case v = <-c:
+	case <-time.After(10 * time.Second):
+		t.Fatal("nothing came in 10 s")
+	}
+	return v
 }
 
 type reply struct {

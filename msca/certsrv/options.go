@@ -166,19 +166,22 @@ func (o Options) complete() (Options, error) {
 	if o.Templates, err = completeTemplates(o.Templates); err != nil {
 		return o, err
 	}
-	o.Users = slices.Clone(o.Users)
-	for i, u := range o.Users {
+	return o, checkUsers(o.Domain, o.Users)
+}
+
+func checkUsers(domain string, users []User) error {
+	for i, u := range users {
 		_, name := ntlm.ParseUser(u.Name)
 		if name == "" {
-			return o, fmt.Errorf("certsrv: user %q: has no name, write DOMAIN\\user", u.Name)
+			return fmt.Errorf("certsrv: user %q: has no name, write DOMAIN\\user", u.Name)
 		}
-		for _, other := range o.Users[:i] {
-			if sameUser(o.Domain, u.Name, other.Name) {
-				return o, fmt.Errorf("certsrv: user %q: named twice", u.Name)
+		for _, other := range users[:i] {
+			if sameUser(domain, u.Name, other.Name) {
+				return fmt.Errorf("certsrv: user %q: named twice", u.Name)
 			}
 		}
 	}
-	return o, nil
+	return nil
 }
 
 func completeTemplates(in []Template) ([]Template, error) {

@@ -45,7 +45,7 @@ var weakKey = func() crypto.Signer {
 
 func asks(template string) string { return "CertificateTemplate:" + template + "\r\n" }
 
-// reference: certsrv.md 5.1 to 5.6.
+// docs/reference/certsrv.md 5.1 to 5.6.
 func TestOutcomesOfARequest(t *testing.T) {
 	srv := start(t, templates)
 	b := loggedIn(t, srv)
@@ -266,7 +266,7 @@ func TestWhatIsRepeatedIsEscaped(t *testing.T) {
 	}
 }
 
-// reference: certsrv.md 3.
+// docs/reference/certsrv.md 3.
 func TestTheTemplateListShowsWhatTheUserMayEnroll(t *testing.T) {
 	b := loggedIn(t, start(t, templates))
 	var got []string

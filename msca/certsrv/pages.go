@@ -14,7 +14,7 @@ import (
 
 // The pages have markup of their own; what they share with the real ones are the
 // element ids, codes, links and the layout of values by which clients read them
-// (reference: certsrv.md 2 to 6). html/template escapes whatever they repeat.
+// (docs/reference/certsrv.md 2 to 6). html/template escapes whatever they repeat.
 //
 //go:embed pages/*.tmpl
 var pageFiles embed.FS
@@ -36,7 +36,7 @@ type pageData struct {
 	Failure   failure      // error.tmpl
 }
 
-// failure is what the error page tells (reference: certsrv.md 5.4).
+// failure is what the error page tells (docs/reference/certsrv.md 5.4).
 type failure struct {
 	Mode                    requestMode
 	Disposition             int // 0 = never set
@@ -75,7 +75,7 @@ func (s *Server) render(c call, name string, data pageData) *answer {
 }
 
 // isBrowser tells the two variants of pages apart. The real rule is not known; that
-// "Mozilla" and "MSIE" decide is (reference: certsrv.md 0, fact 6, and 5.1).
+// "Mozilla" and "MSIE" decide is (docs/reference/certsrv.md 0, fact 6, and 5.1).
 func isBrowser(r *http.Request) bool {
 	ua := r.UserAgent()
 	return strings.Contains(ua, "Mozilla") || strings.Contains(ua, "MSIE")

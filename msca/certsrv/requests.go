@@ -8,7 +8,7 @@ import (
 	"time"
 )
 
-// The dispositions of a request (certcli.h CR_DISP_*, reference: certsrv.md 5).
+// The dispositions of a request (certcli.h CR_DISP_*, docs/reference/certsrv.md 5).
 const (
 	DispositionDenied  = 2
 	DispositionIssued  = 3

@@ -10,8 +10,10 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"ciscora/msca/ntlm"
@@ -39,6 +41,7 @@ type Server struct {
 	lockouts *lockouts
 
 	manager sync.Mutex // one decision of a manager at a time
+	users   atomic.Pointer[[]User]
 }
 
 // New opens the CA in Options.Dir, or creates it there, or in memory. Nothing
@@ -65,6 +68,8 @@ func New(o Options) (*Server, error) {
 		requests: newRequests(j, records, o.FirstReqID),
 		lockouts: newLockouts(o.Lockout, o.Now),
 	}
+	users := slices.Clone(o.Users)
+	s.users.Store(&users)
 	if s.authority, err = openAuthority(o); err == nil {
 		s.certificate, err = s.authority.serverCertificate(o.Hosts)
 	}
@@ -75,6 +80,17 @@ func New(o Options) (*Server, error) {
 		return nil, errors.Join(err, j.close())
 	}
 	return s, nil
+}
+
+// SetUsers replaces the accounts. Who is logged in stays so until his connection ends,
+// as with IIS; how often a password was wrong is not forgotten.
+func (s *Server) SetUsers(users []User) error {
+	if err := checkUsers(s.opts.Domain, users); err != nil {
+		return err
+	}
+	users = slices.Clone(users)
+	s.users.Store(&users)
+	return nil
 }
 
 // Close ends the CA's use of its folder. Call it when no Serve runs any more.
@@ -117,7 +133,7 @@ func (s *Server) Requests() []Request { return s.requests.list() }
 // why it could not go on. Several listeners may be served at a time.
 func (s *Server) Serve(ctx context.Context, l net.Listener) error {
 	var protocols http.Protocols
-	protocols.SetHTTP1(true) // a log-in belongs to one connection (certsrv.md 1.1)
+	protocols.SetHTTP1(true) // a log-in belongs to one connection (docs/reference/certsrv.md 1.1)
 	acceptor := s.acceptor()
 	binding := ntlm.ChannelBinding(s.certificate.Leaf)
 	server := &http.Server{
@@ -182,7 +198,7 @@ func (s *Server) acceptor() *ntlm.Acceptor {
 		Computer:    domain + "-DC",
 		DNSDomain:   dnsDomain(domain),
 		DNSComputer: strings.ToLower(domain) + "-dc." + dnsDomain(domain),
-		Lookup:      accounts{domain: domain, users: s.opts.Users}.lookup,
+		Lookup:      s.lookup,
 		Permit:      func(a ntlm.Account, right bool) bool { return s.lockouts.permit(a.String(), right) },
 		Binding:     s.opts.Binding,
 		Rand:        s.opts.Rand,

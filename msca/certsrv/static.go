@@ -8,7 +8,7 @@ import (
 )
 
 // The bodies that no page makes. Clients know them by their lengths in logs
-// (reference: certsrv.md 1.5): each test that counts bytes says which.
+// (docs/reference/certsrv.md 1.5): each test that counts bytes says which.
 
 // moved is the redirect from /certsrv to /certsrv/, with the host as the client
 // wrote it. It is 123 bytes long plus the URL.

@@ -3,7 +3,7 @@ package certsrv
 import "html/template"
 
 // words are what a page says in its language. What clients read stands in ids and
-// codes, the same in every language (reference: certsrv.md 0, fact 8).
+// codes, the same in every language (docs/reference/certsrv.md 0, fact 8).
 type words struct {
 	Welcome, Submit, Issued, IssuedInfo, Pending, PendingInfo, Denied, DeniedInfo string
 	RequestID                                                                     string        // stands before the number

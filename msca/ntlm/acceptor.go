@@ -229,7 +229,7 @@ func checkMIC(m *authenticate, pairs []avPair, key, negotiate, challenge, token 
 	return hmac.Equal(mac(key, negotiate, challenge, zeroed), m.mic), true
 }
 
-// checkBinding applies Extended Protection (reference: certsrv.md 1.2). It runs
+// checkBinding applies Extended Protection (docs/reference/certsrv.md 1.2). It runs
 // only for the right password: others learn nothing from it.
 func (x *Exchange) checkBinding(pairs []avPair) (bound bool, err error) {
 	if x.binding == nil {

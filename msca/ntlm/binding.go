@@ -14,7 +14,7 @@ import (
 )
 
 // Binding is what an acceptor asks of the client's channel binding: IIS's
-// tokenChecking under Extended Protection (reference: certsrv.md 1.2).
+// tokenChecking under Extended Protection (docs/reference/certsrv.md 1.2).
 type Binding int
 
 // The settings of Extended Protection.
@@ -70,7 +70,7 @@ func endPointHash(alg x509.SignatureAlgorithm) crypto.Hash {
 
 // bindChallenge returns a copy of a received type 2 message whose target
 // information carries binding. The client's response copies that information into
-// what it signs, and so the token gets there (reference: windows-auth.md 3).
+// what it signs, and so the token gets there (docs/reference/windows-auth.md 3).
 func bindChallenge(challenge, binding []byte) ([]byte, error) {
 	if len(binding) != md5.Size {
 		return nil, fmt.Errorf("ntlm: channel binding of %d bytes, want %d", len(binding), md5.Size)

@@ -10,7 +10,7 @@
 // that all of them travel on one connection, is the caller's part.
 //
 // The rules come from MS-NLMP; what real peers do, and where they differ, is in
-// reference: windows-auth.md.
+// docs/reference/windows-auth.md.
 //
 // NTLM is made of MD4, MD5 and RC4. Where Go enforces FIPS 140 only
 // (GODEBUG=fips140=only) those would panic: the functions of this package that
@@ -24,7 +24,7 @@ import (
 )
 
 // What a message can be refused for. The HTTP side turns each into IIS's
-// sub-status (reference: certsrv.md 1.1).
+// sub-status (docs/reference/certsrv.md 1.1).
 var (
 	// ErrLogonDenied says that the account is unknown or the password is
 	// wrong: which of the two is not told (SEC_E_LOGON_DENIED).

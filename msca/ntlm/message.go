@@ -74,7 +74,7 @@ func messageType(b []byte) (uint32, error) {
 
 // negotiateFlags reads a type 1 message (MS-NLMP 2.2.1.1). The names it may carry
 // are the client machine's and of no interest. Its end is not fixed: libcurl's
-// stops after 32 bytes, others after 16 or 40 (reference: windows-auth.md 4).
+// stops after 32 bytes, others after 16 or 40 (docs/reference/windows-auth.md 4).
 func negotiateFlags(b []byte) (uint32, error) {
 	t, err := messageType(b)
 	if err != nil {
@@ -130,7 +130,7 @@ func parseAuthenticate(b []byte) (*authenticate, error) {
 	if m.user, err = decodeName(user, m.flags); err != nil {
 		return nil, err
 	}
-	if payload >= micOffset+micSize && len(b) >= micOffset+micSize {
+	if payload >= micOffset+micSize { // which is len(b) at most
 		m.mic = b[micOffset : micOffset+micSize]
 	}
 	return m, nil

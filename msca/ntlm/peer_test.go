@@ -13,7 +13,7 @@ import (
 	"ciscora/msca/ntlm"
 )
 
-// libcurl's type 1 message, byte for byte (reference: windows-auth.md 4).
+// libcurl's type 1 message, byte for byte (docs/reference/windows-auth.md 4).
 const curlNegotiate = "NTLMSSP\x00\x01\x00\x00\x00\x06\x82\x08\x00" +
 	"\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00"
 

@@ -99,7 +99,7 @@ func (a *Access) prove(ctx context.Context, who *Identity) error {
 }
 
 // offered returns nil if the list holds the template, and else the error that
-// says so (ces.md F6).
+// says so (docs/reference/ces.md F6).
 func (a *Access) offered(list msca.TemplateList, template string) error {
 	if _, ok := list.Find(template); ok {
 		return nil

@@ -18,7 +18,7 @@ import (
 
 // Authenticate finds out who asks, by the first method of the label for which the
 // request carries something, and whether that account may use the label's template
-// (ces.md, "One enrollment", phase "authenticate"). The request's body is not read.
+// (docs/reference/ces.md, "One enrollment", phase "authenticate"). The request's body is not read.
 // An error is an [*Error].
 func (a *Access) Authenticate(ctx context.Context, req *http.Request, label Label) (*Identity, error) {
 	if err := a.checkRevocation(ctx, req); err != nil {
@@ -195,7 +195,7 @@ func (a *Access) tryUser(req *http.Request, user, password string, said func(Rea
 }
 
 // challenges are those for the methods, where there are others than Basic's: Basic
-// first where it is of use, since some clients look at the first alone (libest.md L10).
+// first where it is of use, since some clients look at the first alone (docs/reference/libest.md L10).
 func (a *Access) challenges(methods []Method) []string {
 	if a.Digest == nil || !slices.Contains(methods, MethodUsers) {
 		return nil

@@ -32,7 +32,7 @@ type Request struct {
 	Requester   string    `json:"requester"` // DOMAIN\user
 	Template    string    `json:"template"`
 	Subject     string    `json:"subject"`
-	Disposition int       `json:"disposition"` // reference: certsrv.md 5
+	Disposition int       `json:"disposition"` // docs/reference/certsrv.md 5
 	HRESULT     uint32    `json:"hresult"`
 	Message     string    `json:"message"` // the CA's disposition message
 	Submitted   time.Time `json:"submitted"`

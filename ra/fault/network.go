@@ -198,7 +198,7 @@ func (r *Registry) TLSConfig(base *tls.Config, place Place, shape Shape) *tls.Co
 		}
 		config = config.Clone()
 		config.GetConfigForClient = nil
-		config.DynamicRecordSizingDisabled = true // an answer in as few records as can be (libest.md)
+		config.DynamicRecordSizingDisabled = true // an answer in as few records as can be (docs/reference/libest.md)
 		for _, f := range faults {
 			switch f.Kind {
 			case "tls1.0":

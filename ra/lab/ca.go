@@ -33,6 +33,8 @@ type CAOptions struct {
 // certsrv` serves, and what the lab puts behind its RA.
 type CA struct {
 	*certsrv.Server
+	config    *config.Certsrv
+	log       *zap.Logger
 	accessLog *tracelog.W3C   // nil where certsrv.yaml names no folder
 	faults    *fault.Registry // nil without
 }
@@ -53,6 +55,7 @@ func OpenCA(cfg *config.Certsrv, o CAOptions) (*CA, error) {
 		return nil, err
 	}
 	options := certsrv.Options{
+		Users:   usersOf(accounts),
 		Dir:     cfg.Dir,
 		Domain:  cfg.Domain,
 		Hosts:   cfg.Hosts,
@@ -62,13 +65,6 @@ func OpenCA(cfg *config.Certsrv, o CAOptions) (*CA, error) {
 		Events:  o.Events,
 		Now:     o.Now,
 		Logger:  o.Logger,
-	}
-	for _, account := range accounts {
-		user := certsrv.User{Name: account.Name, NTHash: account.NTHash}
-		if account.Password != "" {
-			user = certsrv.NewUser(account.Name, string(account.Password))
-		}
-		options.Users = append(options.Users, user)
 	}
 	for _, t := range cfg.Templates {
 		options.Templates = append(options.Templates, certsrv.Template{
@@ -84,7 +80,10 @@ func OpenCA(cfg *config.Certsrv, o CAOptions) (*CA, error) {
 			ManagerApproval:    t.ManagerApproval,
 		})
 	}
-	ca := &CA{faults: o.Faults}
+	ca := &CA{config: cfg, log: o.Logger, faults: o.Faults}
+	if ca.log == nil {
+		ca.log = zap.NewNop()
+	}
 	if o.Faults != nil {
 		if err := OrderFaults(o.Faults, cfg.Faults, cfg.Problem); err != nil {
 			return nil, err
@@ -113,6 +112,36 @@ var bindings = map[string]ntlm.Binding{
 	"none":    ntlm.BindingNone,
 	"accept":  ntlm.BindingAccept,
 	"require": ntlm.BindingRequire,
+}
+
+func usersOf(accounts []config.Account) []certsrv.User {
+	users := make([]certsrv.User, 0, len(accounts))
+	for _, account := range accounts {
+		user := certsrv.User{Name: account.Name, NTHash: account.NTHash}
+		if account.Password != "" {
+			user = certsrv.NewUser(account.Name, string(account.Password))
+		}
+		users = append(users, user)
+	}
+	return users
+}
+
+// Reload opens the access log anew and reads the accounts' files again. What is wrong
+// stays as it was, the rest counts, and the structured log tells; certsrv.yaml itself
+// takes a restart.
+func (ca *CA) Reload() {
+	accounts, err := ca.config.Accounts()
+	if err == nil {
+		err = ca.SetUsers(usersOf(accounts))
+	}
+	if ca.accessLog != nil {
+		err = errors.Join(err, ca.accessLog.Reopen())
+	}
+	if err != nil {
+		ca.log.Error("reload: what is wrong stays as it was, the rest counts", zap.Error(err))
+		return
+	}
+	ca.log.Info("reload: the access log is opened anew, changed files of accounts count; certsrv.yaml itself takes a restart")
 }
 
 // Close closes the CA's files; nothing may be served any more.

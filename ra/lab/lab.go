@@ -352,6 +352,13 @@ func MakeCA(dir string) error {
 	return ca.Close()
 }
 
+// Reload does what SIGHUP does to `ra serve` and `ra certsrv`: logs are opened anew,
+// and files of certificates, trust and accounts read again.
+func (l *Lab) Reload() {
+	l.ra.Reload()
+	l.ca.Reload()
+}
+
 // Wait returns when the lab has ended, with the reason if it did so by itself.
 func (l *Lab) Wait() error {
 	<-l.done

@@ -14,7 +14,7 @@ import (
 	"ciscora/ra/tracelog"
 )
 
-// sampleKeyType is what a phone of CUCM 12.5 makes (diagnosis.md: RSA only).
+// sampleKeyType is what a phone of CUCM 12.5 makes (docs/reference/ces.md, "Keys": RSA only).
 const sampleKeyType = "rsa2048"
 
 // SamplePhone is the phone that `ra lab` enrolls.

@@ -19,7 +19,7 @@ import (
 
 // Policy is what a CSR must be before the CA sees it. Its zero value lets through
 // all but what is always refused: names and extensions by which a certificate would
-// log in to Windows as somebody else (certsrv.md 8), and CSRs that say two things.
+// log in to Windows as somebody else (docs/reference/certsrv.md 8), and CSRs that say two things.
 type Policy struct {
 	// Keys are the kinds that are taken: rsa2048 is RSA with exactly so many bits,
 	// ec256 the curve P-256; none = all.

@@ -13,6 +13,10 @@ func Markdown(cards []Card) string {
 This page is written by ` + "`ra scenario list --markdown`" + ` from the cards; each failure can be played with
 ` + "`ra scenario run NAME`" + `. In the lines, what stands in braces differs from run to run, and ` + "`...`" + ` stands for other lines.
 
+F1 to F9 are failures that Cisco's "Troubleshooting CAPF Online CA" for CUCM 12.5 shows, "the document"; ` + "`inferred`" + ` is said of those
+that no document shows, with what they were made after. [reference/README.md](reference/README.md) explains both, [reference/logs.md](reference/logs.md)
+tells of each line whether it is documented or reconstructed.
+
 | failure | from | what it is |
 |---|---|---|
 `)

@@ -20,7 +20,7 @@ const (
 
 // challenges ties the request that was asked for credentials to the one that
 // brings them: a libest client sends the same CSR twice, on two connections
-// (libest.md, "The client, as a server sees it"), and the record of the second
+// (docs/reference/libest.md, "The client, as a server sees it"), and the record of the second
 // must tell of the first. What ties them is the body.
 type challenges struct {
 	enrollments *admin.Enrollments
@@ -69,7 +69,7 @@ func (c *challenges) middleware(next http.Handler) http.Handler {
 			return
 		}
 		if r.Header.Get("Expect") != "" {
-			return // to read would send an interim answer (libest.md L11)
+			return // to read would send an interim answer (docs/reference/libest.md L11)
 		}
 		// The answer is decided; the body would be thrown away by net/http.
 		if http.NewResponseController(w).SetReadDeadline(time.Now().Add(c.bodyTimeout)) != nil {

@@ -336,7 +336,7 @@ func breakerOf(cfg *config.RA) queue.Breaker {
 
 var nameChecks = map[string]msca.NameCheck{"go": msca.NameCheckGo, "curl": msca.NameCheckCurl}
 
-// userAgent is what the CA's IIS log shows: CES's own in its profile (ces.md,
+// userAgent is what the CA's IIS log shows: CES's own in its profile (docs/reference/ces.md,
 // "Who talks to whom").
 func userAgent(cfg *config.RA) string {
 	if cfg.Profile == config.ProfileCUCM {

@@ -133,7 +133,7 @@ func (f *logFile) Close() error {
 	return f.log.Close()
 }
 
-// startUp writes the block with which CES starts (ces.md, "Start-up").
+// startUp writes the block with which CES starts (docs/reference/ces.md, "Start-up").
 func (t *traceLogs) startUp(files config.Files, server string) {
 	t.server = server
 	t.web = oneLineSubjects(files.CATrust)
@@ -179,7 +179,7 @@ func (t *traceLogs) event(ctx context.Context, event any) {
 			})
 			if e.Status >= http.StatusBadRequest && e.Bytes > 0 && !asksAgain(e.Err) {
 				// After an error libest ends the connection, and its client is
-				// gone by then (ces.md F6).
+				// gone by then (docs/reference/ces.md F6).
 				t.nginx.Libest().ShutdownFailed()
 			}
 		}
@@ -194,7 +194,7 @@ func asksAgain(err error) bool {
 }
 
 // ended words an enrollment that got no certificate after its client was known; a
-// 401 has been told by then. The numbers are those of libest 2.1.0 (libest.md,
+// 401 has been told by then. The numbers are those of libest 2.1.0 (docs/reference/libest.md,
 // "Error codes"): 25 is whatever the CA did, 9 a CSR that cannot be used.
 func (t *traceLogs) ended(ctx context.Context, e est.Answered) {
 	var failed *ra.Error
@@ -218,7 +218,7 @@ func (t *traceLogs) ended(ctx context.Context, e est.Answered) {
 }
 
 // leg words one exchange with the CA. A refusal by the CA is no failure to curl
-// (certsrv.md, fact 4), so it leaves no line but libest's.
+// (docs/reference/certsrv.md 0, fact 4), so it leaves no line but libest's.
 func (t *traceLogs) leg(ctx context.Context, e ra.Leg) {
 	if e.For != "" {
 		return // libcurl's own affair: CES tells how the page's request ended
@@ -259,7 +259,7 @@ func (t *traceLogs) failedLeg(conn *tracelog.Connection, e ra.Leg) {
 	if ca.CurlCode == 0 {
 		if t.nginx != nil && e.Phase == msca.PhaseTemplate && e.Status == http.StatusOK {
 			// A page without a list was read all the same: what it lacks shows in
-			// libest's lines alone, as in ces.md F6.
+			// libest's lines alone, as in docs/reference/ces.md F6.
 			t.nginx.ReceivedData(conn, e.Bytes)
 			t.nginx.NavigatedToPage(conn, e.URL)
 		}

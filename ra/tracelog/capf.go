@@ -6,7 +6,7 @@ import (
 )
 
 // CAPF writes the trace of CUCM's CAPF service at its detailed level
-// (reference: ces.md, "Four logs, four formats"). A function's lines stand
+// (docs/reference/ces.md, "Four logs, four formats"). A function's lines stand
 // between `|-->NAME` and `|<--NAME`; most come from one that is called debug.
 type CAPF struct {
 	sink *sink

@@ -6,7 +6,7 @@ import (
 )
 
 // CiscoRA writes the CiscoRA log: what CES logs while it starts, and nothing
-// of later enrollments (reference: ces.md, "Four logs, four formats"). None of
+// of later enrollments (docs/reference/ces.md, "Four logs, four formats"). None of
 // its lines has a time.
 type CiscoRA struct{ sink *sink }
 
@@ -28,13 +28,13 @@ func (c *CiscoRA) ServerPID(pid int) {
 }
 
 // LoginFailed says that the log-in at the start failed, so that there is no
-// chain (reference: ces.md F1 to F5, F7).
+// chain (docs/reference/ces.md F1 to F5, F7).
 func (c *CiscoRA) LoginFailed(f Failure) {
 	c.sink.put(failureLines(ciscoRALine, loginFunction, loginFailure, f, true)...)
 }
 
 // ChainFailed says that the chain could not be read after a good log-in
-// (reference: ces.md F8).
+// (docs/reference/ces.md F8).
 func (c *CiscoRA) ChainFailed(f Failure) {
 	c.sink.put(failureLines(ciscoRALine, chainFunction, requestFailure, f, true)...)
 }

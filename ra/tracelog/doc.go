@@ -5,8 +5,8 @@
 //
 // The package knows lines, not the program that causes them: its records are
 // its own, and whoever assembles the program turns events into calls. Lines,
-// function names and line numbers are those of Cisco's "Troubleshoot CAPF
-// Online CA" for CUCM 12.5 (reference: ces.md); where that document shows no
+// function names and line numbers are those of Cisco's "Troubleshooting CAPF
+// Online CA" for CUCM 12.5 (docs/reference/ces.md); where that document shows no
 // line for an event, the method says that its wording is inferred.
 //
 // Every writer is safe for concurrent use. A method that stands for several

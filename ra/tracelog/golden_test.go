@@ -21,7 +21,7 @@ var update = flag.Bool("update", false, "write the golden files of lines whose w
 const documents = "../../testdata/document"
 
 // document gives the lines of one of them. They are Cisco's own, from
-// "Troubleshoot CAPF Online CA", and so are never updated; where the document
+// "Troubleshooting CAPF Online CA", and so are never updated; where the document
 // leaves the end of a frame of the CAPF trace out, it was added by hand.
 func document(t *testing.T, name string) string {
 	t.Helper()

@@ -7,7 +7,7 @@ import (
 )
 
 // Libest writes the lines of libest's server, 2.2.0 as CES has it: its function
-// names with their line numbers (reference: libest.md, "Log format").
+// names with their line numbers (docs/reference/libest.md, "Log format").
 type Libest struct {
 	sink *sink
 	opts Options
@@ -46,7 +46,7 @@ func (l *Libest) Challenged() {
 }
 
 // AuthenticationFailed says that CES's log-in with the client's Basic
-// credentials failed, or that its template is not the CA's (reference: ces.md
+// credentials failed, or that its template is not the CA's (docs/reference/ces.md
 // F6), and that the client was answered 401.
 func (l *Libest) AuthenticationFailed() {
 	l.sink.put(append(
@@ -71,7 +71,7 @@ type Refusal struct {
 func (l *Libest) Refused(r Refusal) { l.sink.put(refusalLines(r)...) }
 
 // WriteFailed says that the client was gone when the answer was there: the other
-// end of a race of timers (reference: ces.md, "Timers"). The lines are those of
+// end of a race of timers (docs/reference/ces.md, "Timers"). The lines are those of
 // [Libest.Refused], which is inferred; the code is the document's.
 func (l *Libest) WriteFailed() {
 	const rc = "10 (EST_ERR_HTTP_WRITE)"

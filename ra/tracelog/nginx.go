@@ -7,7 +7,7 @@ import (
 
 // Connection is the EST client's connection that a line of NGINX tells of.
 //
-// It chooses the form of the line (reference: ces.md, "Four logs, four
+// It chooses the form of the line (docs/reference/ces.md, "Four logs, four
 // formats"). With a Number it is the running form, with `*2` before the text
 // and the client's and the server's addresses behind it. A nil Connection is
 // the first attempt to start: `nginx: [warn]` for failures, time and process
@@ -103,7 +103,7 @@ func (n *NGINX) ChainPassed(conn *Connection) {
 	n.sink.put(n.line(conn, "info", "ra_certsrv_ca_plugin_postconf: CA Cert chain retrieved from CA, will be passed to EST"))
 }
 
-// LoginFailed says that a log-in failed (reference: ces.md F1 to F5, F7). At a
+// LoginFailed says that a log-in failed (docs/reference/ces.md F1 to F5, F7). At a
 // start the two lines follow that say that there is no chain; within an
 // enrollment the wording is inferred from the start's.
 func (n *NGINX) LoginFailed(conn *Connection, f Failure) {
@@ -111,7 +111,7 @@ func (n *NGINX) LoginFailed(conn *Connection, f Failure) {
 }
 
 // ChainFailed says that the chain could not be read after a good log-in
-// (reference: ces.md F8).
+// (docs/reference/ces.md F8).
 func (n *NGINX) ChainFailed(conn *Connection, f Failure) {
 	n.failed(conn, chainFunction, requestFailure, f)
 }

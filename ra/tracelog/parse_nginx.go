@@ -8,8 +8,8 @@ import (
 	"time"
 )
 
-// Form is the shape of a line in NGINX's error.log or the CiscoRA log (reference:
-// ces.md, "Four logs, four formats").
+// Form is the shape of a line in NGINX's error.log or the CiscoRA log (see
+// docs/reference/ces.md, "Four logs, four formats").
 type Form int
 
 // The forms.
@@ -154,7 +154,7 @@ func (l NGINXLine) Code() (rc int, name string, ok bool) {
 }
 
 // Access returns what an access line tells, and when; Referer and User-Agent stand
-// in lines of their own. Status is -1 for a success (reference: libest.md).
+// in lines of their own. Status is -1 for a success (docs/reference/libest.md).
 func (l NGINXLine) Access() (a Access, at time.Time, ok bool) {
 	m := accessLine.FindStringSubmatch(l.Text)
 	if m == nil || l.Form != FormLibest || l.Function != "log_access" {

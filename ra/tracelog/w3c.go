@@ -13,7 +13,7 @@ import (
 )
 
 // W3CEntry is one request in IIS's log. Values are as they came; the empty
-// string is what IIS logs as a hyphen (reference: certsrv.md 1.4).
+// string is what IIS logs as a hyphen (docs/reference/certsrv.md 1.4).
 type W3CEntry struct {
 	Time      time.Time // logged in UTC
 	ServerIP  string
@@ -72,6 +72,17 @@ func (l *W3C) Err() error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.err
+}
+
+// Reopen closes the daily file and opens it anew under its name: whoever moved it away
+// gets a new one, at once and not with the next request.
+func (l *W3C) Reopen() error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.file == nil {
+		return nil // the next entry opens it
+	}
+	return l.roll(l.day)
 }
 
 // Close closes the daily file. Entries after it open the file anew.

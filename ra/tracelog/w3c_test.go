@@ -127,6 +127,43 @@ func TestAnIISLogThatIsThereIsContinued(t *testing.T) {
 	}
 }
 
+func TestAnIISLogThatWasMovedAwayIsOpenedAnewAtOnce(t *testing.T) {
+	dir := t.TempDir()
+	log, err := tracelog.NewW3CDir(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer log.Close()
+	if err := log.Reopen(); err != nil { // nothing is open yet
+		t.Fatal(err)
+	}
+	entry := ces("2019-03-05 17:31:15", "14.48.31.128")
+	log.Log(entry)
+	path := filepath.Join(dir, tracelog.W3CFileName(entry.Time))
+	if err := os.Rename(path, path+".1"); err != nil {
+		t.Fatal(err)
+	}
+	if err := log.Reopen(); err != nil {
+		t.Fatal(err)
+	}
+	if text, err := os.ReadFile(path); err != nil || len(text) != 0 {
+		t.Errorf("%q, %v", text, err)
+	}
+	log.Log(entry)
+	if err := log.Err(); err != nil {
+		t.Fatal(err)
+	}
+	moved, err := os.ReadFile(path + ".1")
+	if err != nil {
+		t.Fatal(err)
+	}
+	text, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	same(t, string(moved), string(text)) // the header, too
+}
+
 func TestAnIISLogThatCannotBeWritten(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "file")
 	if err := os.WriteFile(file, nil, 0o600); err != nil {

@@ -1,0 +1,42 @@
+package main
+
+import (
+	"context"
+	"os"
+	"os/signal"
+	"sync"
+	"syscall"
+)
+
+// hangups catches SIGHUP, whose default ends a process at once: from the first moment
+// of a command on, and acted on once it runs.
+type hangups chan os.Signal
+
+func catchHangups() hangups {
+	h := make(hangups, 1)
+	signal.Notify(h, syscall.SIGHUP)
+	return h
+}
+
+func (h hangups) stop() { signal.Stop(h) }
+
+// reload calls f for each SIGHUP, one call at a time, until ctx ends or the caller says
+// end, which waits for a call that is under way.
+func (h hangups) reload(ctx context.Context, f func()) (end func()) {
+	ctx, cancel := context.WithCancel(ctx)
+	var running sync.WaitGroup
+	running.Go(func() {
+		for {
+			select {
+			case <-h:
+				f()
+			case <-ctx.Done():
+				return
+			}
+		}
+	})
+	return func() {
+		cancel()
+		running.Wait()
+	}
+}
