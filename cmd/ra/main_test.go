@@ -37,6 +37,7 @@ func TestScripts(t *testing.T) {
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"exits":    exits,
 			"awaits":   awaits,
+			"appears":  appears,
 			"freeport": freePort,
 			"subst":    subst,
 			"hangup":   hangUp,
@@ -118,12 +119,20 @@ func hangUp(ts *testscript.TestScript, neg bool, args []string) {
 			ts.Check(cmd.Process.Signal(syscall.SIGHUP))
 		}
 	}
+	appears(ts, neg, args[1:])
+}
+
+// appears FILE: waits until the file is there.
+func appears(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 1 {
+		ts.Fatalf("usage: appears FILE")
+	}
 	for deadline := time.Now().Add(20 * time.Second); ; time.Sleep(10 * time.Millisecond) {
-		if _, err := os.Stat(ts.MkAbs(args[1])); err == nil {
+		if _, err := os.Stat(ts.MkAbs(args[0])); err == nil {
 			return
 		}
 		if time.Now().After(deadline) {
-			ts.Fatalf("%s is not made", args[1])
+			ts.Fatalf("%s is not made", args[0])
 		}
 	}
 }

@@ -2,6 +2,7 @@ package certsrv
 
 import (
 	"context"
+	"crypto"
 	"crypto/rand"
 	"crypto/tls"
 	"crypto/x509"
@@ -57,6 +58,10 @@ type Options struct {
 	Decide func(ctx context.Context, d Decision) Decision
 	// Offer, where set, returns those of the templates that certrqxt.asp lists.
 	Offer func(ctx context.Context, templates []string) []string
+
+	// NewKey makes the keys of the CA and of TLS servers; nil = RSA 2048 with a Dir,
+	// EC P-256 without. Who opens many CAs hands out keys that are there already.
+	NewKey func() (crypto.Signer, error)
 
 	Rand   io.Reader        // serial numbers, challenges, session ids; nil = crypto/rand. Keys always come from crypto/rand.
 	Now    func() time.Time // nil = time.Now

@@ -2,6 +2,7 @@ package lab
 
 import (
 	"context"
+	"crypto"
 	"errors"
 	"fmt"
 	"io"
@@ -26,7 +27,8 @@ type CAOptions struct {
 	Faults *fault.Registry // nil = none
 	// Logged is called after each line of the access log; nil = nobody is told.
 	Logged func()
-	KeyLog io.Writer // see [Options.KeyLog]
+	KeyLog io.Writer                     // see [Options.KeyLog]
+	NewKey func() (crypto.Signer, error) // see [Options.NewKey]
 }
 
 // CA is the built-in Microsoft CA as certsrv.yaml describes it: what `ra
@@ -62,6 +64,7 @@ func OpenCA(cfg *config.Certsrv, o CAOptions) (*CA, error) {
 		Events:  o.Events,
 		Now:     o.Now,
 		Logger:  o.Logger,
+		NewKey:  o.NewKey,
 	}
 	for _, account := range accounts {
 		user := certsrv.User{Name: account.Name, NTHash: account.NTHash}

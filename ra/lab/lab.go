@@ -8,6 +8,7 @@ package lab
 
 import (
 	"context"
+	"crypto"
 	"crypto/tls"
 	"crypto/x509"
 	"errors"
@@ -67,6 +68,8 @@ type Options struct {
 	// SSLKEYLOGFILE, by which Wireshark decrypts a capture; nil = none are told.
 	// There is no such thing outside a lab.
 	KeyLog io.Writer
+	// NewKey makes the keys of the CA and of both TLS servers; nil = new ones, RSA 2048.
+	NewKey func() (crypto.Signer, error)
 	Logger *zap.Logger
 	Now    func() time.Time
 }
@@ -187,7 +190,7 @@ func Start(ctx context.Context, o Options) (_ *Lab, err error) {
 	if err != nil {
 		return nil, err
 	}
-	if l.ca, err = OpenCA(caConfig, CAOptions{Logger: o.Logger.Named("certsrv"), Now: o.Now, Faults: l.Faults, Logged: o.Logged, KeyLog: o.KeyLog}); err != nil {
+	if l.ca, err = OpenCA(caConfig, CAOptions{Logger: o.Logger.Named("certsrv"), Now: o.Now, Faults: l.Faults, Logged: o.Logged, KeyLog: o.KeyLog, NewKey: o.NewKey}); err != nil {
 		return nil, err
 	}
 	opened = append(opened, l.ca)

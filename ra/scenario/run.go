@@ -6,8 +6,6 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
-	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 	"time"
@@ -21,8 +19,8 @@ import (
 type Options struct {
 	Dir     string      // of the card's lab; it is made
 	Network lab.Network // nil = TCP on loopback
-	// Keys is a folder with a lab's CA, whose keys are used again; "" = new ones.
-	Keys string
+	// Keys are used instead of new ones, which take long to make; nil = new ones.
+	Keys *Keys
 	// Line sees each line of each log as it comes; nil = nobody does.
 	Line func(log, line string)
 }
@@ -63,7 +61,7 @@ func Run(ctx context.Context, card Card, o Options) Result {
 }
 
 func run(ctx context.Context, card Card, o Options) (_ []Check, err error) {
-	if err := useKeys(o); err != nil {
+	if err := o.Keys.intoLab(o.Dir); err != nil {
 		return nil, err
 	}
 	p := &play{card: card, options: o, tail: newTail(o.Dir, o.Line)}
@@ -129,6 +127,7 @@ func (p *play) start(ctx context.Context) error {
 		Variant: lab.Variant{CAURL: c.CAURL, CANames: c.CANames, Template: c.Template, Enroll: c.Enroll, MinKeySize: c.MinKeySize, Patience: time.Duration(c.Patience) * time.Second},
 		Early:   p.early,
 		Logged:  p.tail.poke,
+		NewKey:  p.options.Keys.inTurn(),
 	}
 	for _, subject := range c.Trust {
 		certificate, err := authorityNamed(subject)
@@ -154,11 +153,13 @@ func (p *play) enroll(ctx context.Context) error {
 		if key == "" {
 			key = "ec256"
 		}
-		phone, err := capf.NewPhone(rand.Reader, p.card.Lab.Phone, key)
+		signer, err := p.options.Keys.ofPhone(key)
 		if err != nil {
 			return err
 		}
-		p.phone = phone
+		if p.phone, err = capf.NewPhoneWithKey(rand.Reader, p.card.Lab.Phone, signer); err != nil {
+			return err
+		}
 	}
 	return p.traced(func(trace *tracelog.CAPF) error { return p.enrollTraced(ctx, trace) })
 }
@@ -290,35 +291,4 @@ func (p *play) verifies(ctx context.Context) (bool, error) {
 	return slices.ContainsFunc(chain, func(ca *x509.Certificate) bool {
 		return p.last.Certificates[0].CheckSignatureFrom(ca) == nil
 	}), err
-}
-
-// keyFiles are what makes a lab's CA.
-var keyFiles = []string{"root.pem", "root.key", "issuing.pem", "issuing.key"}
-
-// useKeys gives a lab the CA of another one: keys take long to make.
-func useKeys(o Options) error {
-	if err := os.MkdirAll(filepath.Join(o.Dir, "ca"), 0o700); err != nil {
-		return err
-	}
-	if o.Keys == "" {
-		return nil
-	}
-	for _, name := range keyFiles {
-		data, err := os.ReadFile(filepath.Join(o.Keys, name))
-		if err != nil {
-			return err
-		}
-		if err := os.WriteFile(filepath.Join(o.Dir, "ca", name), data, 0o600); err != nil { //nolint:gosec // both folders are the caller's
-			return err
-		}
-	}
-	return nil
-}
-
-// MakeKeys makes a CA in a folder, for [Options.Keys].
-func MakeKeys(dir string) (keys string, err error) {
-	if err := lab.MakeCA(filepath.Join(dir, "ca")); err != nil {
-		return "", err
-	}
-	return filepath.Join(dir, "ca"), nil
 }

@@ -44,11 +44,11 @@ func play(t *testing.T, card scenario.Card, keys keys) (result scenario.Result) 
 }
 
 // keys are a CA's, for labs in real and in virtual time, which begins in 2000.
-type keys struct{ real, virtual string }
+type keys struct{ real, virtual *scenario.Keys }
 
 func makeKeys(t *testing.T) (k keys) {
 	t.Helper()
-	in := func(t *testing.T, dir string) string {
+	in := func(t *testing.T, dir string) *scenario.Keys {
 		made, err := scenario.MakeKeys(dir)
 		if err != nil {
 			t.Fatal(err)
