@@ -36,6 +36,8 @@ var holes = map[string]struct {
 	"reqid":      {`\d+`, true},
 	"length":     {`\d+`, false},
 	"status":     {`\d+`, false},
+	"key":        {`.*`, false},                        // a public key's bytes, as CAPF prints them
+	"until":      {`\d{4}:\d\d:\d\d:\d\d:\d\d`, false}, // CAPF's times with a date
 }
 
 // others stands in expected lines for any number of lines, none included.

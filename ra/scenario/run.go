@@ -165,7 +165,7 @@ func (p *play) enroll(ctx context.Context) error {
 }
 
 func (p *play) enrollTraced(ctx context.Context, trace *tracelog.CAPF) error {
-	events := lab.CAPFTrace(trace)
+	events := lab.CAPFTrace(trace, nil)
 	heard := func(e capf.Event) {
 		events(e)
 		p.tail.poke()
