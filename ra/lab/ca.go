@@ -29,6 +29,7 @@ type CAOptions struct {
 	Logged func()
 	KeyLog io.Writer                     // see [Options.KeyLog]
 	NewKey func() (crypto.Signer, error) // see [Options.NewKey]
+	Port   int                           // that the access log has; 0 = the listener\'s
 }
 
 // CA is the built-in Microsoft CA as certsrv.yaml describes it: what `ra
@@ -100,6 +101,9 @@ func OpenCA(cfg *config.Certsrv, o CAOptions) (*CA, error) {
 			return nil, cfg.Problem("log", err)
 		}
 		options.AccessLog = func(e certsrv.AccessEntry) {
+			if o.Port != 0 {
+				e.Port = o.Port
+			}
 			ca.accessLog.Log(tracelog.W3CEntry(e))
 			if o.Logged != nil {
 				o.Logged()

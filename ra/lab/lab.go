@@ -15,7 +15,9 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"net/url"
 	"slices"
+	"strconv"
 	"sync"
 	"time"
 
@@ -91,6 +93,7 @@ type Lab struct {
 
 	others  []*x509.Certificate // Variant.Trust
 	network Network
+	flight  *flight
 	ca      *CA
 	ra      *server.Server
 	creds   config.Credentials
@@ -118,8 +121,23 @@ type Variant struct {
 	Enroll     []string // who may enroll for the lab's template
 	MinKeySize int      // of the lab's template, in bits
 	Patience   time.Duration
-	// Trust stands in both trust stores, before the lab's own.
+	// Trust stands in both trust stores, before the lab's root. Both are the same then,
+	// as CUCM's are: the issuing CA is in neither.
 	Trust []*x509.Certificate
+}
+
+// port is that of the CA's URL, which IIS logs, whatever port it has here: the logs of
+// RA and CA would name two. 0 = the one that it has.
+func (v Variant) port() int {
+	u, err := url.Parse(v.CAURL)
+	if err != nil {
+		return 0 // the configuration says why
+	}
+	port, err := strconv.Atoi(u.Port())
+	if err != nil {
+		return 0
+	}
+	return port
 }
 
 func (v Variant) apply(ra *config.RA, ca *config.Certsrv) {
@@ -128,8 +146,8 @@ func (v Variant) apply(ra *config.RA, ca *config.Certsrv) {
 	}
 	ca.Hosts = append(ca.Hosts, v.CANames...)
 	if len(v.Trust) > 0 {
-		ra.EST.Trust = append([]string{fileOthers}, ra.EST.Trust...)
 		ra.CA.Trust = append([]string{fileOthers}, ra.CA.Trust...)
+		ra.EST.Trust = ra.CA.Trust
 	}
 	if v.Template != "" {
 		ra.CA.Template = v.Template
@@ -154,7 +172,7 @@ func Start(ctx context.Context, o Options) (_ *Lab, err error) {
 	if err != nil {
 		return nil, err
 	}
-	l := &Lab{Dir: dir, Profile: o.Profile, Faults: o.Faults, others: o.Variant.Trust, network: o.Network, now: o.Now, done: make(chan struct{})}
+	l := &Lab{Dir: dir, Profile: o.Profile, Faults: o.Faults, others: o.Variant.Trust, network: o.Network, flight: newFlight(), now: o.Now, done: make(chan struct{})}
 	for _, spec := range o.Early {
 		if _, err := l.Faults.Order(spec); err != nil {
 			return nil, err
@@ -190,7 +208,7 @@ func Start(ctx context.Context, o Options) (_ *Lab, err error) {
 	if err != nil {
 		return nil, err
 	}
-	if l.ca, err = OpenCA(caConfig, CAOptions{Logger: o.Logger.Named("certsrv"), Now: o.Now, Faults: l.Faults, Logged: o.Logged, KeyLog: o.KeyLog, NewKey: o.NewKey}); err != nil {
+	if l.ca, err = OpenCA(caConfig, CAOptions{Logger: o.Logger.Named("certsrv"), Now: o.Now, Faults: l.Faults, Logged: o.Logged, KeyLog: o.KeyLog, NewKey: o.NewKey, Port: o.Variant.port()}); err != nil {
 		return nil, err
 	}
 	opened = append(opened, l.ca)
@@ -213,7 +231,7 @@ func Start(ctx context.Context, o Options) (_ *Lab, err error) {
 	if raConfig.Admin.Guarded() && !o.OpenAdmin {
 		l.AdminCurl = l.Path(fileAdminCurl)
 	}
-	serverOptions.Events = o.events()
+	serverOptions.Events = o.events(l.flight)
 	if l.ra, err = server.New(ctx, raConfig, serverOptions); err != nil {
 		return nil, err
 	}
@@ -222,7 +240,7 @@ func Start(ctx context.Context, o Options) (_ *Lab, err error) {
 }
 
 // events is who hears the RA's events; they come after the emulated logs' own.
-func (o Options) events() func(context.Context, any) {
+func (o Options) events(f *flight) func(context.Context, any) {
 	watch, logged := func(context.Context, any) {}, func() {}
 	if o.Watch != nil {
 		watch = steps(o.Watch)
@@ -232,6 +250,7 @@ func (o Options) events() func(context.Context, any) {
 	}
 	return func(ctx context.Context, event any) {
 		watch(ctx, event)
+		f.event(event)
 		logged()
 	}
 }

@@ -19,6 +19,7 @@ var holes = map[string]struct {
 	"date":       {`\d{4}-\d\d-\d\d \d\d:\d\d:\d\d`, false},                    // IIS
 	"access":     {`\d\d/[A-Z][a-z]{2}/\d{4}:\d\d:\d\d:\d\d [+-]\d{4}`, false}, // libest's access line
 	"pid":        {`\d+`, true},
+	"script":     {`\d+`, true}, // the process that EnrollmentService.sh names
 	"connection": {`\d+`, true},
 	"bytes":      {`\d+`, false},
 	"ms":         {`\d+`, false},

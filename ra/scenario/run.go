@@ -227,7 +227,11 @@ func (p *play) verdict(ctx context.Context) ([]Check, error) {
 		}
 		check("the certificate fits the chain of /cacerts", *e.Verifies, seen, seen == *e.Verifies)
 	}
-	// What is still in flight ends first: its lines belong to the logs.
+	// What the RA does for a client that has gone ends first, in its own time: how it
+	// ends is in the logs.
+	quiet, cancel := context.WithTimeout(ctx, settleTime)
+	p.lab.Quiet(quiet)
+	cancel()
 	err := p.lab.Finish(func(orphans int) {
 		if e.Orphans != nil {
 			check("orphans in the ledger", *e.Orphans, orphans, orphans == *e.Orphans)
