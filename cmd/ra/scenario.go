@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"path/filepath"
 	"strings"
 	"text/tabwriter"
 
@@ -18,8 +19,9 @@ func (c *cli) scenarioCommand() *cobra.Command {
 		Long: `Each scenario is a card: a lab of its own, the faults that make it fail, what the
 logs and the client then show, why, and how to mend it.`,
 		Example: `  ra scenario list
-  ra scenario show f7-slow-login
+  ra scenario show f7
   ra scenario run f7-slow-login
+  ra scenario run ./mine.yaml          a card of one's own
   ra scenario run --all`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
@@ -110,7 +112,11 @@ func chooseCards(names []string, all bool) ([]scenario.Card, error) {
 	}
 	var chosen []scenario.Card
 	for _, name := range names {
-		card, err := scenario.Find(cards, name)
+		find := func(name string) (scenario.Card, error) { return scenario.Find(cards, name) }
+		if strings.ContainsRune(name, filepath.Separator) || strings.HasSuffix(name, ".yaml") {
+			find = scenario.Load // one's own
+		}
+		card, err := find(name)
 		if err != nil {
 			return nil, usageError{err}
 		}

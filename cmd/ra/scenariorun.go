@@ -26,16 +26,18 @@ type playFlags struct {
 func (c *cli) scenarioRunCommand() *cobra.Command {
 	var f playFlags
 	cmd := &cobra.Command{
-		Use:   "run NAME... | --all",
+		Use:   "run NAME|FILE... | --all",
 		Short: "Play scenarios in real time and compare the logs, line by line",
 		Long: `run plays each scenario in a lab of its own, on loopback and free ports. One that
 is named shows the lines as they come, then the verdict: why it failed, how to mend
 it, and what differs from its card, if anything does (-v: all that was compared).
+F1 to F9, and the beginning of a name, will do; ./FILE.yaml is a card of one's own.
 --all plays them all, several at a time, and shows each as it ends; Ctrl-C ends that
 with what has been seen so far. The exit status is 1 if anything differs from the
 cards.`,
 		Example: `  ra scenario run f7-slow-login
-  ra scenario run f9-capf-timeout timers-race
+  ra scenario run f9 timers-race
+  ra scenario run ./mine.yaml
   ra scenario run --all --keep ./logs`,
 	}
 	cmd.Flags().BoolVar(&f.all, "all", false, "play every scenario, several at a time")
@@ -191,6 +193,7 @@ func (p *playing) one(ctx context.Context, i int) error {
 	speaks := !p.flags.all && !p.flags.asJSON
 	if speaks {
 		p.locked(func() { p.verdicts.begin(card) })
+		o.Mend = func() { p.locked(func() { p.verdicts.mend(card) }) }
 		o.Line = func(log, line string) { p.locked(func() { p.verdicts.line(log, line) }) }
 	}
 	result := scenario.Run(ctx, card, o)

@@ -21,6 +21,11 @@ func (v verdicts) begin(card scenario.Card) {
 	fmt.Fprintf(v.w, "%s: %s\n\n", card.Name, card.Title)
 }
 
+// mend stands between the failure and its fix.
+func (v verdicts) mend(card scenario.Card) {
+	fmt.Fprintf(v.w, "\nthat was the failure; now it is mended: %s\n\n", strings.TrimSpace(card.Fix))
+}
+
 // line is one of a log's, as it comes.
 func (v verdicts) line(log, line string) { fmt.Fprintf(v.w, "%-7s | %s\n", log, line) }
 

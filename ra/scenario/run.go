@@ -23,6 +23,8 @@ type Options struct {
 	Keys *Keys
 	// Line sees each line of each log as it comes; nil = nobody does.
 	Line func(log, line string)
+	// Mend is called between a card's two parts; nil = nobody is told.
+	Mend func()
 }
 
 // Result is how a card went.
@@ -60,11 +62,34 @@ func Run(ctx context.Context, card Card, o Options) Result {
 	return result
 }
 
-func run(ctx context.Context, card Card, o Options) (_ []Check, err error) {
+func run(ctx context.Context, card Card, o Options) ([]Check, error) {
 	if err := o.Keys.intoLab(o.Dir); err != nil {
 		return nil, err
 	}
 	p := &play{card: card, options: o, tail: newTail(o.Dir, o.Line)}
+	checks, err := p.part(ctx)
+	if err != nil || len(card.Mended.Steps) == 0 {
+		return checks, err
+	}
+	if o.Mend != nil {
+		o.Mend()
+	}
+	// The same lab, phone and CA, started anew with what was wrong put right.
+	card.Lab, card.Steps, card.Expect = card.Mended.Lab, card.Mended.Steps, card.Mended.Expect
+	second := &play{card: card, options: o, phone: p.phone, tail: p.tail.next()}
+	more, err := second.part(ctx)
+	if err != nil {
+		return checks, fmt.Errorf("mended: %w", err)
+	}
+	for _, c := range more {
+		c.What = "mended: " + c.What
+		checks = append(checks, c)
+	}
+	return checks, nil
+}
+
+// part plays the steps and judges how they ended.
+func (p *play) part(ctx context.Context) (_ []Check, err error) {
 	defer func() {
 		if p.lab != nil {
 			err = errors.Join(err, p.lab.Close())
@@ -72,7 +97,7 @@ func run(ctx context.Context, card Card, o Options) (_ []Check, err error) {
 		err = errors.Join(err, p.tail.end())
 	}()
 	// The faults before the start are there when it starts.
-	for _, step := range card.Steps {
+	for _, step := range p.card.Steps {
 		if err := p.step(ctx, step); err != nil {
 			return nil, fmt.Errorf("%s: %w", step.Do, err)
 		}

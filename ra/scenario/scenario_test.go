@@ -2,6 +2,7 @@ package scenario_test
 
 import (
 	"flag"
+	"fmt"
 	"os"
 	"path/filepath"
 	"slices"
@@ -102,6 +103,84 @@ func TestEveryCardFailsWithoutItsCause(t *testing.T) {
 				t.Error("it passes although nothing is wrong")
 			}
 		})
+	}
+}
+
+// What a card's second part looks for comes from the fix.
+func TestNoCardIsMendedWithoutItsFix(t *testing.T) {
+	keys := makeKeys(t)
+	documented := map[string]bool{}
+	for _, card := range cards(t) {
+		if len(card.Mended.Steps) == 0 {
+			continue
+		}
+		documented[card.Document] = true
+		t.Run(card.Name, func(t *testing.T) {
+			t.Parallel()
+			result := play(t, card.WithoutFix(), keys)
+			if result.Error != "" {
+				t.Fatalf("it could not be played: %s", result.Error)
+			}
+			first, second := 0, 0 // checks that differ
+			for _, c := range result.Checks {
+				switch {
+				case c.OK:
+				case strings.HasPrefix(c.What, "mended: "):
+					second++
+				default:
+					first++
+				}
+			}
+			if first != 0 || second == 0 {
+				t.Errorf("%d checks of the failure differ, want none; %d of the mended lab, want some", first, second)
+			}
+		})
+	}
+	for n := range 9 {
+		if d := fmt.Sprintf("F%d", n+1); !documented[d] {
+			t.Errorf("no card plays the fix of %s", d)
+		}
+	}
+}
+
+func TestACardIsFoundByTheBeginningOfItsName(t *testing.T) {
+	all := cards(t)
+	for name, want := range map[string]string{"f7": "f7-slow-login", "F7": "f7-slow-login", "f7-slow-login": "f7-slow-login", "good-s": "good-start", "est-202": "est-202"} {
+		if card, err := scenario.Find(all, name); err != nil || card.Name != want {
+			t.Errorf("%s: %s, %v", name, card.Name, err)
+		}
+	}
+	for name, want := range map[string]string{
+		"f1": "say which: f1-missing-intermediate, f1-unknown-root", "f99": "there is no scenario", "": "there is no scenario", "est": "est-400, est-404, ...",
+	} {
+		if _, err := scenario.Find(all, name); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%q: %v, want %s", name, err, want)
+		}
+	}
+}
+
+func TestOnesOwnCardNeedsStepsAlone(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "mine.yaml")
+	write := func(text string) {
+		if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	write("steps: [start, enroll]\nexpect: {issued: 1}\nmended: {lab: {template: WiFiClient}, steps: [start]}\n")
+	card, err := scenario.Load(file)
+	if err != nil || card.Name != "mine" || card.Profile != "cucm-12.5" || card.Mended.Lab.Template != "WiFiClient" {
+		t.Fatalf("%+v, %v", card, err)
+	}
+	if result := play(t, card, makeKeys(t)); !result.Passed {
+		t.Errorf("%+v", result)
+	}
+	write("steps: [start]\nmended: {steps: [strat]}\n")
+	if _, err := scenario.Load(file); err == nil || !strings.Contains(err.Error(), `mine.yaml:2:18: mended.steps[0]: unknown step "strat", did you mean start?`) {
+		t.Errorf("a mistake in it: %v", err)
+	}
+	write("name: yours\nsteps: [start]\n")
+	if _, err := scenario.Load(file); err == nil || !strings.Contains(err.Error(), "name, which is the file's") {
+		t.Errorf("another name than the file's, which is its lab's folder: %v", err)
 	}
 }
 
