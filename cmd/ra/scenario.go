@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"path/filepath"
+	"slices"
 	"strings"
 	"text/tabwriter"
 
@@ -40,7 +41,7 @@ func (c *cli) scenarioListCommand() *cobra.Command {
 		Args: cobra.NoArgs,
 	}
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print JSON")
-	cmd.Flags().BoolVar(&markdown, "markdown", false, "print the page of all failures")
+	cmd.Flags().BoolVar(&markdown, "markdown", false, "print the index of all failures, by what the logs say")
 	cmd.RunE = c.run(func(context.Context, []string) error {
 		cards, err := scenario.Cards()
 		if err != nil {
@@ -48,7 +49,7 @@ func (c *cli) scenarioListCommand() *cobra.Command {
 		}
 		switch {
 		case markdown:
-			_, err := fmt.Fprint(c.env.Stdout, scenario.Markdown(cards))
+			_, err := fmt.Fprint(c.env.Stdout, scenario.Index(cards))
 			return err
 		case asJSON:
 			type entry struct {
@@ -88,9 +89,7 @@ func (c *cli) scenarioShowCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			page := scenario.Markdown(chosen)
-			_, body, _ := strings.Cut(page, "\n## ")
-			_, err = fmt.Fprint(c.env.Stdout, "## "+body)
+			_, err = fmt.Fprint(c.env.Stdout, scenario.Page(chosen[0]))
 			return err
 		}),
 	}
@@ -120,7 +119,9 @@ func chooseCards(names []string, all bool) ([]scenario.Card, error) {
 		if err != nil {
 			return nil, usageError{err}
 		}
-		chosen = append(chosen, card)
+		if !slices.ContainsFunc(chosen, func(c scenario.Card) bool { return c.Name == card.Name }) {
+			chosen = append(chosen, card)
+		}
 	}
 	return chosen, nil
 }

@@ -182,7 +182,7 @@ func (p *playing) playAll(ctx context.Context) error {
 
 // one plays a card, unless the run was stopped.
 func (p *playing) one(ctx context.Context, i int) error {
-	if ctx.Err() != nil {
+	if stopped(ctx) {
 		return nil
 	}
 	card := p.cards[i]
@@ -197,7 +197,7 @@ func (p *playing) one(ctx context.Context, i int) error {
 		o.Line = func(log, line string) { p.locked(func() { p.verdicts.line(log, line) }) }
 	}
 	result := scenario.Run(ctx, card, o)
-	if ctx.Err() != nil {
+	if stopped(ctx) {
 		return nil // it was cut short
 	}
 	p.locked(func() {
@@ -211,6 +211,9 @@ func (p *playing) one(ctx context.Context, i int) error {
 	})
 	return nil
 }
+
+// stopped tells whether Ctrl-C ended the run: that is no failure of a scenario.
+func stopped(ctx context.Context) bool { return ctx.Err() != nil }
 
 func (p *playing) locked(f func()) {
 	p.mu.Lock()

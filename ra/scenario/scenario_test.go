@@ -16,7 +16,7 @@ import (
 	"ciscora/ra/scenario"
 )
 
-var update = flag.Bool("update", false, "write docs/failures.md anew")
+var update = flag.Bool("update", false, "write the pages of failures anew")
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
@@ -174,8 +174,8 @@ func TestOnesOwnCardNeedsStepsAlone(t *testing.T) {
 	if result := play(t, card, makeKeys(t)); !result.Passed {
 		t.Errorf("%+v", result)
 	}
-	write("steps: [start]\nmended: {steps: [strat]}\n")
-	if _, err := scenario.Load(file); err == nil || !strings.Contains(err.Error(), `mine.yaml:2:18: mended.steps[0]: unknown step "strat", did you mean start?`) {
+	write("steps: [start]\nmended: {steps: [starte]}\n")
+	if _, err := scenario.Load(file); err == nil || !strings.Contains(err.Error(), `mine.yaml:2:18: mended.steps[0]: unknown step "starte", did you mean start?`) {
 		t.Errorf("a mistake in it: %v", err)
 	}
 	write("name: yours\nsteps: [start]\n")
@@ -206,20 +206,51 @@ func TestTheCardsThatMustBeThereAreThere(t *testing.T) {
 	}
 }
 
-func TestThePageOfFailuresIsCurrent(t *testing.T) {
-	want := scenario.Markdown(cards(t))
-	const page = "../../docs/failures.md"
-	if *update {
-		if err := os.WriteFile(page, []byte(want), 0o644); err != nil {
-			t.Fatal(err)
-		}
+func TestThePagesOfFailuresAreCurrent(t *testing.T) {
+	const docs = "../../docs"
+	pages := map[string]string{filepath.Join(docs, "failures.md"): scenario.Index(cards(t))}
+	for _, c := range cards(t) {
+		pages[filepath.Join(docs, "failures", c.Name+".md")] = scenario.Page(c)
 	}
-	got, err := os.ReadFile(page)
+	there, err := filepath.Glob(filepath.Join(docs, "failures", "*.md"))
 	if err != nil {
 		t.Fatal(err)
 	}
-	if string(got) != want {
-		t.Error("docs/failures.md is not what `ra scenario list --markdown` writes: go test ./ra/scenario -update")
+	for _, page := range there {
+		if _, ok := pages[page]; !ok {
+			t.Errorf("%s: there is no such card", page)
+		}
+	}
+	for page, want := range pages {
+		if *update {
+			if err := os.MkdirAll(filepath.Dir(page), 0o755); err != nil {
+				t.Fatal(err)
+			}
+			if err := os.WriteFile(page, []byte(want), 0o644); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if got, err := os.ReadFile(page); err != nil || string(got) != want {
+			t.Errorf("%s is not what the cards say: go test ./ra/scenario -update (%v)", page, err)
+		}
+	}
+}
+
+// From a line of a log to the failures that may be behind it.
+func TestTheIndexNamesTheCandidatesOfALineAndWhatTellsThemApart(t *testing.T) {
+	index := scenario.Index(cards(t))
+	for _, want := range []string{
+		"`Enrollment rv = 35 (EST_ERR_SSL_READ) with pkcs7 length = 0`\n\n- [f9-capf-timeout](failures/f9-capf-timeout.md): CAPF waits",
+		"with return code 51 (SSL: certificate subject name 'lab-dc' does not match target host name 'lab-dc.michamen.com')`\n\n- [f3-wrong-name]",
+	} {
+		if !strings.Contains(index, want) {
+			t.Errorf("not in the index: %s", want)
+		}
+	}
+	for _, c := range cards(t) {
+		if !strings.Contains(index, "["+c.Name+"](failures/"+c.Name+".md)") {
+			t.Errorf("%s is not in the index", c.Name)
+		}
 	}
 }
 
