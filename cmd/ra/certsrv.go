@@ -36,7 +36,7 @@ requests and the faults are on that port, for curl.`,
 	cmd.Flags().StringVar(&level, "log-level", "info", "debug, info, warn or error")
 	cmd.Flags().StringArrayVar(&specs, "fault", nil, "a fault that is on from the start, `PLACE:KIND`; repeatable; see ra lab faults")
 	cmd.RunE = c.run(func(ctx context.Context, _ []string) error {
-		cfg, err := config.LoadCertsrv(path, c.env.LookupEnv)
+		cfg, err := c.loadCertsrv(path)
 		if err != nil {
 			return configError(err)
 		}

@@ -84,6 +84,12 @@ func (c *cli) scenarioShowCommand() *cobra.Command {
 		Short:   "Show a scenario: its steps, the lines it expects, why, and how to mend it",
 		Example: "  ra scenario show f6-template-typo",
 		Args:    oneArg,
+		ValidArgsFunction: func(cmd *cobra.Command, args []string, begun string) ([]string, cobra.ShellCompDirective) {
+			if len(args) > 0 {
+				return nil, cobra.ShellCompDirectiveNoFileComp
+			}
+			return completeCards(cmd, args, begun)
+		},
 		RunE: c.run(func(_ context.Context, args []string) error {
 			chosen, err := chooseCards(args, false)
 			if err != nil {

@@ -39,6 +39,7 @@ cards.`,
   ra scenario run f9 timers-race
   ra scenario run ./mine.yaml
   ra scenario run --all --keep ./logs`,
+		ValidArgsFunction: completeCards,
 	}
 	cmd.Flags().BoolVar(&f.all, "all", false, "play every scenario, several at a time")
 	cmd.Flags().BoolVar(&f.asJSON, "json", false, "print the verdicts as JSON")

@@ -13,7 +13,6 @@ import (
 	"github.com/spf13/cobra"
 	"go.uber.org/zap"
 
-	"ciscora/config"
 	"ciscora/ra/fault"
 	"ciscora/ra/lab"
 	"ciscora/ra/server"
@@ -49,7 +48,7 @@ restart.`,
 		hangups := make(chan os.Signal, 1)
 		signal.Notify(hangups, syscall.SIGHUP)
 		defer signal.Stop(hangups)
-		cfg, err := config.LoadRA(path, c.env.LookupEnv)
+		cfg, err := c.loadRA(path)
 		if err != nil {
 			return configError(err)
 		}
