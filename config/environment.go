@@ -55,7 +55,7 @@ func variables() (names []string, without map[string]string) {
 	ra, certsrv := Default(ProfileModern), DefaultCertsrv()
 	without = map[string]string{}
 	for prefix, root := range map[string]reflect.Value{"RA": reflect.ValueOf(&ra).Elem(), "RA_CERTSRV": reflect.ValueOf(&certsrv).Elem()} {
-		for key, v := range leaves(root, "") {
+		for key, v := range leaves(root) {
 			name := variable(prefix, key)
 			if isScalar(v.Type()) {
 				names = append(names, name)

@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"runtime"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -59,7 +60,17 @@ cards.`,
 		} else if err := os.MkdirAll(dir, 0o700); err != nil {
 			return fmt.Errorf("--keep: %w", err)
 		}
-		p := &playing{flags: f, dir: dir, cards: cards, results: make([]*scenario.Result, len(cards)), verdicts: verdicts{w: c.env.Stdout, width: width(c.env.Stdout)}}
+		p := &playing{
+			flags: f, dir: dir, cards: cards, results: make([]*scenario.Result, len(cards)),
+			verdicts: verdicts{w: c.env.Stdout, width: width(c.env.Stdout), paint: newPaint(c.env.Stdout, c.env.LookupEnv)},
+		}
+		wait := countdown("waiting, most of these timers are of 10 s")
+		if f.all {
+			began := time.Now()
+			wait = func(time.Duration) string { return p.progress(time.Since(began)) }
+		}
+		p.verdicts.idle = newIdle(c.env.Stderr, isTerminal(c.env.Stderr), wait)
+		defer p.verdicts.idle.end()
 		return p.play(ctx)
 	})
 	return cmd
@@ -72,6 +83,7 @@ type playing struct {
 	cards []scenario.Card
 	keys  *scenario.Keys
 
+	ended    atomic.Int64       // how many cards have
 	mu       sync.Mutex         // guards both, so that one speaks at a time
 	results  []*scenario.Result // by card; nil = not played yet
 	verdicts verdicts
@@ -203,6 +215,7 @@ func (p *playing) one(ctx context.Context, i int) error {
 	}
 	p.locked(func() {
 		p.results[i] = &result
+		p.ended.Add(1)
 		switch {
 		case speaks:
 			p.verdicts.full(result, p.flags.verbose)
@@ -220,6 +233,11 @@ func (p *playing) locked(f func()) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	f()
+}
+
+// progress is how far the run has come, while all that is left waits.
+func (p *playing) progress(since time.Duration) string {
+	return fmt.Sprintf("%d of %d played, the others wait for timers: %d s", p.ended.Load(), len(p.cards), int(since/time.Second))
 }
 
 // json prints the verdicts of what was played.

@@ -15,6 +15,8 @@ import (
 type verdicts struct {
 	w     io.Writer
 	width int // of a terminal's line, in columns; 0 = lines may be of any length
+	paint paint
+	idle  *idle // nil = nothing is drawn
 }
 
 func (v verdicts) begin(card scenario.Card) {
@@ -23,11 +25,15 @@ func (v verdicts) begin(card scenario.Card) {
 
 // mend stands between the failure and its fix.
 func (v verdicts) mend(card scenario.Card) {
+	v.idle.touch()
 	fmt.Fprintf(v.w, "\nthat was the failure; now it is mended: %s\n\n", strings.TrimSpace(card.Fix))
 }
 
 // line is one of a log's, as it comes.
-func (v verdicts) line(log, line string) { fmt.Fprintf(v.w, "%-7s | %s\n", log, line) }
+func (v verdicts) line(log, line string) {
+	v.idle.touch()
+	fmt.Fprintf(v.w, "%-7s | %s\n", log, line)
+}
 
 // row is one line on a scenario, of many.
 func (v verdicts) row(r scenario.Result) {
@@ -35,7 +41,12 @@ func (v verdicts) row(r scenario.Result) {
 	if v.width > 0 {
 		row = printable.Shorten(row, v.width)
 	}
-	fmt.Fprintln(v.w, row)
+	v.idle.touch()
+	if r.Passed {
+		fmt.Fprintln(v.w, v.paint.good(row[:2])+row[2:])
+		return
+	}
+	fmt.Fprintln(v.w, v.paint.bad(row))
 }
 
 // verdictOf is a scenario's in a word or two.
@@ -70,13 +81,14 @@ func (v verdicts) end(results []*scenario.Result, played, passed int, stopped bo
 // full tells how a scenario went, why it is as it is, what to do, and what differs
 // from its card; all tells of what does not, too.
 func (v verdicts) full(r scenario.Result, all bool) {
+	v.idle.touch()
 	switch {
 	case r.Error != "":
-		fmt.Fprintf(v.w, "\nNOT PLAYED: %s\n", r.Error)
+		fmt.Fprintf(v.w, "\n%s: %s\n", v.paint.bad("NOT PLAYED"), r.Error)
 	case r.Passed:
-		fmt.Fprintf(v.w, "\nas the card says: %d checks, in %s\n", len(r.Checks), seconds(r.Took))
+		fmt.Fprintf(v.w, "\n%s: %d checks, in %s\n", v.paint.good("as the card says"), len(r.Checks), seconds(r.Took))
 	default:
-		fmt.Fprintf(v.w, "\nNOT AS THE CARD SAYS: %d of %d checks differ, in %s\n", r.Differs, len(r.Checks), seconds(r.Took))
+		fmt.Fprintf(v.w, "\n%s: %d of %d checks differ, in %s\n", v.paint.bad("NOT AS THE CARD SAYS"), r.Differs, len(r.Checks), seconds(r.Took))
 	}
 	fmt.Fprintf(v.w, "\nwhy:      %s\nmend it:  %s\n", v.folded(r.Card.Explanation), v.folded(r.Card.Fix))
 	told := false
@@ -88,36 +100,12 @@ func (v verdicts) full(r scenario.Result, all bool) {
 			fmt.Fprintln(v.w)
 			told = true
 		}
-		mark := "ok     "
+		mark := v.paint.good("ok     ")
 		if !check.OK {
-			mark = "DIFFERS"
+			mark = v.paint.bad("DIFFERS")
 		}
 		fmt.Fprintf(v.w, "  %s  %s\n    expected  %s\n    seen      %s\n", mark, check.What, cmp.Or(check.Expected, "(no such line)"), cmp.Or(check.Seen, "(no such line)"))
 	}
 }
 
-// folded is a text on lines of a terminal's width, below the first one's beginning.
-func (v verdicts) folded(text string) string {
-	const indent = "          "
-	text = strings.TrimSpace(text)
-	width := v.width - len(indent)
-	if width < 20 {
-		return text
-	}
-	var out strings.Builder
-	column := 0
-	for _, word := range strings.Fields(text) {
-		switch {
-		case column == 0:
-		case column+1+len(word) > width:
-			out.WriteString("\n" + indent)
-			column = 0
-		default:
-			out.WriteString(" ")
-			column++
-		}
-		out.WriteString(word)
-		column += len(word)
-	}
-	return out.String()
-}
+func (v verdicts) folded(text string) string { return folded(text, "          ", v.width) }

@@ -16,6 +16,7 @@ import (
 	"io"
 	"net"
 	"net/url"
+	"os"
 	"slices"
 	"strconv"
 	"sync"
@@ -79,10 +80,12 @@ type Options struct {
 // Lab is a running lab.
 type Lab struct {
 	Dir        string
-	ESTURL     string // https://HOST:PORT
-	CertsrvURL string // https://HOST:PORT/certsrv
-	AdminURL   string // http://HOST:PORT
-	AdminCurl  string // the file for curl -K that has the admin port's token; "" where it wants none
+	Temporary  bool     // Dir was made for this run: whoever started the lab removes it
+	ESTURL     string   // https://HOST:PORT
+	ForPhones  []string // the same by this machine's own addresses; none where it listens on loopback
+	CertsrvURL string   // https://HOST:PORT/certsrv
+	AdminURL   string   // http://HOST:PORT
+	AdminCurl  string   // the file for curl -K that has the admin port's token; "" where it wants none
 	Roots      *x509.CertPool
 	Profile    config.Profile
 	Edited     []Edit // configurations of an earlier run that were edited
@@ -172,7 +175,7 @@ func Start(ctx context.Context, o Options) (_ *Lab, err error) {
 	if err != nil {
 		return nil, err
 	}
-	l := &Lab{Dir: dir, Profile: o.Profile, Faults: o.Faults, others: o.Variant.Trust, network: o.Network, flight: newFlight(), now: o.Now, done: make(chan struct{})}
+	l := &Lab{Dir: dir, Temporary: o.Dir == "", Profile: o.Profile, Faults: o.Faults, others: o.Variant.Trust, network: o.Network, flight: newFlight(), now: o.Now, done: make(chan struct{})}
 	for _, spec := range o.Early {
 		if _, err := l.Faults.Order(spec); err != nil {
 			return nil, err
@@ -182,6 +185,9 @@ func Start(ctx context.Context, o Options) (_ *Lab, err error) {
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, opened.Close())
+		}
+		if err != nil && l.Temporary {
+			err = errors.Join(err, os.RemoveAll(dir))
 		}
 	}()
 	var listeners [3]net.Listener
@@ -193,6 +199,7 @@ func Start(ctx context.Context, o Options) (_ *Lab, err error) {
 	}
 	caListener, estListener, adminListener := listeners[0], listeners[1], listeners[2]
 	l.ESTURL = "https://" + reachable(estListener.Addr())
+	l.ForPhones = urlsBeyondLoopback(estListener.Addr())
 	l.CertsrvURL = "https://" + reachable(caListener.Addr()) + "/certsrv"
 	l.AdminURL = "http://" + reachable(adminListener.Addr())
 
