@@ -21,8 +21,12 @@ func RawParams(encoded string) int { return len(parseParams(encoded)) }
 
 // ReadJournal returns how many records data holds and how many bytes they take.
 func ReadJournal(data []byte) (records int, good int64, err error) {
-	r, good, err := readJournal(bytes.NewReader(data))
-	return len(r), good, err
+	err = readJournal(bytes.NewReader(data), 0, func(_ record, line []byte) error {
+		records++
+		good += int64(len(line))
+		return nil
+	})
+	return records, good, err
 }
 
 // ResultLine words an HRESULT as the pages do.

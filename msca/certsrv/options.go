@@ -24,8 +24,8 @@ import (
 // templates.
 type Options struct {
 	// Dir keeps the CA's keys (RSA 2048) and requests across restarts: root.pem,
-	// root.key, issuing.pem, issuing.key, requests.jsonl. It is created when
-	// absent. "" keeps all in memory, with EC P-256 keys, which cost nothing.
+	// root.key, issuing.pem, issuing.key, requests.jsonl and its index. It is created
+	// when absent, and memory does not grow with the requests. "" keeps all in memory, with EC P-256 keys, which cost nothing.
 	Dir string
 
 	Domain    string   // NetBIOS name, also in the CA's name; "" = LAB

@@ -328,19 +328,11 @@ func (l *Lab) NotReady() string {
 }
 
 // Issued is how many certificates the built-in CA has issued.
-func (l *Lab) Issued() int {
-	n := 0
-	for _, r := range l.ca.Requests() {
-		if r.Disposition == certsrv.DispositionIssued {
-			n++
-		}
-	}
-	return n
-}
+func (l *Lab) Issued() int { return l.ca.Count(certsrv.DispositionIssued) }
 
 // Decide approves, or denies, the newest request that waits for a manager.
 func (l *Lab) Decide(approve bool) error {
-	for _, r := range slices.Backward(l.ca.Requests()) {
+	for _, r := range slices.Backward(l.ca.Recent(recentRequests)) {
 		switch {
 		case r.Disposition != certsrv.DispositionPending:
 		case approve:
