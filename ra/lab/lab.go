@@ -105,6 +105,7 @@ type Lab struct {
 	cancel context.CancelFunc
 	done   chan struct{} // closed when both servers have ended
 	err    error         // of either; read it after done
+	issued int           // in the end; read it after done
 }
 
 // Edit is a configuration that was edited, and where that is kept.
@@ -280,6 +281,7 @@ func (l *Lab) run(ctx context.Context, caListener net.Listener) {
 	go func() {
 		defer close(l.done)
 		servers.Wait()
+		l.issued = l.ca.Count(certsrv.DispositionIssued)
 		l.err = errors.Join(raErr, caErr, l.ca.Close())
 	}()
 }
@@ -327,8 +329,15 @@ func (l *Lab) NotReady() string {
 	return ""
 }
 
-// Issued is how many certificates the built-in CA has issued.
-func (l *Lab) Issued() int { return l.ca.Count(certsrv.DispositionIssued) }
+// Issued is how many certificates the built-in CA has issued; the lab may have ended.
+func (l *Lab) Issued() int {
+	select {
+	case <-l.done:
+		return l.issued
+	default:
+		return l.ca.Count(certsrv.DispositionIssued)
+	}
+}
 
 // Decide approves, or denies, the newest request that waits for a manager.
 func (l *Lab) Decide(approve bool) error {

@@ -27,6 +27,9 @@ func TestTheLogsNameAddressesPortsAndProcessesAsTheDocumentDoes(t *testing.T) {
 	if err := l.Close(); err != nil {
 		t.Fatal(err)
 	}
+	if n := l.Issued(); n != 1 {
+		t.Errorf("%d certificates in the end, want the phone's", n)
+	}
 	read := func(pattern string) string {
 		paths, err := filepath.Glob(l.Path("logs", pattern))
 		if err != nil || len(paths) != 1 {
