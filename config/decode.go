@@ -144,7 +144,7 @@ func (d *decoder) suggestKey(name string, v reflect.Value, key string) string {
 		here = append(here, f.Tag.Get("yaml"))
 	}
 	element := true
-	for path := range leaves(reflect.New(d.root).Elem(), "") {
+	for path := range leaves(reflect.New(d.root).Elem()) {
 		element = element && !below(path, key)
 		if strings.HasSuffix(path, "."+name) {
 			elsewhere = append(elsewhere, path)

@@ -25,9 +25,9 @@ type leaf struct {
 
 // leaves yields the paths of a struct's keys that are no groups of keys, with
 // their values: scalars, lists and maps.
-func leaves(v reflect.Value, key string) iter.Seq2[string, leaf] {
+func leaves(v reflect.Value) iter.Seq2[string, leaf] {
 	return func(yield func(string, leaf) bool) {
-		walk(v, key, yield)
+		walk(v, "", yield)
 	}
 }
 

@@ -172,7 +172,7 @@ func (l *loader) load(root reflect.Value) {
 		l.decode(l.tree, root, "", "")
 	}
 	l.environment(root)
-	for key, v := range leaves(root, "") {
+	for key, v := range leaves(root) {
 		l.requireValue(key, v)
 	}
 	l.resolve(root)
@@ -180,7 +180,7 @@ func (l *loader) load(root reflect.Value) {
 
 // environment sets the keys that have a variable.
 func (l *loader) environment(root reflect.Value) {
-	for key, v := range leaves(root, "") {
+	for key, v := range leaves(root) {
 		name := variable(l.prefix, key)
 		text, _ := l.env(name)
 		if text == "" || !isScalar(v.Type()) {

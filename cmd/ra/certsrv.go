@@ -39,7 +39,7 @@ reads the accounts' files again; certsrv.yaml itself takes a restart.`,
 	cmd.RunE = c.run(func(ctx context.Context, _ []string) error {
 		hangups := catchHangups()
 		defer hangups.stop()
-		cfg, err := config.LoadCertsrv(path, c.env.LookupEnv)
+		cfg, err := c.loadCertsrv(path)
 		if err != nil {
 			return configError(err)
 		}

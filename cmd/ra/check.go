@@ -12,8 +12,6 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
-
-	"ciscora/config"
 )
 
 const defaultAdmin = "127.0.0.1:8085"
@@ -46,7 +44,7 @@ certificate that stands there.`,
 		case address != "" && path != "":
 			return usagef("--admin and --config both name the admin port: give one")
 		case path != "":
-			cfg, err := config.LoadRA(path, c.env.LookupEnv)
+			cfg, err := c.loadRA(path)
 			if err != nil {
 				return configError(err)
 			}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -25,6 +26,35 @@ type Environment struct {
 	Stdout    io.Writer // results
 	Stderr    io.Writer // logs and progress
 	LookupEnv func(string) (string, bool)
+	Environ   func() []string // nil = nothing is known of it but by name
+}
+
+// loadRA reads ra.yaml, with what the environment says.
+func (c *cli) loadRA(path string) (*config.RA, error) {
+	if err := c.env.check(); err != nil {
+		return nil, err
+	}
+	cfg, err := config.LoadRA(path, c.env.LookupEnv)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, fmt.Errorf("%w; ra config default > ra.yaml writes one to begin with, --config names another", err)
+	}
+	return cfg, err
+}
+
+// loadCertsrv reads certsrv.yaml in the same way.
+func (c *cli) loadCertsrv(path string) (*config.Certsrv, error) {
+	if err := c.env.check(); err != nil {
+		return nil, err
+	}
+	return config.LoadCertsrv(path, c.env.LookupEnv)
+}
+
+// check looks for variables that were meant for a configuration and are none.
+func (e Environment) check() error {
+	if e.Environ == nil {
+		return nil
+	}
+	return config.CheckEnvironment(e.Environ())
 }
 
 // Main runs one command line, without the program's name, and returns the exit
@@ -88,6 +118,7 @@ enrolls them at a Microsoft CA's Web Enrollment pages (/certsrv), as Cisco's CES
   ra serve --config ra.yaml       the RA in front of a real CA
   ra enroll --url https://HOST:8084 --user 'LAB\ciscora' --password-file pw --cacert trust.pem`,
 		Args:          cobra.ArbitraryArgs, // RunE says which command was meant
+		Version:       buildVersion().name(),
 		SilenceErrors: true,
 		SilenceUsage:  true,
 		// No arguments: the help is the answer.
@@ -98,8 +129,10 @@ enrolls them at a Microsoft CA's Web Enrollment pages (/certsrv), as Cisco's CES
 			return cmd.Help()
 		},
 	}
+	root.SetVersionTemplate(buildVersion().line() + "\n")
 	root.SetFlagErrorFunc(suggestFlag)
 	root.AddCommand(c.labCommand(), c.serveCommand(), c.certsrvCommand(), c.enrollCommand(), c.ledgerCommand(), c.scenarioCommand(), c.checkCommand(), c.configCommand(), c.versionCommand())
+	completeFlags(root)
 	return root
 }
 

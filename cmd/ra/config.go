@@ -74,13 +74,13 @@ whichever CA of est.trust: that is no mistake, and the exit status stays 0.`,
 
 func (c *cli) validate(path string, certsrv bool) error {
 	if certsrv || filepath.Base(path) == "certsrv.yaml" {
-		cfg, err := config.LoadCertsrv(path, c.env.LookupEnv)
+		cfg, err := c.loadCertsrv(path)
 		if err != nil {
 			return err
 		}
 		return cfg.Check()
 	}
-	cfg, err := config.LoadRA(path, c.env.LookupEnv)
+	cfg, err := c.loadRA(path)
 	if err != nil {
 		return err
 	}

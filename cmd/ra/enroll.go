@@ -118,7 +118,7 @@ func (c *cli) enroll(ctx context.Context, f enrollFlags) error {
 			return fmt.Errorf("--log: %w", err)
 		}
 		defer log.Close()
-		options.Events = lab.CAPFTrace(tracelog.NewCAPF(log, tracelog.Options{}))
+		options.Events = lab.CAPFTrace(tracelog.NewCAPF(log, tracelog.Options{}), nil)
 	}
 	if f.count > 1 {
 		return c.swarm(ctx, f, options)

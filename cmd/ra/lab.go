@@ -7,9 +7,10 @@ import (
 	"fmt"
 	"net"
 	"os"
+	"strings"
+	"sync"
 
 	"github.com/spf13/cobra"
-	"go.uber.org/zap"
 
 	"ciscora/config"
 	"ciscora/ra/fault"
@@ -21,7 +22,7 @@ func (c *cli) labCommand() *cobra.Command {
 	var o lab.Options
 	var profile, level string
 	var faults []string
-	var once, asJSON bool
+	var once, asJSON, keep bool
 	cmd := &cobra.Command{
 		Use:   "lab",
 		Short: "Everything on this machine: a Microsoft CA, the RA, and one phone that enrolls",
@@ -47,7 +48,8 @@ RA and CA go there, for Wireshark. No other command has that.`,
 		Args: cobra.NoArgs,
 	}
 	f := cmd.Flags()
-	f.StringVar(&o.Dir, "dir", "", "keep the state in this `folder` (default a new temporary one)")
+	f.StringVar(&o.Dir, "dir", "", "keep the state in this `folder` (default a temporary one, removed at the end)")
+	f.BoolVar(&keep, "keep", false, "leave the temporary folder when the lab ends")
 	f.StringVar(&o.EST, "est", "127.0.0.1:8084", "the RA's `address` for EST clients; port 0 = any free one")
 	f.StringVar(&o.Certsrv, "certsrv", "127.0.0.1:8443", "the built-in CA's `address`")
 	f.StringVar(&o.Admin, "admin", "127.0.0.1:8085", "the admin port's `address`")
@@ -71,24 +73,26 @@ RA and CA go there, for Wireshark. No other command has that.`,
 		if o.Lockout < 0 {
 			return usagef("--lockout: %d is negative, want 0 (no guard) or more", o.Lockout)
 		}
-		log, err := newLogger(c.env.Stderr, level)
+		logs := &held{w: c.env.Stderr}
+		log, err := newLogger(logs, level)
 		if err != nil {
 			return err
 		}
+		o.Logger = log
 		if o.Faults, err = orderFaults(faults, fault.Options{Logger: log.Named("fault")}); err != nil {
 			return err
 		}
-		return c.lab(ctx, o, log, once, asJSON)
+		return c.lab(ctx, o, logs, once, asJSON, keep)
 	})
 	cmd.AddCommand(c.faultsCommand())
 	return cmd
 }
 
-func (c *cli) lab(ctx context.Context, o lab.Options, log *zap.Logger, once, asJSON bool) (err error) {
+func (c *cli) lab(ctx context.Context, o lab.Options, logs *held, once, asJSON, keep bool) (err error) {
 	hangups := catchHangups()
 	defer hangups.stop()
-	o.Logger = log
 	legs := newLegView(c.env.Stdout)
+	legs.paint = newPaint(c.env.Stdout, c.env.LookupEnv)
 	if !asJSON {
 		o.Watch = legs.show
 	}
@@ -105,7 +109,12 @@ func (c *cli) lab(ctx context.Context, o lab.Options, log *zap.Logger, once, asJ
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, l.Close()) }()
+	defer func() {
+		err = errors.Join(err, l.Close())
+		if l.Temporary && !keep {
+			err = errors.Join(err, os.RemoveAll(l.Dir))
+		}
+	}()
 	defer hangups.reload(ctx, l.Reload)()
 
 	for _, edit := range l.Edited {
@@ -115,8 +124,12 @@ func (c *cli) lab(ctx context.Context, o lab.Options, log *zap.Logger, once, asJ
 		fmt.Fprintf(c.env.Stderr, "ra: WARNING: whoever reaches %s sees all, orders faults and approves requests (--open-admin)\n", l.AdminURL)
 	}
 	if !asJSON {
-		c.printAddresses(l)
+		c.printAddresses(l, keep)
 	}
+	wait := newIdle(c.env.Stderr, !asJSON && isTerminal(c.env.Stderr), countdown("waiting for an answer"))
+	legs.waits(wait)
+	ended := sync.OnceFunc(wait.end)
+	defer ended()
 	if err := l.Tried(ctx); err != nil {
 		if ctx.Err() != nil {
 			return nil // Ctrl-C before it was ready
@@ -124,10 +137,16 @@ func (c *cli) lab(ctx context.Context, o lab.Options, log *zap.Logger, once, asJ
 		return err
 	}
 	if why := l.NotReady(); why != "" {
+		wait.touch()
 		fmt.Fprintf(c.env.Stderr, "ra: the RA has no chain: %s; it tries again by itself\n", why)
 	}
+	// What the log has to say meanwhile comes behind the diagram, not through it.
+	logs.hold()
+	defer logs.release()
 	legs.start()
 	phone, err := l.EnrollPhone(ctx)
+	ended()
+	logs.release()
 	switch {
 	case ctx.Err() != nil:
 		return nil
@@ -152,38 +171,46 @@ func (c *cli) lab(ctx context.Context, o lab.Options, log *zap.Logger, once, asJ
 
 // labDescription is what `ra lab --json` prints.
 type labDescription struct {
-	EST         string `json:"est"`
-	Certsrv     string `json:"certsrv"`
-	Admin       string `json:"admin"`
-	Profile     string `json:"profile"`
-	Dir         string `json:"dir"`
-	Trust       string `json:"trust"`
-	Credentials string `json:"credentials"`
-	Curl        string `json:"curl_config"`
-	AdminCurl   string `json:"admin_curl_config,omitempty"`
-	RAConfig    string `json:"ra_config"`
-	CAConfig    string `json:"certsrv_config"`
-	Logs        string `json:"logs"`
+	EST         string   `json:"est"`
+	ForPhones   []string `json:"est_for_phones,omitempty"`
+	Certsrv     string   `json:"certsrv"`
+	Admin       string   `json:"admin"`
+	Profile     string   `json:"profile"`
+	Dir         string   `json:"dir"`
+	Trust       string   `json:"trust"`
+	Credentials string   `json:"credentials"`
+	Curl        string   `json:"curl_config"`
+	AdminCurl   string   `json:"admin_curl_config,omitempty"`
+	RAConfig    string   `json:"ra_config"`
+	CAConfig    string   `json:"certsrv_config"`
+	Logs        string   `json:"logs"`
 }
 
 func describe(l *lab.Lab) labDescription {
 	return labDescription{
-		EST: l.ESTURL, Certsrv: l.CertsrvURL, Admin: l.AdminURL, Profile: string(l.Profile), Dir: l.Dir,
+		EST: l.ESTURL, ForPhones: l.ForPhones, Certsrv: l.CertsrvURL, Admin: l.AdminURL, Profile: string(l.Profile), Dir: l.Dir,
 		Trust: l.Path("trust.pem"), Credentials: l.Path("credentials.yaml"), Curl: l.Path("curl.conf"), AdminCurl: l.AdminCurl,
 		RAConfig: l.Path("ra.yaml"), CAConfig: l.Path("certsrv.yaml"), Logs: l.Path("logs"),
 	}
 }
 
-func (c *cli) printAddresses(l *lab.Lab) {
-	fmt.Fprintf(c.env.Stdout, "EST      %s/.well-known/est\ncertsrv  %s\nadmin    %s\nstate    %s (profile %s)\n\n",
-		l.ESTURL, l.CertsrvURL, l.AdminURL, l.Dir, l.Profile)
+func (c *cli) printAddresses(l *lab.Lab, keep bool) {
+	fmt.Fprintf(c.env.Stdout, "EST      %s/.well-known/est\n", l.ESTURL)
+	for _, url := range l.ForPhones {
+		fmt.Fprintf(c.env.Stdout, "         %s/.well-known/est (for phones)\n", url)
+	}
+	state := l.Dir
+	if l.Temporary && !keep {
+		state += ", removed at the end (--keep, --dir)"
+	}
+	fmt.Fprintf(c.env.Stdout, "certsrv  %s\nadmin    %s\nstate    %s\nprofile  %s\n\n", l.CertsrvURL, l.AdminURL, state, l.Profile)
 }
 
 // printNext prints what a newcomer can paste. No command carries the password.
 func (c *cli) printNext(l *lab.Lab) {
 	token := "" // for the admin port
 	if l.AdminCurl != "" {
-		token = " -K " + l.AdminCurl
+		token = " -K " + quoted(l.AdminCurl)
 	}
 	fmt.Fprintf(c.env.Stdout, `
 the CA's chain:
@@ -202,7 +229,16 @@ what happened, and the logs:
   tail %[5]s/nginx-error.log %[5]s/capf.log %[5]s/iis/*.log
 
 ready
-`, l.Path("trust.pem"), l.ESTURL, l.Path("curl.conf"), l.AdminURL, l.Path("logs"), token)
+`, quoted(l.Path("trust.pem")), l.ESTURL, quoted(l.Path("curl.conf")), l.AdminURL, quoted(l.Path("logs")), token)
+}
+
+// quoted is a path as a shell takes it.
+func quoted(path string) string {
+	const plain = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789/._-+:@%,="
+	if strings.Trim(path, plain) == "" {
+		return path
+	}
+	return "'" + strings.ReplaceAll(path, "'", `'\''`) + "'"
 }
 
 // sampleResult is what `ra lab --once --json` prints.

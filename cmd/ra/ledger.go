@@ -59,7 +59,7 @@ func (c *cli) ledgerDSN(f ledgerFlags) (string, error) {
 	if f.dsn != "" {
 		return f.dsn, nil
 	}
-	cfg, err := config.LoadRA(f.config, c.env.LookupEnv)
+	cfg, err := c.loadRA(f.config)
 	if err != nil {
 		return "", configError(err)
 	}

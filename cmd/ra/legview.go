@@ -7,6 +7,7 @@ import (
 	"strings"
 	"sync"
 	"time"
+	"unicode/utf8"
 
 	"ciscora/internal/printable"
 	"ciscora/ra/lab"
@@ -17,6 +18,8 @@ import (
 type legView struct {
 	w       io.Writer
 	diagram bool
+	paint   paint
+	idle    *idle // nil = nothing is drawn
 
 	mu    sync.Mutex // guards w and brief
 	brief bool       // one line an enrollment, since several may run at a time
@@ -26,11 +29,20 @@ func newLegView(w io.Writer) *legView {
 	return &legView{w: w, diagram: isTerminal(w)}
 }
 
-// Widths of the diagram's two gaps, in columns.
+// Widths of the diagram's two gaps, in columns: with the time and a short detail behind
+// them a line has the diagram's width at the most.
 const (
-	phoneGap = 28
-	caGap    = 34
+	phoneGap     = 24
+	caGap        = 29
+	diagramWidth = 80
 )
+
+// waits says what shows that something waits.
+func (v *legView) waits(i *idle) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	v.idle = i
+}
 
 // start prints the parties' names.
 func (v *legView) start() {
@@ -57,13 +69,22 @@ func (v *legView) show(s lab.Step) {
 	defer v.mu.Unlock()
 	switch {
 	case v.brief && s.To == lab.PartyPhone:
-		fmt.Fprintln(v.w, briefLine(s))
+		v.print(s, briefLine(s))
 	case v.brief:
 	case v.diagram:
-		fmt.Fprintln(v.w, diagramLine(s))
+		v.print(s, diagramLine(s))
 	default:
-		fmt.Fprintln(v.w, plainLine(s))
+		v.print(s, plainLine(s))
 	}
+}
+
+// print writes a step's line; mu is held.
+func (v *legView) print(s lab.Step, line string) {
+	v.idle.touch()
+	if s.Failed {
+		line = v.paint.bad(line)
+	}
+	fmt.Fprintln(v.w, line)
 }
 
 func briefLine(s lab.Step) string {
@@ -103,10 +124,15 @@ func diagramLine(s lab.Step) string {
 	}
 	line := "  │" + left + "│" + right + "│"
 	if s.Took > 0 {
-		line += fmt.Sprintf(" %8s", took(s.Took))
+		line += fmt.Sprintf(" %7s", took(s.Took))
 	}
-	if s.Detail != "" {
+	const indent = "      "
+	switch {
+	case s.Detail == "":
+	case utf8.RuneCountInString(line)+2+utf8.RuneCountInString(s.Detail) <= diagramWidth:
 		line += "  " + s.Detail
+	default:
+		line += "\n" + indent + folded(s.Detail, indent, diagramWidth)
 	}
 	return line
 }

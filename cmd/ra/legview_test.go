@@ -40,6 +40,65 @@ func TestAnEnrollmentIsDrawnBetweenThreeLines(t *testing.T) {
 	}
 }
 
+// A terminal of 80 columns suffices, whatever went wrong.
+func TestTheDiagramHas80Columns(t *testing.T) {
+	var out bytes.Buffer
+	v := &legView{w: &out, diagram: true}
+	v.start()
+	long := "certsrv login: curl 28 (Operation timed out after 10000 milliseconds with 0 bytes received) at https://lab-dc.michamen.com:443/certsrv"
+	v.show(lab.Step{From: lab.PartyPhone, To: lab.PartyRA, Text: "POST /" + strings.Repeat("simplereenroll", 5)})
+	v.show(lab.Step{From: lab.PartyRA, To: lab.PartyPhone, Text: "401 Unauthorized", Took: 1500 * time.Microsecond, Detail: "who are you?"})
+	v.show(lab.Step{From: lab.PartyRA, To: lab.PartyCA, Text: "GET certsrv (NTLM log-in)", Took: 10001 * time.Millisecond, Detail: long, Failed: true})
+	v.show(lab.Step{From: lab.PartyRA, To: lab.PartyPhone, Text: "200 OK", Took: 10 * time.Second, Detail: "2031 bytes"})
+	got := strings.Split(strings.TrimRight(out.String(), "\n"), "\n")
+	for _, line := range got {
+		if n := utf8.RuneCountInString(line); n > 80 {
+			t.Errorf("%d columns: %s", n, line)
+		}
+	}
+	if text := strings.Join(strings.Fields(out.String()), " "); !strings.Contains(text, long) {
+		t.Errorf("the reason is cut:\n%s", out.String())
+	}
+	for i, want := range map[int]string{2: "who are you?", 3: "GET certsrv (NTLM log-in)"} {
+		if !strings.Contains(got[i], want) {
+			t.Errorf("line %d has no %q: %s", i+1, want, got[i])
+		}
+	}
+}
+
+func TestColourIsForTerminalsThatWantIt(t *testing.T) {
+	if got := paint(true).bad("x"); got != "\x1b[31mx\x1b[0m" {
+		t.Errorf("%q", got)
+	}
+	if got := paint(false).bad("x"); got != "x" {
+		t.Errorf("%q", got)
+	}
+	if newPaint(new(bytes.Buffer), func(string) (string, bool) { return "", false }) {
+		t.Error("colour in what is no terminal")
+	}
+}
+
+func TestLinesOfTheLogWaitUntilTheDiagramIsDrawn(t *testing.T) {
+	var out bytes.Buffer
+	h := &held{w: &out}
+	write := func(text string) {
+		if _, err := h.Write([]byte(text)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	write("1")
+	h.hold()
+	write("2")
+	if out.String() != "1" {
+		t.Errorf("written while the diagram is drawn: %q", out.String())
+	}
+	h.release()
+	write("3")
+	if out.String() != "123" {
+		t.Errorf("%q", out.String())
+	}
+}
+
 func TestLaterEnrollmentsAreOneLineEach(t *testing.T) {
 	var out bytes.Buffer
 	v := &legView{w: &out}

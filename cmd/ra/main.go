@@ -11,7 +11,9 @@ import (
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	status := Main(ctx, os.Args[1:], Environment{Stdout: os.Stdout, Stderr: os.Stderr, LookupEnv: os.LookupEnv})
+	// The first Ctrl-C ends cleanly, the second at once.
+	context.AfterFunc(ctx, stop)
+	status := Main(ctx, os.Args[1:], Environment{Stdout: os.Stdout, Stderr: os.Stderr, LookupEnv: os.LookupEnv, Environ: os.Environ})
 	stop()
 	os.Exit(status)
 }

@@ -23,7 +23,7 @@ func TestMain(m *testing.M) {
 		"ra": func() {
 			ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 			defer stop()
-			os.Exit(Main(ctx, os.Args[1:], Environment{Stdout: os.Stdout, Stderr: os.Stderr, LookupEnv: os.LookupEnv}))
+			os.Exit(Main(ctx, os.Args[1:], Environment{Stdout: os.Stdout, Stderr: os.Stderr, LookupEnv: os.LookupEnv, Environ: os.Environ}))
 		},
 	})
 }
@@ -37,6 +37,7 @@ func TestScripts(t *testing.T) {
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"exits":    exits,
 			"awaits":   awaits,
+			"appears":  appears,
 			"freeport": freePort,
 			"subst":    subst,
 			"hangup":   hangUp,
@@ -118,12 +119,20 @@ func hangUp(ts *testscript.TestScript, neg bool, args []string) {
 			ts.Check(cmd.Process.Signal(syscall.SIGHUP))
 		}
 	}
+	appears(ts, neg, args[1:])
+}
+
+// appears FILE: waits until the file is there.
+func appears(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 1 {
+		ts.Fatalf("usage: appears FILE")
+	}
 	for deadline := time.Now().Add(20 * time.Second); ; time.Sleep(10 * time.Millisecond) {
-		if made, err := filepath.Glob(ts.MkAbs(args[1])); err == nil && len(made) > 0 {
+		if made, err := filepath.Glob(ts.MkAbs(args[0])); err == nil && len(made) > 0 {
 			return
 		}
 		if time.Now().After(deadline) {
-			ts.Fatalf("%s is not made", args[1])
+			ts.Fatalf("%s is not made", args[0])
 		}
 	}
 }

@@ -2,20 +2,13 @@ package main
 
 import (
 	"context"
-	"encoding/json"
-	"errors"
 	"fmt"
-	"os"
 	"path/filepath"
-	"runtime"
 	"slices"
 	"strings"
-	"sync"
 	"text/tabwriter"
-	"time"
 
 	"github.com/spf13/cobra"
-	"golang.org/x/sync/errgroup"
 
 	"ciscora/ra/scenario"
 )
@@ -29,8 +22,9 @@ logs and the client then show, why, and how to mend it. F1 to F9 are the failure
 Cisco's "Troubleshooting CAPF Online CA" for CUCM 12.5; inferred are those that no
 document shows, and each such card says from what.`,
 		Example: `  ra scenario list
-  ra scenario show f7-slow-login
+  ra scenario show f7
   ra scenario run f7-slow-login
+  ra scenario run ./mine.yaml          a card of one's own
   ra scenario run --all`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
@@ -49,7 +43,7 @@ func (c *cli) scenarioListCommand() *cobra.Command {
 		Args: cobra.NoArgs,
 	}
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print JSON")
-	cmd.Flags().BoolVar(&markdown, "markdown", false, "print the page of all failures")
+	cmd.Flags().BoolVar(&markdown, "markdown", false, "print the index of all failures, by what the logs say")
 	cmd.RunE = c.run(func(context.Context, []string) error {
 		cards, err := scenario.Cards()
 		if err != nil {
@@ -57,7 +51,7 @@ func (c *cli) scenarioListCommand() *cobra.Command {
 		}
 		switch {
 		case markdown:
-			_, err := fmt.Fprint(c.env.Stdout, scenario.Markdown(cards))
+			_, err := fmt.Fprint(c.env.Stdout, scenario.Index(cards))
 			return err
 		case asJSON:
 			type entry struct {
@@ -92,14 +86,18 @@ func (c *cli) scenarioShowCommand() *cobra.Command {
 		Short:   "Show a scenario: its steps, the lines it expects, why, and how to mend it",
 		Example: "  ra scenario show f6-template-typo",
 		Args:    oneArg,
+		ValidArgsFunction: func(cmd *cobra.Command, args []string, begun string) ([]string, cobra.ShellCompDirective) {
+			if len(args) > 0 {
+				return nil, cobra.ShellCompDirectiveNoFileComp
+			}
+			return completeCards(cmd, args, begun)
+		},
 		RunE: c.run(func(_ context.Context, args []string) error {
 			chosen, err := chooseCards(args, false)
 			if err != nil {
 				return err
 			}
-			page := scenario.Markdown(chosen)
-			_, body, _ := strings.Cut(page, "\n## ")
-			_, err = fmt.Fprint(c.env.Stdout, "## "+body)
+			_, err = fmt.Fprint(c.env.Stdout, scenario.Page(chosen[0]))
 			return err
 		}),
 	}
@@ -121,206 +119,17 @@ func chooseCards(names []string, all bool) ([]scenario.Card, error) {
 	}
 	var chosen []scenario.Card
 	for _, name := range names {
-		card, err := scenario.Find(cards, name)
+		find := func(name string) (scenario.Card, error) { return scenario.Find(cards, name) }
+		if strings.ContainsRune(name, filepath.Separator) || strings.HasSuffix(name, ".yaml") {
+			find = scenario.Load // one's own
+		}
+		card, err := find(name)
 		if err != nil {
 			return nil, usageError{err}
 		}
-		chosen = append(chosen, card)
+		if !slices.ContainsFunc(chosen, func(c scenario.Card) bool { return c.Name == card.Name }) {
+			chosen = append(chosen, card)
+		}
 	}
 	return chosen, nil
-}
-
-func (c *cli) scenarioRunCommand() *cobra.Command {
-	var all, asJSON bool
-	var keep string
-	cmd := &cobra.Command{
-		Use:   "run NAME... | --all",
-		Short: "Play scenarios in real time and compare the logs, line by line",
-		Long: `run plays each scenario in a lab of its own, on loopback and free ports. One that
-is named shows the lines as they come, then the verdict line by line, why it failed
-and how to mend it. --all plays all at once and prints a table. The exit status is
-1 if anything differs from the cards.`,
-		Example: `  ra scenario run f7-slow-login
-  ra scenario run f9-capf-timeout timers-race
-  ra scenario run --all --keep ./logs`,
-	}
-	cmd.Flags().BoolVar(&all, "all", false, "play every scenario, in parallel")
-	cmd.Flags().BoolVar(&asJSON, "json", false, "print the verdicts as JSON")
-	cmd.Flags().StringVar(&keep, "keep", "", "leave the labs with their logs in this `folder`")
-	cmd.RunE = c.run(func(ctx context.Context, args []string) error {
-		cards, err := chooseCards(args, all)
-		if err != nil {
-			return err
-		}
-		dir := keep
-		if dir == "" {
-			if dir, err = os.MkdirTemp("", "ra-scenario-"); err != nil {
-				return fmt.Errorf("make a folder for the labs: %w", err)
-			}
-			defer os.RemoveAll(dir)
-		} else if err := os.MkdirAll(dir, 0o700); err != nil {
-			return fmt.Errorf("--keep: %w", err)
-		}
-		return c.playCards(ctx, cards, dir, all, asJSON)
-	})
-	return cmd
-}
-
-// playingAtOnce bounds how many labs run at a time: most of them wait, so more
-// than there are processors.
-func playingAtOnce() int { return 12 * runtime.GOMAXPROCS(0) }
-
-// playingOrder is the order in which cards begin, by their indices: where all are
-// played at once, those that wait for a timer come first.
-func playingOrder(cards []scenario.Card, all bool) []int {
-	order := make([]int, len(cards))
-	for i := range order {
-		order[i] = i
-	}
-	if all {
-		slices.SortStableFunc(order, func(a, b int) int {
-			switch {
-			case cards[a].Waits() == cards[b].Waits():
-				return 0
-			case cards[a].Waits():
-				return -1
-			}
-			return 1
-		})
-	}
-	return order
-}
-
-func (c *cli) playCards(ctx context.Context, cards []scenario.Card, dir string, all, asJSON bool) error {
-	keyDir, err := os.MkdirTemp("", "ra-scenario-keys-")
-	if err != nil {
-		return fmt.Errorf("make a folder for the CA's keys: %w", err)
-	}
-	defer os.RemoveAll(keyDir)
-	keys, err := scenario.MakeKeys(keyDir)
-	if err != nil {
-		return err
-	}
-	began := time.Now()
-	results := make([]scenario.Result, len(cards))
-	var group errgroup.Group
-	group.SetLimit(1)
-	if all {
-		group.SetLimit(playingAtOnce())
-	}
-	var mu sync.Mutex // one line at a time
-	for _, i := range playingOrder(cards, all) {
-		card := cards[i]
-		group.Go(func() error {
-			o := scenario.Options{Dir: filepath.Join(dir, card.Name), Keys: keys}
-			if err := freshFolder(o.Dir); err != nil {
-				return err
-			}
-			if !all && !asJSON {
-				o.Line = func(log, line string) {
-					mu.Lock()
-					defer mu.Unlock()
-					fmt.Fprintf(c.env.Stdout, "%-7s | %s\n", log, line)
-				}
-				fmt.Fprintf(c.env.Stdout, "%s: %s\n\n", card.Name, card.Title)
-			}
-			results[i] = scenario.Run(ctx, card, o)
-			if !all && !asJSON {
-				c.printVerdict(results[i])
-			}
-			return nil
-		})
-	}
-	if err := group.Wait(); err != nil {
-		return err
-	}
-	if ctx.Err() != nil {
-		return ctx.Err()
-	}
-	passed := 0
-	for _, r := range results {
-		if r.Passed {
-			passed++
-		}
-	}
-	switch {
-	case asJSON:
-		out := json.NewEncoder(c.env.Stdout)
-		out.SetIndent("", "  ")
-		if err := out.Encode(results); err != nil {
-			return err
-		}
-	case all:
-		if err := c.printTable(results); err != nil {
-			return err
-		}
-		fmt.Fprintf(c.env.Stdout, "\n%d of %d as their cards say, in %s\n", passed, len(results), time.Since(began).Round(time.Second/10))
-	}
-	if passed < len(results) {
-		return quietIf(asJSON || all, fmt.Errorf("%d of %d scenarios differ from their cards", len(results)-passed, len(results)))
-	}
-	return nil
-}
-
-func quietIf(quiet bool, err error) error {
-	if quiet {
-		return quietError{err}
-	}
-	return err
-}
-
-// freshFolder refuses to mix a lab's logs with those of an earlier one.
-func freshFolder(dir string) error {
-	if _, err := os.Stat(dir); err == nil {
-		return fmt.Errorf("--keep: %s is there already: name another folder, or remove it", dir)
-	} else if !errors.Is(err, os.ErrNotExist) {
-		return err
-	}
-	return nil
-}
-
-func (c *cli) printTable(results []scenario.Result) error {
-	table := tabwriter.NewWriter(c.env.Stdout, 0, 8, 2, ' ', 0)
-	for _, r := range results {
-		verdict := "ok"
-		switch {
-		case r.Error != "":
-			verdict = "NOT PLAYED"
-		case !r.Passed:
-			verdict = fmt.Sprintf("%d DIFFER", r.Differs)
-		}
-		fmt.Fprintf(table, "%s\t%s\t%d checks\t%s\t%s\n", verdict, r.Name, len(r.Checks), r.Took.Round(time.Second/10), r.Card.Title)
-	}
-	if err := table.Flush(); err != nil {
-		return err
-	}
-	for _, r := range results {
-		if !r.Passed {
-			c.printVerdict(r)
-		}
-	}
-	return nil
-}
-
-// printVerdict compares line by line, then tells why and what to do.
-func (c *cli) printVerdict(r scenario.Result) {
-	fmt.Fprintf(c.env.Stdout, "\nverdict on %s:\n", r.Name)
-	if r.Error != "" {
-		fmt.Fprintf(c.env.Stdout, "  it could not be played: %s\n", r.Error)
-	}
-	for _, check := range r.Checks {
-		mark := "ok      "
-		if !check.OK {
-			mark = "DIFFERS "
-		}
-		fmt.Fprintf(c.env.Stdout, "  %s %s\n    expected  %s\n    seen      %s\n", mark, check.What, orNothing(check.Expected), orNothing(check.Seen))
-	}
-	fmt.Fprintf(c.env.Stdout, "\nwhy:      %s\nmend it:  %s\n", strings.TrimSpace(r.Card.Explanation), strings.TrimSpace(r.Card.Fix))
-}
-
-func orNothing(s string) string {
-	if s == "" {
-		return "(no such line)"
-	}
-	return s
 }

@@ -9,7 +9,6 @@ import (
 	"github.com/spf13/cobra"
 	"go.uber.org/zap"
 
-	"ciscora/config"
 	"ciscora/ra/fault"
 	"ciscora/ra/lab"
 	"ciscora/ra/server"
@@ -43,7 +42,7 @@ restart.`,
 	cmd.RunE = c.run(func(ctx context.Context, _ []string) error {
 		hangups := catchHangups()
 		defer hangups.stop()
-		cfg, err := config.LoadRA(path, c.env.LookupEnv)
+		cfg, err := c.loadRA(path)
 		if err != nil {
 			return configError(err)
 		}

@@ -47,6 +47,11 @@ func (v version) name() string {
 	return fmt.Sprintf("%s (%.12s)", v.Version, v.Revision)
 }
 
+// line is what ra version prints.
+func (v version) line() string {
+	return fmt.Sprintf("ra %s, %s, %s", v.name(), v.Go, v.Platform)
+}
+
 func (c *cli) versionCommand() *cobra.Command {
 	var asJSON bool
 	cmd := &cobra.Command{
@@ -61,12 +66,8 @@ func (c *cli) versionCommand() *cobra.Command {
 		if asJSON {
 			return json.NewEncoder(c.env.Stdout).Encode(v)
 		}
-		fmt.Fprintf(c.env.Stdout, "ra %s", v.Version)
-		if v.Revision != "" {
-			fmt.Fprintf(c.env.Stdout, " (%.12s)", v.Revision)
-		}
-		fmt.Fprintf(c.env.Stdout, ", %s, %s\n", v.Go, v.Platform)
-		return nil
+		_, err := fmt.Fprintln(c.env.Stdout, v.line())
+		return err
 	})
 	return cmd
 }

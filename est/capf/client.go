@@ -208,7 +208,11 @@ func (c *Client) enroll(ctx context.Context, op operation, device string, csrDER
 	c.opts.Events(EnrollStarted{which})
 	defer func() {
 		r.Duration = c.opts.Now().Sub(start)
-		c.opts.Events(EnrollDone{which, r.RV, r.Err})
+		done := EnrollDone{Enrollment: which, RV: r.RV, Err: r.Err}
+		if len(r.Certificates) > 0 {
+			done.Key = r.Certificates[0].PublicKey
+		}
+		c.opts.Events(done)
 	}()
 
 	csr, err := x509.ParseCertificateRequest(csrDER)

@@ -1,5 +1,7 @@
 package capf
 
+import "crypto"
+
 // Event is one fact of an enrollment, in the order in which CAPF's trace tells
 // them.
 type Event interface{ event() }
@@ -39,6 +41,7 @@ type EnrollDone struct {
 	Enrollment
 	RV  Status
 	Err error
+	Key crypto.PublicKey // the certificate's; nil without one
 }
 
 func (EnrollStarted) event()      {}

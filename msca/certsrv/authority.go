@@ -112,9 +112,13 @@ type pair struct {
 
 // openAuthority takes root and issuing CA from Dir, or makes what is missing.
 func openAuthority(o Options) (*authority, error) {
-	a := &authority{rand: o.Rand, now: o.Now, newKey: ecKey}
-	if o.Dir != "" {
+	a := &authority{rand: o.Rand, now: o.Now, newKey: o.NewKey}
+	switch {
+	case a.newKey != nil:
+	case o.Dir != "":
 		a.newKey = rsaKey
+	default:
+		a.newKey = ecKey
 	}
 	root, issuing, err := loadPairs(o.Dir)
 	if err != nil {

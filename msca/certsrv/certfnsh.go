@@ -45,7 +45,7 @@ func (s *Server) checkPending(c call, id string) *answer {
 	if err != nil {
 		return s.failed(c, failed(modeCheck, hrInvalidParameter))
 	}
-	r, ok := s.requests.get(n)
+	r, ok := s.requests.find(n)
 	if !ok {
 		return s.failed(c, failed(modeCheck, hrPropertyEmpty))
 	}

@@ -96,7 +96,7 @@ func (s *Server) fetch(c call) (der []byte, refused *answer) {
 	if err != nil {
 		return nil, s.failed(c, failed(modeFetch, hrInvalidParameter))
 	}
-	r, ok := s.requests.get(id)
+	r, ok := s.requests.find(id)
 	switch {
 	case !ok:
 		return nil, s.failed(c, failed(modeFetch, hrPropertyEmpty))

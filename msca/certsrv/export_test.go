@@ -2,6 +2,7 @@ package certsrv
 
 import (
 	"bytes"
+	"errors"
 	"net/url"
 	"os"
 )
@@ -22,20 +23,30 @@ func RawParams(encoded string) int { return len(parseParams(encoded)) }
 
 // ReadJournal returns how many records data holds and how many bytes they take.
 func ReadJournal(data []byte) (records int, good int64, err error) {
-	r, good, err := readJournal(bytes.NewReader(data))
-	return len(r), good, err
+	err = readJournal(bytes.NewReader(data), 0, func(_ record, line []byte) error {
+		records++
+		good += int64(len(line))
+		return nil
+	})
+	return records, good, err
 }
 
 // ResultLine words an HRESULT as the pages do.
 func ResultLine(hr uint32) string { return resultLine(hr) }
 
-// AppendTo appends requests of these ReqIDs to a journal on file, one after the other,
-// and returns the error of each.
-func AppendTo(file *os.File, ids ...int) []error {
-	j := &journal{file: file}
+// PutAfterAFailedSync puts requests of these ReqIDs into the journal in dir, whose file
+// gives way to one that takes what is written and cannot be synced, and returns the error
+// of each.
+func PutAfterAFailedSync(dir string, file *os.File, ids ...int) ([]error, error) {
+	j, err := openJournal(dir)
+	if err != nil {
+		return nil, err
+	}
+	j.file.Close()
+	j.file = file
 	errs := make([]error, len(ids))
 	for i, id := range ids {
-		errs[i] = j.append(record{Request: Request{ID: id}})
+		errs[i] = j.put(record{Request: Request{ID: id}})
 	}
-	return errs
+	return errs, errors.Join(j.index.file.Close(), j.lock.Close())
 }

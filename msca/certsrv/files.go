@@ -19,6 +19,7 @@ const (
 	rootName    = "root" // .pem, .key
 	issuingName = "issuing"
 	journalName = "requests.jsonl"
+	indexName   = "requests.index" // can be removed: it is made anew
 	lockName    = "lock"
 )
 

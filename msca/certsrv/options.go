@@ -2,6 +2,7 @@ package certsrv
 
 import (
 	"context"
+	"crypto"
 	"crypto/rand"
 	"crypto/tls"
 	"crypto/x509"
@@ -23,8 +24,8 @@ import (
 // templates.
 type Options struct {
 	// Dir keeps the CA's keys (RSA 2048) and requests across restarts: root.pem,
-	// root.key, issuing.pem, issuing.key, requests.jsonl. It is created when
-	// absent. "" keeps all in memory, with EC P-256 keys, which cost nothing.
+	// root.key, issuing.pem, issuing.key, requests.jsonl and its index. It is created
+	// when absent, and memory does not grow with the requests. "" keeps all in memory, with EC P-256 keys, which cost nothing.
 	Dir string
 
 	Domain    string   // NetBIOS name, also in the CA's name; "" = LAB
@@ -57,6 +58,10 @@ type Options struct {
 	Decide func(ctx context.Context, d Decision) Decision
 	// Offer, where set, returns those of the templates that certrqxt.asp lists.
 	Offer func(ctx context.Context, templates []string) []string
+
+	// NewKey makes the keys of the CA and of TLS servers; nil = RSA 2048 with a Dir,
+	// EC P-256 without. Who opens many CAs hands out keys that are there already.
+	NewKey func() (crypto.Signer, error)
 
 	Rand   io.Reader        // serial numbers, challenges, session ids; nil = crypto/rand. Keys always come from crypto/rand.
 	Now    func() time.Time // nil = time.Now

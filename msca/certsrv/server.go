@@ -52,20 +52,19 @@ func New(o Options) (*Server, error) {
 	if err != nil {
 		return nil, err
 	}
-	var j *journal
-	var records []record
+	kept := shelf(newMemory())
 	if o.Dir != "" {
 		if err := os.MkdirAll(o.Dir, 0o755); err != nil { //nolint:gosec // root.pem in it is for all to read
 			return nil, fmt.Errorf("certsrv: %w", err)
 		}
-		if j, records, err = openJournal(o.Dir); err != nil {
+		if kept, err = openJournal(o.Dir); err != nil {
 			return nil, err
 		}
 	}
 	s := &Server{
 		opts:     o,
 		policy:   policy{domain: o.Domain, templates: o.Templates},
-		requests: newRequests(j, records, o.FirstReqID),
+		requests: newRequests(kept, o.FirstReqID, o.Logger),
 		lockouts: newLockouts(o.Lockout, o.Now),
 	}
 	users := slices.Clone(o.Users)
@@ -77,7 +76,7 @@ func New(o Options) (*Server, error) {
 		s.iis, err = newIIS(s)
 	}
 	if err != nil {
-		return nil, errors.Join(err, j.close())
+		return nil, errors.Join(err, kept.close())
 	}
 	return s, nil
 }
@@ -94,7 +93,7 @@ func (s *Server) SetUsers(users []User) error {
 }
 
 // Close ends the CA's use of its folder. Call it when no Serve runs any more.
-func (s *Server) Close() error { return s.requests.journal.close() }
+func (s *Server) Close() error { return s.requests.close() }
 
 // Root returns the root CA's certificate, the anchor for clients.
 func (s *Server) Root() *x509.Certificate { return s.authority.root }
@@ -125,8 +124,36 @@ func (s *Server) Renew(n int) error {
 	return s.authority.renew(s.opts, n)
 }
 
-// Requests returns all requests by ReqID.
-func (s *Server) Requests() []Request { return s.requests.list() }
+// Requests returns all requests by ReqID: of a CA that has had many, many.
+func (s *Server) Requests() []Request {
+	return s.requests.list(func(int) bool { return true })
+}
+
+// Recent returns up to n requests by ReqID, the newest, and of those before them up to
+// n that wait for a manager.
+func (s *Server) Recent(n int) []Request {
+	newest, pending := n, n
+	return s.requests.list(func(disposition int) bool {
+		if newest > 0 {
+			newest--
+			return true
+		}
+		if disposition != DispositionPending || pending == 0 {
+			return false
+		}
+		pending--
+		return true
+	})
+}
+
+// Request returns the request of a ReqID; false where there is none.
+func (s *Server) Request(id int) (Request, bool) {
+	r, ok := s.requests.find(id)
+	return r.Request, ok
+}
+
+// Count is how many requests have a disposition.
+func (s *Server) Count(disposition int) int { return s.requests.count(disposition) }
 
 // Serve speaks TLS and HTTP/1.1 on l until ctx ends, then lets requests in flight
 // finish for up to ten seconds. It closes l, and returns nil after such an end or

@@ -2,6 +2,7 @@ package lab
 
 import (
 	"context"
+	"crypto"
 	"errors"
 	"fmt"
 	"io"
@@ -26,7 +27,9 @@ type CAOptions struct {
 	Faults *fault.Registry // nil = none
 	// Logged is called after each line of the access log; nil = nobody is told.
 	Logged func()
-	KeyLog io.Writer // see [Options.KeyLog]
+	KeyLog io.Writer                     // see [Options.KeyLog]
+	NewKey func() (crypto.Signer, error) // see [Options.NewKey]
+	Port   int                           // that the access log has; 0 = the listener\'s
 }
 
 // CA is the built-in Microsoft CA as certsrv.yaml describes it: what `ra
@@ -65,6 +68,7 @@ func OpenCA(cfg *config.Certsrv, o CAOptions) (*CA, error) {
 		Events:  o.Events,
 		Now:     o.Now,
 		Logger:  o.Logger,
+		NewKey:  o.NewKey,
 	}
 	for _, t := range cfg.Templates {
 		options.Templates = append(options.Templates, certsrv.Template{
@@ -96,6 +100,9 @@ func OpenCA(cfg *config.Certsrv, o CAOptions) (*CA, error) {
 			return nil, cfg.Problem("log", err)
 		}
 		options.AccessLog = func(e certsrv.AccessEntry) {
+			if o.Port != 0 {
+				e.Port = o.Port
+			}
 			ca.accessLog.Log(tracelog.W3CEntry(e))
 			if o.Logged != nil {
 				o.Logged()

@@ -1,6 +1,8 @@
 package lab
 
 import (
+	"time"
+
 	"ciscora/est/capf"
 	"ciscora/ra/tracelog"
 )
@@ -10,8 +12,11 @@ import (
 const phoneSocket = 6
 
 // CAPFTrace returns a listener to an EST client's events that writes them as
-// CAPF's trace does.
-func CAPFTrace(trace *tracelog.CAPF) func(capf.Event) {
+// CAPF's trace does. now nil is time.Now.
+func CAPFTrace(trace *tracelog.CAPF, now func() time.Time) func(capf.Event) {
+	if now == nil {
+		now = time.Now
+	}
 	return func(event capf.Event) {
 		switch e := event.(type) {
 		case capf.EnrollStarted:
@@ -32,9 +37,18 @@ func CAPFTrace(trace *tracelog.CAPF) func(capf.Event) {
 			trace.AddedToReadSet(phoneSocket)
 			trace.CertificateDelivered(device(e.Enrollment))
 			trace.OperationSucceeded(device(e.Enrollment))
+			trace.PublicKeyStored(device(e.Enrollment), e.Key)
+			trace.RecordSelected(device(e.Enrollment), tracelog.Record{Key: e.Key, FinishBy: finishBy(now())})
 			trace.SessionEnded()
 		}
 	}
+}
+
+// finishBy is until when CUCM's administration lets an operation run if nobody says
+// otherwise: ten days on, at noon.
+func finishBy(now time.Time) time.Time {
+	day := now.AddDate(0, 0, 10)
+	return time.Date(day.Year(), day.Month(), day.Day(), 12, 0, 0, 0, day.Location())
 }
 
 func device(e capf.Enrollment) tracelog.Device {

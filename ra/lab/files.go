@@ -155,6 +155,22 @@ func reachable(a net.Addr) string {
 	return net.JoinHostPort(host, port)
 }
 
+// urlsBeyondLoopback are a TLS listener's by the addresses at which other machines may
+// find it.
+func urlsBeyondLoopback(a net.Addr) []string {
+	_, port, err := net.SplitHostPort(a.String())
+	if err != nil {
+		return nil
+	}
+	var urls []string
+	for _, host := range hostsOf(a) {
+		if ip := net.ParseIP(host); ip != nil && !ip.IsLoopback() {
+			urls = append(urls, "https://"+net.JoinHostPort(host, port))
+		}
+	}
+	return urls
+}
+
 // named is reachable with a name where there is one: faults of its resolution can be
 // had only then.
 func named(a net.Addr) string {

@@ -8,13 +8,17 @@ package lab
 
 import (
 	"context"
+	"crypto"
 	"crypto/tls"
 	"crypto/x509"
 	"errors"
 	"fmt"
 	"io"
 	"net"
+	"net/url"
+	"os"
 	"slices"
+	"strconv"
 	"sync"
 	"time"
 
@@ -67,6 +71,8 @@ type Options struct {
 	// SSLKEYLOGFILE, by which Wireshark decrypts a capture; nil = none are told.
 	// There is no such thing outside a lab.
 	KeyLog io.Writer
+	// NewKey makes the keys of the CA and of both TLS servers; nil = new ones, RSA 2048.
+	NewKey func() (crypto.Signer, error)
 	Logger *zap.Logger
 	Now    func() time.Time
 }
@@ -74,10 +80,12 @@ type Options struct {
 // Lab is a running lab.
 type Lab struct {
 	Dir        string
-	ESTURL     string // https://HOST:PORT
-	CertsrvURL string // https://HOST:PORT/certsrv
-	AdminURL   string // http://HOST:PORT
-	AdminCurl  string // the file for curl -K that has the admin port's token; "" where it wants none
+	Temporary  bool     // Dir was made for this run: whoever started the lab removes it
+	ESTURL     string   // https://HOST:PORT
+	ForPhones  []string // the same by this machine's own addresses; none where it listens on loopback
+	CertsrvURL string   // https://HOST:PORT/certsrv
+	AdminURL   string   // http://HOST:PORT
+	AdminCurl  string   // the file for curl -K that has the admin port's token; "" where it wants none
 	Roots      *x509.CertPool
 	Profile    config.Profile
 	Edited     []Edit // configurations of an earlier run that were edited
@@ -88,6 +96,7 @@ type Lab struct {
 
 	others  []*x509.Certificate // Variant.Trust
 	network Network
+	flight  *flight
 	ca      *CA
 	ra      *server.Server
 	creds   config.Credentials
@@ -96,6 +105,7 @@ type Lab struct {
 	cancel context.CancelFunc
 	done   chan struct{} // closed when both servers have ended
 	err    error         // of either; read it after done
+	issued int           // in the end; read it after done
 }
 
 // Edit is a configuration that was edited, and where that is kept.
@@ -115,8 +125,23 @@ type Variant struct {
 	Enroll     []string // who may enroll for the lab's template
 	MinKeySize int      // of the lab's template, in bits
 	Patience   time.Duration
-	// Trust stands in both trust stores, before the lab's own.
+	// Trust stands in both trust stores, before the lab's root. Both are the same then,
+	// as CUCM's are: the issuing CA is in neither.
 	Trust []*x509.Certificate
+}
+
+// port is that of the CA's URL, which IIS logs, whatever port it has here: the logs of
+// RA and CA would name two. 0 = the one that it has.
+func (v Variant) port() int {
+	u, err := url.Parse(v.CAURL)
+	if err != nil {
+		return 0 // the configuration says why
+	}
+	port, err := strconv.Atoi(u.Port())
+	if err != nil {
+		return 0
+	}
+	return port
 }
 
 func (v Variant) apply(ra *config.RA, ca *config.Certsrv) {
@@ -125,8 +150,8 @@ func (v Variant) apply(ra *config.RA, ca *config.Certsrv) {
 	}
 	ca.Hosts = append(ca.Hosts, v.CANames...)
 	if len(v.Trust) > 0 {
-		ra.EST.Trust = append([]string{fileOthers}, ra.EST.Trust...)
 		ra.CA.Trust = append([]string{fileOthers}, ra.CA.Trust...)
+		ra.EST.Trust = ra.CA.Trust
 	}
 	if v.Template != "" {
 		ra.CA.Template = v.Template
@@ -151,7 +176,7 @@ func Start(ctx context.Context, o Options) (_ *Lab, err error) {
 	if err != nil {
 		return nil, err
 	}
-	l := &Lab{Dir: dir, Profile: o.Profile, Faults: o.Faults, others: o.Variant.Trust, network: o.Network, now: o.Now, done: make(chan struct{})}
+	l := &Lab{Dir: dir, Temporary: o.Dir == "", Profile: o.Profile, Faults: o.Faults, others: o.Variant.Trust, network: o.Network, flight: newFlight(), now: o.Now, done: make(chan struct{})}
 	for _, spec := range o.Early {
 		if _, err := l.Faults.Order(spec); err != nil {
 			return nil, err
@@ -161,6 +186,9 @@ func Start(ctx context.Context, o Options) (_ *Lab, err error) {
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, opened.Close())
+		}
+		if err != nil && l.Temporary {
+			err = errors.Join(err, os.RemoveAll(dir))
 		}
 	}()
 	var listeners [3]net.Listener
@@ -172,6 +200,7 @@ func Start(ctx context.Context, o Options) (_ *Lab, err error) {
 	}
 	caListener, estListener, adminListener := listeners[0], listeners[1], listeners[2]
 	l.ESTURL = "https://" + reachable(estListener.Addr())
+	l.ForPhones = urlsBeyondLoopback(estListener.Addr())
 	l.CertsrvURL = "https://" + reachable(caListener.Addr()) + "/certsrv"
 	l.AdminURL = "http://" + reachable(adminListener.Addr())
 
@@ -187,7 +216,7 @@ func Start(ctx context.Context, o Options) (_ *Lab, err error) {
 	if err != nil {
 		return nil, err
 	}
-	if l.ca, err = OpenCA(caConfig, CAOptions{Logger: o.Logger.Named("certsrv"), Now: o.Now, Faults: l.Faults, Logged: o.Logged, KeyLog: o.KeyLog}); err != nil {
+	if l.ca, err = OpenCA(caConfig, CAOptions{Logger: o.Logger.Named("certsrv"), Now: o.Now, Faults: l.Faults, Logged: o.Logged, KeyLog: o.KeyLog, NewKey: o.NewKey, Port: o.Variant.port()}); err != nil {
 		return nil, err
 	}
 	opened = append(opened, l.ca)
@@ -210,7 +239,7 @@ func Start(ctx context.Context, o Options) (_ *Lab, err error) {
 	if raConfig.Admin.Guarded() && !o.OpenAdmin {
 		l.AdminCurl = l.Path(fileAdminCurl)
 	}
-	serverOptions.Events = o.events()
+	serverOptions.Events = o.events(l.flight)
 	if l.ra, err = server.New(ctx, raConfig, serverOptions); err != nil {
 		return nil, err
 	}
@@ -219,7 +248,7 @@ func Start(ctx context.Context, o Options) (_ *Lab, err error) {
 }
 
 // events is who hears the RA's events; they come after the emulated logs' own.
-func (o Options) events() func(context.Context, any) {
+func (o Options) events(f *flight) func(context.Context, any) {
 	watch, logged := func(context.Context, any) {}, func() {}
 	if o.Watch != nil {
 		watch = steps(o.Watch)
@@ -229,6 +258,7 @@ func (o Options) events() func(context.Context, any) {
 	}
 	return func(ctx context.Context, event any) {
 		watch(ctx, event)
+		f.event(event)
 		logged()
 	}
 }
@@ -251,6 +281,7 @@ func (l *Lab) run(ctx context.Context, caListener net.Listener) {
 	go func() {
 		defer close(l.done)
 		servers.Wait()
+		l.issued = l.ca.Count(certsrv.DispositionIssued)
 		l.err = errors.Join(raErr, caErr, l.ca.Close())
 	}()
 }
@@ -298,20 +329,19 @@ func (l *Lab) NotReady() string {
 	return ""
 }
 
-// Issued is how many certificates the built-in CA has issued.
+// Issued is how many certificates the built-in CA has issued; the lab may have ended.
 func (l *Lab) Issued() int {
-	n := 0
-	for _, r := range l.ca.Requests() {
-		if r.Disposition == certsrv.DispositionIssued {
-			n++
-		}
+	select {
+	case <-l.done:
+		return l.issued
+	default:
+		return l.ca.Count(certsrv.DispositionIssued)
 	}
-	return n
 }
 
 // Decide approves, or denies, the newest request that waits for a manager.
 func (l *Lab) Decide(approve bool) error {
-	for _, r := range slices.Backward(l.ca.Requests()) {
+	for _, r := range slices.Backward(l.ca.Recent(recentRequests)) {
 		switch {
 		case r.Disposition != certsrv.DispositionPending:
 		case approve:

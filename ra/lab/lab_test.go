@@ -33,6 +33,9 @@ func start(t *testing.T, o lab.Options) *lab.Lab {
 		o.Dir = t.TempDir()
 	}
 	o.EST, o.Certsrv, o.Admin = "127.0.0.1:0", "127.0.0.1:0", "127.0.0.1:0"
+	if o.NewKey == nil {
+		o.NewKey = sharedKeys(t)
+	}
 	l, err := lab.Start(t.Context(), o)
 	if err != nil {
 		t.Fatal(err)

@@ -4,9 +4,12 @@ import (
 	"bytes"
 	"context"
 	"crypto/rand"
+	"crypto/x509"
 	"encoding/pem"
 	"errors"
 	"fmt"
+	"math"
+	"math/big"
 	"os"
 	"time"
 
@@ -40,7 +43,7 @@ func (l *Lab) EnrollPhone(ctx context.Context) (SamplePhone, error) {
 		return SamplePhone{}, fmt.Errorf("open CAPF's trace: %w", err)
 	}
 	defer trace.Close()
-	client, err := l.Client(CAPFTrace(tracelog.NewCAPF(trace, tracelog.Options{Now: l.now})))
+	client, err := l.Client(CAPFTrace(tracelog.NewCAPF(trace, tracelog.Options{Now: l.now}), l.now))
 	if err != nil {
 		return SamplePhone{}, err
 	}
@@ -48,7 +51,7 @@ func (l *Lab) EnrollPhone(ctx context.Context) (SamplePhone, error) {
 	if len(sample.Result.Certificates) == 0 {
 		return sample, nil
 	}
-	sample.ReqID = l.reqIDOf(sample.Result.DER())
+	sample.ReqID = l.reqIDOf(sample.Result.Certificates[0])
 	if err := os.WriteFile(l.Path("phone", "certificate.pem"), encodeCertificates(sample.Result.Certificates[0].Raw), 0o600); err != nil {
 		return sample, fmt.Errorf("keep the phone's certificate: %w", err)
 	}
@@ -84,12 +87,11 @@ func (l *Lab) writePhone(phone *capf.Phone) error {
 }
 
 // reqIDOf asks the CA under which request it issued a certificate; an EST client
-// is not told.
-func (l *Lab) reqIDOf(der []byte) int {
-	for _, r := range l.ca.Requests() {
-		if bytes.Equal(r.Certificate, der) {
-			return r.ID
-		}
+// is not told. The serial number's last four bytes are it, as AD CS puts it there.
+func (l *Lab) reqIDOf(certificate *x509.Certificate) int {
+	id := new(big.Int).And(certificate.SerialNumber, big.NewInt(math.MaxUint32)).Int64()
+	if r, ok := l.ca.Request(int(id)); ok && bytes.Equal(r.Certificate, certificate.Raw) {
+		return r.ID
 	}
 	return 0
 }

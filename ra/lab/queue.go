@@ -8,11 +8,15 @@ import (
 	"ciscora/ra/admin"
 )
 
+// recentRequests bounds what is shown of the CA's requests: a lab that runs for weeks
+// has hundreds of thousands.
+const recentRequests = 1000
+
 // queue is the built-in CA as the admin port shows it.
 type queue struct{ ca *certsrv.Server }
 
 func (q queue) List() []admin.Request {
-	requests := q.ca.Requests()
+	requests := q.ca.Recent(recentRequests)
 	out := make([]admin.Request, len(requests))
 	for i, r := range requests {
 		out[i] = admin.Request{

@@ -141,7 +141,7 @@ func answerStep(e est.Answered, refused bool) Step {
 	s.Text = fmt.Sprintf("%d %s", e.Status, http.StatusText(e.Status))
 	switch e.Status {
 	case http.StatusOK:
-		s.Detail = fmt.Sprintf("%d bytes PKCS#7", e.Bytes)
+		s.Detail = fmt.Sprintf("%d bytes", e.Bytes)
 	case http.StatusUnauthorized:
 		if !refused && (e.Err == nil || e.Bytes == 0) {
 			s.Detail = "who are you?"

@@ -9,7 +9,9 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"os"
 	"path"
+	"path/filepath"
 	"reflect"
 	"slices"
 	"strings"
@@ -36,9 +38,18 @@ type Card struct {
 
 	Explanation string `yaml:"explanation"`
 	Fix         string `yaml:"fix"`
+	// Mended plays the fix, in the same lab, once the failure was seen.
+	Mended Mended `yaml:"mended"`
 
 	// RealTime cards need real connections: an errno decides.
 	RealTime bool `yaml:"real_time"`
+}
+
+// Mended is a card's second part; without steps there is none.
+type Mended struct {
+	Lab    Lab    `yaml:"lab"` // the first part's, with what the fix changes
+	Steps  []Step `yaml:"steps"`
+	Expect Expect `yaml:"expect"`
 }
 
 // Lab is how the card's lab differs from the usual one.
@@ -141,16 +152,44 @@ func Cards() ([]Card, error) {
 	return cards, errors.Join(problems...)
 }
 
-// Find returns the card of a name, or an error that names the nearest one.
+// Find returns the card of a name, of the beginning of one name alone, or of F1 to F9.
+// The error names those that could be meant.
 func Find(cards []Card, name string) (Card, error) {
-	var names []string
+	var names, begun []string
+	var found Card
 	for _, c := range cards {
 		if c.Name == name {
 			return c, nil
 		}
 		names = append(names, c.Name)
+		// The names of the document's failures begin with their numbers.
+		if strings.HasPrefix(c.Name, strings.ToLower(name)) {
+			begun, found = append(begun, c.Name), c
+		}
+	}
+	switch {
+	case name == "":
+	case len(begun) == 1:
+		return found, nil
+	case len(begun) > 1:
+		const most = 5
+		more := ""
+		if len(begun) > most {
+			begun, more = begun[:most], ", ..."
+		}
+		return Card{}, fmt.Errorf("%q begins the names of several scenarios, say which: %s%s", name, strings.Join(begun, ", "), more)
 	}
 	return Card{}, fmt.Errorf("there is no scenario %q%s", name, suggest(name, names))
+}
+
+// Load reads a card from a file. It is one's own: it need not say where its failure is
+// documented, nor repeat the file's name.
+func Load(file string) (Card, error) {
+	data, err := os.ReadFile(file)
+	if err != nil {
+		return Card{}, fmt.Errorf("read the card: %w", err)
+	}
+	return parse(file, data, true)
 }
 
 func suggest(name string, names []string) string {
@@ -166,7 +205,9 @@ var steps = []string{"service", "start", "client", "fault", "clear", "enroll", "
 
 // Parse reads a card. Errors name the file, the line and, for a name that is not
 // known, the nearest one.
-func Parse(file string, data []byte) (Card, error) {
+func Parse(file string, data []byte) (Card, error) { return parse(file, data, false) }
+
+func parse(file string, data []byte, own bool) (Card, error) {
 	var card Card
 	var root yaml.Node
 	if err := yaml.Unmarshal(data, &root); err != nil {
@@ -183,30 +224,60 @@ func Parse(file string, data []byte) (Card, error) {
 	if err := root.Decode(&card); err != nil && len(problems) == 0 {
 		return card, fmt.Errorf("%s: %w", file, err)
 	}
-	checkSteps(root.Content[0], report)
-	checkLogs(root.Content[0], report)
+	mended := valueOf(root.Content[0], "mended")
+	card.Mended.Lab = card.Lab
+	if changed := valueOf(mended, "lab"); changed != nil {
+		if err := changed.Decode(&card.Mended.Lab); err != nil && len(problems) == 0 {
+			return card, fmt.Errorf("%s: mended.lab: %w", file, err)
+		}
+	}
+	for at, part := range map[string]*yaml.Node{"": root.Content[0], "mended.": mended} {
+		checkSteps(part, at, report)
+		checkLogs(part, at, report)
+	}
+	if own {
+		card.complete(file)
+	}
 	missing := func(what string) { problems = append(problems, fmt.Errorf("%s: %s is missing", file, what)) }
-	if card.Name == "" || card.Name+".yaml" != file {
+	if card.Name == "" || card.Name+".yaml" != filepath.Base(file) {
 		missing("name, which is the file's without .yaml,")
 	}
 	for what, text := range map[string]string{"title": card.Title, "explanation": card.Explanation, "fix": card.Fix} {
-		if strings.TrimSpace(text) == "" {
+		if strings.TrimSpace(text) == "" && !own {
 			missing(what)
 		}
 	}
-	if (card.Document == "") == (card.Source == "") {
+	if (card.Document == "") == (card.Source == "") && !own {
 		missing("document, or source: inferred and from what (one of the two)")
 	}
-	if card.Source != "" && !strings.HasPrefix(card.Source, "inferred") {
+	if card.Source != "" && !strings.HasPrefix(card.Source, "inferred") && !own {
 		missing("inferred at the beginning of source")
 	}
 	if card.Profile != "cucm-12.5" && card.Profile != "modern" {
 		missing("profile, cucm-12.5 or modern,")
 	}
-	if _, _, err := card.Expect.wait(); err != nil {
-		problems = append(problems, fmt.Errorf("%s: expect.wait: %w", file, err))
+	if len(card.Steps) == 0 && own {
+		missing("steps, such as [start, enroll],")
+	}
+	for at, e := range map[string]Expect{"": card.Expect, "mended.": card.Mended.Expect} {
+		if _, _, err := e.wait(); err != nil {
+			problems = append(problems, fmt.Errorf("%s: %sexpect.wait: %w", file, at, err))
+		}
 	}
 	return card, errors.Join(problems...)
+}
+
+// complete fills in what one's own card may leave out.
+func (c *Card) complete(file string) {
+	if c.Name == "" {
+		c.Name = strings.TrimSuffix(filepath.Base(file), ".yaml")
+	}
+	if c.Title == "" {
+		c.Title = c.Name
+	}
+	if c.Profile == "" {
+		c.Profile = "cucm-12.5"
+	}
 }
 
 func (l Logs) all() map[string]string {
@@ -241,8 +312,8 @@ func checkKeys(node *yaml.Node, t reflect.Type, at string, report func(*yaml.Nod
 	}
 }
 
-func checkSteps(root *yaml.Node, report func(*yaml.Node, string, ...any)) {
-	list := valueOf(root, "steps")
+func checkSteps(part *yaml.Node, at string, report func(*yaml.Node, string, ...any)) {
+	list := valueOf(part, "steps")
 	if list == nil {
 		return
 	}
@@ -255,10 +326,10 @@ func checkSteps(root *yaml.Node, report func(*yaml.Node, string, ...any)) {
 			if x := nearest.Name(step.Do, steps); x != "" {
 				near = ", did you mean " + x + "?"
 			}
-			report(node, "steps[%d]: unknown step %q%s", n, step.Do, near)
+			report(node, "%ssteps[%d]: unknown step %q%s", at, n, step.Do, near)
 		case step.Do == "fault":
 			if _, err := fault.Parse(step.Fault); err != nil {
-				report(node.Content[1], "steps[%d]: %v", n, err)
+				report(node.Content[1], "%ssteps[%d]: %v", at, n, err)
 			}
 		}
 	}
@@ -278,8 +349,8 @@ func valueOf(node *yaml.Node, key string) *yaml.Node {
 }
 
 // checkLogs reports lines that cannot be read.
-func checkLogs(root *yaml.Node, report func(*yaml.Node, string, ...any)) {
-	logs := valueOf(valueOf(root, "expect"), "logs")
+func checkLogs(part *yaml.Node, at string, report func(*yaml.Node, string, ...any)) {
+	logs := valueOf(valueOf(part, "expect"), "logs")
 	for _, name := range logNames {
 		node := valueOf(logs, name)
 		if node == nil || node.Kind != yaml.ScalarNode {
@@ -287,11 +358,11 @@ func checkLogs(root *yaml.Node, report func(*yaml.Node, string, ...any)) {
 		}
 		for i, line := range lines([]byte(node.Value)) {
 			if _, err := compileLine(line); err != nil {
-				at := *node
+				place := *node
 				if node.Style&yaml.LiteralStyle != 0 {
-					at.Line += 1 + i // the lines stand below the |
+					place.Line += 1 + i // the lines stand below the |
 				}
-				report(&at, "expect.logs.%s[%d]: %w", name, i, err)
+				report(&place, "%sexpect.logs.%s[%d]: %w", at, name, i, err)
 			}
 		}
 	}
@@ -322,9 +393,18 @@ func (c Card) Waits() bool {
 	})
 }
 
+// WithoutFix returns the card with its second part as it is where nothing was mended:
+// with the first part's lab and faults.
+func (c Card) WithoutFix() Card {
+	steps := slices.DeleteFunc(slices.Clone(c.Steps), func(s Step) bool { return s.Do != "fault" })
+	c.Mended.Lab, c.Mended.Steps = c.Lab, append(steps, c.Mended.Steps...)
+	return c
+}
+
 // WithoutCause returns the card with all taken away that makes it fail: its faults
 // and what is wrong about its lab.
 func (c Card) WithoutCause() Card {
+	c.Mended = Mended{}
 	c.Steps = slices.DeleteFunc(slices.Clone(c.Steps), func(s Step) bool { return s.Do == "fault" || s.Do == "deny" })
 	c.Lab = c.Lab.usual()
 	if len(c.Lab.CANames) > 0 {

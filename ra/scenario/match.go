@@ -19,10 +19,11 @@ var holes = map[string]struct {
 	"date":       {`\d{4}-\d\d-\d\d \d\d:\d\d:\d\d`, false},                    // IIS
 	"access":     {`\d\d/[A-Z][a-z]{2}/\d{4}:\d\d:\d\d:\d\d [+-]\d{4}`, false}, // libest's access line
 	"pid":        {`\d+`, true},
+	"script":     {`\d+`, true}, // the process that EnrollmentService.sh names
 	"connection": {`\d+`, true},
 	"bytes":      {`\d+`, false},
 	"ms":         {`\d+`, false},
-	"limit":      {`100\d\d`, false}, // milliseconds of a time-out of 10 s
+	"limit":      {`10\d{3}`, false}, // milliseconds of a time-out of 10 s, and how late a busy machine noticed
 	"address":    {`[0-9a-f.:]+`, true},
 	"client":     {`[0-9a-f.:]+`, true},
 	"server":     {`[0-9a-z.:\[\]]+`, true},
@@ -36,6 +37,8 @@ var holes = map[string]struct {
 	"reqid":      {`\d+`, true},
 	"length":     {`\d+`, false},
 	"status":     {`\d+`, false},
+	"key":        {`.*`, false},                        // a public key's bytes, as CAPF prints them
+	"until":      {`\d{4}:\d\d:\d\d:\d\d:\d\d`, false}, // CAPF's times with a date
 }
 
 // others stands in expected lines for any number of lines, none included.

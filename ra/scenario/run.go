@@ -6,8 +6,6 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
-	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 	"time"
@@ -21,10 +19,12 @@ import (
 type Options struct {
 	Dir     string      // of the card's lab; it is made
 	Network lab.Network // nil = TCP on loopback
-	// Keys is a folder with a lab's CA, whose keys are used again; "" = new ones.
-	Keys string
+	// Keys are used instead of new ones, which take long to make; nil = new ones.
+	Keys *Keys
 	// Line sees each line of each log as it comes; nil = nobody does.
 	Line func(log, line string)
+	// Mend is called between a card's two parts; nil = nobody is told.
+	Mend func()
 }
 
 // Result is how a card went.
@@ -62,11 +62,34 @@ func Run(ctx context.Context, card Card, o Options) Result {
 	return result
 }
 
-func run(ctx context.Context, card Card, o Options) (_ []Check, err error) {
-	if err := useKeys(o); err != nil {
+func run(ctx context.Context, card Card, o Options) ([]Check, error) {
+	if err := o.Keys.intoLab(o.Dir); err != nil {
 		return nil, err
 	}
 	p := &play{card: card, options: o, tail: newTail(o.Dir, o.Line)}
+	checks, err := p.part(ctx)
+	if err != nil || len(card.Mended.Steps) == 0 {
+		return checks, err
+	}
+	if o.Mend != nil {
+		o.Mend()
+	}
+	// The same lab, phone and CA, started anew with what was wrong put right.
+	card.Lab, card.Steps, card.Expect = card.Mended.Lab, card.Mended.Steps, card.Mended.Expect
+	second := &play{card: card, options: o, phone: p.phone, tail: p.tail.next()}
+	more, err := second.part(ctx)
+	if err != nil {
+		return checks, fmt.Errorf("mended: %w", err)
+	}
+	for _, c := range more {
+		c.What = "mended: " + c.What
+		checks = append(checks, c)
+	}
+	return checks, nil
+}
+
+// part plays the steps and judges how they ended.
+func (p *play) part(ctx context.Context) (_ []Check, err error) {
 	defer func() {
 		if p.lab != nil {
 			err = errors.Join(err, p.lab.Close())
@@ -74,7 +97,7 @@ func run(ctx context.Context, card Card, o Options) (_ []Check, err error) {
 		err = errors.Join(err, p.tail.end())
 	}()
 	// The faults before the start are there when it starts.
-	for _, step := range card.Steps {
+	for _, step := range p.card.Steps {
 		if err := p.step(ctx, step); err != nil {
 			return nil, fmt.Errorf("%s: %w", step.Do, err)
 		}
@@ -129,6 +152,7 @@ func (p *play) start(ctx context.Context) error {
 		Variant: lab.Variant{CAURL: c.CAURL, CANames: c.CANames, Template: c.Template, Enroll: c.Enroll, MinKeySize: c.MinKeySize, Patience: time.Duration(c.Patience) * time.Second},
 		Early:   p.early,
 		Logged:  p.tail.poke,
+		NewKey:  p.options.Keys.inTurn(),
 	}
 	for _, subject := range c.Trust {
 		certificate, err := authorityNamed(subject)
@@ -154,17 +178,19 @@ func (p *play) enroll(ctx context.Context) error {
 		if key == "" {
 			key = "ec256"
 		}
-		phone, err := capf.NewPhone(rand.Reader, p.card.Lab.Phone, key)
+		signer, err := p.options.Keys.ofPhone(key)
 		if err != nil {
 			return err
 		}
-		p.phone = phone
+		if p.phone, err = capf.NewPhoneWithKey(rand.Reader, p.card.Lab.Phone, signer); err != nil {
+			return err
+		}
 	}
 	return p.traced(func(trace *tracelog.CAPF) error { return p.enrollTraced(ctx, trace) })
 }
 
 func (p *play) enrollTraced(ctx context.Context, trace *tracelog.CAPF) error {
-	events := lab.CAPFTrace(trace)
+	events := lab.CAPFTrace(trace, nil)
 	heard := func(e capf.Event) {
 		events(e)
 		p.tail.poke()
@@ -226,7 +252,11 @@ func (p *play) verdict(ctx context.Context) ([]Check, error) {
 		}
 		check("the certificate fits the chain of /cacerts", *e.Verifies, seen, seen == *e.Verifies)
 	}
-	// What is still in flight ends first: its lines belong to the logs.
+	// What the RA does for a client that has gone ends first, in its own time: how it
+	// ends is in the logs.
+	quiet, cancel := context.WithTimeout(ctx, settleTime)
+	p.lab.Quiet(quiet)
+	cancel()
 	err := p.lab.Finish(func(orphans int) {
 		if e.Orphans != nil {
 			check("orphans in the ledger", *e.Orphans, orphans, orphans == *e.Orphans)
@@ -290,35 +320,4 @@ func (p *play) verifies(ctx context.Context) (bool, error) {
 	return slices.ContainsFunc(chain, func(ca *x509.Certificate) bool {
 		return p.last.Certificates[0].CheckSignatureFrom(ca) == nil
 	}), err
-}
-
-// keyFiles are what makes a lab's CA.
-var keyFiles = []string{"root.pem", "root.key", "issuing.pem", "issuing.key"}
-
-// useKeys gives a lab the CA of another one: keys take long to make.
-func useKeys(o Options) error {
-	if err := os.MkdirAll(filepath.Join(o.Dir, "ca"), 0o700); err != nil {
-		return err
-	}
-	if o.Keys == "" {
-		return nil
-	}
-	for _, name := range keyFiles {
-		data, err := os.ReadFile(filepath.Join(o.Keys, name))
-		if err != nil {
-			return err
-		}
-		if err := os.WriteFile(filepath.Join(o.Dir, "ca", name), data, 0o600); err != nil { //nolint:gosec // both folders are the caller's
-			return err
-		}
-	}
-	return nil
-}
-
-// MakeKeys makes a CA in a folder, for [Options.Keys].
-func MakeKeys(dir string) (keys string, err error) {
-	if err := lab.MakeCA(filepath.Join(dir, "ca")); err != nil {
-		return "", err
-	}
-	return filepath.Join(dir, "ca"), nil
 }

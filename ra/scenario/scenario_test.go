@@ -2,6 +2,7 @@ package scenario_test
 
 import (
 	"flag"
+	"fmt"
 	"os"
 	"path/filepath"
 	"slices"
@@ -15,7 +16,7 @@ import (
 	"ciscora/ra/scenario"
 )
 
-var update = flag.Bool("update", false, "write docs/failures.md anew")
+var update = flag.Bool("update", false, "write the pages of failures anew")
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
@@ -44,11 +45,11 @@ func play(t *testing.T, card scenario.Card, keys keys) (result scenario.Result) 
 }
 
 // keys are a CA's, for labs in real and in virtual time, which begins in 2000.
-type keys struct{ real, virtual string }
+type keys struct{ real, virtual *scenario.Keys }
 
 func makeKeys(t *testing.T) (k keys) {
 	t.Helper()
-	in := func(t *testing.T, dir string) string {
+	in := func(t *testing.T, dir string) *scenario.Keys {
 		made, err := scenario.MakeKeys(dir)
 		if err != nil {
 			t.Fatal(err)
@@ -105,6 +106,84 @@ func TestEveryCardFailsWithoutItsCause(t *testing.T) {
 	}
 }
 
+// What a card's second part looks for comes from the fix.
+func TestNoCardIsMendedWithoutItsFix(t *testing.T) {
+	keys := makeKeys(t)
+	documented := map[string]bool{}
+	for _, card := range cards(t) {
+		if len(card.Mended.Steps) == 0 {
+			continue
+		}
+		documented[card.Document] = true
+		t.Run(card.Name, func(t *testing.T) {
+			t.Parallel()
+			result := play(t, card.WithoutFix(), keys)
+			if result.Error != "" {
+				t.Fatalf("it could not be played: %s", result.Error)
+			}
+			first, second := 0, 0 // checks that differ
+			for _, c := range result.Checks {
+				switch {
+				case c.OK:
+				case strings.HasPrefix(c.What, "mended: "):
+					second++
+				default:
+					first++
+				}
+			}
+			if first != 0 || second == 0 {
+				t.Errorf("%d checks of the failure differ, want none; %d of the mended lab, want some", first, second)
+			}
+		})
+	}
+	for n := range 9 {
+		if d := fmt.Sprintf("F%d", n+1); !documented[d] {
+			t.Errorf("no card plays the fix of %s", d)
+		}
+	}
+}
+
+func TestACardIsFoundByTheBeginningOfItsName(t *testing.T) {
+	all := cards(t)
+	for name, want := range map[string]string{"f7": "f7-slow-login", "F7": "f7-slow-login", "f7-slow-login": "f7-slow-login", "good-s": "good-start", "est-202": "est-202"} {
+		if card, err := scenario.Find(all, name); err != nil || card.Name != want {
+			t.Errorf("%s: %s, %v", name, card.Name, err)
+		}
+	}
+	for name, want := range map[string]string{
+		"f1": "say which: f1-missing-intermediate, f1-unknown-root", "f99": "there is no scenario", "": "there is no scenario", "est": "est-400, est-404, ...",
+	} {
+		if _, err := scenario.Find(all, name); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%q: %v, want %s", name, err, want)
+		}
+	}
+}
+
+func TestOnesOwnCardNeedsStepsAlone(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "mine.yaml")
+	write := func(text string) {
+		if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	write("steps: [start, enroll]\nexpect: {issued: 1}\nmended: {lab: {template: WiFiClient}, steps: [start]}\n")
+	card, err := scenario.Load(file)
+	if err != nil || card.Name != "mine" || card.Profile != "cucm-12.5" || card.Mended.Lab.Template != "WiFiClient" {
+		t.Fatalf("%+v, %v", card, err)
+	}
+	if result := play(t, card, makeKeys(t)); !result.Passed {
+		t.Errorf("%+v", result)
+	}
+	write("steps: [start]\nmended: {steps: [starte]}\n")
+	if _, err := scenario.Load(file); err == nil || !strings.Contains(err.Error(), `mine.yaml:2:18: mended.steps[0]: unknown step "starte", did you mean start?`) {
+		t.Errorf("a mistake in it: %v", err)
+	}
+	write("name: yours\nsteps: [start]\n")
+	if _, err := scenario.Load(file); err == nil || !strings.Contains(err.Error(), "name, which is the file's") {
+		t.Errorf("another name than the file's, which is its lab's folder: %v", err)
+	}
+}
+
 // What the issue wants cards for; the names are the project's own.
 func TestTheCardsThatMustBeThereAreThere(t *testing.T) {
 	var documents, names []string
@@ -127,20 +206,51 @@ func TestTheCardsThatMustBeThereAreThere(t *testing.T) {
 	}
 }
 
-func TestThePageOfFailuresIsCurrent(t *testing.T) {
-	want := scenario.Markdown(cards(t))
-	const page = "../../docs/failures.md"
-	if *update {
-		if err := os.WriteFile(page, []byte(want), 0o644); err != nil {
-			t.Fatal(err)
-		}
+func TestThePagesOfFailuresAreCurrent(t *testing.T) {
+	const docs = "../../docs"
+	pages := map[string]string{filepath.Join(docs, "failures.md"): scenario.Index(cards(t))}
+	for _, c := range cards(t) {
+		pages[filepath.Join(docs, "failures", c.Name+".md")] = scenario.Page(c)
 	}
-	got, err := os.ReadFile(page)
+	there, err := filepath.Glob(filepath.Join(docs, "failures", "*.md"))
 	if err != nil {
 		t.Fatal(err)
 	}
-	if string(got) != want {
-		t.Error("docs/failures.md is not what `ra scenario list --markdown` writes: go test ./ra/scenario -update")
+	for _, page := range there {
+		if _, ok := pages[page]; !ok {
+			t.Errorf("%s: there is no such card", page)
+		}
+	}
+	for page, want := range pages {
+		if *update {
+			if err := os.MkdirAll(filepath.Dir(page), 0o755); err != nil {
+				t.Fatal(err)
+			}
+			if err := os.WriteFile(page, []byte(want), 0o644); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if got, err := os.ReadFile(page); err != nil || string(got) != want {
+			t.Errorf("%s is not what the cards say: go test ./ra/scenario -update (%v)", page, err)
+		}
+	}
+}
+
+// From a line of a log to the failures that may be behind it.
+func TestTheIndexNamesTheCandidatesOfALineAndWhatTellsThemApart(t *testing.T) {
+	index := scenario.Index(cards(t))
+	for _, want := range []string{
+		"`Enrollment rv = 35 (EST_ERR_SSL_READ) with pkcs7 length = 0`\n\n- [f9-capf-timeout](failures/f9-capf-timeout.md): CAPF waits",
+		"with return code 51 (SSL: certificate subject name 'lab-dc' does not match target host name 'lab-dc.michamen.com')`\n\n- [f3-wrong-name]",
+	} {
+		if !strings.Contains(index, want) {
+			t.Errorf("not in the index: %s", want)
+		}
+	}
+	for _, c := range cards(t) {
+		if !strings.Contains(index, "["+c.Name+"](failures/"+c.Name+".md)") {
+			t.Errorf("%s is not in the index", c.Name)
+		}
 	}
 }
 

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -45,6 +46,15 @@ func newTail(dir string, line func(log, line string)) *tail {
 	}
 	go t.follow()
 	return t
+}
+
+// next reads on where t, which has ended, has come to.
+func (t *tail) next() *tail {
+	n := newTail(t.dir, t.line)
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.files = maps.Clone(t.files)
+	return n
 }
 
 // poke says that a log may have grown; it does not wait.

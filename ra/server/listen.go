@@ -39,7 +39,8 @@ func Listen(ctx context.Context, address string) (net.Listener, error) {
 }
 
 // shownAddress is a listener's address as its configuration writes it, with the
-// port that port 0 has become: what NGINX logs as server.
+// port that port 0 has become: what NGINX logs as server. All addresses of the
+// machine are 0.0.0.0 there, however they are written here.
 func shownAddress(configured string, actual net.Addr) string {
 	host, _, err := net.SplitHostPort(configured)
 	if err != nil {
@@ -48,6 +49,9 @@ func shownAddress(configured string, actual net.Addr) string {
 	_, port, err := net.SplitHostPort(actual.String())
 	if err != nil {
 		return actual.String()
+	}
+	if ip := net.ParseIP(host); host == "" || ip != nil && ip.IsUnspecified() {
+		host = net.IPv4zero.String()
 	}
 	return net.JoinHostPort(host, port)
 }

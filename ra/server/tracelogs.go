@@ -133,6 +133,10 @@ func (f *logFile) Close() error {
 	return f.log.Close()
 }
 
+// scriptPID is how far the process that EnrollmentService.sh names is from the one that
+// writes NGINX's lines: the document has 31070 and 31067.
+const scriptPID = 3
+
 // startUp writes the block with which CES starts (docs/reference/ces.md, "Start-up").
 func (t *traceLogs) startUp(files config.Files, server string) {
 	t.server = server
@@ -143,7 +147,7 @@ func (t *traceLogs) startUp(files config.Files, server string) {
 	}
 	if t.ciscora != nil {
 		t.ciscora.StartUp(block)
-		t.ciscora.ServerPID(t.pid)
+		t.ciscora.ServerPID(t.pid + scriptPID)
 	}
 }
 

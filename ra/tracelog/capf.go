@@ -27,6 +27,8 @@ type Device struct {
 
 func (d Device) prefix() string { return fmt.Sprintf("%d:%s:", d.Index, clean(d.Name)) }
 
+func (d Device) selection() string { return "Select(" + clean(d.Name) + ")" }
+
 func (d Device) csrFile() string  { return "/tmp/capf/csr/" + clean(d.Name) + ".csr" }
 func (d Device) certFile() string { return "/tmp/capf/cert/" + clean(d.Name) + ".der" }
 
@@ -127,11 +129,15 @@ func (c *CAPF) CertificateDelivered(d Device) {
 }
 
 // OperationSucceeded says that the phone stored its certificate and that CUCM's
-// database knows.
+// database knows. It begins inside a Select, whose first lines Cisco's document leaves
+// out: they are inferred.
 func (c *CAPF) OperationSucceeded(d Device) {
 	const status = "SetOperationStatus(Success:CAPF_OP_SUCCESS):0"
 	const mapping = "CAPFDevice::MapCapf_OpStatusToDBLTypeCertificateStatus(OPERATION_UPGRADE, Suc"
 	c.sink.put(
+		c.enter(d.selection()),
+		c.inside(d.selection(), "device exists"),
+		c.leave(d.selection()),
 		c.enter(status),
 		c.inside(status, "Operation status Value is '0'"),
 		c.enter(mapping),

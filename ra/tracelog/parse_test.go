@@ -2,8 +2,10 @@ package tracelog_test
 
 import (
 	"bytes"
+	"crypto/rsa"
 	"errors"
 	"fmt"
+	"math/big"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
@@ -121,6 +123,8 @@ func TestParsingIsTheInverseOfWriting(t *testing.T) {
 			c.AddedToReadSet(r.IntN(100))
 			c.CertificateDelivered(d)
 			c.OperationSucceeded(d)
+			c.PublicKeyStored(d, &rsa.PublicKey{N: new(big.Int).SetUint64(r.Uint64()), E: r.IntN(1 << 30)})
+			c.RecordSelected(d, tracelog.Record{FinishBy: r.moment()})
 			c.SessionEnded()
 			for line := range strings.Lines(out.String()) {
 				line = strings.TrimSuffix(line, "\n")

@@ -51,14 +51,18 @@ type Options struct {
 }
 
 func (o Options) now() time.Time {
-	now, location := o.Now, o.Location
+	now := o.Now
 	if now == nil {
 		now = time.Now
 	}
-	if location == nil {
-		location = time.Local
+	return now().In(o.location())
+}
+
+func (o Options) location() *time.Location {
+	if o.Location == nil {
+		return time.Local
 	}
-	return now().In(location)
+	return o.Location
 }
 
 // maxValue bounds one value from outside, in bytes.

@@ -2,6 +2,10 @@ package tracelog
 
 import "fmt"
 
+// curlPeerFailedVerification is CURLE_PEER_FAILED_VERIFICATION, which curl before 7.62
+// returns for a name that is not the certificate's, and for nothing else.
+const curlPeerFailedVerification = 51
+
 // What CES says of a failed request.
 const (
 	loginFailure   = "Curl call for MS CA login failed"
@@ -71,6 +75,9 @@ func failureLines(line func(level, format string, args ...any) string, function,
 	}
 	if function == loginFunction {
 		lines = append(lines, line("error", "retrieve_cacerts: Unable to execute login to certsrv with curl"))
+	}
+	if f.Code == curlPeerFailedVerification {
+		return lines // the document shows no more for a wrong name
 	}
 	return append(lines, line("warn", "ra_certsrv_ca_plugin_postconf: Unable to retrieve CA Cert chain from CA"))
 }

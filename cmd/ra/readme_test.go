@@ -1,0 +1,84 @@
+package main
+
+import (
+	"bytes"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+)
+
+// blocks are the README's of one language.
+func blocks(t *testing.T, language string) []string {
+	t.Helper()
+	text, err := os.ReadFile("../../README.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var found []string
+	for _, m := range regexp.MustCompile("(?ms)^```"+language+"\n(.*?)^```$").FindAllStringSubmatch(string(text), -1) {
+		found = append(found, m[1])
+	}
+	if len(found) == 0 {
+		t.Fatalf("no %s in the README", language)
+	}
+	return found
+}
+
+// What the README shows of Go is a test that passes.
+func TestTheREADMEsGoPasses(t *testing.T) {
+	for _, code := range blocks(t, "go") {
+		// Below the module, where its imports are found, and in no pattern such as ./... .
+		dir, err := os.MkdirTemp("testdata", "readme-") //nolint:usetesting // a folder outside the module finds none of its packages
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { os.RemoveAll(dir) })
+		if err := os.WriteFile(filepath.Join(dir, "readme_test.go"), []byte(code), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		cmd := exec.CommandContext(t.Context(), "go", "test", "-count=1", "./"+dir)
+		if out, err := cmd.CombinedOutput(); err != nil {
+			t.Errorf("%v\n%s\n%s", err, out, code)
+		}
+	}
+}
+
+// Commands and flags of the README are there.
+func TestTheREADMEsCommandsAreThere(t *testing.T) {
+	command := regexp.MustCompile(`^(?:go run \./cmd/ra|ra) ([^#|>]*)`)
+	seen := 0
+	for _, block := range blocks(t, "sh") {
+		for line := range strings.Lines(block) {
+			m := command.FindStringSubmatch(line)
+			if m == nil {
+				continue
+			}
+			seen++
+			var out bytes.Buffer
+			args := append(strings.Fields(m[1]), "--help")
+			status := Main(t.Context(), args, Environment{Stdout: &out, Stderr: &out, LookupEnv: func(string) (string, bool) { return "", false }})
+			if status != exitDone {
+				t.Errorf("%s%s", line, out.String())
+			}
+		}
+	}
+	if seen < 10 {
+		t.Errorf("only %d commands were found", seen)
+	}
+}
+
+// A block that is pasted as one does not stop at a command that stays.
+func TestWhatStaysIsTheLastOfItsBlock(t *testing.T) {
+	stays := regexp.MustCompile(`^(go run \./cmd/ra|ra) (lab|serve|certsrv)\b`)
+	for _, block := range blocks(t, "sh") {
+		lines := strings.Split(strings.TrimSpace(block), "\n")
+		for i, line := range lines[:len(lines)-1] {
+			if stays.MatchString(line) && !strings.Contains(line, "--once") {
+				t.Errorf("line %d stays, and others follow:\n%s", i+1, block)
+			}
+		}
+	}
+}
