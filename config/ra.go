@@ -229,7 +229,7 @@ type CA struct {
 	// template to ask for. Required.
 	Template string `yaml:"template" required:"yes"`
 
-	// Authentication is "ntlm", "negotiate" (NTLM under the name Negotiate) or
+	// Authentication is "ntlm", "negotiate" (NTLM in SPNEGO) or
 	// "basic". Default ntlm.
 	Authentication string `yaml:"authentication" enum:"ntlm negotiate basic"`
 

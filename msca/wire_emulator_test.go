@@ -123,6 +123,9 @@ func (s *script) compare(next http.Handler) http.Handler {
 func isChallenge(header, scheme string) bool {
 	token, ok := strings.CutPrefix(header, scheme+" ")
 	message, err := base64.StdEncoding.DecodeString(token)
+	if scheme == "Negotiate" {
+		message = unwrapped(message)
+	}
 	return ok && err == nil && len(message) > 12 && message[8] == 2
 }
 
