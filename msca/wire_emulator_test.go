@@ -3,7 +3,6 @@ package msca_test
 import (
 	"bytes"
 	"context"
-	"crypto/tls"
 	"encoding/base64"
 	"io"
 	"net"
@@ -70,7 +69,7 @@ func (s *script) playWithEmulator(t *testing.T) {
 		t.Fatal(err)
 	}
 	o := s.pki.options(t, nil)
-	o.TLS = &tls.Config{RootCAs: ca.Roots}
+	o.Trust = trust(ca.Server.Root())
 	o.Dial = func(ctx context.Context, network, _ string) (net.Conn, error) {
 		return (&net.Dialer{}).DialContext(ctx, network, at.Host)
 	}
