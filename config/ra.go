@@ -85,7 +85,9 @@ type EST struct {
 	// CSRAttributes is how /csrattrs tells what a CSR for the template should
 	// have: "classic" (RFC 7030), "template" (RFC 9908) or "none", which is 204.
 	// The template cannot ask for proof of possession: where that is demanded the
-	// classic form is told. Default classic; none in cucm-12.5.
+	// classic form is told. libest's client (estclient -a) never comes to the end of a
+	// template: it is for clients that know RFC 9908. Default classic; none in
+	// cucm-12.5.
 	CSRAttributes string `yaml:"csr_attributes" enum:"classic template none"`
 
 	// ServerKeygen serves /serverkeygen: the RA makes the key. Default false.
@@ -227,7 +229,7 @@ type CA struct {
 	// template to ask for. Required.
 	Template string `yaml:"template" required:"yes"`
 
-	// Authentication is "ntlm", "negotiate" (NTLM under the name Negotiate) or
+	// Authentication is "ntlm", "negotiate" (NTLM in SPNEGO) or
 	// "basic". Default ntlm.
 	Authentication string `yaml:"authentication" enum:"ntlm negotiate basic"`
 

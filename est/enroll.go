@@ -3,9 +3,7 @@ package est
 import (
 	"crypto/x509"
 	"errors"
-	"fmt"
 	"net/http"
-	"slices"
 )
 
 // Media types (RFC 7030 §3.2.4). libest compares that of an enrollment byte by
@@ -34,27 +32,6 @@ func (s *Server) cacerts(x *exchange, w http.ResponseWriter, r *http.Request) er
 		return err
 	}
 	s.succeed(x, w, r, typeCACerts, der)
-	return nil
-}
-
-// csrattrs tells what a CSR should have (RFC 7030 §4.5), or, with 204, that nothing
-// is asked of it.
-func (s *Server) csrattrs(x *exchange, w http.ResponseWriter, r *http.Request) error {
-	attrs, err := s.ca.CSRAttrs(r.Context(), x.received.Label, r)
-	if err != nil {
-		return err
-	}
-	if s.possession(x.received.Label) && !slices.ContainsFunc(attrs.OIDs, oidChallengePassword.Equal) {
-		attrs.OIDs = append(slices.Clone(attrs.OIDs), oidChallengePassword)
-	}
-	if len(attrs.OIDs)+len(attrs.Attributes) == 0 {
-		return &Error{Status: http.StatusNoContent}
-	}
-	der, err := attrs.Marshal()
-	if err != nil {
-		return fmt.Errorf("encode the CSR attributes: %w", err)
-	}
-	s.succeed(x, w, r, typeCSRAttrs, der)
 	return nil
 }
 

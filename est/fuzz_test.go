@@ -218,6 +218,9 @@ func FuzzCSRAttributes(f *testing.F) {
 		if len(got.Attributes) != 1 || !got.Attributes[0].Type.Equal(oid) {
 			t.Errorf("%+v, want %v", got.Attributes, oid)
 		}
+		if !endsInOID(t, der) {
+			t.Errorf("%x ends in no OID: libest's client never comes to its end", der)
+		}
 	})
 }
 

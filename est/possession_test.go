@@ -295,29 +295,46 @@ func TestAWrongProofInLibestsWords(t *testing.T) {
 // RFC 7030 §4.5.2, RFC 8951 §3.1.
 func TestCSRAttributesAreToldAsTheCASays(t *testing.T) {
 	rsa := asn1.ObjectIdentifier{1, 2, 840, 113549, 1, 1, 1}
-	attrs := globalest.CSRAttrs{Attributes: []globalest.Attribute{{Type: rsa, Values: globalest.AttributeValueSET{2048}}}}
+	attrs := globalest.CSRAttrs{
+		Attributes: []globalest.Attribute{{Type: rsa, Values: globalest.AttributeValueSET{2048}}},
+		OIDs:       []asn1.ObjectIdentifier{{1, 2, 840, 113549, 1, 1, 11}},
+	}
 	for _, d := range bothDialects {
 		on := listen(t, newServer(t, dialect(d), func(o *est.Options) {
 			o.CA = &ca{attrs: attrs}
 			o.ProofOfPossession = func(label string) bool { return label == "wifi" }
 			o.Label = func(label string) bool { return label == "wifi" }
 		}))
-		for label, oids := range map[string]int{"": 0, "wifi/": 1} {
+		for label, oids := range map[string]int{"": 1, "wifi/": 2} {
 			got := on.ask(t, get("/.well-known/est/"+label+"csrattrs"))
 			if got.status() != 200 || got.get("Content-Type") != "application/csrattrs" ||
 				got.get("Content-Transfer-Encoding") != "base64" || got.get("Content-Length") == "" {
 				t.Fatalf("%v: %s %q", d, got.line, got.header)
 			}
+			der := must(base64.StdEncoding.DecodeString(strings.Join(strings.Fields(got.body), "")))
 			var read globalest.CSRAttrs
-			if err := read.Unmarshal(must(base64.StdEncoding.DecodeString(strings.Join(strings.Fields(got.body), "")))); err != nil {
+			if err := read.Unmarshal(der); err != nil {
 				t.Fatal(err)
+			}
+			if !endsInOID(t, der) {
+				t.Errorf("%v %q: %x ends in no OID: libest's client never comes to its end", d, label, der)
 			}
 			if len(read.Attributes) != 1 || !read.Attributes[0].Type.Equal(rsa) || len(read.OIDs) != oids {
 				t.Errorf("%v %q: %+v", d, label, read)
 			}
-			if oids == 1 && !read.OIDs[0].Equal(oidChallengePassword) {
+			if oids == 2 && !read.OIDs[1].Equal(oidChallengePassword) {
 				t.Errorf("%v: the label demands proof of possession, and challengePassword is not asked for", d)
 			}
 		}
 	}
+}
+
+// endsInOID tells whether the last of a CsrAttrs is an OID alone.
+func endsInOID(t *testing.T, der []byte) bool {
+	t.Helper()
+	var all []asn1.RawValue
+	if rest, err := asn1.Unmarshal(der, &all); err != nil || len(rest) > 0 || len(all) == 0 {
+		t.Fatalf("%x: %v, %d bytes more", der, err, len(rest))
+	}
+	return all[len(all)-1].Tag == asn1.TagOID
 }

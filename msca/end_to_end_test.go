@@ -25,7 +25,7 @@ func TestEnrollmentAtTheBuiltInCA(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			ca := certsrv.NewTestServer(func(o *certsrv.Options) { o.Binding = c.binding })
 			defer ca.Close()
-			o := msca.Options{URL: ca.URL, TLS: &tls.Config{RootCAs: ca.Roots}}
+			o := msca.Options{URL: ca.URL, TLS: &tls.Config{}, Trust: trust(ca.Server.Root())}
 			c.change(&o)
 			client := newClient(t, o)
 			s, err := client.Login(t.Context(), msca.Credentials{User: ca.User, Password: ca.Password})

@@ -1,6 +1,7 @@
 package msca
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
 	"crypto/x509"
@@ -65,7 +66,11 @@ func (c *Client) classifyHandshake(e *Error) {
 		plain   tls.RecordHeaderError
 	)
 	if errors.As(e.Err, &verify) {
-		refused = inCurlTerms(verify, c.tls.ServerName, c.tls.Time())
+		var anchors []*x509.Certificate
+		if c.opts.Trust != nil {
+			_, anchors = c.opts.Trust()
+		}
+		refused = inCurlTerms(verify, anchors, c.tls.ServerName, c.tls.Time())
 		e.Err = refused
 	}
 	switch {
@@ -80,8 +85,9 @@ func (c *Client) classifyHandshake(e *Error) {
 	}
 }
 
-// inCurlTerms translates a refusal of Go's own verification.
-func inCurlTerms(err *tls.CertificateVerificationError, host string, now time.Time) *certificateError {
+// inCurlTerms translates a refusal of Go's own verification. Without anchors, which a
+// pool does not show, the words are those of a path that ends in none.
+func inCurlTerms(err *tls.CertificateVerificationError, anchors []*x509.Certificate, host string, now time.Time) *certificateError {
 	var (
 		name    x509.HostnameError
 		invalid x509.CertificateInvalidError
@@ -90,22 +96,21 @@ func inCurlTerms(err *tls.CertificateVerificationError, host string, now time.Ti
 	switch {
 	case errors.As(err, &name) && len(certs) > 0:
 		return wrongName(certs[0], host, err)
-	case errors.As(err, &invalid):
-		switch invalid.Reason {
-		case x509.Expired:
-			return invalidAt(now, invalid.Cert, err)
-		case x509.IncompatibleUsage:
-			return &certificateError{KindTLSUntrusted, 60, "SSL certificate problem: unsupported certificate purpose", err}
-		case x509.NotAuthorizedToSign:
-			return &certificateError{KindTLSUntrusted, 60, "SSL certificate problem: invalid CA certificate", err}
-		case x509.TooManyIntermediates:
-			return &certificateError{KindTLSUntrusted, 60, "SSL certificate problem: path length constraint exceeded", err}
-		}
+	case errors.As(err, &invalid) && invalid.Reason == x509.Expired:
+		return invalidAt(now, invalid.Cert, err)
+	}
+	if words := wordsOf(err); words != "" {
+		return untrusted(err, words)
 	}
 	if weak := sha1Refused(err, certs); weak != nil {
 		return weak
 	}
-	return untrusted(err, certs)
+	words := wordsLocalMissing
+	if len(certs) > 0 {
+		path, missing := opensslPath(certs, anchors)
+		words = cmp.Or(missing, opensslExtensions(path), words)
+	}
+	return untrusted(err, words)
 }
 
 func classifyTransfer(e *Error) {

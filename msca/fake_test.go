@@ -140,7 +140,7 @@ func (p *pki) options(tb testing.TB, serve func(net.Conn)) msca.Options {
 	tb.Cleanup(running.Wait)
 	return msca.Options{
 		URL: caURL,
-		TLS: &tls.Config{RootCAs: p.roots},
+		TLS: &tls.Config{}, Trust: trust(p.root.cert),
 		Resolve: func(context.Context, string) ([]netip.Addr, error) {
 			return []netip.Addr{netip.MustParseAddr("192.0.2.1")}, nil
 		},
@@ -156,6 +156,15 @@ func (p *pki) options(tb testing.TB, serve func(net.Conn)) msca.Options {
 			return client, nil
 		},
 	}
+}
+
+// trust is a trust store of these certificates.
+func trust(anchors ...*x509.Certificate) func() (*x509.CertPool, []*x509.Certificate) {
+	pool := x509.NewCertPool()
+	for _, c := range anchors {
+		pool.AddCert(c)
+	}
+	return func() (*x509.CertPool, []*x509.Certificate) { return pool, anchors }
 }
 
 // overTCP serves each connection on a loopback socket. A pipe has no buffer: two

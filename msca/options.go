@@ -34,8 +34,8 @@ type Options struct {
 
 	// Trust, where set, is asked at each handshake for the trust store, in place of
 	// TLS.RootCAs: the pool, and its certificates once more, since a pool does not show
-	// them. With NameCheckCurl these are the anchors under which a certificate that is
-	// signed with SHA-1 is taken, as OpenSSL 1.0.2 does; without Trust none is.
+	// them. NameCheckCurl needs it: it builds OpenSSL's path to these anchors, under
+	// which a certificate that is signed with SHA-1 is taken, too.
 	Trust func() (roots *x509.CertPool, anchors []*x509.Certificate)
 
 	// Dial opens the connection (default a net.Dialer). Resolve turns the

@@ -2,6 +2,7 @@ package msca_test
 
 import (
 	"crypto/tls"
+	"crypto/x509"
 	"encoding/json"
 	"fmt"
 	"strings"
@@ -29,8 +30,11 @@ func TestNewRefuses(t *testing.T) {
 		{"a query", func(o *msca.Options) { o.URL = "https://lab-dc/certsrv?x" }, "query"},
 		{"credentials in the URL", func(o *msca.Options) { o.URL = "https://u:hunter2@lab-dc/certsrv" }, "holds credentials"},
 		{"an unreadable URL with credentials", func(o *msca.Options) { o.URL = "https://u:hunter2@lab dc:x/certsrv" }, "cannot be parsed"},
-		{"no trust store", func(o *msca.Options) { o.TLS = &tls.Config{} }, "trust store"},
-		{"no TLS configuration", func(o *msca.Options) { o.TLS = nil }, "trust store"},
+		{"no trust store", func(o *msca.Options) { o.Trust = nil }, "trust store"},
+		{"a check of the anchors without any", func(o *msca.Options) {
+			o.Trust, o.TLS, o.NameCheck = nil, &tls.Config{RootCAs: x509.NewCertPool()}, msca.NameCheckCurl
+		}, "NameCheckCurl needs Options.Trust"},
+		{"no TLS configuration", func(o *msca.Options) { o.TLS, o.Trust = nil, nil }, "trust store"},
 		{"no verification", func(o *msca.Options) { o.TLS.InsecureSkipVerify = true }, "InsecureSkipVerify"},
 		{"an unknown authentication", func(o *msca.Options) { o.Authentication = "kerberos" }, "ntlm, negotiate or basic"},
 		{"a user agent of two lines", func(o *msca.Options) { o.UserAgent = "a\r\nb" }, "user agent"},

@@ -15,7 +15,7 @@ type authScheme string
 
 const (
 	schemeNTLM      authScheme = "NTLM"
-	schemeNegotiate authScheme = "Negotiate" // with a bare NTLM message inside
+	schemeNegotiate authScheme = "Negotiate" // NTLM in SPNEGO
 	schemeBasic     authScheme = "Basic"
 )
 
@@ -34,8 +34,11 @@ func schemeNamed(s string) (authScheme, error) {
 // opening is the Authorization of the first request. Basic asks without one at
 // first: whether the CA demands a log-in at all must be seen.
 func (s authScheme) opening() string {
-	if s == schemeBasic {
+	switch s {
+	case schemeBasic:
 		return ""
+	case schemeNegotiate:
+		return s.header(ntlm.NegotiateInit())
 	}
 	return s.header(ntlm.NegotiateMessage())
 }
@@ -84,7 +87,11 @@ func (s authScheme) challenge(h http.Header) ([]byte, error) {
 // answer is the Authorization that carries the credentials.
 func (s authScheme) answer(challenge []byte, cred Credentials, binding []byte) (string, error) {
 	if s != schemeBasic {
-		token, err := ntlm.AuthenticateMessage(challenge, cred.User, cred.Password, binding)
+		answer := ntlm.AuthenticateMessage
+		if s == schemeNegotiate {
+			answer = ntlm.NegotiateAnswer
+		}
+		token, err := answer(challenge, cred.User, cred.Password, binding)
 		if err != nil {
 			return "", err
 		}

@@ -1,16 +1,16 @@
 package msca
 
 import (
-	"bytes"
+	"cmp"
 	"crypto/tls"
 	"crypto/x509"
 	"errors"
 	"net"
+	"slices"
 	"strings"
 	"time"
 
 	"ciscora/internal/printable"
-	"ciscora/internal/x501"
 )
 
 // NameCheck is how the name in IIS's certificate is compared with the URL's host.
@@ -19,11 +19,11 @@ type NameCheck int
 const (
 	// NameCheckGo takes subject alternative names alone.
 	NameCheckGo NameCheck = iota
-	// NameCheckCurl verifies as curl 7.61 with OpenSSL 1.0.2 does: chain,
-	// then dates, then name, where the common name counts if there is no
-	// alternative name; a self-issued certificate that may not sign
-	// certificates is refused even if it is in the trust store (see
-	// docs/reference/certsrv.md 10).
+	// NameCheckCurl verifies as curl 7.61 with OpenSSL 1.0.2 does: the path,
+	// purposes, signatures and dates, then the name, where the common name
+	// counts if there is no alternative name. A self-issued certificate that may
+	// not sign certificates is refused even if it is in the trust store, and a CA
+	// whose root is not there. It needs Options.Trust.
 	NameCheckCurl
 )
 
@@ -37,6 +37,8 @@ func (c *Client) clientTLS() (*tls.Config, error) {
 	switch {
 	case given == nil || given.RootCAs == nil:
 		return nil, errors.New("msca: there is no trust store for the CA's TLS certificate: set TLS.RootCAs")
+	case c.opts.NameCheck == NameCheckCurl && c.opts.Trust == nil:
+		return nil, errors.New("msca: NameCheckCurl needs Options.Trust: it looks at the anchors themselves, and a pool does not show them")
 	case given.InsecureSkipVerify:
 		return nil, errors.New("msca: TLS.InsecureSkipVerify is set: credentials go to verified servers only")
 	}
@@ -84,8 +86,7 @@ type certificateError struct {
 func (e *certificateError) Error() string { return e.err.Error() }
 func (e *certificateError) Unwrap() error { return e.err }
 
-// curlVerifier verifies a server's certificates in the order of OpenSSL: chain,
-// dates, purpose, name.
+// curlVerifier verifies a server's certificates as curl and its OpenSSL do.
 type curlVerifier struct {
 	roots   *x509.CertPool
 	anchors []*x509.Certificate
@@ -95,85 +96,44 @@ type curlVerifier struct {
 
 func (v *curlVerifier) verify(certs []*x509.Certificate) error {
 	if len(certs) == 0 {
-		return untrusted(errors.New("the server sent no certificate"), certs)
+		return untrusted(errors.New("the server sent no certificate"), wordsLocalMissing)
 	}
 	leaf, now := certs[0], v.now()
-	// OpenSSL 1.0.2 takes such a certificate for one whose issuer is missing.
-	if selfIssued(leaf) && !maySign(leaf) {
-		return untrusted(errors.New("a self-signed certificate that may not sign certificates is not supported, not even in the trust store"), certs)
-	}
-	chain, err := v.chain(certs, now)
-	weak := err != nil
-	if weak {
-		if chain = sha1Chain(certs, v.anchors); chain == nil {
-			return untrusted(err, certs)
+	if refused := opensslVerify(certs, v.anchors, now); refused != nil {
+		if selfIssued(leaf) && !maySign(leaf) {
+			refused.err = errors.New("a self-signed certificate that may not sign certificates is not supported, not even in the trust store")
 		}
+		return refused
 	}
-	if err := checkDates(chain, now); err != nil {
-		return err
-	}
-	if weak {
-		err = serverPurpose(chain)
-	} else {
-		_, err = leaf.Verify(v.options(certs, now, x509.ExtKeyUsageServerAuth))
-	}
-	if err != nil {
-		return &certificateError{KindTLSUntrusted, 60, "SSL certificate problem: unsupported certificate purpose", err}
-	}
-	return v.checkName(leaf)
-}
-
-func (v *curlVerifier) options(certs []*x509.Certificate, at time.Time, usage x509.ExtKeyUsage) x509.VerifyOptions {
+	// OpenSSL's path is for the words. What is trusted must pass x509, too, or, where
+	// that does not look for SHA-1, what stands in for it.
 	intermediates := x509.NewCertPool()
 	for _, c := range certs[1:] {
 		intermediates.AddCert(c)
 	}
-	return x509.VerifyOptions{Roots: v.roots, Intermediates: intermediates, CurrentTime: at, KeyUsages: []x509.ExtKeyUsage{usage}}
-}
-
-// chain builds the chain whatever the date: Go looks at dates while it builds, and so
-// it is asked for every moment at which the validity of a sent certificate begins
-// or ends too.
-func (v *curlVerifier) chain(certs []*x509.Certificate, now time.Time) ([]*x509.Certificate, error) {
-	moments := []time.Time{now}
-	for _, c := range certs[:min(len(certs), 8)] {
-		moments = append(moments, c.NotBefore, c.NotAfter)
-	}
-	var first error
-	for _, at := range moments {
-		chains, err := certs[0].Verify(v.options(certs, at, x509.ExtKeyUsageAny))
-		if err == nil {
-			return chains[0], nil
+	if _, err := leaf.Verify(x509.VerifyOptions{Roots: v.roots, Intermediates: intermediates, CurrentTime: now}); err != nil {
+		chain := sha1Chain(certs, v.anchors)
+		if chain == nil {
+			return untrusted(err, cmp.Or(wordsOf(err), wordsLocalMissing))
 		}
-		if first == nil {
-			first = err
+		if err := checkDates(chain, now); err != nil {
+			return err
+		}
+		if err := serverPurpose(chain); err != nil {
+			return untrusted(err, wordsPurpose)
 		}
 	}
-	return nil, first
+	return v.checkName(leaf)
 }
 
 // checkDates walks from the root to the leaf, as OpenSSL does.
 func checkDates(chain []*x509.Certificate, now time.Time) error {
-	for i := len(chain) - 1; i >= 0; i-- {
-		c := chain[i]
+	for _, c := range slices.Backward(chain) {
 		if now.Before(c.NotBefore) || now.After(c.NotAfter) {
 			return invalidAt(now, c, x509.CertificateInvalidError{Cert: c, Reason: x509.Expired, Detail: validity(c, now)})
 		}
 	}
 	return nil
-}
-
-func validity(c *x509.Certificate, now time.Time) string {
-	return x501.Text(c.RawSubject) + " is valid from " + c.NotBefore.UTC().Format(time.RFC3339) + " to " + c.NotAfter.UTC().Format(time.RFC3339) +
-		", it is now " + now.UTC().Format(time.RFC3339)
-}
-
-func invalidAt(now time.Time, c *x509.Certificate, err error) *certificateError {
-	text := "certificate has expired"
-	if now.Before(c.NotBefore) {
-		text = "certificate is not yet valid"
-	}
-	return &certificateError{KindTLSValidity, 60, "SSL certificate problem: " + text, err}
 }
 
 // checkName is curl 7.61's rule: any DNS or IP alternative name, and the common
@@ -216,40 +176,4 @@ func matchCommonName(pattern, host string) bool {
 	}
 	label, rest, _ := strings.Cut(host, ".")
 	return label != "" && strings.EqualFold(suffix, rest)
-}
-
-func untrusted(err error, certs []*x509.Certificate) *certificateError {
-	return &certificateError{KindTLSUntrusted, 60, "SSL certificate problem: " + untrustedText(certs), err}
-}
-
-// untrustedText is what OpenSSL 1.0.2 says of a chain without an anchor, by its
-// shape.
-func untrustedText(certs []*x509.Certificate) string {
-	if len(certs) > 0 {
-		if selfIssued(certs[0]) && maySign(certs[0]) {
-			return "self signed certificate"
-		}
-		for _, c := range certs[1:] {
-			if selfIssued(c) {
-				return "self signed certificate in certificate chain"
-			}
-		}
-		for i, issuer := range certs[1:] {
-			switch {
-			case !bytes.Equal(certs[i].RawIssuer, issuer.RawSubject):
-			case !issuer.IsCA:
-				return "invalid CA certificate"
-			case (issuer.MaxPathLen > 0 || issuer.MaxPathLenZero) && i > issuer.MaxPathLen:
-				return "path length constraint exceeded"
-			}
-		}
-	}
-	return "unable to get local issuer certificate"
-}
-
-func selfIssued(c *x509.Certificate) bool { return bytes.Equal(c.RawIssuer, c.RawSubject) }
-
-// maySign is also true of a certificate that does not restrict its key's usage.
-func maySign(c *x509.Certificate) bool {
-	return c.KeyUsage == 0 || c.KeyUsage&x509.KeyUsageCertSign != 0
 }

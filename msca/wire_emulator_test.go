@@ -3,7 +3,6 @@ package msca_test
 import (
 	"bytes"
 	"context"
-	"crypto/tls"
 	"encoding/base64"
 	"io"
 	"net"
@@ -70,7 +69,7 @@ func (s *script) playWithEmulator(t *testing.T) {
 		t.Fatal(err)
 	}
 	o := s.pki.options(t, nil)
-	o.TLS = &tls.Config{RootCAs: ca.Roots}
+	o.Trust = trust(ca.Server.Root())
 	o.Dial = func(ctx context.Context, network, _ string) (net.Conn, error) {
 		return (&net.Dialer{}).DialContext(ctx, network, at.Host)
 	}
@@ -123,6 +122,9 @@ func (s *script) compare(next http.Handler) http.Handler {
 func isChallenge(header, scheme string) bool {
 	token, ok := strings.CutPrefix(header, scheme+" ")
 	message, err := base64.StdEncoding.DecodeString(token)
+	if scheme == "Negotiate" {
+		message = unwrapped(message)
+	}
 	return ok && err == nil && len(message) > 12 && message[8] == 2
 }
 

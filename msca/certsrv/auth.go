@@ -25,7 +25,7 @@ func withConnection(ctx context.Context, c *connection) context.Context {
 	return context.WithValue(ctx, connectionKey{}, c)
 }
 
-// The sc-win32-status values of a refused log-in (docs/reference/certsrv.md 1.1).
+// The sc-win32-status values of a refused log-in (reference: certsrv.md 1.1).
 const (
 	win32AccessDenied  uint32 = 5
 	win32NoCredentials uint32 = 0x8009030e // the type 1 leg
@@ -37,8 +37,9 @@ const (
 
 // logIn returns who speaks on the request's connection, or the 401 to answer with.
 // An Authorization header on a connection that is logged in starts over: the
-// identity is gone whatever comes of it.
-func logIn(r *http.Request) (*ntlm.Identity, *answer) {
+// identity is gone whatever comes of it. Whoever logs in by SPNEGO gets its last
+// token, into h, with whatever the answer is.
+func logIn(h http.Header, r *http.Request) (*ntlm.Identity, *answer) {
 	c, _ := r.Context().Value(connectionKey{}).(*connection)
 	if c == nil {
 		return nil, unauthorized(2, win32AccessDenied)
@@ -52,11 +53,12 @@ func logIn(r *http.Request) (*ntlm.Identity, *answer) {
 	}
 	c.who = nil
 	scheme, text, _ := strings.Cut(authorization, " ")
-	switch { // raw NTLMSSP inside Negotiate is accepted too (docs/reference/windows-auth.md 4)
+	accept := c.exchange.Accept
+	switch {
 	case strings.EqualFold(scheme, "NTLM"):
 		scheme = "NTLM"
 	case strings.EqualFold(scheme, "Negotiate"):
-		scheme = "Negotiate"
+		scheme, accept = "Negotiate", c.exchange.Negotiate
 	default:
 		return nil, unauthorized(2, win32AccessDenied)
 	}
@@ -64,12 +66,15 @@ func logIn(r *http.Request) (*ntlm.Identity, *answer) {
 	if err != nil {
 		return nil, unauthorized(1, win32InvalidToken)
 	}
-	reply, who, err := c.exchange.Accept(token)
+	reply, who, err := accept(token)
+	value := scheme + " " + base64.StdEncoding.EncodeToString(reply)
 	switch {
 	case err != nil:
 		return nil, unauthorized(1, refusal(err))
 	case who == nil:
-		return nil, challenge(scheme + " " + base64.StdEncoding.EncodeToString(reply))
+		return nil, challenge(value)
+	case reply != nil:
+		h["WWW-Authenticate"] = []string{value} // not Go's spelling, but IIS's
 	}
 	c.who = who
 	return who, nil

@@ -111,7 +111,7 @@ func (i *iis) answer(w http.ResponseWriter, r *http.Request) *answer {
 		return staticError(http.StatusNotFound, 0, win32FileNotFound)
 	}
 	body, err := readBody(w, r)
-	who, refused := logIn(r)
+	who, refused := logIn(w.Header(), r)
 	if refused != nil {
 		return refused
 	}

@@ -94,6 +94,39 @@ func TestCurlDoesAWholeEnrollment(t *testing.T) {
 	}
 }
 
+// With gss-ntlmssp curl speaks NTLM in SPNEGO, as .NET and WinHTTP do, with a MIC over
+// the list of mechanisms, and checks that of the CA.
+func TestCurlLogsInByNegotiateWithNTLMInSPNEGO(t *testing.T) {
+	path := peer(t, "curl")
+	const mechanism = "/etc/gss/mech.d/mech.ntlmssp.conf"
+	if _, err := os.Stat(mechanism); err != nil {
+		if os.Getenv("RA_PEERS") == "required" {
+			t.Fatalf("gss-ntlmssp: %v, and RA_PEERS=required", err)
+		}
+		t.Skipf("gss-ntlmssp: %v", err)
+	}
+	log := &accessLog{}
+	srv := start(t, log.option)
+	root := rootFile(t, srv)
+	for _, c := range []struct{ password, want string }{{srv.Password, "200"}, {"wrong", "401"}} {
+		t.Setenv("NTLM_USER_FILE", write(t, "users", []byte("LAB:ciscora:"+c.password+"\n")))
+		before := len(log.all())
+		out, err := run(t, path, "-sS", "-i", "--negotiate", "-u", ":", "--cacert", root, "-w", "\n%{http_code}", srv.URL+"/certrqxt.asp")
+		if err != nil || !strings.HasSuffix(out, "\n"+c.want) {
+			t.Errorf("%v: %s", err, out)
+		}
+		entries := log.all()[before:]
+		wantUser := map[string]string{"200": `LAB\ciscora`, "401": ""}[c.want]
+		if len(entries) != 2 || entries[0].Win32 != 2148074254 || entries[1].User != wantUser {
+			t.Errorf("logged %+v, want the first leg and then %q", entries, wantUser)
+		}
+		// accept-completed with 16 bytes of MIC: as IIS has it.
+		if got := strings.Contains(out, "WWW-Authenticate: Negotiate oRswGaADCgEAoxIEEAEAAA"); got != (c.want == "200") {
+			t.Errorf("the last token with its MIC: %v\n%s", got, out)
+		}
+	}
+}
+
 // python3-requests-ntlm sends a MIC, and the channel binding by itself.
 func TestRequestsNTLMLogsInWithItsChannelBinding(t *testing.T) {
 	path := peer(t, "/usr/bin/python3", "-c", "import requests_ntlm")

@@ -63,6 +63,9 @@ type Exchange struct {
 
 	// Set between a type 1 message and the type 3 that answers it.
 	negotiate, challenge []byte
+
+	session *session     // of the log-in that was accepted last
+	spnego  *negotiation // nil where the log-in is not, or not yet, one in SPNEGO
 }
 
 // NewExchange starts the log-in of one connection. binding is the token of the
@@ -78,6 +81,13 @@ func (a *Acceptor) NewExchange(binding []byte) *Exchange {
 // ErrNTLMv1 by errors.Is; either way the challenge is spent, so that each
 // challenge is good for one try.
 func (x *Exchange) Accept(token []byte) (reply []byte, who *Identity, err error) {
+	if err := x.bare(token); err != nil {
+		return nil, nil, err
+	}
+	return x.accept(token)
+}
+
+func (x *Exchange) accept(token []byte) (reply []byte, who *Identity, err error) {
 	if err := available(); err != nil {
 		return nil, nil, err
 	}
@@ -196,7 +206,8 @@ func (x *Exchange) verify(negotiate, challenge, token []byte) (*Identity, error)
 	}
 	key := responseKey(account.NTHash, m.user, m.domain)
 	right := hmac.Equal(mac(key, challenge[24:32], blob), proof)
-	micRight, micDue := checkMIC(m, pairs, exportedSessionKey(key, proof, m.flags, m.sessionKey), negotiate, challenge, token)
+	session := &session{exportedSessionKey(key, proof, m.flags, m.sessionKey), m.flags}
+	micRight, micDue := checkMIC(m, pairs, session.key, negotiate, challenge, token)
 	if known && x.acceptor.Permit != nil {
 		right = x.acceptor.Permit(account, right) && right
 	}
@@ -211,6 +222,7 @@ func (x *Exchange) verify(negotiate, challenge, token []byte) (*Identity, error)
 	if err != nil {
 		return nil, err
 	}
+	x.session = session
 	return &Identity{Domain: account.Domain, User: account.User, ChannelBound: bound, MIC: micDue}, nil
 }
 

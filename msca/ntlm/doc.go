@@ -6,6 +6,8 @@
 // refuses it ([ErrNTLMv1]). Extended Protection (channel binding to the TLS
 // server certificate) is supported both ways.
 //
+// Over Negotiate the messages come in SPNEGO ([Exchange.Negotiate], [NegotiateInit]).
+//
 // The package knows messages, not HTTP: who puts a token into which header, and
 // that all of them travel on one connection, is the caller's part.
 //

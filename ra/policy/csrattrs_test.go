@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	globalest "github.com/globalsign/est"
+	"pgregory.net/rapid"
 
 	"ciscora/ra/policy"
 )
@@ -125,4 +126,23 @@ func TestCSRAttributesAsATemplateOfTheRequest(t *testing.T) {
 	if err != nil || len(der) == 0 {
 		t.Errorf("marshal: %v", err)
 	}
+}
+
+// libest's client never comes to the end of CSR attributes that end in another thing
+// than an OID. The front end puts plain OIDs last; so whatever the policy and the
+// template, there is one where anything is told.
+func TestCSRAttributesInTheClassicFormHaveAPlainOIDForTheirEnd(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		p := policy.Policy{Keys: rapid.SliceOfDistinct(rapid.SampledFrom([]string{
+			"rsa2048", "rsa3072", "rsa4096", "ec256", "ec384", "ec521", "ed25519",
+		}), rapid.ID[string]).Draw(t, "keys")}
+		bits := rapid.SampledFrom([]int{0, 1024, 2048, 3072, 4096, 16384}).Draw(t, "bits")
+		told, err := p.CSRAttrs(policy.FormClassic, policy.Template{MinKeySize: bits, SubjectFromRequest: rapid.Bool().Draw(t, "named")})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if len(told.Attributes) > 0 && len(told.OIDs) == 0 {
+			t.Fatalf("%+v has attributes alone", told)
+		}
+	})
 }
