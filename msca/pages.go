@@ -59,10 +59,10 @@ var (
 	markDispMsg    = marker("locDispMsgLabel")
 	markTitle      = marker("locPageTitle")
 	markNotStarted = marker("locSvcNotStarted")
-	dispositionRow = regexp.MustCompile(`(?i)\b([0-9a-f]{1,8})\s*<LocID\s+id\s*=\s*["']?locDispSpacer\b`)
+	dispositionRow = regexp.MustCompile(`(?i)\b([0-9a-f]{1,8})\s*<LocID\b[^>]*\bid\s*=\s*["']?locDispSpacer\b`)
 	hresultNumber  = regexp.MustCompile(`\b0[xX]([0-9a-fA-F]{8})\b`)
 	element        = regexp.MustCompile(`<[^>]*>`)
-	digits         = regexp.MustCompile(`\d{1,18}`)
+	digits         = regexp.MustCompile(`\b\d{1,18}\b`)
 	codeElement    = regexp.MustCompile(`(?is)<(script|style)\b.*?</(script|style)\s*>`)
 )
 
@@ -105,11 +105,11 @@ func readPage(a *answer) page {
 	switch {
 	case markRevoked.MatchString(s):
 		p.outcome, p.disposition = outcomeRevoked, dispositionRevoked
-		p.reqID = number(digits.FindString(reason))
+		p.reqID = number(digits.FindString(unquoted(reason)))
 		p.message = quoted(reason)
 	case markDenied.MatchString(s) || hasReason:
 		p.outcome, p.disposition = outcomeDenied, dispositionDenied
-		p.reqID = number(digits.FindString(reason))
+		p.reqID = number(digits.FindString(unquoted(reason)))
 		p.message = quoted(reason)
 	case hasReqID || markChkPnd.MatchString(s):
 		p.outcome, p.disposition = outcomePending, dispositionPending
@@ -280,6 +280,15 @@ func quoted(s string) string {
 		return s
 	}
 	return strings.Trim(s[first:last], quotes+" ")
+}
+
+// unquoted is what quoted leaves out: the message may come first, and has numbers too.
+func unquoted(s string) string {
+	first, last := strings.IndexAny(s, quotes), strings.LastIndexAny(s, quotes)
+	if first >= last {
+		return s
+	}
+	return s[:first] + " " + s[last:]
 }
 
 // plain returns the text of a fragment of HTML on one line.

@@ -127,7 +127,7 @@ func TestTheAuthenticationStepRefuses(t *testing.T) {
 		{"a wrong password, with a challenge", modern, `LAB\ciscora`, "wrong", "", 401, true, "logging in to the CA: it refused the credentials"},
 		{"a wrong password, as CES without a challenge", cucm, `LAB\ciscora`, "wrong", "", 401, false, "unable to authorize"},
 		{"an unknown user", modern, `LAB\nobody`, "wrong", "", 401, true, "it refused the credentials"},
-		{"a template that is not listed (F6)", listing, `LAB\ciscora`, "", "typo", 401, true, "the template is not offered"},
+		{"a template that is not listed (F6)", listing, `LAB\ciscora`, "", "typo", 403, false, "the template is not offered"},
 		{"a template that is not listed (F6), as CES", cucm, `LAB\ciscora`, "", "typo", 401, false, "unable to authorize"},
 	} {
 		t.Run(test.name, func(t *testing.T) {

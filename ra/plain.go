@@ -37,7 +37,7 @@ func (plain) unauthorized(e *access.Error) *Error {
 		var ca *msca.Error
 		if errors.As(e.Cause, &ca) {
 			switch ca.Kind {
-			case msca.KindAuthRejected, msca.KindTemplateNotListed, msca.KindInput:
+			case msca.KindAuthRejected, msca.KindInput:
 				answer.Text = publicText(ca)
 				return answer
 			}

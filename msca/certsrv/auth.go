@@ -17,6 +17,7 @@ type connection struct {
 	exchange *ntlm.Exchange
 	who      *ntlm.Identity // nil until logged in
 	requests int            // that have come
+	styled   *mannerConn    // nil where heads are as net/http writes them
 }
 
 type connectionKey struct{}

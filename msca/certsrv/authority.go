@@ -15,6 +15,7 @@ import (
 	"strings"
 	"sync"
 	"time"
+	"unicode/utf16"
 
 	"go.step.sm/crypto/keyutil"
 	"go.step.sm/crypto/x509util"
@@ -36,6 +37,8 @@ const (
 type authority struct {
 	root   *x509.Certificate
 	newKey func() (crypto.Signer, error)
+	manner Manner
+	cross  [][]byte // certificates of the root's key by others, and those of the others
 	rand   io.Reader
 	now    func() time.Time
 
@@ -112,14 +115,7 @@ type pair struct {
 
 // openAuthority takes root and issuing CA from Dir, or makes what is missing.
 func openAuthority(o Options) (*authority, error) {
-	a := &authority{rand: o.Rand, now: o.Now, newKey: o.NewKey}
-	switch {
-	case a.newKey != nil:
-	case o.Dir != "":
-		a.newKey = rsaKey
-	default:
-		a.newKey = ecKey
-	}
+	a := &authority{manner: o.Manner, rand: o.Rand, now: o.Now, newKey: func() (crypto.Signer, error) { return o.NewKey(o.Manner.Key) }}
 	root, issuing, err := loadPairs(o.Dir)
 	if err != nil {
 		return nil, err
@@ -162,11 +158,37 @@ func openAuthority(o Options) (*authority, error) {
 			return nil, err
 		}
 	}
+	if o.Manner.CrossSigned {
+		if a.cross, err = a.crossSign(o); err != nil {
+			return nil, err
+		}
+	}
 	return a, nil
 }
 
-func rsaKey() (crypto.Signer, error) { return keyutil.GenerateSigner("RSA", "", 2048) }
-func ecKey() (crypto.Signer, error)  { return keyutil.GenerateSigner("EC", "P-256", 0) }
+func ecKey() (crypto.Signer, error) { return keyutil.GenerateSigner("EC", "P-256", 0) }
+
+// crossSign has an older root certify the root's key, and returns both certificates.
+func (a *authority) crossSign(o Options) ([][]byte, error) {
+	older, err := a.makeCA(o, "Older Root CA", nil)
+	if err != nil {
+		return nil, err
+	}
+	template := &x509.Certificate{
+		RawSubject: a.root.RawSubject, SubjectKeyId: a.root.SubjectKeyId,
+		NotBefore: a.root.NotBefore, NotAfter: a.root.NotAfter,
+		BasicConstraintsValid: true, IsCA: true, KeyUsage: a.root.KeyUsage,
+		SignatureAlgorithm: a.manner.signature(older.key),
+	}
+	if template.SerialNumber, err = a.serial(0); err != nil {
+		return nil, err
+	}
+	cross, err := x509util.CreateCertificate(template, older.certificate, a.root.PublicKey, older.key)
+	if err != nil {
+		return nil, fmt.Errorf("certsrv: sign the root's certificate by the older root: %w", err)
+	}
+	return [][]byte{cross.Raw, older.certificate.Raw}, nil
+}
 
 // makeCA makes a CA certificate: below parent, or self-signed without one.
 func (a *authority) makeCA(o Options, role string, parent *pair) (*pair, error) {
@@ -174,7 +196,7 @@ func (a *authority) makeCA(o Options, role string, parent *pair) (*pair, error) 
 	if err != nil {
 		return nil, fmt.Errorf("certsrv: make the key of the %s: %w", role, err)
 	}
-	subject, err := caSubject(o.Domain, role)
+	subject, err := caSubject(o.Domain, role, o.Manner.Names)
 	if err != nil {
 		return nil, err
 	}
@@ -196,6 +218,7 @@ func (a *authority) makeCA(o Options, role string, parent *pair) (*pair, error) 
 	if template.SerialNumber, err = a.serial(0); err != nil {
 		return nil, err
 	}
+	template.SignatureAlgorithm = a.manner.signature(signer)
 	c, err := x509util.CreateCertificate(template, issuer, key.Public(), signer)
 	if err != nil {
 		return nil, fmt.Errorf("certsrv: sign the certificate of the %s: %w", role, err)
@@ -204,7 +227,8 @@ func (a *authority) makeCA(o Options, role string, parent *pair) (*pair, error) 
 }
 
 // caSubject is a name as the directory gives it: DC=test, DC=lab, CN=LAB Root CA.
-func caSubject(domain, role string) ([]byte, error) {
+// A strange encoding comes with letters that are in no PrintableString.
+func caSubject(domain, role, encoding string) ([]byte, error) {
 	var name pkix.RDNSequence
 	oidDC := asn1.ObjectIdentifier{0, 9, 2342, 19200300, 100, 1, 25}
 	labels := strings.Split(dnsDomain(domain), ".")
@@ -212,12 +236,30 @@ func caSubject(domain, role string) ([]byte, error) {
 		dc := asn1.RawValue{Tag: asn1.TagIA5String, Bytes: []byte(labels[i])}
 		name = append(name, []pkix.AttributeTypeAndValue{{Type: oidDC, Value: dc}})
 	}
-	name = append(name, []pkix.AttributeTypeAndValue{{Type: asn1.ObjectIdentifier{2, 5, 4, 3}, Value: domain + " " + role}})
+	name = append(name, []pkix.AttributeTypeAndValue{{Type: asn1.ObjectIdentifier{2, 5, 4, 3}, Value: caName(domain+" "+role, encoding)}})
 	der, err := asn1.Marshal(name)
 	if err != nil {
 		return nil, fmt.Errorf("certsrv: encode the name of the %s: %w", role, err)
 	}
 	return der, nil
+}
+
+// caName is a common name in the string type that encoding says; "" = x509's choice.
+func caName(name, encoding string) any {
+	const koeln, eacute = " Köln", 0xe9
+	switch encoding {
+	case "utf8":
+		return name + koeln
+	case "bmp":
+		var b []byte
+		for _, unit := range utf16.Encode([]rune(name + koeln)) {
+			b = binary.BigEndian.AppendUint16(b, unit)
+		}
+		return asn1.RawValue{Tag: asn1.TagBMPString, Bytes: b}
+	case "t61":
+		return asn1.RawValue{Tag: asn1.TagT61String, Bytes: append([]byte(name+" Gen"), eacute, 'v', 'e')}
+	}
+	return name
 }
 
 // serial returns a number that no other certificate has: 12 random bytes, then
@@ -246,6 +288,7 @@ func (a *authority) sign(template *x509.Certificate, pub crypto.PublicKey, valid
 	if template.SerialNumber, err = a.serial(reqID); err != nil {
 		return nil, err
 	}
+	template.SignatureAlgorithm = a.manner.signature(issuing.key)
 	c, err := x509util.CreateCertificate(template, issuing.certificate, pub, issuing.key)
 	if err != nil {
 		return nil, fmt.Errorf("certsrv: sign the certificate of request %d: %w", reqID, err)

@@ -16,6 +16,9 @@ func (s *Server) certfnsh(c call) *answer {
 	if err != nil {
 		return s.broken(c, err)
 	}
+	if !s.opts.Manner.isForm(c.Request) {
+		body = nil
+	}
 	form := parseParams(string(body))
 	mode, _, _ := strings.Cut(strings.ToLower(strings.TrimSpace(form["mode"])), " ")
 	switch requestMode(mode) {

@@ -3,7 +3,6 @@ package certsrv
 import (
 	"bytes"
 	"crypto/x509"
-	"encoding/base64"
 	"net/http"
 	"slices"
 	"strconv"
@@ -26,22 +25,25 @@ func (s *Server) certnewCer(c call) *answer {
 		if ca == nil {
 			return s.failed(c, failed(modeFetch, hrInvalidParameter))
 		}
-		return certificateFile(c, typeCertificate, ca.Raw)
+		return s.certificateFile(c, typeCertificate, ca.Raw)
 	}
 	der, a := s.fetch(c)
 	if a != nil {
 		return a
 	}
 	contentType := "text/html"
-	if isBrowser(c.Request) {
+	switch m := &s.opts.Manner; {
+	case m.HTMLFiles:
+		contentType = "text/html; charset=us-ascii"
+	case m.browser(c.Request):
 		contentType = typeCertificate
 	}
-	return certificateFile(c, contentType, der)
+	return s.certificateFile(c, contentType, der)
 }
 
 // certnewP7B hands out a certificate and its chain as a certs-only PKCS#7.
 func (s *Server) certnewP7B(c call) *answer {
-	certificates := [][]byte{s.authority.root.Raw}
+	certificates := append([][]byte{s.authority.root.Raw}, s.authority.cross...)
 	if s.asksForCA(c) {
 		ca := s.renewal(c)
 		if ca == nil {
@@ -62,7 +64,7 @@ func (s *Server) certnewP7B(c call) *answer {
 	if err != nil {
 		return s.broken(c, err)
 	}
-	return certificateFile(c, typePKCS7, der)
+	return s.certificateFile(c, typePKCS7, der)
 }
 
 func (s *Server) asksForCA(c call) bool { return strings.EqualFold(c.query["reqid"], "CACert") }
@@ -71,7 +73,7 @@ func (s *Server) asksForCA(c call) bool { return strings.EqualFold(c.query["reqi
 // newest. nil where there is none.
 func (s *Server) renewal(c call) *x509.Certificate {
 	n, err := strconv.Atoi(c.query["renewal"])
-	if err != nil {
+	if err != nil || n < 0 && s.opts.Manner.NoNewest {
 		return nil
 	}
 	return s.authority.generation(n)
@@ -116,21 +118,10 @@ func (s *Server) fetch(c call) (der []byte, refused *answer) {
 
 // certificateFile answers with a file in the encoding asked for; without Enc it is
 // base64. A PKCS#7 too goes under the label CERTIFICATE, as CertCli writes it.
-func certificateFile(c call, contentType string, der []byte) *answer {
+func (s *Server) certificateFile(c call, contentType string, der []byte) *answer {
 	body := der
 	if !strings.EqualFold(c.query["enc"], "bin") {
-		body = pemCRLF(der)
+		body = s.opts.Manner.base64(der)
 	}
 	return &answer{status: http.StatusOK, contentType: contentType, asp: true, body: body}
-}
-
-func pemCRLF(der []byte) []byte {
-	var b bytes.Buffer
-	b.WriteString("-----BEGIN CERTIFICATE-----\r\n")
-	for line := range slices.Chunk([]byte(base64.StdEncoding.EncodeToString(der)), 64) {
-		b.Write(line)
-		b.WriteString("\r\n")
-	}
-	b.WriteString("-----END CERTIFICATE-----\r\n")
-	return b.Bytes()
 }

@@ -22,9 +22,7 @@ func (s *Server) certrqxt(c call) *answer {
 		names = s.opts.Offer(c.Context(), names)
 		listed = slices.DeleteFunc(listed, func(t Template) bool { return !slices.Contains(names, t.Name) })
 	}
-	for _, t := range listed {
-		data.Templates = append(data.Templates, listOption{t.listValue(), t.FriendlyName})
-	}
+	data.Templates = s.opts.Manner.options(listed)
 	return s.render(c, "certrqxt.tmpl", data)
 }
 

@@ -67,7 +67,7 @@ func newIIS(s *Server) (*iis, error) {
 		return nil, err
 	}
 	return &iis{server: s, session: "ASPSESSIONID" + suffix, pages: map[string]page{
-		"/certsrv":              moved,
+		"/certsrv":              s.root,
 		"/certsrv/":             s.landing,
 		"/certsrv/default.asp":  s.landing,
 		"/certsrv/certrqxt.asp": s.certrqxt,
@@ -111,7 +111,10 @@ func (i *iis) answer(w http.ResponseWriter, r *http.Request) *answer {
 		return staticError(http.StatusNotFound, 0, win32FileNotFound)
 	}
 	body, err := readBody(w, r)
-	who, refused := logIn(w.Header(), r)
+	if refused := i.server.opts.Manner.refused(r, i.server.opts.Hosts); refused != nil {
+		return refused
+	}
+	who, refused := i.logIn(w.Header(), r)
 	if refused != nil {
 		return refused
 	}
@@ -184,13 +187,40 @@ func (i *iis) write(w http.ResponseWriter, r *http.Request, a *answer) {
 			}
 		}
 	}
+	c, _ := r.Context().Value(connectionKey{}).(*connection)
+	manner := &i.server.opts.Manner
+	if *manner != (Manner{}) && c != nil {
+		manner.answer(r, a, h, c.requests)
+		if manner.PerRequest {
+			c.who = nil
+		}
+		if c.styled != nil {
+			c.styled.expectHead(r)
+		}
+	}
 	w.WriteHeader(a.status)
 	if r.Method == http.MethodHead {
 		return
 	}
-	if _, err := w.Write(a.body); err != nil { //nolint:gosec // what pages repeat they have escaped
+	if err := send(w, manner.pieces(a.body)); err != nil {
 		i.server.opts.Logger.Debug("answer not sent", zap.String("path", r.URL.Path), zap.Error(err))
 	}
+}
+
+// send writes a body; each but the last of its pieces leaves before the next one.
+func send(w http.ResponseWriter, pieces [][]byte) error {
+	for n, piece := range pieces {
+		if _, err := w.Write(piece); err != nil { //nolint:gosec // what pages repeat they have escaped
+			return err
+		}
+		if n == len(pieces)-1 {
+			break
+		}
+		if err := http.NewResponseController(w).Flush(); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // letters returns n random capital letters.

@@ -47,6 +47,12 @@ type Options struct {
 	AccessLog func(AccessEntry)
 	Events    func(Event)
 
+	// Manner is how what real servers do differently is done here.
+	Manner Manner
+	// Basic offers Basic authentication besides, as IIS does once it is installed:
+	// many public clients use it.
+	Basic bool
+
 	// Middleware wraps everything IIS does, log-in included, first one
 	// outermost; the access log is outside of it and sees what it does.
 	Middleware []func(http.Handler) http.Handler
@@ -59,9 +65,9 @@ type Options struct {
 	// Offer, where set, returns those of the templates that certrqxt.asp lists.
 	Offer func(ctx context.Context, templates []string) []string
 
-	// NewKey makes the keys of the CA and of TLS servers; nil = RSA 2048 with a Dir,
-	// EC P-256 without. Who opens many CAs hands out keys that are there already.
-	NewKey func() (crypto.Signer, error)
+	// NewKey, where set, makes the CA's keys and those of its servers, of
+	// [Manner].Key's kind; "" = the usual.
+	NewKey func(kind string) (crypto.Signer, error)
 
 	Rand   io.Reader        // serial numbers, challenges, session ids; nil = crypto/rand. Keys always come from crypto/rand.
 	Now    func() time.Time // nil = time.Now
@@ -148,8 +154,23 @@ func (o Options) complete() (Options, error) {
 	if o.TLS.Min > o.TLS.Max {
 		return o, fmt.Errorf("certsrv: tls: smallest version %s is above largest %s", tls.VersionName(o.TLS.Min), tls.VersionName(o.TLS.Max))
 	}
+	if err := o.Manner.valid(); err != nil {
+		return o, err
+	}
+	if o.Manner.HighReqIDs && o.FirstReqID == 0 {
+		o.FirstReqID = 2_147_480_000
+	}
+	if o.Manner.TLS12 && o.TLS.Min <= tls.VersionTLS12 {
+		o.TLS.Max = min(o.TLS.Max, tls.VersionTLS12)
+	}
 	if o.FirstReqID < 0 {
 		return o, fmt.Errorf("certsrv: first ReqID %d: must not be negative", o.FirstReqID)
+	}
+	if o.NewKey == nil {
+		o.NewKey = makeKey
+		if o.Manner.Key == "" && o.Dir != "" {
+			o.Manner.Key = "rsa2048"
+		}
 	}
 	if o.Now == nil {
 		o.Now = time.Now

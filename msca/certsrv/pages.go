@@ -25,6 +25,8 @@ var pageTemplates = template.Must(template.ParseFS(pageFiles, "pages/*.tmpl"))
 type pageData struct {
 	CA      string // shown in the banner
 	Browser bool   // the page may use scripts
+	Manner  *Manner
+	Date    string // now; "" = not shown
 
 	Renewals int         // of the CA's certificate
 	Script   template.JS // the same, for a script: html/template would put blanks around it
@@ -58,20 +60,23 @@ func (s *Server) render(c call, name string, data pageData) *answer {
 	data.CA = s.authority.newest().certificate.Subject.CommonName
 	data.Renewals = s.authority.renewals()
 	data.Script = template.JS(strconv.Itoa(data.Renewals)) //nolint:gosec // a number
-	data.Browser = isBrowser(c.Request)
+	m := &s.opts.Manner
+	data.Browser = m.browser(c.Request)
 	var b bytes.Buffer
-	language, _ := c.Context().Value(languageKey{}).(string)
-	data.Words = wordsIn(language)
+	language, asked := c.Context().Value(languageKey{}).(string)
+	if !asked {
+		language = m.Language
+	}
+	data.Words, data.Manner = wordsIn(language), m
+	if m.Dates {
+		data.Date = m.date(s.opts.Now(), language)
+	}
 	if err := pageTemplates.ExecuteTemplate(&b, name, data); err != nil {
 		s.opts.Logger.Error("page not made", zap.String("page", name), zap.Error(err))
 		return staticError(http.StatusInternalServerError, 100, win32Fail)
 	}
-	return &answer{
-		status:      http.StatusOK,
-		contentType: "text/html",
-		asp:         true,
-		body:        bytes.ReplaceAll(b.Bytes(), []byte("\n"), []byte("\r\n")),
-	}
+	body, contentType := m.page(b.Bytes())
+	return &answer{status: http.StatusOK, contentType: contentType, asp: true, body: body}
 }
 
 // isBrowser tells the two variants of pages apart. The real rule is not known; that

@@ -73,6 +73,9 @@ func New(o Options) (*Server, error) {
 		s.certificate, err = s.authority.serverCertificate(o.Hosts)
 	}
 	if err == nil {
+		err = s.Renew(o.Manner.Renewals)
+	}
+	if err == nil {
 		s.iis, err = newIIS(s)
 	}
 	if err != nil {
@@ -170,8 +173,9 @@ func (s *Server) Serve(ctx context.Context, l net.Listener) error {
 		IdleTimeout:       keepAlive,
 		MaxHeaderBytes:    maxHeaderBytes,
 		BaseContext:       func(net.Listener) context.Context { return context.WithoutCancel(ctx) },
-		ConnContext: func(ctx context.Context, _ net.Conn) context.Context {
-			return withConnection(ctx, &connection{exchange: acceptor.NewExchange(binding)})
+		ConnContext: func(ctx context.Context, c net.Conn) context.Context {
+			styled, _ := c.(*mannerConn)
+			return withConnection(ctx, &connection{exchange: acceptor.NewExchange(binding), styled: styled})
 		},
 	}
 	if stdlog, err := zap.NewStdLogAt(s.opts.Logger, zap.DebugLevel); err == nil {
@@ -192,7 +196,11 @@ func (s *Server) Serve(ctx context.Context, l net.Listener) error {
 		}
 		ended <- err
 	}()
-	err := server.Serve(tls.NewListener(l, s.tlsConfig()))
+	l = tls.NewListener(l, s.tlsConfig())
+	if s.opts.Manner != (Manner{}) {
+		l = mannerListener{l, &s.opts.Manner}
+	}
+	err := server.Serve(l)
 	close(stop)
 	closed := <-ended
 	if !errors.Is(err, http.ErrServerClosed) {
@@ -212,6 +220,15 @@ func (s *Server) tlsConfig() *tls.Config {
 		NextProtos:   []string{"http/1.1"},
 		Time:         s.opts.Now,
 	}
+	m := s.opts.Manner
+	if m.ClientCertificate {
+		c.ClientAuth, c.ClientCAs = tls.RequestClientCert, x509.NewCertPool()
+		c.ClientCAs.AddCert(s.authority.root)
+	}
+	if m.SendRoot {
+		c.Certificates[0].Certificate = append(slices.Clone(s.certificate.Certificate), s.authority.root.Raw)
+	}
+	c.SessionTicketsDisabled = m.NoTickets
 	if s.opts.TLSConfig != nil {
 		return s.opts.TLSConfig(c)
 	}

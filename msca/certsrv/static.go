@@ -10,6 +10,15 @@ import (
 // The bodies that no page makes. Clients know them by their lengths in logs
 // (docs/reference/certsrv.md 1.5): each test that counts bytes says which.
 
+// root answers to /certsrv.
+func (s *Server) root(c call) *answer {
+	m := &s.opts.Manner
+	if m.Redirect == "none" {
+		return s.landing(c)
+	}
+	return m.redirect(moved(c), c.Host)
+}
+
 // moved is the redirect from /certsrv to /certsrv/, with the host as the client
 // wrote it. It is 123 bytes long plus the URL.
 func moved(c call) *answer {

@@ -47,7 +47,11 @@ func (s *Server) submit(ctx context.Context, who *ntlm.Identity, text string, at
 		if d.Reason == "" {
 			d.Reason = textOf(d.HRESULT).message
 		}
-		return s.deny(r, d.HRESULT, fmt.Sprintf("Denied by Policy Module  0x%08x, %s", d.HRESULT, d.Reason))
+		message := "Denied by Policy Module"
+		if !s.opts.Manner.BareDenial {
+			message += fmt.Sprintf("  0x%08x, %s", d.HRESULT, d.Reason)
+		}
+		return s.deny(r, d.HRESULT, message)
 	}
 	if d.Pending {
 		r.Disposition, r.Message, r.CSR = DispositionPending, takenUnderSubmission, csr.Raw

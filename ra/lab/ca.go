@@ -68,7 +68,7 @@ func OpenCA(cfg *config.Certsrv, o CAOptions) (*CA, error) {
 		Events:  o.Events,
 		Now:     o.Now,
 		Logger:  o.Logger,
-		NewKey:  o.NewKey,
+		NewKey:  o.newKey(),
 	}
 	for _, t := range cfg.Templates {
 		options.Templates = append(options.Templates, certsrv.Template{
@@ -165,3 +165,11 @@ func (ca *CA) closeLog() error {
 
 // Queue shows the CA's requests on an admin port.
 func (ca *CA) Queue() admin.CertsrvQueue { return queue{ca.Server} }
+
+// newKey is NewKey whatever kind is asked for.
+func (o CAOptions) newKey() func(string) (crypto.Signer, error) {
+	if o.NewKey == nil {
+		return nil
+	}
+	return func(string) (crypto.Signer, error) { return o.NewKey() }
+}
