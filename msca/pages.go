@@ -272,11 +272,22 @@ func after(s string, mark *regexp.Regexp) (string, bool) {
 
 const quotes = `"„“”«»‹›「」『』`
 
-// quoted returns what stands between the first and the last quotation mark, in
-// whatever language; without two of them, all of it.
+// between finds the first and the last quotation mark: the plain ones, where there are
+// two, and else those of whatever language. In bytes of an encoding that the page does
+// not declare, letters may look like the latter.
+func between(s string) (first, last int, ok bool) {
+	if first, last = strings.IndexByte(s, '"'), strings.LastIndexByte(s, '"'); first < last {
+		return first, last, true
+	}
+	first, last = strings.IndexAny(s, quotes), strings.LastIndexAny(s, quotes)
+	return first, last, first < last
+}
+
+// quoted returns what stands between the first and the last quotation mark; without two
+// of them, all of it.
 func quoted(s string) string {
-	first, last := strings.IndexAny(s, quotes), strings.LastIndexAny(s, quotes)
-	if first >= last {
+	first, last, ok := between(s)
+	if !ok {
 		return s
 	}
 	return strings.Trim(s[first:last], quotes+" ")
@@ -284,8 +295,8 @@ func quoted(s string) string {
 
 // unquoted is what quoted leaves out: the message may come first, and has numbers too.
 func unquoted(s string) string {
-	first, last := strings.IndexAny(s, quotes), strings.LastIndexAny(s, quotes)
-	if first >= last {
+	first, last, ok := between(s)
+	if !ok {
 		return s
 	}
 	return s[:first] + " " + s[last:]

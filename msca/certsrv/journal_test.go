@@ -60,6 +60,7 @@ func TestAJournalThatCouldNotBeSyncedTakesNothingMore(t *testing.T) {
 		t.Errorf("written after the failure (%v):\n%s", err, written)
 	}
 }
+
 // writeJournal makes a journal of n requests, of which each hundredth waits for a manager.
 func writeJournal(t testing.TB, dir string, n int) {
 	t.Helper()
