@@ -128,8 +128,8 @@ const (
 type try struct {
 	guard    *guard
 	password presented
-	reserved bool
-	release  func(error) // nil: nobody waits for it
+	reserved *ledger.Door // by which it was let through; nil: it was not reserved
+	release  func(error)  // nil: nobody waits for it
 }
 
 var errWaited = errors.New("log-ins with this account are under way, and none has ended in time")
@@ -170,40 +170,40 @@ func (g *guard) notAdmitted(err error) error {
 }
 
 // admit decides about a password whose turn it is.
-func (g *guard) admit(ctx context.Context, p presented) (reserved bool, err error) {
+func (g *guard) admit(ctx context.Context, p presented) (reserved *ledger.Door, err error) {
 	if _, known := g.refused.Get(p.key); known {
-		return false, p.said(ReasonCA, &msca.Error{
+		return nil, p.said(ReasonCA, &msca.Error{
 			Phase: msca.PhaseLogin, Kind: msca.KindAuthRejected,
 			Err: errors.New("the CA refused this password a short while ago, and is not asked again (est.lockout)"),
 		})
 	}
 	if d, known := g.doubted.Get(p.key); known && g.now().Before(d.until) {
-		return false, &TurnedAway{
+		return nil, &TurnedAway{
 			RetryAfter: d.until.Sub(g.now()), Text: "the CA refused a password that it took a short while ago: ask again",
 			Err: errors.New("the CA refused this password, which it took a short while ago; it is tried again soon (est.lockout)"),
 		}
 	}
 	if _, known := g.proven.Get(p.key); known {
-		return false, g.admitProven(p)
+		return nil, g.admitProven(p)
 	}
 	end, err := g.names.take(ctx, string(p.at.Kind)+" "+p.at.By())
 	if err != nil {
-		return false, err
+		return nil, err
 	}
 	defer end(nil)
 	for {
 		ended := g.passwords.ended()
 		if _, known := g.proven.Get(p.key); known {
-			return false, g.admitProven(p)
+			return nil, g.admitProven(p)
 		}
 		door, err := g.ledger.Reserve(ctx, g.guess(p))
 		switch {
 		case err != nil:
-			return false, err
+			return nil, err
 		case door.Open():
-			return true, nil
+			return &door, nil
 		case door.Closed:
-			return false, g.turnAway(p, door)
+			return nil, g.turnAway(p, door)
 		}
 		timer := time.NewTimer(lookAgain)
 		select {
@@ -211,7 +211,7 @@ func (g *guard) admit(ctx context.Context, p presented) (reserved bool, err erro
 		case <-timer.C:
 		case <-ctx.Done():
 			timer.Stop()
-			return false, context.Cause(ctx)
+			return nil, context.Cause(ctx)
 		}
 		timer.Stop()
 	}
@@ -276,13 +276,13 @@ func (t *try) end(ctx context.Context, v verdict, err error) {
 	}
 	// What cannot be written leaves the try counted.
 	switch counts := v == wasWrong || v == untold; {
-	case t.reserved:
-		_ = g.ledger.Settle(ctx, g.guess(p), counts)
+	case t.reserved != nil:
+		_ = g.ledger.Settle(ctx, g.guess(p), *t.reserved, counts)
 	case v == wasWrong:
 		guess := g.guess(p)
 		_ = g.ledger.Refused(ctx, g.rule.For, guess.At, guess.From)
 	}
-	if _, done := g.pruned.Get(struct{}{}); t.reserved && !done {
+	if _, done := g.pruned.Get(struct{}{}); t.reserved != nil && !done {
 		g.pruned.Put(struct{}{}, struct{}{})
 		_ = g.ledger.PruneGuesses(ctx) // the next time
 	}

@@ -4,7 +4,7 @@ import "fmt"
 
 // schemaVersion is the newest that this package knows. A migration adds to
 // migrations and leaves the earlier ones as they are.
-const schemaVersion = 4
+const schemaVersion = 5
 
 // migrations are the steps from one version to the next, for both databases: %[1]s
 // is the primary key's type, %[2]s the type of bytes. Times are microseconds since
@@ -107,6 +107,16 @@ var migrations = [schemaVersion][]string{{
 }, {
 	// about.go
 	`ALTER TABLE replicas ADD COLUMN about TEXT NOT NULL DEFAULT ''`,
+}, {
+	// guesses.go: each guess that is under way ends by itself.
+	`CREATE TABLE guess_holds (
+		slot  BIGINT NOT NULL,
+		hold  TEXT NOT NULL,
+		until BIGINT NOT NULL,
+		PRIMARY KEY (slot, hold)
+	)`,
+	`ALTER TABLE guesses DROP COLUMN held`,
+	`ALTER TABLE guesses DROP COLUMN held_until`,
 }}
 
 // isOrphan is [Row.Orphan] in SQL. It is the same text in the index and in the
