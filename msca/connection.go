@@ -81,6 +81,10 @@ func (c *connection) roundTrip(ctx context.Context, req *http.Request) (*answer,
 	if c.closed.Load() {
 		return nil, &transferError{err: net.ErrClosed, expected: -1}
 	}
+	if err := ctx.Err(); err != nil { // else some of it might leave before the deadline is set
+		c.kill()
+		return nil, &transferError{err: err, expected: -1}
+	}
 	c.busy.Store(true)
 	defer c.busy.Store(false)
 	stop := context.AfterFunc(ctx, func() { _ = c.raw.SetDeadline(time.Unix(1, 0)) })

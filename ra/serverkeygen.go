@@ -12,6 +12,7 @@ import (
 	"encoding/asn1"
 	"errors"
 	"fmt"
+	"math/big"
 	"net/http"
 	"slices"
 
@@ -33,11 +34,12 @@ func (r *RA) ServerKeyGen(ctx context.Context, csr *x509.CertificateRequest, lab
 	if refusal != nil {
 		return nil, nil, r.mannerOf(label).refusedCSR(refusal)
 	}
+	kind := kindLike(csr.PublicKey)
 	// Before a key is made, which may take a second of a processor.
-	if err := r.refusesAllButKey(ctx, view); err != nil {
+	if err := r.refusesKind(ctx, view, kind); err != nil {
 		return nil, nil, err
 	}
-	key, err := r.makeKey(ctx, csr.PublicKey)
+	key, err := r.makeKey(ctx, kind)
 	if err != nil {
 		return nil, nil, &Error{Status: http.StatusInternalServerError, Text: "the key could not be made", Cause: err}
 	}
@@ -63,18 +65,16 @@ func (r *RA) ServerKeyGen(ctx context.Context, csr *x509.CertificateRequest, lab
 	return certificate, pkcs8, nil
 }
 
-// refusesAllButKey is the refusal of a CSR by its label's policy, whatever its key is, since
-// another will be enrolled.
-func (r *RA) refusesAllButKey(ctx context.Context, view *policy.CSR) error {
+// refusesKind is the refusal of a CSR by its label's policy, with a key of the kind that
+// will be enrolled in the place of its own.
+func (r *RA) refusesKind(ctx context.Context, view *policy.CSR, kind keyKind) error {
 	who, ok := ctx.Value(askingKey{}).(*asking)
 	if !ok {
 		return noCredentials()
 	}
-	rules := r.policyOf(who.Label)
-	rules.Keys = nil
 	judged := *view
-	judged.Extensions = carriedOver(view)
-	refusal := rules.Check(&judged, askerOf(who.Identity))
+	judged.Key, judged.Extensions = kind.example(), carriedOver(view)
+	refusal := r.policyOf(who.Label).Check(&judged, askerOf(who.Identity))
 	if refusal == nil {
 		return nil
 	}
@@ -86,32 +86,54 @@ func (r *RA) refusesAllButKey(ctx context.Context, view *policy.CSR) error {
 
 // makeKey makes a key where one of few that are made at a time has ended, for as long as
 // the client waits.
-func (r *RA) makeKey(ctx context.Context, public crypto.PublicKey) (crypto.Signer, error) {
+func (r *RA) makeKey(ctx context.Context, kind keyKind) (crypto.Signer, error) {
 	select {
 	case r.keys <- struct{}{}:
 		defer func() { <-r.keys }()
 	case <-ctx.Done():
 		return nil, ctx.Err()
 	}
-	return keyLike(public)
+	return kind.generate()
 }
 
-// keyLike makes a key of the same kind and size as a public key; RSA with 2048 bits
-// where that is of no use.
-func keyLike(public crypto.PublicKey) (crypto.Signer, error) {
+// keyKind is a kind of key that is made: on a curve, or else RSA with so many bits.
+type keyKind struct {
+	curve elliptic.Curve
+	bits  int
+}
+
+// kindLike is the kind and size of a public key; RSA with 2048 bits where that is of no
+// use.
+func kindLike(public crypto.PublicKey) keyKind {
 	switch p := public.(type) {
 	case *ecdsa.PublicKey:
 		switch p.Curve {
 		case elliptic.P256(), elliptic.P384(), elliptic.P521():
-			return ecdsa.GenerateKey(p.Curve, rand.Reader)
+			return keyKind{curve: p.Curve}
 		}
 	case *rsa.PublicKey:
 		switch bits := p.N.BitLen(); bits {
 		case 3072, 4096: // others would cost more than they give
-			return rsa.GenerateKey(rand.Reader, bits)
+			return keyKind{bits: bits}
 		}
 	}
-	return rsa.GenerateKey(rand.Reader, defaultKeyBits)
+	return keyKind{bits: defaultKeyBits}
+}
+
+func (k keyKind) generate() (crypto.Signer, error) {
+	if k.curve != nil {
+		return ecdsa.GenerateKey(k.curve, rand.Reader)
+	}
+	return rsa.GenerateKey(rand.Reader, k.bits)
+}
+
+// example stands for a key of this kind before there is one: it has its type and size, and
+// nobody can use it.
+func (k keyKind) example() crypto.PublicKey {
+	if k.curve != nil {
+		return &ecdsa.PublicKey{Curve: k.curve}
+	}
+	return &rsa.PublicKey{N: new(big.Int).Lsh(big.NewInt(1), uint(k.bits-1))}
 }
 
 // carriedOver returns the extensions that the CSR asks for, but for the one that

@@ -1,6 +1,7 @@
 package ra_test
 
 import (
+	"context"
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
@@ -9,10 +10,13 @@ import (
 	"crypto/x509/pkix"
 	"encoding/asn1"
 	"errors"
+	"fmt"
 	"net/http"
 	"net/http/httptest"
 	"strings"
+	"sync/atomic"
 	"testing"
+	"time"
 
 	"ciscora/msca/certsrv"
 	"ciscora/ra"
@@ -148,4 +152,79 @@ func (f *fixture) serverKeygen(t *testing.T, label string, extensions ...pkix.Ex
 	}
 	_, _, err = f.ServerKeyGen(ctx, csr, label, req)
 	return err
+}
+
+// A key of a kind that the policy refuses is not made for nothing: that may take seconds.
+func TestServerKeygenMakesNoKeyThatItsPolicyRefuses(t *testing.T) {
+	f := newFixture(t, func(o *ra.Options) { o.ServerKeygen, o.Policy.Keys = true, []string{"rsa4096"} })
+	req := httpRequest(t, f.ca.User, f.ca.Password)
+	ctx, err := f.Authenticate(req, "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	// Who has gone waits for no key: of so many one would be told that, were they to wait.
+	gone, cancel := context.WithCancel(ctx)
+	cancel()
+	for range 30 {
+		if _, _, err := f.ServerKeyGen(gone, newCSR(t, "phone"), "", req); status(err) != http.StatusBadRequest {
+			t.Fatalf("a key was about to be made: %v", err)
+		}
+	}
+}
+
+// Whoever hangs up before the CSR is sent, at whatever step, leaves nothing that anybody
+// must look for.
+func TestServerKeygenLeavesNoOrphanWhereNothingWasSent(t *testing.T) {
+	for name, profile := range map[string]profile{"modern": modern, "cucm-12.5": cucm} {
+		for step := range int32(30) {
+			t.Run(fmt.Sprintf("%s, step %d", name, step), func(t *testing.T) {
+				book, err := ledger.Open(t.Context(), "sqlite::memory:", ledger.Options{})
+				if err != nil {
+					t.Fatal(err)
+				}
+				var sent atomic.Bool
+				ctx, hangUp := context.WithCancel(t.Context())
+				t.Cleanup(func() { // once the RA has ended what it does in the background
+					defer book.Close()
+					rows, err := book.List(context.WithoutCancel(t.Context()), ledger.Filter{})
+					if err != nil {
+						t.Fatal(err)
+					}
+					for _, row := range rows {
+						if row.Orphan() && !sent.Load() {
+							t.Errorf("nothing was sent, and the row is %s, an orphan: %s", row.State, row.Error)
+						}
+					}
+				})
+				var steps atomic.Int32
+				steps.Store(-1000)
+				f := newFixture(t, func(o *ra.Options) {
+					profile(o)
+					o.ServerKeygen, o.Ledger = true, book
+					o.Now = func() time.Time { // which each step looks at
+						if steps.Add(1) == step {
+							hangUp()
+						}
+						return time.Now()
+					}
+				}, func(o *certsrv.Options) {
+					o.Middleware = append(o.Middleware, func(next http.Handler) http.Handler {
+						return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+							if strings.HasSuffix(r.URL.Path, "certfnsh.asp") {
+								sent.Store(true)
+							}
+							next.ServeHTTP(w, r)
+						})
+					})
+				})
+				req := httpRequest(t, f.ca.User, f.ca.Password).WithContext(ctx)
+				asking, err := f.Authenticate(req, "")
+				if err != nil {
+					t.Fatal(err)
+				}
+				steps.Store(-1)
+				_, _, _ = f.ServerKeyGen(asking, newCSR(t, "phone"), "", req)
+			})
+		}
+	}
 }

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"strings"
-	"unicode"
 	"unicode/utf16"
 	"unicode/utf8"
 
@@ -73,16 +72,6 @@ func Latin1(s string) string {
 		b.WriteRune(rune(s[i]))
 	}
 	return b.String()
-}
-
-// Control returns the first control character of a text; ok is false where it has none.
-// What keeps texts up to a NUL, as Windows does, reads another name than is written.
-func Control(s string) (r rune, ok bool) {
-	if i := strings.IndexFunc(s, unicode.IsControl); i >= 0 {
-		r, _ = utf8.DecodeRuneInString(s[i:])
-		return r, true
-	}
-	return 0, false
 }
 
 // fromBMP also joins surrogates, which Windows writes.

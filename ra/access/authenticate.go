@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"net/http"
 	"slices"
+	"unicode/utf8"
 
 	"ciscora/internal/clientaddr"
 	"ciscora/internal/printable"
@@ -48,7 +49,7 @@ func (a *Access) identify(req *http.Request, label Label) (*Identity, error) {
 	for i, method := range methods {
 		switch method {
 		case MethodRelay:
-			user, password, ok := req.BasicAuth()
+			user, password, ok := basicText(req)
 			if !ok {
 				continue
 			}
@@ -87,6 +88,18 @@ func (a *Access) identify(req *http.Request, label Label) (*Identity, error) {
 		nobody.Reason = ReasonUnusable
 	}
 	return nil, nobody
+}
+
+// basicText is what a client says in HTTP Basic, as text. RFC 7617 §2 leaves its encoding
+// open; what is not UTF-8 as a whole is ISO 8859-1, which old clients send and libcurl, CES's,
+// hands on as such. So the guard counts the very name that the CA is asked for: bytes that
+// one of them drops would give each such spelling guesses of its own.
+func basicText(req *http.Request) (user, password string, ok bool) {
+	user, password, ok = req.BasicAuth()
+	if ok && (!utf8.ValidString(user) || !utf8.ValidString(password)) {
+		user, password = x501.Latin1(user), x501.Latin1(password)
+	}
+	return user, password, ok
 }
 
 func (a *Access) identity(method Method, account string, creds msca.Credentials, label Label) *Identity {

@@ -6,6 +6,7 @@ import (
 	"crypto/sha256"
 	"errors"
 	"fmt"
+	"sync"
 	"time"
 
 	"ciscora/internal/bounded"
@@ -32,6 +33,9 @@ const (
 	// freshFor is how long one log-in speaks for others with the same password: they
 	// need not wait for each other.
 	freshFor = 2 * time.Second
+	// oneRefusal is how long a refusal of a password that was right lately speaks for
+	// those that follow: many were under way when a domain controller went away.
+	oneRefusal = 10 * time.Second
 	// maxRemembered bounds each memory of passwords. Only who knows one, or had one
 	// refused, gets into it.
 	maxRemembered = 10_000
@@ -58,9 +62,12 @@ type guard struct {
 	shown     *bounded.Map[accountKey, struct{}] // proven, with the address that had it
 	refused   *bounded.Map[accountKey, struct{}] // by the CA
 	doubted   *bounded.Map[accountKey, doubt]    // refused by the CA, and right not long before
+	counted   *bounded.Map[accountKey, struct{}] // of those, for oneRefusal since a refusal was counted
 	away      *bounded.Map[accountKey, struct{}] // turned away untried, with the address
 	guessing  *bounded.Map[string, int]          // how many of those, by address
 	pruned    *bounded.Map[struct{}, struct{}]   // when the ledger was tidied up
+
+	learning sync.Mutex // one at a time says of a password whether it was right
 }
 
 func newGuard(rule Lockout, book *ledger.Ledger, key []byte, now func() time.Time) *guard {
@@ -71,6 +78,7 @@ func newGuard(rule Lockout, book *ledger.Ledger, key []byte, now func() time.Tim
 		shown:    bounded.New[accountKey, struct{}](maxRemembered, rightFor, now),
 		refused:  bounded.New[accountKey, struct{}](maxRemembered, rule.For, now),
 		doubted:  bounded.New[accountKey, doubt](maxRemembered, rule.For, now),
+		counted:  bounded.New[accountKey, struct{}](maxRemembered, oneRefusal, now),
 		away:     bounded.New[accountKey, struct{}](maxRemembered, rule.For, now),
 		guessing: bounded.New[string, int](maxRemembered, rule.For, now),
 		pruned:   bounded.New[struct{}, struct{}](1, max(rule.For, time.Minute), now),
@@ -128,8 +136,8 @@ const (
 type try struct {
 	guard    *guard
 	password presented
-	reserved bool
-	release  func(error) // nil: nobody waits for it
+	reserved *ledger.Door // by which it was let through; nil: it was not reserved
+	release  func(error)  // nil: nobody waits for it
 }
 
 var errWaited = errors.New("log-ins with this account are under way, and none has ended in time")
@@ -138,7 +146,7 @@ var errWaited = errors.New("log-ins with this account are under way, and none ha
 // others guess: those wait for its turn that bring the same one, and for the outcome of
 // the others' tries where there may be no more.
 func (g *guard) enter(ctx context.Context, p presented) (*try, error) {
-	if at, ok := g.proven.Get(p.key); ok && g.now().Sub(at) < freshFor {
+	if g.fresh(p.key) {
 		if _, ok := g.shown.Get(g.with(p)); ok {
 			return &try{guard: g, password: p}, nil
 		}
@@ -155,11 +163,21 @@ func (g *guard) enter(ctx context.Context, p presented) (*try, error) {
 		return nil, g.notAdmitted(err)
 	}
 	t := &try{guard: g, password: p, reserved: reserved, release: release}
-	if at, ok := g.proven.Get(p.key); ok && g.now().Sub(at) < freshFor {
+	if g.fresh(p.key) {
 		t.release = nil
 		release(nil)
 	}
 	return t, nil
+}
+
+// fresh tells whether a log-in of just now speaks for others with the same password. None
+// does where one of them was refused since: then they go one at a time.
+func (g *guard) fresh(k accountKey) bool {
+	if _, refused := g.counted.Get(k); refused {
+		return false
+	}
+	at, proven := g.proven.Get(k)
+	return proven && g.now().Sub(at) < freshFor
 }
 
 func (g *guard) notAdmitted(err error) error {
@@ -170,40 +188,40 @@ func (g *guard) notAdmitted(err error) error {
 }
 
 // admit decides about a password whose turn it is.
-func (g *guard) admit(ctx context.Context, p presented) (reserved bool, err error) {
+func (g *guard) admit(ctx context.Context, p presented) (reserved *ledger.Door, err error) {
 	if _, known := g.refused.Get(p.key); known {
-		return false, p.said(ReasonCA, &msca.Error{
+		return nil, p.said(ReasonCA, &msca.Error{
 			Phase: msca.PhaseLogin, Kind: msca.KindAuthRejected,
 			Err: errors.New("the CA refused this password a short while ago, and is not asked again (est.lockout)"),
 		})
 	}
 	if d, known := g.doubted.Get(p.key); known && g.now().Before(d.until) {
-		return false, &TurnedAway{
+		return nil, &TurnedAway{
 			RetryAfter: d.until.Sub(g.now()), Text: "the CA refused a password that it took a short while ago: ask again",
 			Err: errors.New("the CA refused this password, which it took a short while ago; it is tried again soon (est.lockout)"),
 		}
 	}
 	if _, known := g.proven.Get(p.key); known {
-		return false, g.admitProven(p)
+		return nil, g.admitProven(p)
 	}
 	end, err := g.names.take(ctx, string(p.at.Kind)+" "+p.at.By())
 	if err != nil {
-		return false, err
+		return nil, err
 	}
 	defer end(nil)
 	for {
 		ended := g.passwords.ended()
 		if _, known := g.proven.Get(p.key); known {
-			return false, g.admitProven(p)
+			return nil, g.admitProven(p)
 		}
 		door, err := g.ledger.Reserve(ctx, g.guess(p))
 		switch {
 		case err != nil:
-			return false, err
+			return nil, err
 		case door.Open():
-			return true, nil
+			return &door, nil
 		case door.Closed:
-			return false, g.turnAway(p, door)
+			return nil, g.turnAway(p, door)
 		}
 		timer := time.NewTimer(lookAgain)
 		select {
@@ -211,7 +229,7 @@ func (g *guard) admit(ctx context.Context, p presented) (reserved bool, err erro
 		case <-timer.C:
 		case <-ctx.Done():
 			timer.Stop()
-			return false, context.Cause(ctx)
+			return nil, context.Cause(ctx)
 		}
 		timer.Stop()
 	}
@@ -264,25 +282,25 @@ func (t *try) end(ctx context.Context, v verdict, err error) {
 	g, p := t.guard, t.password
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), settleTimeout)
 	defer cancel()
-	switch v {
-	case wasRight:
+	counts := v == wasWrong || v == untold
+	switch {
+	case v == wasRight:
 		g.remember(p.key)
 		g.shown.Put(g.with(p), struct{}{})
-	case wasWrong:
-		if p.fixed {
-			g.wrong(p.key)
-		}
+	case v == wasWrong && p.fixed:
+		counts = g.wrong(p.key) || t.reserved != nil
+	case v == wasWrong:
 		g.proven.Delete(p.key)
 	}
 	// What cannot be written leaves the try counted.
-	switch counts := v == wasWrong || v == untold; {
-	case t.reserved:
-		_ = g.ledger.Settle(ctx, g.guess(p), counts)
-	case v == wasWrong:
+	switch {
+	case t.reserved != nil:
+		_ = g.ledger.Settle(ctx, g.guess(p), *t.reserved, counts)
+	case v == wasWrong && counts:
 		guess := g.guess(p)
 		_ = g.ledger.Refused(ctx, g.rule.For, guess.At, guess.From)
 	}
-	if _, done := g.pruned.Get(struct{}{}); t.reserved && !done {
+	if _, done := g.pruned.Get(struct{}{}); t.reserved != nil && !done {
 		g.pruned.Put(struct{}{}, struct{}{})
 		_ = g.ledger.PruneGuesses(ctx) // the next time
 	}
@@ -308,25 +326,44 @@ type doubt struct {
 	until time.Time // it is not tried again before
 }
 
-// wrong keeps a password that was wrong. One that was right lately is tried again, first
-// soon, as long as the account has room for it.
-func (g *guard) wrong(k accountKey) {
-	const soon, later = 10 * time.Second, time.Minute
+// wrong keeps a password that was wrong, and tells whether that counts. One that was
+// right lately is tried again, first soon, as long as the account has room for it; of
+// those log-ins with it that were under way together one counts, as the CA's trouble is
+// one. Nobody gets at that who does not know a password that was right: any other is
+// reserved before it is tried, and counts.
+func (g *guard) wrong(k accountKey) (counts bool) {
+	const later = time.Minute
+	g.learning.Lock()
+	defer g.learning.Unlock()
 	_, proven := g.proven.Get(k)
 	d, doubted := g.doubted.Get(k)
+	_, counted := g.counted.Get(k)
+	g.proven.Delete(k)
+	if counted {
+		if proven { // another one was right meanwhile
+			g.doubted.Put(k, doubt{times: 1, until: g.now().Add(oneRefusal)})
+		}
+		return false
+	}
+	if proven || doubted {
+		g.counted.Put(k, struct{}{})
+	}
 	if d.times++; (proven || doubted) && d.times < g.rule.Failures {
-		d.until = g.now().Add(soon)
+		d.until = g.now().Add(oneRefusal)
 		if d.times > 1 {
 			d.until = g.now().Add(later)
 		}
 		g.doubted.Put(k, d)
-		return
+		return true
 	}
 	g.refused.Put(k, struct{}{})
+	return true
 }
 
 // remember keeps a password that was right.
 func (g *guard) remember(k accountKey) {
+	g.learning.Lock()
+	defer g.learning.Unlock()
 	g.proven.Put(k, g.now())
 	g.refused.Delete(k)
 	g.doubted.Delete(k)
@@ -334,8 +371,9 @@ func (g *guard) remember(k accountKey) {
 
 // blame counts the refusal of a password that was tried without the guard.
 func (g *guard) blame(ctx context.Context, p presented) {
-	g.wrong(p.key)
-	g.proven.Delete(p.key)
+	if !g.wrong(p.key) {
+		return
+	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), settleTimeout)
 	defer cancel()
 	_ = g.ledger.Refused(ctx, g.rule.For, g.guess(p).At) // then clients may guess once more: one too much is still one

@@ -48,7 +48,7 @@ func (a *Access) LockedOut(ctx context.Context) ([]LockedOut, error) {
 // replica knows. It tells whether there was anything to forgive.
 func (a *Access) Forgive(ctx context.Context, name string) (found bool, err error) {
 	creds, err := a.own.read()
-	if name == "" || err == nil && accountAt(name) == accountAt(creds.User) {
+	if name == "" || err == nil && accountAt(name).By() == accountAt(creds.User).By() {
 		found = a.own.forgive()
 	}
 	if a.guard.off() {
@@ -56,6 +56,7 @@ func (a *Access) Forgive(ctx context.Context, name string) (found bool, err erro
 	}
 	a.guard.refused.Clear()
 	a.guard.doubted.Clear()
+	a.guard.counted.Clear()
 	a.guard.away.Clear()
 	a.guard.guessing.Clear()
 	var at []ledger.GuessAt

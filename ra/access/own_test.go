@@ -229,3 +229,19 @@ func TestConnectionsThatTheCAClosesDoNotTryAnExpiredPasswordEach(t *testing.T) {
 		t.Error("nobody knows that it is refused")
 	}
 }
+
+// Its counter is that of the name's letters, which have more than one spelling.
+func TestToForgiveTheRAsOwnAccountItsNameMayBeSpeltOtherwise(t *testing.T) {
+	o := newOwnAccount(t, func(*access.Options) {})
+	o.password.Store("expired")
+	if err := o.byCertificate(t, 1); !access.Refused(err) {
+		t.Fatal(err)
+	}
+	if o.OwnRefusal() == nil {
+		t.Fatal("it is not refused")
+	}
+	found, err := o.Forgive(t.Context(), "LAB\\ciscøra")
+	if err != nil || !found || o.OwnRefusal() != nil {
+		t.Errorf("%v %v, and it is still not tried: %v", found, err, o.OwnRefusal())
+	}
+}

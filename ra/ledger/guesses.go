@@ -3,6 +3,7 @@ package ledger
 import (
 	"context"
 	"crypto/hmac"
+	"crypto/rand"
 	"crypto/sha256"
 	"encoding/binary"
 	"errors"
@@ -83,11 +84,11 @@ type Guess struct {
 	Window   time.Duration
 }
 
-// What counts now, in SQL: refusals until nothing was refused for a window, and those
-// that are under way until none was begun for heldFor. %[1]s is the time.
+// What counts now, in SQL: refusals until nothing was refused for a window, and each that
+// is under way until heldFor after it was begun. %[1]s is the time.
 const (
 	refusedNow = `CASE WHEN refused_until > %[1]s THEN refused ELSE 0 END`
-	heldNow    = `CASE WHEN held_until > %[1]s THEN held ELSE 0 END`
+	heldNow    = `(SELECT COUNT(*) FROM guess_holds WHERE guess_holds.slot = guesses.slot AND guess_holds.until > %[1]s)`
 )
 
 // heldFor is longer than a log-in takes, with its wait for a place at the CA.
@@ -102,6 +103,8 @@ type Door struct {
 	// Busy: with those that are under way there may be as many. Ask again when one of
 	// them has ended.
 	Busy bool
+
+	hold string // which of those under way it is, where Reserve let it through
 }
 
 // Open tells whether there may be a guess.
@@ -152,9 +155,10 @@ func (l *Ledger) LookAtDoor(ctx context.Context, g Guess) (door Door, err error)
 
 // Reserve counts a guess as if it were refused, before it is made: however many ask at
 // once, of however many replicas, no more get through than there may be. Where the door
-// is open, Settle says what came of it; a guess of which nobody says that counts until
-// none was begun for heldFor: its process is gone. That the CA may have counted it is
-// forgotten then, or a few kills would shut right passwords out for a whole window.
+// is open, Settle says what came of it; a guess of which nobody says that counts for
+// heldFor, whatever else is begun meanwhile: its process is gone. That the CA may have
+// counted it is forgotten then, or a few kills would shut right passwords out for a whole
+// window.
 func (l *Ledger) Reserve(ctx context.Context, g Guess) (Door, error) {
 	// Most that find the door closed come again and again: they need no write.
 	door, err := l.LookAtDoor(ctx, g)
@@ -165,20 +169,21 @@ func (l *Ledger) Reserve(ctx context.Context, g Guess) (Door, error) {
 	if err != nil {
 		return door, err
 	}
-	now, values := l.store.clock(8)
-	reserve := fmt.Sprintf(`UPDATE guesses SET held = `+heldNow+` + 1, held_until = %[1]s + $7, name = CASE slot WHEN $1 THEN $5 ELSE $6 END
+	now, values := l.store.clock(7)
+	reserve := fmt.Sprintf(`INSERT INTO guess_holds (slot, hold, until) SELECT slot, $5, %[1]s + $6 FROM guesses
 		WHERE slot IN ($1, $3) AND NOT EXISTS (SELECT 1 FROM guesses
 			WHERE slot IN ($1, $3) AND `+refusedNow+` + `+heldNow+` >= CASE slot WHEN $1 THEN CAST($2 AS BIGINT) ELSE $4 END)`, now)
+	hold := rand.Text()
 	err = l.write(ctx, change{several: true, run: func(ctx context.Context, e execer) error {
 		for _, at := range by.sorted(g.At, g.From) {
 			// The row is there then, and on a PostgreSQL nobody else's until the end.
-			if _, err := e.ExecContext(ctx, `INSERT INTO guesses (slot, kind, name, refused, refused_until, held, held_until) VALUES ($1, $2, $3, 0, 0, 0, 0)
-				ON CONFLICT (slot) DO UPDATE SET slot = excluded.slot`, by.slot(at), string(at.Kind), cut(at.Name)); err != nil {
+			if _, err := e.ExecContext(ctx, `INSERT INTO guesses (slot, kind, name, refused, refused_until) VALUES ($1, $2, $3, 0, 0)
+				ON CONFLICT (slot) DO UPDATE SET name = excluded.name`, by.slot(at), string(at.Kind), cut(at.Name)); err != nil {
 				return err
 			}
 		}
 		n, err := execOne(ctx, e, reserve, append([]any{
-			by.slot(g.At), g.At.Limit, by.slot(g.From), g.From.Limit, cut(g.At.Name), cut(g.From.Name), min(g.Window, heldFor).Microseconds(),
+			by.slot(g.At), g.At.Limit, by.slot(g.From), g.From.Limit, hold, min(g.Window, heldFor).Microseconds(),
 		}, values...)...)
 		if err == nil && n == 0 {
 			err = errNoRoom
@@ -192,45 +197,50 @@ func (l *Ledger) Reserve(ctx context.Context, g Guess) (Door, error) {
 		}
 		return door, err
 	}
-	return Door{}, err
+	return Door{hold: hold}, err
 }
 
-// Settle ends a guess that was reserved.
-func (l *Ledger) Settle(ctx context.Context, g Guess, refused bool) error {
+// Settle ends a guess that was reserved; through is what Reserve returned.
+func (l *Ledger) Settle(ctx context.Context, g Guess, through Door, refused bool) error {
 	if refused {
-		return l.refuse(ctx, g.Window, 1, g.At, g.From)
+		return l.refuse(ctx, g.Window, through.hold, g.At, g.From)
 	}
 	by, err := l.counters(ctx)
 	if err != nil {
 		return err
 	}
-	return l.write(ctx, change{several: true, run: func(ctx context.Context, e execer) error {
-		for _, at := range by.sorted(g.At, g.From) {
-			if _, err := e.ExecContext(ctx, `UPDATE guesses SET held = held - 1 WHERE slot = $1 AND held > 0`, by.slot(at)); err != nil {
-				return err
-			}
-		}
-		return nil
+	return l.write(ctx, change{run: func(ctx context.Context, e execer) error {
+		_, err := e.ExecContext(ctx, endHold, by.slot(g.At), by.slot(g.From), through.hold)
+		return err
 	}})
 }
 
+const endHold = `DELETE FROM guess_holds WHERE slot IN ($1, $2) AND hold = $3`
+
 // Refused counts a refusal that was not reserved.
 func (l *Ledger) Refused(ctx context.Context, window time.Duration, at ...GuessAt) error {
-	return l.refuse(ctx, window, 0, at...)
+	return l.refuse(ctx, window, "", at...)
 }
 
-func (l *Ledger) refuse(ctx context.Context, window time.Duration, held int, each ...GuessAt) error {
+// refuse counts a refusal, and ends the hold of its guess where it had one.
+func (l *Ledger) refuse(ctx context.Context, window time.Duration, hold string, each ...GuessAt) error {
 	by, err := l.counters(ctx)
 	if err != nil {
 		return err
 	}
-	now, values := l.store.clock(6)
-	count := fmt.Sprintf(`INSERT INTO guesses (slot, kind, name, refused, refused_until, held, held_until) VALUES ($1, $2, $3, 1, %[1]s + $4, 0, 0)
+	now, values := l.store.clock(5)
+	count := fmt.Sprintf(`INSERT INTO guesses (slot, kind, name, refused, refused_until) VALUES ($1, $2, $3, 1, %[1]s + $4)
 		ON CONFLICT (slot) DO UPDATE SET refused = CASE WHEN guesses.refused_until > %[1]s THEN guesses.refused ELSE 0 END + 1,
-			held = CASE WHEN guesses.held > $5 THEN guesses.held - $5 ELSE 0 END, name = excluded.name, refused_until = excluded.refused_until`, now)
+			name = excluded.name, refused_until = excluded.refused_until`, now)
 	return l.write(ctx, change{several: true, run: func(ctx context.Context, e execer) error {
 		for _, at := range by.sorted(each...) {
-			if _, err := e.ExecContext(ctx, count, append([]any{by.slot(at), string(at.Kind), cut(at.Name), window.Microseconds(), held}, values...)...); err != nil {
+			if _, err := e.ExecContext(ctx, count, append([]any{by.slot(at), string(at.Kind), cut(at.Name), window.Microseconds()}, values...)...); err != nil {
+				return err
+			}
+			if hold == "" {
+				continue
+			}
+			if _, err := e.ExecContext(ctx, endHold, by.slot(at), by.slot(at), hold); err != nil {
 				return err
 			}
 		}
@@ -255,7 +265,8 @@ func (l *Ledger) Guessed(ctx context.Context) ([]Guessed, error) {
 		return nil, unavailable(err)
 	}
 	now, values := l.store.clock(2)
-	rows, err := l.store.rows(ctx, fmt.Sprintf(`SELECT kind, name, `+refusedNow+`, `+heldNow+`, CASE WHEN refused_until > %[1]s THEN refused_until ELSE held_until END - %[1]s
+	rows, err := l.store.rows(ctx, fmt.Sprintf(`SELECT kind, name, `+refusedNow+`, `+heldNow+`, CASE WHEN refused_until > %[1]s THEN refused_until
+			ELSE (SELECT MAX(until) FROM guess_holds WHERE guess_holds.slot = guesses.slot) END - %[1]s
 		FROM guesses WHERE `+refusedNow+` + `+heldNow+` > 0 ORDER BY 3 DESC, 5 DESC LIMIT $1`, now), append([]any{maxGuessed}, values...)...)
 	if err != nil {
 		return nil, unavailable(err)
@@ -285,6 +296,9 @@ func (l *Ledger) Forgive(ctx context.Context, at ...GuessAt) (int, error) {
 	err = l.write(ctx, change{several: true, run: func(ctx context.Context, e execer) error {
 		removed.Store(0)
 		if len(at) == 0 {
+			if _, err := e.ExecContext(ctx, `DELETE FROM guess_holds`); err != nil {
+				return err
+			}
 			n, err := execOne(ctx, e, `DELETE FROM guesses`)
 			removed.Store(n)
 			return err
@@ -295,6 +309,9 @@ func (l *Ledger) Forgive(ctx context.Context, at ...GuessAt) (int, error) {
 				return err
 			}
 			removed.Add(n)
+			if _, err := e.ExecContext(ctx, `DELETE FROM guess_holds WHERE slot = $1`, by.slot(one)); err != nil {
+				return err
+			}
 		}
 		return nil
 	}})
@@ -304,9 +321,17 @@ func (l *Ledger) Forgive(ctx context.Context, at ...GuessAt) (int, error) {
 // PruneGuesses removes what does not count any more.
 func (l *Ledger) PruneGuesses(ctx context.Context) error {
 	now, values := l.store.clock(1)
-	prune := fmt.Sprintf(`DELETE FROM guesses WHERE slot IN (SELECT slot FROM guesses WHERE refused_until <= %[1]s AND held_until <= %[1]s%[2]s)`, now, l.store.skipLocked())
-	return l.write(ctx, change{run: func(ctx context.Context, e execer) error {
-		_, err := e.ExecContext(ctx, prune, values...)
-		return err
+	// A hold that is written meanwhile may lose its row here, and counts all the same.
+	prune := []string{
+		`DELETE FROM guess_holds WHERE until <= %[1]s`,
+		`DELETE FROM guesses WHERE slot IN (SELECT slot FROM guesses WHERE refused_until <= %[1]s AND ` + heldNow + ` = 0%[2]s)`,
+	}
+	return l.write(ctx, change{several: true, run: func(ctx context.Context, e execer) error {
+		for _, statement := range prune {
+			if _, err := e.ExecContext(ctx, fmt.Sprintf(statement+"%.0[2]s", now, l.store.skipLocked()), values...); err != nil {
+				return err
+			}
+		}
+		return nil
 	}})
 }

@@ -89,7 +89,7 @@ func TestRightPasswordsGiveTheirTryBackAndWrongOnesDoNot(t *testing.T) {
 				if !door.Open() {
 					t.Fatalf("right password %d: %+v", i, door)
 				}
-				must(t, one.Settle(t.Context(), g, false))
+				must(t, one.Settle(t.Context(), g, door, false))
 			}
 			for i := range 3 {
 				door, err := other.Reserve(t.Context(), g)
@@ -97,7 +97,7 @@ func TestRightPasswordsGiveTheirTryBackAndWrongOnesDoNot(t *testing.T) {
 				if !door.Open() {
 					t.Fatalf("wrong password %d: %+v", i, door)
 				}
-				must(t, other.Settle(t.Context(), g, true))
+				must(t, other.Settle(t.Context(), g, door, true))
 			}
 			door, err := one.Reserve(t.Context(), guessAt("ciscora", "198.51.100.9"))
 			must(t, err)
@@ -131,10 +131,11 @@ func TestOneAddressGuessesAtSoManyAccounts(t *testing.T) {
 			l := open(t)[0]
 			for i := range 30 {
 				g := guessAt(fmt.Sprint("user", i), "192.0.2.1")
-				if door, err := l.Reserve(t.Context(), g); err != nil || !door.Open() {
+				door, err := l.Reserve(t.Context(), g)
+				if err != nil || !door.Open() {
 					t.Fatalf("account %d: %+v %v", i, door, err)
 				}
-				must(t, l.Settle(t.Context(), g, true))
+				must(t, l.Settle(t.Context(), g, door, true))
 			}
 			door, err := l.Reserve(t.Context(), guessAt("user99", "192.0.2.1"))
 			must(t, err)
@@ -155,10 +156,11 @@ func TestRefusalsAreForgottenWhenNothingWasRefusedForAWindow(t *testing.T) {
 			g := guessAt("ciscora", "192.0.2.1")
 			g.Window = 500 * time.Millisecond
 			for range 3 {
-				if door, err := l.Reserve(t.Context(), g); err != nil || !door.Open() {
+				door, err := l.Reserve(t.Context(), g)
+				if err != nil || !door.Open() {
 					t.Fatalf("%+v %v", door, err)
 				}
-				must(t, l.Settle(t.Context(), g, true))
+				must(t, l.Settle(t.Context(), g, door, true))
 			}
 			door, err := l.Reserve(t.Context(), g)
 			must(t, err)
@@ -187,10 +189,11 @@ func TestMadeUpNamesDoNotOpenTheDoor(t *testing.T) {
 	defer l.Close()
 	g := guessAt("ciscora", "192.0.2.1")
 	for range 3 {
-		if door, err := l.Reserve(t.Context(), g); err != nil || !door.Open() {
+		door, err := l.Reserve(t.Context(), g)
+		if err != nil || !door.Open() {
 			t.Fatalf("%+v %v", door, err)
 		}
-		must(t, l.Settle(t.Context(), g, true))
+		must(t, l.Settle(t.Context(), g, door, true))
 	}
 	var done sync.WaitGroup
 	for range 100 {
@@ -258,4 +261,74 @@ func TestGuessesOfDeadProcessesAreForgottenSoon(t *testing.T) {
 			}
 		}
 	})
+}
+
+// One that died while others go on: its guess must not be kept alive by theirs.
+func TestTheGuessOfADeadProcessEndsWhileOthersAreMade(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l, err := ledger.Open(t.Context(), "sqlite::memory:", ledger.Options{})
+		must(t, err)
+		defer l.Close()
+		g := guessAt("ciscora", "192.0.2.1")
+		for range 2 { // and nobody says what came of them
+			if door, err := l.Reserve(t.Context(), g); err != nil || !door.Open() {
+				t.Fatalf("%+v %v", door, err)
+			}
+		}
+		room := func() (n int) {
+			var doors []ledger.Door
+			for {
+				door, err := l.Reserve(t.Context(), g)
+				must(t, err)
+				if !door.Open() {
+					break
+				}
+				doors = append(doors, door)
+			}
+			for _, door := range doors {
+				must(t, l.Settle(t.Context(), g, door, false))
+			}
+			return len(doors)
+		}
+		for minute := range 6 {
+			want := 1
+			if minute >= 3 {
+				want = 3
+			}
+			if n := room(); n != want {
+				t.Errorf("%d minutes later there is room for %d, want %d", minute, n, want)
+			}
+			must(t, l.PruneGuesses(t.Context()))
+			time.Sleep(time.Minute)
+		}
+	})
+}
+
+// Those that are under way are counted each, whatever others say of theirs.
+func TestAGuessEndsItselfAndNoOther(t *testing.T) {
+	for name, open := range guessers(t) {
+		t.Run(name, func(t *testing.T) {
+			all := open(t)
+			g := guessAt("ciscora", "192.0.2.1")
+			first, err := all[0].Reserve(t.Context(), g)
+			must(t, err)
+			for range 2 {
+				if door, err := all[len(all)-1].Reserve(t.Context(), g); err != nil || !door.Open() {
+					t.Fatalf("%+v %v", door, err)
+				}
+			}
+			for range 2 { // as where the answer to the first time was lost
+				must(t, all[0].Settle(t.Context(), g, first, false))
+			}
+			must(t, all[0].PruneGuesses(t.Context()))
+			for _, open := range []bool{true, false} {
+				if door, err := all[0].Reserve(t.Context(), g); err != nil || door.Open() != open || door.Busy == open {
+					t.Errorf("after one of three has ended: %+v %v", door, err)
+				}
+			}
+			if guessed, err := all[0].Guessed(t.Context()); err != nil || len(guessed) != 2 || guessed[0].Held != 3 || guessed[0].Left <= 0 {
+				t.Errorf("%+v %v", guessed, err)
+			}
+		})
+	}
 }

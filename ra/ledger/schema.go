@@ -12,7 +12,7 @@ import (
 const schemaVersion = ownVersions + successorVersions
 
 // ownVersions are those of migrations.
-const ownVersions = 4
+const ownVersions = 5
 
 // migrations are the steps from one version to the next, for both databases: %[1]s
 // is the primary key's type, %[2]s the type of bytes. Times are microseconds since
@@ -115,6 +115,16 @@ var migrations = [ownVersions][]string{{
 }, {
 	// about.go
 	`ALTER TABLE replicas ADD COLUMN about TEXT NOT NULL DEFAULT ''`,
+}, {
+	// guesses.go: each guess that is under way ends by itself.
+	`CREATE TABLE guess_holds (
+		slot  BIGINT NOT NULL,
+		hold  TEXT NOT NULL,
+		until BIGINT NOT NULL,
+		PRIMARY KEY (slot, hold)
+	)`,
+	`ALTER TABLE guesses DROP COLUMN held`,
+	`ALTER TABLE guesses DROP COLUMN held_until`,
 }}
 
 // isOrphan is [Row.Orphan] in SQL. It is the same text in the index and in the

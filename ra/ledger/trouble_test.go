@@ -55,7 +55,7 @@ func TestALedgerFileThatCannotBeUsedIsRefusedAndLeftAsItWas(t *testing.T) {
 			must(t, err)
 			binary.BigEndian.PutUint32(data[60:], 99)
 			must(t, os.WriteFile(path, data, 0o600))
-		}, "was written by a newer version of ra (schema 99, this one knows 4): use that version, or another ledger"},
+		}, "was written by a newer version of ra (schema 99, this one knows 5): use that version, or another ledger"},
 		{"read-only", func(t *testing.T, path string) {
 			must(t, os.Chmod(path, 0o400))
 		}, "is read-only (mode 0400): make it writable with chmod u+w, or name another file"},
@@ -223,7 +223,7 @@ func TestAPostgreSQLOfANewerVersionIsRefused(t *testing.T) {
 	l, err = ledger.Open(t.Context(), server.DSN, ledger.Options{})
 	must(t, err)
 	defer l.Close()
-	if err := l.Ready(t.Context()); !errors.Is(err, ledger.ErrUnusable) || !strings.Contains(err.Error(), "schema 99, this one knows 4") {
+	if err := l.Ready(t.Context()); !errors.Is(err, ledger.ErrUnusable) || !strings.Contains(err.Error(), "schema 99, this one knows 5") {
 		t.Errorf("ready: %v", err)
 	}
 }

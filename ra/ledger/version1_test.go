@@ -49,7 +49,7 @@ func TestOpenRowsOfVersion1AreJoined(t *testing.T) {
 			if err == nil { // a PostgreSQL is asked when it is used
 				err = errors.Join(reader.Ready(t.Context()), reader.Close())
 			}
-			if err == nil || !strings.Contains(err.Error(), "was written by an older version of ra (schema 1, this one reads 4): start the RA") {
+			if err == nil || !strings.Contains(err.Error(), "was written by an older version of ra (schema 1, this one reads 5): start the RA") {
 				t.Errorf("opened for reading: %v", err)
 			}
 

@@ -60,10 +60,22 @@ func (a Asker) values(groups []string, write func(string) string, name func(Alte
 }
 
 // matcher are a policy's patterns, for one asker.
-type matcher struct{ subject, names []*regexp.Regexp }
+type matcher struct {
+	subject, names []*regexp.Regexp
+	several        []*regexp.Regexp // for names with several attributes in an RDN
+}
+
+// forName are the patterns for an alternative name.
+func (m matcher) forName(name AlternativeName) []*regexp.Regexp {
+	if name.several {
+		return m.several
+	}
+	return m.names
+}
 
 // matcherFor are the patterns for a subject and its asker. An RDN with several
-// attributes is taken by those alone that speak of a plus: [^,]+ is meant to be one.
+// attributes, of the subject or of a directory name, is taken by those alone that speak of
+// a plus: [^,]+ is meant to be one.
 func (p Policy) matcherFor(who Asker, subject x501.Name) (matcher, *Refusal) {
 	var groups []string
 	if p.Identity != nil {
@@ -86,7 +98,12 @@ func (p Policy) matcherFor(who Asker, subject x501.Name) (matcher, *Refusal) {
 		m.subject = append(m.subject, one.For(inSubject))
 	}
 	for _, one := range p.SAN {
-		m.names = append(m.names, one.For(inName))
+		names := one.For(inName)
+		m.names = append(m.names, names)
+		if !one.HasPlus() {
+			names = nil
+		}
+		m.several = append(m.several, names)
 	}
 	return m, nil
 }

@@ -20,6 +20,9 @@ import (
 type AlternativeName struct {
 	Kind string // dns, ip, email, uri, dir, oid, upn or other
 	Text string
+
+	several   bool // of a dir: one of its RDNs has several attributes
+	ambiguous bool // of a dir: it has several common names
 }
 
 // String is the name as [Policy.SAN] has it.
@@ -64,6 +67,11 @@ func (c *CSR) readNames() *Refusal {
 		}
 		if c.Names = append(c.Names, names...); c.NamesDER == nil {
 			c.NamesDER = e.Value
+		}
+	}
+	for _, name := range c.Names {
+		if name.ambiguous && c.ambiguous == "" {
+			c.ambiguous = fmt.Sprintf("its subject alternative name %q has several common names", name)
 		}
 	}
 	if len(c.Names) > maxNames {
@@ -120,10 +128,13 @@ func generalName(tag cryptobyte_asn1.Tag, value cryptobyte.String) (AlternativeN
 		if err != nil {
 			return AlternativeName{}, fmt.Errorf("is a directory name that cannot be read: %w", err)
 		}
-		return AlternativeName{"dir", name.String()}, nil
+		if err := seen(name); err != nil {
+			return AlternativeName{}, fmt.Errorf("is a directory name that %w", err)
+		}
+		return AlternativeName{Kind: "dir", Text: name.String(), several: name.Several(), ambiguous: len(name.All(x501.CommonName)) > 1}, nil
 	case primitive(7):
 		if address, ok := netip.AddrFromSlice(value); ok {
-			return AlternativeName{"ip", address.String()}, nil
+			return AlternativeName{Kind: "ip", Text: address.String()}, nil
 		}
 		return AlternativeName{}, fmt.Errorf("is an address of %d bytes", len(value))
 	case primitive(8):
@@ -135,9 +146,9 @@ func generalName(tag cryptobyte_asn1.Tag, value cryptobyte.String) (AlternativeN
 		if err != nil || !whole.ReadASN1ObjectIdentifier(&oid) {
 			return AlternativeName{}, errors.New("is an object identifier that cannot be read")
 		}
-		return AlternativeName{"oid", oid.String()}, nil
+		return AlternativeName{Kind: "oid", Text: oid.String()}, nil
 	case primitive(3).Constructed(), primitive(5).Constructed(): // x400Address, ediPartyName
-		return AlternativeName{"other", fmt.Sprintf("[%d]=#%s", uint8(tag)&0x1f, hex.EncodeToString(value))}, nil
+		return AlternativeName{Kind: "other", Text: fmt.Sprintf("[%d]=#%s", uint8(tag)&0x1f, hex.EncodeToString(value))}, nil
 	}
 	return AlternativeName{}, fmt.Errorf("is of no known kind: it has the tag 0x%02x", uint8(tag))
 }
@@ -148,7 +159,7 @@ func ia5(kind string, value []byte) (AlternativeName, error) {
 			return AlternativeName{}, fmt.Errorf("(%s) has a byte 0x%02x, which no such name has", kind, c)
 		}
 	}
-	return AlternativeName{kind, string(value)}, nil
+	return AlternativeName{Kind: kind, Text: string(value)}, nil
 }
 
 // otherName reads a type and an explicitly tagged value.
@@ -160,7 +171,7 @@ func otherName(pair cryptobyte.String) (AlternativeName, error) {
 		return AlternativeName{}, errors.New("is an otherName that cannot be read")
 	}
 	if !oid.Equal(oidUPN) {
-		return AlternativeName{"other", oid.String() + "=#" + hex.EncodeToString(value)}, nil
+		return AlternativeName{Kind: "other", Text: oid.String() + "=#" + hex.EncodeToString(value)}, nil
 	}
 	if !value.ReadAnyASN1(&element, &tag) || !value.Empty() {
 		return AlternativeName{}, errors.New("is a user principal name that cannot be read")
@@ -169,10 +180,10 @@ func otherName(pair cryptobyte.String) (AlternativeName, error) {
 	if err != nil {
 		return AlternativeName{}, fmt.Errorf("is a user principal name that %w", err)
 	}
-	if r, ok := x501.Control(text); ok {
-		return AlternativeName{}, fmt.Errorf("is a user principal name with the control character %U", r)
+	if r, ok := x501.Unseen(text); ok {
+		return AlternativeName{}, fmt.Errorf("is a user principal name that %w", unseen(r))
 	}
-	return AlternativeName{"upn", text}, nil
+	return AlternativeName{Kind: "upn", Text: text}, nil
 }
 
 // Names returns the names that a CSR asks for, in DER: its subject, and the value of the

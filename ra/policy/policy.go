@@ -99,7 +99,7 @@ func (p Policy) Check(csr *CSR, who Asker) *Refusal {
 			return notAllowed("it has a user principal name (otherName %s), by which a Windows account logs in", oidUPN)
 		case name.isSID() && !p.allows(oidSID):
 			return notAllowed("its subject alternative name %q is the security identifier of a Windows account", name)
-		case !matchesOne(patterns.names, name.String()):
+		case !matchesOne(patterns.forName(name), name.String()):
 			return notAllowed("its subject alternative name %q is not one for this service", name)
 		}
 	}

@@ -10,6 +10,7 @@ import (
 	"encoding/binary"
 	"fmt"
 	"slices"
+	"unicode"
 
 	"golang.org/x/crypto/cryptobyte"
 	cryptobyte_asn1 "golang.org/x/crypto/cryptobyte/asn1"
@@ -68,12 +69,8 @@ func Read(csr *x509.CertificateRequest) (*CSR, *Refusal) {
 	if view.Subject, err = x501.Parse(view.SubjectDER); err != nil {
 		return nil, malformed("subject cannot be read: %v", err)
 	}
-	for _, rdn := range view.Subject {
-		for _, a := range rdn {
-			if r, ok := x501.Control(a.Text); ok {
-				return nil, malformed("subject has the control character %U", r)
-			}
-		}
+	if err := seen(view.Subject); err != nil {
+		return nil, malformed("subject %v", err)
 	}
 	view.What = view.digest(key)
 	if names := view.Subject.All(x501.CommonName); len(names) > 1 {
@@ -97,6 +94,25 @@ func commonName(name x501.Name, separator string) string {
 		b.WriteString(cn)
 	}
 	return b.String()
+}
+
+// seen tells which character of a name is none that a name has.
+func seen(name x501.Name) error {
+	for _, rdn := range name {
+		for _, a := range rdn {
+			if r, ok := x501.Unseen(a.Text); ok {
+				return unseen(r)
+			}
+		}
+	}
+	return nil
+}
+
+func unseen(r rune) error {
+	if unicode.IsControl(r) {
+		return fmt.Errorf("has the control character %U", r)
+	}
+	return fmt.Errorf("has the character %U, which is not seen, or turns what is", r)
 }
 
 // open takes the CSR apart, strictly: what stands behind its last field would be seen by

@@ -68,6 +68,12 @@ func TestWhatCryptoX509DoesNotSeeIsRefused(t *testing.T) {
 		{"another otherName", request(good, asks(oidExtensionRequest, names(element(tagged(0).Constructed(), oid(asn1.ObjectIdentifier{1, 2, 3}), element(tagged(0).Constructed(), der{5, 0}))))), false, `"other:1.2.3=#0500" is not one`},
 		{"a NUL in the common name", request([]der{set(attribute(oidCN, value(x501.UTF8String, "dc\x00"+phone)))}), true, "subject has the control character U+0000"},
 		{"a line end in the common name", request([]der{set(attribute(oidCN, value(x501.UTF8String, phone+"\n")))}), true, "subject has the control character U+000A"},
+		{"a line end in a directory name", request(good, asks(oidExtensionRequest, names(directory(cn(phone+"\n"))))), true, "number 1 is a directory name that has the control character U+000A"},
+		{"what turns the direction, in a directory name", request(good, asks(oidExtensionRequest, names(directory(cn("a\u202e"))))), true, "number 1 is a directory name that has the character U+202E"},
+		{"two common names in a directory name", request(good, asks(oidExtensionRequest, names(directory(cn("dc"), cn("a"))))), false, "has several common names, and one is taken"},
+		{"what has no width in the common name", request([]der{cn("d\u200bc")}), true, "subject has the character U+200B, which is not seen"},
+		{"a line separator in the common name", request([]der{cn("dc\u2028")}), true, "subject has the character U+2028"},
+		{"what turns the direction, in a user principal name", request(good, asks(oidExtensionRequest, names(upn("a\u202eb@lab.test")))), true, "user principal name that has the character U+202E"},
 		{"a NUL in a name", request(good, asks(oidExtensionRequest, names(dns("dc.lab.test\x00.example.com")))), true, "number 1 (dns) has a byte 0x00"},
 		{"a blank in a name", request(good, asks(oidExtensionRequest, names(dns("a.example.com ")))), true, "number 1 (dns) has a byte 0x20"},
 		{"a name of no known kind", request(good, asks(oidExtensionRequest, names(dns("a.example.com"), element(tagged(9), der{0})))), true, "number 2 is of no known kind"},
@@ -108,6 +114,30 @@ func TestAPatternForOneValueTakesOneAttribute(t *testing.T) {
 		t.Run(test.name, func(t *testing.T) {
 			p := policy.Policy{Subject: []*pattern.Pattern{compiled(t, test.pattern, 0)}}
 			if refusal := checked(t, p, policy.Asker{}, test.csr); (refusal == nil) != test.taken {
+				t.Errorf("refused: %+v", refusal)
+			}
+		})
+	}
+}
+
+func directory(rdns ...der) der { return element(tagged(4).Constructed(), sequence(rdns...)) }
+
+func TestAPatternForADirectoryNameJudgesItAsASubject(t *testing.T) {
+	several := directory(cn("x"), set(attribute(oidO, value(x501.UTF8String, "a")), attribute(asn1.ObjectIdentifier{2, 5, 4, 12}, value(x501.UTF8String, "boss"))))
+	for _, test := range []struct {
+		name, pattern string
+		san           der
+		taken         bool
+	}{
+		{"one attribute each", "dir:O=[^,]+,CN=x", directory(cn("x"), set(attribute(oidO, value(x501.UTF8String, "a")))), true},
+		{"two in one RDN", "dir:O=[^,]+,CN=x", several, false},
+		{"two in one RDN, with a plus in the pattern", `dir:O=[^,+]+\+2[.]5[.]4[.]12=#0c04626f7373,CN=x`, several, true},
+		{"two in one RDN, whatever it is", ".*", several, true},
+		{"a name with a plus of another kind", "dns:[^,]+", dns("a+b"), true},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			p := policy.Policy{SAN: []*pattern.Pattern{compiled(t, test.pattern, 0)}}
+			if refusal := checked(t, p, policy.Asker{}, request([]der{cn("x")}, asks(oidExtensionRequest, names(test.san)))); (refusal == nil) != test.taken {
 				t.Errorf("refused: %+v", refusal)
 			}
 		})

@@ -110,7 +110,7 @@ func TestALedgerOfANewerVersionEndsTheRAWithTheReason(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := srv.Run(t.Context()); err == nil || !strings.Contains(err.Error(), "ra.yaml:5:3: ledger.dsn: ") || !strings.Contains(err.Error(), "schema 99, this one knows 4") {
+	if err := srv.Run(t.Context()); err == nil || !strings.Contains(err.Error(), "ra.yaml:5:3: ledger.dsn: ") || !strings.Contains(err.Error(), "schema 99, this one knows 5") {
 		t.Errorf("Run = %v", err)
 	}
 }

@@ -4,12 +4,14 @@
 package revocation
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"crypto/x509"
 	"errors"
 	"fmt"
 	"net/http"
+	"sync"
 	"time"
 
 	"go.uber.org/zap"
@@ -51,7 +53,9 @@ type Checker struct {
 
 	files    *watched.Value[[]*list]
 	verdicts *bounded.Map[[sha256.Size]byte, verdict]
-	points   *bounded.Map[string, point] // by URL
+	points   *bounded.Map[string, point]           // by URL
+	answers  *bounded.Map[[sha256.Size]byte, said] // the newest of responders, by issuer's key and certificate
+	learning sync.Mutex                            // one answer at a time is compared with the one before it
 
 	background *owner.Owner
 	flights    singleflight.Group // one question to each URL, or about each certificate
@@ -101,6 +105,7 @@ func New(o Options) (*Checker, error) {
 		hard: o.Hard, http: newHTTPClient(o.Transport), now: o.Now, log: o.Logger,
 		verdicts: bounded.New[[sha256.Size]byte, verdict](maxVerdicts, verdictLife, o.Now),
 		points:   bounded.New[string, point](maxCRLs, keepCRLs, o.Now),
+		answers:  bounded.New[[sha256.Size]byte, said](maxVerdicts, keepCRLs, o.Now),
 	}
 	var err error
 	c.files, err = watched.Open(watched.Source[[]*list]{
@@ -127,24 +132,46 @@ func (c *Checker) Close() {
 }
 
 // Check returns nil where the first certificate of one of these chains, all of which
-// are verified, may be trusted: none below the trust anchor is revoked. Its errors are
+// are verified, may be trusted: none below the trust anchor is revoked. One chain that is
+// good is enough (RFC 5280 §6), unless the first certificate itself is revoked on another;
+// a revoked one weighs more than one of which nothing can be found out. Its errors are
 // [*RevokedError], [*UnknownError] where that is refused, or that of ctx. What was found
 // out lately is not asked again.
 func (c *Checker) Check(ctx context.Context, chains [][]*x509.Certificate) error {
-	var first error
-	for _, chain := range chains {
-		err := c.checkChain(ctx, chain)
-		if _, unknown := errors.AsType[*UnknownError](err); unknown && !c.hard {
-			err = nil
-		}
-		if err == nil {
-			return nil
-		}
-		if first == nil {
-			first = err
+	answers := make([]error, len(chains))
+	var all sync.WaitGroup
+	for i, chain := range chains { // together: a client does not wait for one after another
+		all.Go(func() { answers[i] = c.checkChain(ctx, chain) })
+	}
+	all.Wait()
+	var good bool
+	var revoked, unknown error
+	for i, chain := range chains {
+		err := answers[i]
+		refused, isRevoked := errors.AsType[*RevokedError](err)
+		_, isUnknown := errors.AsType[*UnknownError](err)
+		switch {
+		case err == nil:
+			good = true
+		case isRevoked && refused.Certificate.Equal(chain[0]):
+			return err
+		case isRevoked:
+			revoked = cmp.Or(revoked, err)
+		case isUnknown:
+			unknown = cmp.Or(unknown, err)
+		default:
+			return err
 		}
 	}
-	return first
+	switch {
+	case good:
+		return nil
+	case revoked != nil:
+		return revoked
+	case c.hard:
+		return unknown
+	}
+	return nil
 }
 
 func (c *Checker) checkChain(ctx context.Context, chain []*x509.Certificate) error {
@@ -298,7 +325,11 @@ func (c *Checker) fetchPoint(ctx context.Context, address string, good func(*lis
 		old, known := c.points.Get(address)
 		known = known && old.err == nil
 		if err == nil {
-			if err = good(p.list); err == nil && known && p.list.ThisUpdate.Before(old.list.ThisUpdate) {
+			// One that begins later would keep out those that are right.
+			if err = good(p.list); err == nil && now.Add(clockSkew).Before(p.list.ThisUpdate) {
+				err = fmt.Errorf("it begins only at %s", p.list.ThisUpdate.Format(time.RFC3339))
+			}
+			if err == nil && known && p.list.ThisUpdate.Before(old.list.ThisUpdate) {
 				err = errOlder
 			}
 		}
