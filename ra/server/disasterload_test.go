@@ -256,8 +256,8 @@ func (l *load) gap(from time.Time) (longest time.Duration) {
 	return longest
 }
 
-// fewSeconds is for what is found out soon.
-const fewSeconds = 6 * time.Second
+// foundOutSoon is for what is found out soon.
+const foundOutSoon = 6 * time.Second
 
 // stop lets each client have its certificate, or be told that it is being found out, and
 // ends them.
@@ -275,7 +275,7 @@ func (l *load) stop(t *testing.T, patience time.Duration) {
 		case <-tick.C:
 			// Those whose POST was lost would wait for half a minute and more.
 			lost := l.x.beingFoundOut(t)
-			waits = time.Since(began) < fewSeconds || slices.ContainsFunc(l.left(), func(cn string) bool { return !lost[cn] })
+			waits = time.Since(began) < foundOutSoon || slices.ContainsFunc(l.left(), func(cn string) bool { return !lost[cn] })
 		}
 	}
 	l.end()
