@@ -11,7 +11,7 @@ import (
 
 // What deploy/ ships is a configuration that this version takes, and YAML.
 func TestTheDeploymentsConfigurationIsValid(t *testing.T) {
-	cfg, err := config.LoadRA("../deploy/ra.yaml", nil)
+	cfg, err := config.LoadRA("../deploy/ra/ra.yaml", nil)
 	if err != nil {
 		t.Fatal(err)
 	}

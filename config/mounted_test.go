@@ -76,7 +76,7 @@ func TestTheKubernetesManifestMountsFilesThatTheRATakes(t *testing.T) {
 		t.Fatal(err)
 	}
 	files := folder(t)
-	shipped, err := os.ReadFile("../deploy/ra.yaml")
+	shipped, err := os.ReadFile("../deploy/ra/ra.yaml")
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -58,7 +58,7 @@ func checkCitations(t *testing.T, root, path, text string) int {
 	flat := blanks.ReplaceAllString(lineHead.ReplaceAllString(text, ""), " ")
 	seen := 0
 	for _, at := range citation.FindAllStringSubmatchIndex(flat, -1) {
-		if at[0] > 0 && strings.ContainsRune(`/*"'`, rune(flat[at[0]-1])) {
+		if at[0] > 0 && strings.ContainsRune(`/*"'%`, rune(flat[at[0]-1])) {
 			continue // of an address, a pattern, a string
 		}
 		name, sections := flat[at[0]:at[2]], flat[at[2]:at[3]]

@@ -26,7 +26,7 @@ func withConnection(ctx context.Context, c *connection) context.Context {
 	return context.WithValue(ctx, connectionKey{}, c)
 }
 
-// The sc-win32-status values of a refused log-in (reference: certsrv.md 1.1).
+// The sc-win32-status values of a refused log-in (docs/reference/certsrv.md 1.1).
 const (
 	win32AccessDenied  uint32 = 5
 	win32NoCredentials uint32 = 0x8009030e // the type 1 leg

@@ -14,7 +14,7 @@ import (
 )
 
 // Manner is how this IIS and its CA do what the references for real ones leave open
-// (reference: certsrv.md, whatever is marked as recalled, and windows-auth.md): a
+// (docs/reference/certsrv.md, whatever is marked as recalled, and docs/reference/windows-auth.md): a
 // client that understands one manner alone has learnt this server, and not certsrv.
 // The zero value is the emulator's usual one. [MannerOf] draws one from a seed.
 type Manner struct {

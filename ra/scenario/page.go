@@ -5,12 +5,12 @@ import (
 	"strings"
 )
 
-// Page writes the page of one failure, docs/failures/NAME.md.
+// Page writes the page of one failure, in docs/failures.
 func Page(c Card) string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "# %s\n\n%s. ", c.Name, c.Title)
 	if c.Document != "" {
-		fmt.Fprintf(&b, "Documented by Cisco as %s (see [all failures](../failures.md)).", c.Document)
+		fmt.Fprintf(&b, "Documented by Cisco as %s (see [all failures](%s)).", c.Document, "../failures.md")
 	} else {
 		fmt.Fprintf(&b, "Source: %s.", strings.TrimSpace(c.Source))
 	}

@@ -114,16 +114,37 @@ func (l *load) recovered(t *testing.T, from time.Time) (at time.Time) {
 	t.Helper()
 	const every = 250 * time.Millisecond
 	var asked time.Time
+	// So many wait for a replica at a time: on a loaded machine they must not be the load.
+	slots := make(chan struct{}, 8*len(l.x.targets()))
 	await(t, func() (ok bool) {
 		if at, ok = l.served(from); !ok && time.Since(asked) > every {
 			asked = time.Now()
 			for replica := range l.x.targets() {
-				l.clients.Go(func() { l.one(replica) })
+				select {
+				case slots <- struct{}{}:
+					l.clients.Go(func() {
+						defer func() { <-slots }()
+						l.one(replica)
+					})
+				default:
+				}
 			}
 		}
 		return ok
 	})
 	return at
+}
+
+// left are those that have no certificate so far.
+func (l *load) left() (cns []string) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, p := range l.phones {
+		if p.certificate == nil {
+			cns = append(cns, p.cn)
+		}
+	}
+	return cns
 }
 
 // try sends a CSR to a replica.
@@ -235,15 +256,27 @@ func (l *load) gap(from time.Time) (longest time.Duration) {
 	return longest
 }
 
-// stop lets each client have its certificate, for a while, and ends them.
+// foundOutSoon is for what is found out soon.
+const foundOutSoon = 6 * time.Second
+
+// stop lets each client have its certificate, or be told that it is being found out, and
+// ends them.
 func (l *load) stop(t *testing.T, patience time.Duration) {
 	t.Helper()
 	close(l.ending)
 	done := make(chan struct{})
 	go func() { l.clients.Wait(); close(done) }()
-	select {
-	case <-done:
-	case <-time.After(patience):
+	tick := time.NewTicker(time.Second)
+	defer tick.Stop()
+	for began, waits := time.Now(), true; waits && time.Since(began) < patience; {
+		select {
+		case <-done:
+			waits = false
+		case <-tick.C:
+			// Those whose POST was lost would wait for half a minute and more.
+			lost := l.x.beingFoundOut(t)
+			waits = time.Since(began) < foundOutSoon || slices.ContainsFunc(l.left(), func(cn string) bool { return !lost[cn] })
+		}
 	}
 	l.end()
 	<-done
