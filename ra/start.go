@@ -11,6 +11,7 @@ import (
 	"ciscora/internal/printable"
 	"ciscora/msca"
 	"ciscora/ra/access"
+	"ciscora/ra/queue"
 )
 
 // After a failed start the RA tries again with back-off (design, section 4).
@@ -82,6 +83,9 @@ func (r *RA) Ready() Readiness {
 func ownRefusedText(refusal *access.OwnRefusal) string {
 	return fmt.Sprintf("the CA refused the RA's own account (wrong, expired or locked); it is not tried again before %s, or until ca.credentials changes", refusal.Until.Format(time.RFC3339))
 }
+
+// Queue returns how many are under way at the CA, and wait to be.
+func (r *RA) Queue() queue.Snapshot { return r.queue.Snapshot() }
 
 // Chain returns the CA's chain, issuing CA first; nil when there is none yet.
 func (r *RA) Chain() []*x509.Certificate {

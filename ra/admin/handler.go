@@ -21,6 +21,8 @@ type Options struct {
 	Warnings    func() []string            // of /readyz?verbose
 	Roots       func() []*x509.Certificate // the trust anchors of the RA's own servers
 	Enrollments *Enrollments
+	Metrics     http.Handler // for Prometheus
+	Console     http.Handler // the pages for people, / and /console/
 	Lockouts    Lockouts
 	Certsrv     CertsrvQueue // only where the built-in CA runs
 	Faults      Faults       // only where faults are allowed
@@ -65,6 +67,13 @@ func New(o Options) http.Handler {
 	if o.Enrollments != nil {
 		get("/enrollments", h.listEnrollments)
 		get("/enrollments/{id}", h.getEnrollment)
+	}
+	if o.Console != nil {
+		r.Handle("/", o.Console)
+		r.Handle("/console/*", o.Console)
+	}
+	if o.Metrics != nil {
+		get("/metrics", o.Metrics.ServeHTTP)
 	}
 	if o.Lockouts != nil {
 		get("/lockouts", h.listLockouts)

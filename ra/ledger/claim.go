@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"errors"
 	"fmt"
+	"time"
 )
 
 // Claim is a row, and the right to change it where it is Mine.
@@ -95,7 +96,9 @@ func (l *Ledger) insert(ctx context.Context, request Request, open bool) (Claim,
 		return Claim{}, err
 	}
 	takes := l.holding.takes.Load()
+	began := time.Now()
 	row.ID, err = l.store.insert(ctx, l.adopt(request, open), append(row.fixedValues(), changed...))
+	l.took("write", began)
 	l.room.note(err)
 	if err != nil {
 		// It may be there all the same, or get there yet.

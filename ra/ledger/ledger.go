@@ -62,9 +62,12 @@ type Options struct {
 	// have the same. A replica whose connection has ended loses them at once.
 	Lease time.Duration
 	// About is what the other replicas are told of this one.
-	About  About
-	Now    func() time.Time // for the times in the rows; nil = time.Now
-	Logger *zap.Logger      // nil = none
+	About About
+	// Observe is told what an operation of the database took, "read" or "write". It may
+	// be called by several goroutines at a time; nil = nobody.
+	Observe func(operation string, took time.Duration)
+	Now     func() time.Time // for the times in the rows; nil = time.Now
+	Logger  *zap.Logger      // nil = none
 }
 
 // Ledger is an open ledger, for any number of goroutines.
@@ -74,6 +77,7 @@ type Ledger struct {
 	reader  bool // it only looks
 	now     func() time.Time
 	log     *zap.Logger
+	observe func(operation string, took time.Duration)
 
 	holding  *holding
 	updates  updates
@@ -139,12 +143,15 @@ func wrongDSN() error {
 }
 
 func newLedger(o Options) (*Ledger, error) {
-	l := &Ledger{replica: o.Replica, now: o.Now, log: o.Logger, holding: newHolding(), about: about{told: o.About}}
+	l := &Ledger{replica: o.Replica, now: o.Now, log: o.Logger, observe: o.Observe, holding: newHolding(), about: about{told: o.About}}
 	if l.now == nil {
 		l.now = time.Now
 	}
 	if l.log == nil {
 		l.log = zap.NewNop()
+	}
+	if l.observe == nil {
+		l.observe = func(string, time.Duration) {}
 	}
 	if l.replica == "" {
 		token, err := newToken()
@@ -198,8 +205,13 @@ func (l *Ledger) write(ctx context.Context, c change) error {
 	if err := l.store.ready(ctx); err != nil {
 		return unavailable(err)
 	}
+	defer l.took("write", time.Now())
 	return unavailable(l.store.change(ctx, c))
 }
+
+// took is to be deferred: it tells what an operation took that began then. The
+// monotonic clock counts.
+func (l *Ledger) took(operation string, began time.Time) { l.observe(operation, time.Since(began)) }
 
 // unavailable wraps what a database says. The end of the caller's context stays
 // visible to errors.Is.

@@ -37,6 +37,7 @@ func (l *Ledger) list(ctx context.Context, query string, values ...any) ([]Row, 
 	if err := l.store.ready(ctx); err != nil {
 		return nil, unavailable(err)
 	}
+	defer l.took("read", time.Now())
 	rows, err := l.store.rows(ctx, query, values...)
 	if err != nil {
 		return nil, unavailable(err)
@@ -143,6 +144,7 @@ func (l *Ledger) Get(ctx context.Context, id int64) (Row, error) {
 	if err := l.store.ready(ctx); err != nil {
 		return Row{}, unavailable(err)
 	}
+	defer l.took("read", time.Now())
 	row, err := scan(l.store.row(ctx, selectRow, id))
 	if err != nil {
 		return Row{}, unavailable(err)

@@ -20,14 +20,20 @@ const endless = 1 << 30
 
 // newest finds the CA's newest number by doubling and halving, some forty looks at
 // most. It may be too low where numbers were skipped, never too high; its ReqID is 0
-// where the CA has none, or does not tell.
-func (s *Search) newest(ctx context.Context, ca Looker) (ledger.Seen, error) {
-	var there ledger.Seen // the highest that exists, as far as is known
-	absent := 1
+// where the CA has none, or does not tell. A look that the CA's end cut short goes on
+// where it was.
+func (s *Search) newest(ctx context.Context, ca Looker) (there ledger.Seen, err error) {
+	there = s.memory.there
+	defer func() {
+		if err != nil {
+			s.memory.there = there
+		}
+	}()
+	absent := max(1, 2*there.ReqID)
 	for ; ; absent *= 2 {
 		one, err := s.look(ctx, ca, absent)
 		if err != nil {
-			return one, err
+			return there, err
 		}
 		if one.What == ledger.SeenUnknown {
 			break
@@ -39,7 +45,7 @@ func (s *Search) newest(ctx context.Context, ca Looker) (ledger.Seen, error) {
 	for absent-there.ReqID > 1 {
 		one, err := s.look(ctx, ca, there.ReqID+(absent-there.ReqID)/2)
 		if err != nil {
-			return one, err
+			return there, err
 		}
 		if one.What == ledger.SeenUnknown {
 			absent = one.ReqID

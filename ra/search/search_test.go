@@ -436,6 +436,34 @@ func TestTheNewestNumberIsKnownBeforeTheFirstPOST(t *testing.T) {
 	})
 }
 
+func TestALookForTheNewestNumberThatTheCACutShortGoesOnWhereItWas(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFixture(t)
+		another := newPhone(t, "another").certified(t, nil)
+		for n := 1; n <= 5000; n++ {
+			f.ca.shown[n] = another
+		}
+		for _, down := range []int{64, 4608} {
+			f.ca.shown[down] = refusal(msca.KindConnect)
+			if err := f.Establish(t.Context(), f.ca); err == nil {
+				t.Fatalf("established, and %d was never answered", down)
+			}
+			f.ca.shown[down] = another
+		}
+		if err := f.Establish(t.Context(), f.ca); err != nil {
+			t.Fatal(err)
+		}
+		if highest, err := f.ledger.HighestReqID(t.Context()); err != nil || highest != 5000 {
+			t.Errorf("%d, %v", highest, err)
+		}
+		for n, times := range f.ca.asked {
+			if times > 1 && n <= 5000 && n != 64 && n != 4608 {
+				t.Errorf("%d was asked for %d times", n, times)
+			}
+		}
+	})
+}
+
 func TestARowWithoutAFloorIsSoughtFromItsTimeOn(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := newFixture(t)

@@ -49,6 +49,7 @@ type memory struct {
 	missed    map[int]missed // asked, and unknown to the CA then
 	failures  map[int]int    // of a number
 	floor     *int           // of rows that were sent before any number was known
+	there     ledger.Seen    // the highest that exists, of a look for the newest that did not end
 }
 
 // missed is how often a number was unknown to the CA, and when last.

@@ -28,6 +28,7 @@ import (
 	"ciscora/ra/access/revocation"
 	"ciscora/ra/admin"
 	"ciscora/ra/ledger"
+	"ciscora/ra/metrics"
 	"ciscora/ra/policy"
 	"ciscora/ra/queue"
 )
@@ -58,6 +59,7 @@ type Options struct {
 type Server struct {
 	config *config.RA
 	log    *zap.Logger
+	now    func() time.Time
 
 	est    *est.Server
 	core   *ra.RA
@@ -66,6 +68,7 @@ type Server struct {
 
 	estListener, adminListener net.Listener
 	estTLS                     *tls.Config
+	leaves                     func() []*x509.Certificate // of the EST listener
 	trace                      *traceLogs
 	hooks                      Hooks
 	replicas                   replicas
@@ -89,7 +92,7 @@ func New(ctx context.Context, cfg *config.RA, o Options) (_ *Server, err error) 
 	if err != nil {
 		return nil, err
 	}
-	s := &Server{config: cfg, log: o.Logger, hooks: o.Hooks}
+	s := &Server{config: cfg, log: o.Logger, hooks: o.Hooks, now: o.Now}
 	defer func() {
 		if err != nil {
 			s.abandon(o)
@@ -108,10 +111,12 @@ func New(ctx context.Context, cfg *config.RA, o Options) (_ *Server, err error) 
 	}
 	enrollments := admin.NewEnrollments(0, o.Now)
 	challenges := newChallenges(enrollments, int64(cfg.EST.Limits.Body), cfg.EST.Limits.BodyTimeout, o.Now)
+	counted := metrics.New(metrics.Options{Version: o.Version, Look: s.state, Logger: o.Logger.Named("metrics")})
 	listeners := []func(context.Context, any){
 		(&eventLog{log: o.Logger}).event,
 		s.trace.event,
 		(&recorder{enrollments, challenges}).event,
+		(&counter{metrics: counted}).event,
 	}
 	if o.Events != nil {
 		listeners = append(listeners, o.Events)
@@ -123,7 +128,7 @@ func New(ctx context.Context, cfg *config.RA, o Options) (_ *Server, err error) 
 		}
 	}
 
-	if s.ledger, err = ledger.Open(ctx, cfg.Ledger.DSN, ledger.Options{About: aboutOf(cfg, o.Version), Now: o.Now, Logger: o.Logger.Named("ledger")}); err != nil {
+	if s.ledger, err = ledger.Open(ctx, cfg.Ledger.DSN, ledger.Options{About: aboutOf(cfg, o.Version), Observe: counted.Ledger, Now: o.Now, Logger: o.Logger.Named("ledger")}); err != nil {
 		return nil, cfg.Problem("ledger.dsn", err)
 	}
 	if s.core, err = newCore(cfg, s.ledger, o, tell); err != nil {
@@ -138,6 +143,7 @@ func New(ctx context.Context, cfg *config.RA, o Options) (_ *Server, err error) 
 	}
 	s.estTLS = o.Hooks.tls(live.listener())
 	s.look = append(s.look, func() { live.made.Get() })
+	s.leaves = live.leaves
 
 	if s.adminListener != nil {
 		guard, listener, err := AdminPort(cfg.Admin, s.adminListener, o.Now, o.Logger)
@@ -148,6 +154,10 @@ func New(ctx context.Context, cfg *config.RA, o Options) (_ *Server, err error) 
 		if o.OpenAdmin {
 			guard = nil
 		}
+		pages, err := s.newConsole(o, enrollments)
+		if err != nil {
+			return nil, err
+		}
 		s.admin = &http.Server{
 			Handler: admin.New(admin.Options{
 				Ready:       s.readiness,
@@ -155,6 +165,8 @@ func New(ctx context.Context, cfg *config.RA, o Options) (_ *Server, err error) 
 				Warnings:    s.replicas.warnings,
 				Roots:       func() []*x509.Certificate { return roots(s.core.Chain()) },
 				Enrollments: enrollments,
+				Metrics:     counted.Handler(),
+				Console:     pages,
 				Lockouts:    lockouts{s.core},
 				Certsrv:     o.Requests,
 				Faults:      o.Faults,

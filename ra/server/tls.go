@@ -64,6 +64,14 @@ func (t *liveTLS) listener() *tls.Config {
 	return c
 }
 
+// leaves are the certificates that the listener shows.
+func (t *liveTLS) leaves() (all []*x509.Certificate) {
+	for _, c := range t.made.Get().files.Certificates {
+		all = append(all, c.Leaf)
+	}
+	return all
+}
+
 // frontEndTLS makes the listener's TLS configuration: HTTP/1.1 only; of several
 // certificates the cheapest one that the client can use; and a client certificate is asked
 // for, and then verified, where there is an EST trust store (RFC 7030 §3.3.2).

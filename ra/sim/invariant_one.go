@@ -4,6 +4,7 @@ import (
 	"crypto/x509"
 	"fmt"
 	"net/http"
+	"slices"
 	"time"
 
 	"ciscora/msca/certsrv"
@@ -45,10 +46,18 @@ func (h *History) questions(wish int) [][]certsrv.Request {
 	begins := []time.Duration{0}
 	issued := h.issued(wish)
 	answered := time.Duration(-1) // when a new request is a new question
+	given := slices.Clone(issued)
+	twins := h.twins(wish)
+	for _, r := range h.Requests {
+		if slices.Contains(twins, r.ID) {
+			given = append(given, r) // it may have been given that of others (docs/scale.md)
+		}
+	}
 	for _, ask := range h.Asks[wish] {
-		for _, r := range issued {
+		for _, r := range given {
 			c, err := x509.ParseCertificate(r.Certificate)
-			if err == nil && h.Posted[r.ID] >= begins[len(begins)-1] && ask.At >= h.at(c.NotAfter)-clockSlack {
+			isNew := h.Posted[r.ID] >= begins[len(begins)-1] || slices.Contains(twins, r.ID)
+			if err == nil && isNew && ask.At >= h.at(c.NotAfter)-clockSlack && h.at(c.NotAfter)-clockSlack > begins[len(begins)-1] {
 				answered = ask.At // what it may have been given has expired
 			}
 		}

@@ -1,0 +1,225 @@
+package console
+
+import (
+	"encoding/csv"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"net/url"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/go-chi/chi/v5"
+
+	"ciscora/internal/printable"
+	"ciscora/ra/ledger"
+)
+
+const (
+	rowsAPage = 50
+	maxShown  = 1000
+)
+
+// search is what is looked for in the ledger, as it stands in the address.
+type search struct {
+	CN, Identity, Label, State, ReqID, Since, Until string
+	Orphans                                         bool
+	Before                                          int64
+	Limit                                           int
+}
+
+// filter reads a query. Its errors are for whoever wrote that.
+func (s *search) read(q url.Values) (f ledger.Filter, err error) {
+	s.Limit = rowsAPage
+	for name, values := range q {
+		value := strings.TrimSpace(values[0])
+		switch name {
+		case "cn":
+			s.CN, f.CN = value, value
+		case "identity":
+			s.Identity, f.Identity = value, value
+		case "label":
+			s.Label, f.Label = value, value
+		case "state":
+			if s.State = value; value != "" && !slices.Contains(ledger.States(), ledger.State(value)) {
+				return f, fmt.Errorf("the state %q is not known, want one of %v", value, ledger.States())
+			}
+			f.State = ledger.State(value)
+		case "req_id":
+			if s.ReqID = value; value != "" {
+				if f.ReqID, err = strconv.Atoi(value); err != nil || f.ReqID < 1 {
+					return f, fmt.Errorf("the ReqID %q is no number", value)
+				}
+			}
+		case "since", "until":
+			if value == "" {
+				continue
+			}
+			t, err := time.Parse("2006-01-02", value)
+			if err != nil {
+				return f, fmt.Errorf("%s %q is no day, want 2006-01-02", name, value)
+			}
+			if name == "since" {
+				s.Since, f.Since = value, t
+			} else {
+				s.Until, f.Until = value, t.AddDate(0, 0, 1) // the day itself is included
+			}
+		case "orphans":
+			s.Orphans, f.Orphans = value != "", value != ""
+		case "before":
+			if s.Before, err = strconv.ParseInt(value, 10, 64); err != nil || s.Before < 1 {
+				return f, fmt.Errorf("before %q is no row", value)
+			}
+			f.Before = s.Before
+		case "limit":
+			if s.Limit, err = strconv.Atoi(value); err != nil || s.Limit < 1 || s.Limit > maxShown {
+				return f, fmt.Errorf("the limit %q is out of range, want 1 to %d", value, maxShown)
+			}
+		case "format", "live":
+		default:
+			return f, fmt.Errorf("%q is not known, want cn, identity, label, state, req_id, since, until, orphans, before, limit or format", name)
+		}
+	}
+	f.Limit = s.Limit
+	return f, nil
+}
+
+func (s *search) query() url.Values {
+	q := url.Values{}
+	for name, value := range map[string]string{"cn": s.CN, "identity": s.Identity, "label": s.Label, "state": s.State, "req_id": s.ReqID, "since": s.Since, "until": s.Until} {
+		if value != "" {
+			q.Set(name, value)
+		}
+	}
+	if s.Orphans {
+		q.Set("orphans", "1")
+	}
+	return q
+}
+
+// row is a row of the ledger for people.
+type row struct {
+	ID         int64     `json:"row"`
+	CN         string    `json:"cn"`
+	Identity   string    `json:"identity"`
+	Label      string    `json:"label"`
+	Template   string    `json:"template"`
+	State      string    `json:"state"`
+	ReqID      int       `json:"req_id"`
+	Received   time.Time `json:"received"`
+	Delivered  time.Time `json:"delivered,omitzero"`
+	Enrollment string    `json:"enrollment"`
+	Error      string    `json:"error"`
+	Replica    string    `json:"replica"`
+	Orphan     bool      `json:"possible_orphan"`
+	Candidates []int     `json:"candidates,omitempty"`
+}
+
+func rowOf(r ledger.Row) row {
+	p := func(s string) string { return printable.Line(s, len(s)*4) }
+	return row{
+		ID: r.ID, CN: p(r.CN), Identity: p(r.Identity), Label: p(r.Label), Template: p(r.Template), State: string(r.State), ReqID: r.ReqID,
+		Received: r.Received.UTC(), Delivered: utc(r.Delivered), Enrollment: r.Enrollment, Error: p(r.Error), Replica: p(r.Replica),
+		Orphan: r.Orphan(), Candidates: r.Candidates,
+	}
+}
+
+func utc(t time.Time) time.Time {
+	if t.IsZero() {
+		return t
+	}
+	return t.UTC()
+}
+
+func (c *console) requests(w http.ResponseWriter, r *http.Request) {
+	var s search
+	query, err := url.ParseQuery(r.URL.RawQuery)
+	if err != nil {
+		c.problem(w, r, http.StatusBadRequest, "The query is not well-formed.")
+		return
+	}
+	filter, err := s.read(query)
+	if err != nil {
+		c.problem(w, r, http.StatusBadRequest, err.Error())
+		return
+	}
+	found, err := c.Ledger.List(r.Context(), filter)
+	if err != nil {
+		c.outOfLedger(w, r, err)
+		return
+	}
+	rows := make([]row, len(found))
+	for i, f := range found {
+		rows[i] = rowOf(f)
+	}
+	switch query.Get("format") {
+	case "json":
+		w.Header().Set("Content-Type", "application/json")
+		e := json.NewEncoder(w)
+		e.SetIndent("", "  ")
+		_ = e.Encode(rows) // the client is gone: nobody is left to tell
+	case "csv":
+		w.Header().Set("Content-Type", "text/csv; charset=utf-8")
+		w.Header().Set("Content-Disposition", `attachment; filename="enrollments.csv"`)
+		writeCSV(w, rows)
+	default:
+		more := ""
+		if len(rows) == s.Limit {
+			q := s.query()
+			q.Set("before", strconv.FormatInt(rows[len(rows)-1].ID, 10))
+			more = "/console/requests?" + q.Encode()
+		}
+		export := s.query()
+		export.Set("limit", strconv.Itoa(maxShown))
+		c.show(w, r, http.StatusOK, "requests", page{Title: "Requests in the ledger", Active: "requests", Data: struct {
+			Search       search
+			States       []ledger.State
+			Rows         []row
+			More, Export string
+		}{s, ledger.States(), rows, more, "/console/requests?" + export.Encode()}})
+	}
+}
+
+func writeCSV(w http.ResponseWriter, rows []row) {
+	table := csv.NewWriter(w)
+	record := []string{"row", "cn", "identity", "label", "template", "state", "req_id", "received", "delivered", "enrollment", "error", "replica"}
+	_ = table.Write(record) // the client is gone: nobody is left to tell
+	for _, r := range rows {
+		record = []string{
+			strconv.FormatInt(r.ID, 10), r.CN, r.Identity, r.Label, r.Template, r.State, strconv.Itoa(r.ReqID),
+			r.Received.Format(time.RFC3339), "", r.Enrollment, r.Error, r.Replica,
+		}
+		if !r.Delivered.IsZero() {
+			record[8] = r.Delivered.Format(time.RFC3339)
+		}
+		for i := range record {
+			record[i] = noFormula(record[i])
+		}
+		_ = table.Write(record)
+	}
+	table.Flush()
+}
+
+// noFormula keeps a spreadsheet from running what a client wrote.
+func noFormula(s string) string {
+	if s != "" && strings.ContainsAny(s[:1], "=+-@\t\r") {
+		return "'" + s
+	}
+	return s
+}
+
+func (c *console) request(w http.ResponseWriter, r *http.Request) {
+	id, err := strconv.ParseInt(chi.URLParam(r, "row"), 10, 64)
+	if err != nil {
+		c.problem(w, r, http.StatusNotFound, "A row of the ledger has a number.")
+		return
+	}
+	found, err := c.Ledger.Get(r.Context(), id)
+	if err != nil {
+		c.outOfLedger(w, r, err)
+		return
+	}
+	c.theatre(w, r, ofRow(found), fmt.Sprintf("/console/requests/%d", id))
+}
