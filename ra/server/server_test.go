@@ -177,13 +177,12 @@ func (s *site) send(req *http.Request) (int, http.Header, string) {
 // settled waits until a start was tried, well or not.
 func settled(t *testing.T, srv *server.Server) {
 	t.Helper()
-	state := srv.Ready()
-	if state.Ready || !strings.Contains(state.Reason, "has not logged in") {
-		return
-	}
-	select {
-	case <-state.Changed:
-	case <-t.Context().Done():
+	for state := srv.Ready(); !state.Tried; state = srv.Ready() { // its reason may be the ledger's meanwhile
+		select {
+		case <-state.Changed:
+		case <-t.Context().Done():
+			return
+		}
 	}
 }
 
