@@ -25,7 +25,7 @@ func Default(profile Profile) RA {
 				HeaderTimeout: 10 * time.Second,
 				BodyTimeout:   30 * time.Second,
 				InFlight:      20000,
-				PerClient:     20000,
+				PerClient:     1000,
 			},
 			DrainDelay: 5 * time.Second,
 			Drain:      30 * time.Second,

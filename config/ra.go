@@ -215,7 +215,7 @@ type Limits struct {
 	HeaderTimeout time.Duration `yaml:"header_timeout"` // handshake and header; default 10s
 	BodyTimeout   time.Duration `yaml:"body_timeout"`   // default 30s
 	InFlight      int           `yaml:"in_flight"`      // requests at once; default 20000
-	PerClient     int           `yaml:"per_client"`     // connections of one IPv4 address or IPv6 /64, which a load balancer is, too, without proxy_protocol; default 20000
+	PerClient     int           `yaml:"per_client"`     // connections of one IPv4 address or IPv6 /64, which a load balancer is, too, without proxy_protocol; default 1000
 }
 
 // CA is the Microsoft CA's Web Enrollment, and how the RA asks it.

@@ -60,7 +60,7 @@ func (e *EST) validate(l *loader) {
 		l.report("est.limits.in_flight", "must be more than 0, the default is 20000")
 	}
 	if e.Limits.PerClient <= 0 {
-		l.report("est.limits.per_client", "must be more than 0, the default is 20000")
+		l.report("est.limits.per_client", "must be more than 0, the default is 1000")
 	}
 	switch e.CAFailureStatus {
 	case 0, 400, 500, 502, 504:

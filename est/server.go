@@ -90,7 +90,7 @@ type Limits struct {
 	BodyTimeout   time.Duration // a whole body; 30 s
 	AnswerTimeout time.Duration // writing an answer to a client that does not read; 2 min
 	InFlight      int           // enrollments at a time; 20,000. /cacerts does not count.
-	PerClient     int           // connections at a time of one client, an IPv4 address or an IPv6 /64; 20,000, since a load balancer is one where it sends no PROXY protocol
+	PerClient     int           // connections at a time of one client, an IPv4 address or an IPv6 /64; 1,000. A load balancer is one where it sends no PROXY protocol
 }
 
 func (l *Limits) setDefaults() {
@@ -99,7 +99,7 @@ func (l *Limits) setDefaults() {
 	setDefault(&l.BodyTimeout, 30*time.Second)
 	setDefault(&l.AnswerTimeout, 2*time.Minute)
 	setDefault(&l.InFlight, 20000)
-	setDefault(&l.PerClient, 20000)
+	setDefault(&l.PerClient, 1000)
 }
 
 func setDefault[T comparable](value *T, standard T) {

@@ -81,9 +81,9 @@ func (c *connection) roundTrip(ctx context.Context, req *http.Request) (*answer,
 	if c.closed.Load() {
 		return nil, &transferError{err: net.ErrClosed, expected: -1}
 	}
-	if err := ctx.Err(); err != nil { // else some of it might leave before the deadline is set
+	if ctx.Err() != nil { // else a part of it might leave before that is seen
 		c.kill()
-		return nil, &transferError{err: err, expected: -1}
+		return nil, &transferError{err: context.Cause(ctx), expected: -1}
 	}
 	c.busy.Store(true)
 	defer c.busy.Store(false)

@@ -123,3 +123,23 @@ func (c *brokenConn) Write(b []byte) (int, error) {
 	}
 	return c.took, &net.OpError{Op: "write", Net: "tcp", Err: syscall.EPIPE}
 }
+
+// Whoever has hung up before the form is on its way has nothing at the CA.
+func TestNothingIsSentOnceItsContextHasEnded(t *testing.T) {
+	p := newPKI(t)
+	for range 20 { // a part of it might leave before that is seen
+		s, err := newClient(t, p.options(t, disturbed(p, func(io.Writer, *http.Request, []byte) bool { return false }))).Login(t.Context(), account)
+		if err != nil {
+			t.Fatal(err)
+		}
+		ctx, cancel := context.WithCancel(t.Context())
+		_, err = s.Submit(ctx, p.csr, "CiscoRA", func(context.Context) error {
+			cancel()
+			return nil
+		})
+		if e := asError(t, err, msca.KindCanceled); e.Sent || e.MayHaveIssued() || s.Alive() {
+			t.Fatalf("%v, sent %v, alive %v", e, e.Sent, s.Alive())
+		}
+		s.Close()
+	}
+}

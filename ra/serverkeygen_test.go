@@ -3,6 +3,7 @@ package ra_test
 import (
 	"context"
 	"crypto/ecdsa"
+	"crypto/ed25519"
 	"crypto/elliptic"
 	"crypto/rand"
 	"crypto/rsa"
@@ -169,6 +170,35 @@ func TestServerKeygenMakesNoKeyThatItsPolicyRefuses(t *testing.T) {
 		if _, _, err := f.ServerKeyGen(gone, newCSR(t, "phone"), "", req); status(err) != http.StatusBadRequest {
 			t.Fatalf("a key was about to be made: %v", err)
 		}
+	}
+}
+
+// A key of a kind that is not made is no reason to refuse: another takes its place.
+func TestServerKeygenJudgesTheKeyThatItMakesAndNotTheCSRs(t *testing.T) {
+	f := newFixture(t, func(o *ra.Options) { o.ServerKeygen, o.Policy.Keys = true, []string{"rsa2048"} })
+	_, key, err := ed25519.GenerateKey(rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	der, err := x509.CreateCertificateRequest(rand.Reader, &x509.CertificateRequest{Subject: pkix.Name{CommonName: "phone"}}, key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	csr, err := x509.ParseCertificateRequest(der)
+	if err != nil {
+		t.Fatal(err)
+	}
+	req := httpRequest(t, f.ca.User, f.ca.Password)
+	ctx, err := f.Authenticate(req, "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	certificate, _, err := f.ServerKeyGen(ctx, csr, "", req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if key, ok := certificate.PublicKey.(*rsa.PublicKey); !ok || key.N.BitLen() != 2048 {
+		t.Errorf("certified is a %T", certificate.PublicKey)
 	}
 }
 

@@ -297,8 +297,9 @@ func (t *try) end(ctx context.Context, v verdict, err error) {
 	case t.reserved != nil:
 		_ = g.ledger.Settle(ctx, g.guess(p), *t.reserved, counts)
 	case v == wasWrong && counts:
+		// It was right lately, here; the CA's trouble is that of the other replicas, too.
 		guess := g.guess(p)
-		_ = g.ledger.Refused(ctx, g.rule.For, guess.At, guess.From)
+		_ = g.ledger.RefusedTogether(ctx, g.rule.For, oneRefusal, guess.At, guess.From)
 	}
 	if _, done := g.pruned.Get(struct{}{}); t.reserved != nil && !done {
 		g.pruned.Put(struct{}{}, struct{}{})

@@ -11,6 +11,8 @@ import (
 
 	"ciscora/msca/certsrv"
 	"ciscora/ra/access"
+	"ciscora/ra/ledger"
+	"ciscora/ra/ledger/ledgertest"
 )
 
 // blip is a CA whose domain controller is away for a moment: it refuses whatever comes.
@@ -114,6 +116,58 @@ func TestABlipOfTheDomainControllerUnderManyRightPasswordsCountsOnce(t *testing.
 				t.Errorf("%d wrong passwords were %d refused log-ins at the CA, want 2", many, n)
 			}
 		})
+	}
+}
+
+// The CA's trouble is that of all replicas, of which there may be as many as wrong passwords.
+func TestABlipUnderARightPasswordCountsOnceOverAllReplicas(t *testing.T) {
+	pooled := label.Pooled
+	defer func() { label.Pooled = pooled }()
+	label.Pooled = false // a log-in each
+	database := ledgertest.StartPostgres(t)
+	var away blip
+	var bad refusals
+	change := func(o *access.Options) {
+		book, err := ledger.Open(t.Context(), database.DSN, ledger.Options{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { book.Close() })
+		o.Pooled, o.Ledger = false, book
+	}
+	first := newFixture(t, change, bad.option, away.option)
+	replicas := []*fixture{first, first.another(t, change), first.another(t, change)}
+	ask := func(i int) error {
+		return replicas[i%3].askFrom(t.Context(), address(1), first.ca.User, first.ca.Password)
+	}
+	for i := range replicas {
+		if err := ask(i); err != nil {
+			t.Fatal(err)
+		}
+	}
+	away.begin(3, func(int) bool { return true })
+	together(3, func(i int) {
+		if err := ask(i); !access.Refused(err) {
+			t.Errorf("without a domain controller: %v", err)
+		}
+	})
+	out, err := first.LockedOut(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, one := range out {
+		if one.Refused != 1 || one.Closed {
+			t.Errorf("three refusals of one blip were counted as %d for the %s", one.Refused, one.Kind)
+		}
+	}
+	before := bad.Load()
+	together(40, func(i int) {
+		if err := replicas[i%3].askFrom(t.Context(), address(i), first.ca.User, fmt.Sprint("wrong", i)); err == nil {
+			t.Errorf("guess %d was let in", i)
+		}
+	})
+	if n := bad.Load() - before; n != 2 {
+		t.Errorf("40 wrong passwords were %d refused log-ins at the CA, want 2", n)
 	}
 }
 

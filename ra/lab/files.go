@@ -103,7 +103,8 @@ func (l *Lab) raConfig(est, certsrv, admin net.Addr) config.RA {
 	c.EST.Trust = []string{fileTrust, "ca/issuing.pem"}
 	c.EST.Authentication = []config.Authentication{config.AuthenticateRelay, config.AuthenticateCertificate}
 	c.EST.ServerKeygen = true
-	c.EST.DrainDelay = 0 // no balancer is in front
+	c.EST.DrainDelay = 0                           // no balancer is in front
+	c.EST.Limits.PerClient = c.EST.Limits.InFlight // all clients are on this machine
 	c.EST.Labels = map[string]config.Label{
 		"wifi":       {Template: WiFiTemplate},
 		"supervised": {Template: SupervisedTemplate},

@@ -203,7 +203,7 @@ func (l *Ledger) Reserve(ctx context.Context, g Guess) (Door, error) {
 // Settle ends a guess that was reserved; through is what Reserve returned.
 func (l *Ledger) Settle(ctx context.Context, g Guess, through Door, refused bool) error {
 	if refused {
-		return l.refuse(ctx, g.Window, through.hold, g.At, g.From)
+		return l.refuse(ctx, refusal{window: g.Window, hold: through.hold}, g.At, g.From)
 	}
 	by, err := l.counters(ctx)
 	if err != nil {
@@ -219,28 +219,41 @@ const endHold = `DELETE FROM guess_holds WHERE slot IN ($1, $2) AND hold = $3`
 
 // Refused counts a refusal that was not reserved.
 func (l *Ledger) Refused(ctx context.Context, window time.Duration, at ...GuessAt) error {
-	return l.refuse(ctx, window, "", at...)
+	return l.refuse(ctx, refusal{window: window}, at...)
+}
+
+// RefusedTogether is Refused for one of several that have one cause: where something was
+// refused within this time, by whatever replica, it counts no more than that.
+func (l *Ledger) RefusedTogether(ctx context.Context, window, within time.Duration, at ...GuessAt) error {
+	return l.refuse(ctx, refusal{window: window, within: within}, at...)
+}
+
+type refusal struct {
+	window time.Duration
+	within time.Duration // 0: it counts, whatever there was
+	hold   string        // of its guess; "" = it was not reserved
 }
 
 // refuse counts a refusal, and ends the hold of its guess where it had one.
-func (l *Ledger) refuse(ctx context.Context, window time.Duration, hold string, each ...GuessAt) error {
+func (l *Ledger) refuse(ctx context.Context, r refusal, each ...GuessAt) error {
 	by, err := l.counters(ctx)
 	if err != nil {
 		return err
 	}
-	now, values := l.store.clock(5)
+	now, values := l.store.clock(6)
 	count := fmt.Sprintf(`INSERT INTO guesses (slot, kind, name, refused, refused_until) VALUES ($1, $2, $3, 1, %[1]s + $4)
-		ON CONFLICT (slot) DO UPDATE SET refused = CASE WHEN guesses.refused_until > %[1]s THEN guesses.refused ELSE 0 END + 1,
+		ON CONFLICT (slot) DO UPDATE SET refused = CASE WHEN guesses.refused_until > %[1]s THEN guesses.refused ELSE 0 END
+				+ CASE WHEN CAST($5 AS BIGINT) > 0 AND guesses.refused_until > %[1]s + $4 - CAST($5 AS BIGINT) THEN 0 ELSE 1 END,
 			name = excluded.name, refused_until = excluded.refused_until`, now)
 	return l.write(ctx, change{several: true, run: func(ctx context.Context, e execer) error {
 		for _, at := range by.sorted(each...) {
-			if _, err := e.ExecContext(ctx, count, append([]any{by.slot(at), string(at.Kind), cut(at.Name), window.Microseconds()}, values...)...); err != nil {
+			if _, err := e.ExecContext(ctx, count, append([]any{by.slot(at), string(at.Kind), cut(at.Name), r.window.Microseconds(), r.within.Microseconds()}, values...)...); err != nil {
 				return err
 			}
-			if hold == "" {
+			if r.hold == "" {
 				continue
 			}
-			if _, err := e.ExecContext(ctx, endHold, by.slot(at), by.slot(at), hold); err != nil {
+			if _, err := e.ExecContext(ctx, endHold, by.slot(at), by.slot(at), r.hold); err != nil {
 				return err
 			}
 		}

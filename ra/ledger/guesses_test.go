@@ -332,3 +332,30 @@ func TestAGuessEndsItselfAndNoOther(t *testing.T) {
 		})
 	}
 }
+
+func TestRefusalsOfOneCauseCountOnceAndOthersEach(t *testing.T) {
+	for name, open := range guessers(t) {
+		t.Run(name, func(t *testing.T) {
+			all := open(t)
+			one, other := all[0], all[len(all)-1]
+			g := guessAt("ciscora", "192.0.2.1")
+			for i, refuse := range []struct {
+				by   func() error
+				want int
+			}{
+				{func() error { return one.RefusedTogether(t.Context(), time.Hour, 10*time.Second, g.At) }, 1},
+				{func() error { return other.RefusedTogether(t.Context(), time.Hour, 10*time.Second, g.At) }, 1},
+				{func() error { return other.Refused(t.Context(), time.Hour, g.At) }, 2},
+				{func() error { return one.RefusedTogether(t.Context(), time.Hour, 10*time.Second, g.At) }, 2},
+				{func() error { return one.RefusedTogether(t.Context(), time.Hour, time.Microsecond, g.At) }, 3},
+			} {
+				must(t, refuse.by())
+				guessed, err := one.Guessed(t.Context())
+				must(t, err)
+				if len(guessed) != 1 || guessed[0].Refused != refuse.want {
+					t.Errorf("refusal %d: %+v, want %d", i, guessed, refuse.want)
+				}
+			}
+		})
+	}
+}
