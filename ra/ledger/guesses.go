@@ -203,7 +203,7 @@ func (l *Ledger) Reserve(ctx context.Context, g Guess) (Door, error) {
 // Settle ends a guess that was reserved; through is what Reserve returned.
 func (l *Ledger) Settle(ctx context.Context, g Guess, through Door, refused bool) error {
 	if refused {
-		return l.refuse(ctx, refusal{window: g.Window, hold: through.hold}, g.At, g.From)
+		return l.refuse(ctx, counted{window: g.Window, hold: through.hold}, g.At, g.From)
 	}
 	by, err := l.counters(ctx)
 	if err != nil {
@@ -219,23 +219,23 @@ const endHold = `DELETE FROM guess_holds WHERE slot IN ($1, $2) AND hold = $3`
 
 // Refused counts a refusal that was not reserved.
 func (l *Ledger) Refused(ctx context.Context, window time.Duration, at ...GuessAt) error {
-	return l.refuse(ctx, refusal{window: window}, at...)
+	return l.refuse(ctx, counted{window: window}, at...)
 }
 
 // RefusedTogether is Refused for one of several that have one cause: where something was
 // refused within this time, by whatever replica, it counts no more than that.
 func (l *Ledger) RefusedTogether(ctx context.Context, window, within time.Duration, at ...GuessAt) error {
-	return l.refuse(ctx, refusal{window: window, within: within}, at...)
+	return l.refuse(ctx, counted{window: window, within: within}, at...)
 }
 
-type refusal struct {
+type counted struct {
 	window time.Duration
 	within time.Duration // 0: it counts, whatever there was
 	hold   string        // of its guess; "" = it was not reserved
 }
 
 // refuse counts a refusal, and ends the hold of its guess where it had one.
-func (l *Ledger) refuse(ctx context.Context, r refusal, each ...GuessAt) error {
+func (l *Ledger) refuse(ctx context.Context, r counted, each ...GuessAt) error {
 	by, err := l.counters(ctx)
 	if err != nil {
 		return err

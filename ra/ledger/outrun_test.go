@@ -18,7 +18,7 @@ func TestAReplicaThatANewerOneHasOutrunGivesItsClaimsUp(t *testing.T) {
 	must(t, a.Unusable())
 	_, err := x.admin.ExecContext(t.Context(), `INSERT INTO ledger_version VALUES (99)`)
 	must(t, err)
-	if err := a.Ready(t.Context()); !errors.Is(err, ledger.ErrUnusable) || !strings.Contains(err.Error(), "schema 99, this one knows 4") {
+	if err := a.Ready(t.Context()); !errors.Is(err, ledger.ErrUnusable) || !strings.Contains(err.Error(), "schema 99, this one knows 5") {
 		t.Errorf("ready: %v", err)
 	}
 	if err := a.Unusable(); !errors.Is(err, ledger.ErrUnusable) {
