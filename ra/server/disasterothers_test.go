@@ -112,7 +112,7 @@ func upgrade(t *testing.T, x *rig) time.Time {
 		for older := i + 1; older < len(x.configs); older++ {
 			for _, page := range []string{"/readyz", "/servingz"} {
 				await(t, func() bool {
-					return x.says(older, page, "was written by a newer version of ra (schema 5, this one knows 4): use that version")
+					return x.says(older, page, "was written by a newer version of ra (schema 6, this one knows 5): use that version")
 				})
 			}
 		}

@@ -143,7 +143,7 @@ func TestALedgerOfANewerVersionIsToldAfterARefusal(t *testing.T) {
 		t.Errorf("%d lines of a version before there is a server", n)
 	}
 	database.Start(t)
-	const want = "was written by a newer version of ra (schema 99, this one knows 4): use that version, or another ledger"
+	const want = "was written by a newer version of ra (schema 99, this one knows 5): use that version, or another ledger"
 	await(t, func() bool {
 		ready, _ := s.readiness(r, "/readyz")
 		return !ready.Ready && strings.Contains(ready.Reason, want)
