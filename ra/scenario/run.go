@@ -247,7 +247,7 @@ func (p *play) verdict(ctx context.Context) ([]Check, error) {
 		}
 		checks = append(checks, match(log, want, p.tail.of(log), bound)...)
 	}
-	return checks, nil
+	return append(checks, p.card.toldBy(p.tail.of)...), nil
 }
 
 func capfStatus(rv int) string { return fmt.Sprintf("%d (%s)", rv, capf.Status(rv)) }
