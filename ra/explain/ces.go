@@ -115,7 +115,6 @@ func (r *cesReader) starts(rec *record, found []int) {
 		r.failed = true
 		r.endStart(false)
 	case bytes.HasPrefix(rec.text, chainRead):
-		r.d.good(NGINX)
 		r.start.reset()
 		r.starting, r.failed, r.service = false, false, false
 	}

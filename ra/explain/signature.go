@@ -58,7 +58,7 @@ var (
 // Heads as they are written, for holes that stand in them.
 var headHoles = strings.NewReplacer(
 	"{time} [", "2019/03/05 12:31:21 [", "{pid}#0: *{connection} ", "1#0: *1 ", "{pid}#0: ", "1#0: ",
-	"{clock} |", "12:31:21.000 |", "| debug {index}:{phone}:", "| debug 1:SEP001122334455:",
+	"{clock} | debug {index}:{phone}:", "12:31:21.000 | debug 1:SEP001122334455:", "{clock} |", "12:31:21.000 |",
 )
 
 // compile makes the signature of a line; hosts are the lab's names in it.
