@@ -179,7 +179,7 @@ func digitHead(b []byte) (head, bool) {
 		day, ok1 := dateAt(b, 0, '-')
 		ms, ok2 := clockAt(b, 11)
 		if ok1 && ok2 && b[19] == ' ' && isW3C(b[20:]) {
-			return head{form: formW3C, when: stamp{ms: day + ms, date: true, clock: true}}, true
+			return head{form: formW3C, text: 21, when: stamp{ms: day + ms, date: true, clock: true}}, true
 		}
 		return head{}, false
 	}
