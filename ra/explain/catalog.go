@@ -1,6 +1,7 @@
 package explain
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"maps"
@@ -13,7 +14,7 @@ type Catalog struct {
 	book     *book
 	plain    plainIndex
 	failures []*entry
-	logsOf   map[int][]Log // of the signatures that tell
+	topicsOf map[int][]topic // of the signatures that tell
 	secretOf map[int]string
 }
 
@@ -28,7 +29,7 @@ type numbers struct{ has, lacks []int }
 
 // NewCatalog compiles the lines of failures.
 func NewCatalog(failures []Failure) (*Catalog, error) {
-	c := &Catalog{book: newBook(), logsOf: map[int][]Log{}, secretOf: map[int]string{}}
+	c := &Catalog{book: newBook(), topicsOf: map[int][]topic{}, secretOf: map[int]string{}}
 	var problems []error
 	for _, f := range failures {
 		e := &entry{Failure: f, tells: map[Log]numbers{}}
@@ -40,8 +41,6 @@ func NewCatalog(failures []Failure) (*Catalog, error) {
 			n := c.book.add(log, line, f.Hosts)
 			if n < 0 {
 				problems = append(problems, fmt.Errorf("%s: the line %q of %s says too little", f.Name, line, log))
-			} else if !slices.Contains(c.logsOf[n], log) {
-				c.logsOf[n] = append(c.logsOf[n], log)
 			}
 			return n
 		}
@@ -67,6 +66,7 @@ func NewCatalog(failures []Failure) (*Catalog, error) {
 	for _, line := range slices.Sorted(maps.Keys(secretLines)) {
 		c.secretOf[c.book.add(Tool, line, nil)] = secretLines[line]
 	}
+	c.group()
 	c.plain.build(c.book)
 	// Those that a document tells of are likelier than those that are inferred, and
 	// what only a test makes comes last.
@@ -75,6 +75,45 @@ func NewCatalog(failures []Failure) (*Catalog, error) {
 		e.order = i
 	}
 	return c, errors.Join(problems...)
+}
+
+// group finds which failures share a line of a log without records of its own: what
+// of them stands there is one incident, and that of others another.
+func (c *Catalog) group() {
+	groups := 0
+	for _, log := range logs {
+		of := map[int]int{} // a signature's group
+		for _, e := range c.failures {
+			t := e.tells[log]
+			all := slices.Concat(t.has, t.lacks)
+			g := -1
+			for _, n := range all {
+				if have, ok := of[n]; ok {
+					g = have
+				}
+			}
+			if g < 0 {
+				g = groups
+				groups++
+			}
+			for _, n := range all {
+				if have, ok := of[n]; ok && have != g {
+					for m, other := range of { // they are one
+						if other == have {
+							of[m] = g
+						}
+					}
+				}
+				of[n] = g
+			}
+		}
+		for n, g := range of {
+			c.topicsOf[n] = append(c.topicsOf[n], topic{log, g})
+		}
+	}
+	for _, topics := range c.topicsOf {
+		slices.SortFunc(topics, func(a, b topic) int { return cmp.Or(cmp.Compare(a.log, b.log), a.group-b.group) })
+	}
 }
 
 func (e *entry) rank() int {

@@ -113,11 +113,14 @@ func (d *desk) line(raw []byte, number int) {
 			d.headless(b, number)
 			return
 		}
+		if d.open || len(d.plain.window) > 0 { // what goes before it may belong to the record before
+			d.headless(bytes.TrimRight(b[:at], " \t"), number)
+		}
 	}
 	for ok {
 		end, next, more := len(b), head{}, false
 		var nextAt int
-		if from := at + max(h.text, 1); from < len(b) && mayHoldAnother(h.form, b[from:]) {
+		if from := at + h.text + 1; from < len(b) && mayHoldAnother(h.form, b[from:]) {
 			if nextAt, next, more = nextHead(b, from); more {
 				end = nextAt
 			}

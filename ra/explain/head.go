@@ -260,7 +260,11 @@ func phoneAt(b []byte) (head, bool) {
 	for at < len(b) && digit(b[at]) {
 		at++
 	}
-	return head{form: formPhone, text: min(at+1, len(b)), when: stamp{ms: ms, clock: true}}, true
+	at = min(at+1, len(b))
+	if rest := b[at:]; hasPrefix(rest, "VPNC: ") || hasPrefix(rest, "SECD: ") {
+		at += 6
+	}
+	return head{form: formPhone, text: at, when: stamp{ms: ms, clock: true}}, true
 }
 
 // isDevice tells whether b begins with `2:SEP001122334455:`.
@@ -276,7 +280,7 @@ func isDevice(b []byte) bool {
 // address, a method and a path.
 func isW3C(b []byte) bool {
 	i := bytes.IndexByte(b[:min(len(b), 48)], ' ')
-	if i < 3 {
+	if i < 3 || bytes.IndexByte(b[:i], '.') < 0 && bytes.IndexByte(b[:i], ':') < 0 {
 		return false
 	}
 	for _, c := range b[:i] {

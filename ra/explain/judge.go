@@ -26,6 +26,9 @@ func judge(c *Catalog, r *reading, o Options) *Report {
 		if i.cut && i.log == IIS && r.seen[IIS] != nil && r.seen[IIS].good > 0 {
 			continue // the log ends while somebody enrolls
 		}
+		if (i.cut || familyOf(i.log) == familyPlain) && len(j.candidatesOf(i)) == 0 {
+			continue // a line of a failure that needs more than that
+		}
 		j.byLog[i.log] = append(j.byLog[i.log], i)
 	}
 	for _, list := range j.byLog {
@@ -202,7 +205,7 @@ func (k *case_) specific(e *entry) (n int) {
 	return n
 }
 
-// expects tells whether a failure would have left lines in a log that was read, and
+// missed tells whether a failure would have left lines in a log that was read, and
 // that has none.
 func (j *judgement) missed(k *case_, e *entry) bool {
 	for _, log := range [...]Log{NGINX, IIS} {
@@ -211,11 +214,28 @@ func (j *judgement) missed(k *case_, e *entry) bool {
 		if s == nil || s.records == 0 || !tells {
 			continue
 		}
-		if !slices.ContainsFunc(k.incidents, func(i *incident) bool { return i.log == log }) {
+		if j.covers(log, k) && !slices.ContainsFunc(k.incidents, func(i *incident) bool { return i.log == log }) {
 			return true
 		}
 	}
 	return false
+}
+
+// covers tells whether a log was written while a case happened, as far as its times
+// can be compared.
+func (j *judgement) covers(log Log, k *case_) bool {
+	s := j.r.seen[log]
+	i := k.incidents[0]
+	if !s.from.date || !i.first.date {
+		return true
+	}
+	of, known := j.offset(log, s.from)
+	_, knownCase := j.offset(i.log, i.first)
+	if !sameHost(log, i.log) && !(known && knownCase) {
+		return true
+	}
+	at := j.utc(i, i.first)
+	return at >= s.from.ms-of-near && at <= s.to.ms-of+near
 }
 
 // rank orders the candidates, the likeliest first, and folds variants.

@@ -2,7 +2,10 @@ package explain
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/binary"
+	"maps"
+	"slices"
 )
 
 // plainReader reads every log whose lines are told by their words alone: a phone's
@@ -12,9 +15,19 @@ type plainReader struct {
 	d      *desk
 	window []byte // the paragraph so far, squeezed
 	prior  []byte // the line before, raw
-	runs   map[Log]*plainRun
+	runs   map[topic]*plainRun
 	when   stamp
 	log    Log // of the record that the paragraph began with; "" = prose
+
+	// doubt is a line that speaks of an error, and that the next may explain.
+	doubt    bool
+	doubtful record
+}
+
+// topic is what lines of a log are about: failures that share a line are one.
+type topic struct {
+	log   Log
+	group int
 }
 
 type plainRun struct {
@@ -29,10 +42,14 @@ const (
 	together = 300
 )
 
-func (r *plainReader) init(d *desk) { r.d, r.runs = d, map[Log]*plainRun{} }
+func (r *plainReader) init(d *desk) { r.d, r.runs = d, map[topic]*plainRun{} }
 
 // gap says that a paragraph ends.
 func (r *plainReader) gap() {
+	if r.doubt {
+		r.d.strangers.add(r.log, &r.doubtful)
+		r.doubt = false
+	}
 	r.window, r.prior, r.log = r.window[:0], r.prior[:0], ""
 	r.when = stamp{}
 }
@@ -41,11 +58,13 @@ func (r *plainReader) gap() {
 func (r *plainReader) record(rec *record, log Log) {
 	r.gap()
 	r.log, r.when = log, rec.head.when
-	r.more(rec)
+	r.take(rec, true)
 }
 
 // more takes a line that goes on with the paragraph.
-func (r *plainReader) more(rec *record) {
+func (r *plainReader) more(rec *record) { r.take(rec, false) }
+
+func (r *plainReader) take(rec *record, begins bool) {
 	if len(r.window) > maxWindow {
 		r.window = append(r.window[:0], r.window[len(r.window)-maxWindow:]...)
 	}
@@ -65,57 +84,65 @@ func (r *plainReader) more(rec *record) {
 		}
 		shown.tells = true
 		if secret := r.d.catalog.secretOf[n]; secret != "" {
-			r.d.secrets.saw(secret, rec)
+			if hides(raw) {
+				r.d.secrets.saw(secret, rec)
+			}
 			return
 		}
-		for _, log := range r.d.catalog.logsOf[n] {
-			r.saw(log, n, &shown)
+		if begin < from {
+			r.doubt = false
+		}
+		for _, about := range r.d.catalog.topicsOf[n] {
+			r.saw(about, n, &shown)
 		}
 	})
-	if !understood {
-		log := r.log
-		if log != "" || looksLogged(raw) {
-			r.d.strangers.add(log, rec)
+	if !understood && (begins || looksLogged(raw)) && speaksOfError(raw) {
+		if r.doubt {
+			r.d.strangers.add(r.log, &r.doubtful)
 		}
+		r.doubt = true
+		r.doubtful = *rec
+		r.doubtful.raw = bytes.Clone(raw[:min(len(raw), maxLineKept)])
 	}
 	r.prior = append(r.prior[:0], raw[:min(len(raw), maxLineKept)]...)
 }
 
 // saw adds a line to the incident of its log.
-func (r *plainReader) saw(log Log, n int, rec *record) {
-	run := r.runs[log]
+func (r *plainReader) saw(about topic, n int, rec *record) {
+	run := r.runs[about]
 	if run != nil {
 		again := false
 		for _, have := range run.trail.numbs {
 			again = again || have == n
 		}
 		if again || rec.file == run.file && rec.line-run.line > together {
-			r.report(log)
+			r.report(about)
 			run = nil
 		}
 	}
 	if run == nil {
 		run = &plainRun{}
-		r.runs[log] = run
+		r.runs[about] = run
 	}
-	if r.log != log && log != RA {
-		r.d.count(log, r.when)
+	if r.log != about.log {
+		r.d.count(about.log, r.when)
 	}
 	run.trail.note(rec, []int{n})
 	run.line, run.file = rec.line, rec.file
 }
 
-func (r *plainReader) report(log Log) {
-	run := r.runs[log]
-	delete(r.runs, log)
-	r.d.report(run.trail.incident(log, ""))
+func (r *plainReader) report(about topic) {
+	run := r.runs[about]
+	delete(r.runs, about)
+	r.d.report(run.trail.incident(about.log, ""))
 }
 
 func (r *plainReader) end() {
-	for _, log := range logs {
-		if r.runs[log] != nil {
-			r.report(log)
-		}
+	r.gap()
+	for _, about := range slices.SortedFunc(maps.Keys(r.runs), func(a, b topic) int {
+		return cmp.Or(cmp.Compare(a.log, b.log), a.group-b.group)
+	}) {
+		r.report(about)
 	}
 }
 

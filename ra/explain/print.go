@@ -140,7 +140,7 @@ func (p *printer) finding(f *Finding) {
 			p.line("      %s: %s", strings.Join(t.Names, ", "), t.What)
 		}
 	}
-	if len(f.Story) > 1 {
+	if len(f.Story) > len(f.Evidence) {
 		title := "the story"
 		if f.Count > 1 {
 			title += " of the first"

@@ -39,6 +39,20 @@ func show(text string) string {
 	return printable.Line(text, maxShown)
 }
 
+// hides tells whether something in a line is not shown: `Password:` alone is a label.
+func hides(raw []byte) bool {
+	raw = raw[:min(len(raw), 4*maxLineKept)]
+	if bytes.Contains(raw, []byte("PRIVATE KEY-----")) {
+		return true
+	}
+	for _, m := range masks {
+		if m.form.Match(raw) {
+			return true
+		}
+	}
+	return false
+}
+
 // secretLines are the words by which secrets are told.
 var secretLines = map[string]string{
 	"Authorization: Basic":           "an Authorization header",
