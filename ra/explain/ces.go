@@ -52,13 +52,17 @@ const (
 type cesFailure struct {
 	rc    int
 	trail trail
-	conns []*conn // those that it may have failed on
+	conns []*conn // those that it may have failed on, the likeliest first
 	asked bool    // its access line has come
+	turn  int64
 }
 
 const (
 	maxConns    = 4096
 	maxFailures = 256
+	// patience is after how many lines of other connections one that has said nothing
+	// more is the one that failed.
+	patience = 64
 )
 
 func (r *cesReader) init(d *desk) { r.d, r.conns = d, map[int64]*conn{} }
@@ -187,10 +191,9 @@ func (r *cesReader) running(rec *record, found []int) {
 	c := r.connOf(rec.head.conn)
 	// A connection that goes on is not one that has failed.
 	for _, f := range r.failures {
-		if len(f.conns) > 1 {
-			f.conns = slices.DeleteFunc(f.conns, func(o *conn) bool { return o == c })
-		}
+		f.conns = slices.DeleteFunc(f.conns, func(o *conn) bool { return o == c })
 	}
+	r.settle()
 	switch t := rec.text; {
 	case bytes.HasPrefix(t, loginDone):
 		if c.stage >= stageLogin {
@@ -246,7 +249,7 @@ var libestStart = []byte("***EST [INFO][est_log_version")
 // fails begins a failed request, and looks for the connection that it is of.
 func (r *cesReader) fails(rec *record, found []int) {
 	r.endStart(false)
-	f := &cesFailure{}
+	f := &cesFailure{turn: r.clock}
 	digits := rec.text[len(failedWith):]
 	for i := 0; i < len(digits) && i < 3 && digit(digits[i]); i++ {
 		f.rc = f.rc*10 + int(digits[i]-'0')
@@ -297,11 +300,11 @@ func (r *cesReader) access(rec *record, found []int) {
 	}
 	if status == "-1" || status == "200" {
 		r.d.good(NGINX)
-		r.drop(r.oldest(func(c *conn) bool { return c.stage == stageDone }))
+		r.drop(r.oldest(func(c *conn) bool { return c.stage == stageDone && !r.suspected(c) }))
 		return
 	}
 	// An answer that nothing before has explained.
-	f := &cesFailure{asked: true}
+	f := &cesFailure{asked: true, turn: r.clock}
 	f.trail.note(rec, found)
 	if post {
 		if c := r.oldest(func(c *conn) bool { return c.stage != stageDone }); c != nil && status != "401" {
@@ -310,6 +313,11 @@ func (r *cesReader) access(rec *record, found []int) {
 	}
 	r.failures = append(r.failures, f)
 	r.settle()
+}
+
+// suspected tells whether a failure is thought to be on a connection.
+func (r *cesReader) suspected(c *conn) bool {
+	return slices.ContainsFunc(r.failures, func(f *cesFailure) bool { return len(f.conns) > 0 && f.conns[0] == c })
 }
 
 // rest is the status in an access line.
@@ -329,7 +337,7 @@ func rest(raw []byte) []byte {
 func (r *cesReader) settle() {
 	for i := 0; i < len(r.failures); {
 		f := r.failures[i]
-		if !f.asked || len(f.conns) > 1 && len(r.failures) < maxFailures/2 && r.clock-f.conns[0].turn < 64 {
+		if !f.asked || len(f.conns) > 0 && len(r.failures) < maxFailures/2 && r.clock-f.turn < patience {
 			i++
 			continue
 		}

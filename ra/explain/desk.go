@@ -29,14 +29,14 @@ type desk struct {
 	iis   iisReader
 	plain plainReader
 
-	// open is a record that says nothing known so far: its text may go on in the
-	// next lines.
+	// open is a record whose text may go on in the next lines.
 	open      bool
 	openHead  head
 	openRaw   []byte
-	openText  []byte
+	openOwn   int // bytes of its own line
 	openLine  int
 	openLines int
+	prefixed  bool // the last record did not begin its line
 
 	scratch, squeezed []byte
 	found             []int
@@ -91,9 +91,9 @@ func (d *desk) end() {
 	d.plain.end()
 }
 
-// line reads one line, without its end. It may hold several records, or a part of
-// one, or none.
-func (d *desk) line(raw []byte, number int) {
+// line reads one line. It may hold several records, or a part of one, or none. next is
+// how the line behind it begins, as far as that is known.
+func (d *desk) line(raw, next []byte, number int) {
 	b := d.clean(raw)
 	if len(b) == 0 {
 		d.flush()
@@ -113,15 +113,18 @@ func (d *desk) line(raw []byte, number int) {
 			d.headless(b, number)
 			return
 		}
-		if d.open || len(d.plain.window) > 0 { // what goes before it may belong to the record before
+		// What goes before it may belong to the record before, unless all lines begin
+		// with something, as syslog's do.
+		if !d.prefixed && (d.open || len(d.plain.window) > 0) {
 			d.headless(bytes.TrimRight(b[:at], " \t"), number)
 		}
 	}
+	d.prefixed = at > 0
 	for ok {
-		end, next, more := len(b), head{}, false
+		end, following, more := len(b), head{}, false
 		var nextAt int
 		if from := at + h.text + 1; from < len(b) && mayHoldAnother(h.form, b[from:]) {
-			if nextAt, next, more = nextHead(b, from); more {
+			if nextAt, following, more = nextHead(b, from); more {
 				end = nextAt
 			}
 		}
@@ -129,8 +132,8 @@ func (d *desk) line(raw []byte, number int) {
 		if h.text > len(r.raw) {
 			r.head.text = len(r.raw)
 		}
-		d.record(&r)
-		at, h, ok = nextAt, next, more
+		d.record(&r, !more && mayGoOn(next))
+		at, h, ok = nextAt, following, more
 	}
 }
 
@@ -158,8 +161,23 @@ var (
 	phoneMark   = []byte("VPNC: ")
 )
 
-// record takes a record up.
-func (d *desk) record(r *record) {
+// mayGoOn tells whether the next line goes on with a record, or may do so.
+func mayGoOn(next []byte) bool {
+	for len(next) > 0 && (next[0] == '>' || next[0] == ' ' || next[0] == '\t') {
+		next = next[1:]
+	}
+	if len(next) == 0 || next[0] == '\r' || next[0] == '\n' {
+		return false
+	}
+	if !beginsRecord[next[0]] {
+		return true
+	}
+	_, ok := headAt(next)
+	return !ok
+}
+
+// record takes a record up; goesOn says that the next line may belong to it.
+func (d *desk) record(r *record, goesOn bool) {
 	d.flush()
 	switch r.head.form {
 	case formFrame:
@@ -167,16 +185,16 @@ func (d *desk) record(r *record) {
 		d.plain.gap()
 		return
 	case formW3CHead:
-		if names, ok := bytes.CutPrefix(r.raw, []byte("#Fields:")); ok {
-			d.fields = parseFields(string(names))
-			d.custom = strings.Join(strings.Fields(string(names)), " ") != w3cDefault
+		if goesOn {
+			d.hold(r)
+		} else {
+			d.header(r.raw)
 		}
 		return
 	case formW3C:
-		if d.entry(r) {
-			return
+		if !d.entry(r) && goesOn {
+			d.hold(r)
 		}
-		d.hold(r, nil)
 		return
 	case formJSON:
 		d.count(RA, stamp{})
@@ -192,9 +210,13 @@ func (d *desk) record(r *record) {
 		return
 	}
 	d.plain.gap()
+	if goesOn {
+		d.hold(r)
+		return
+	}
 	d.squeezed = squeeze(d.squeezed[:0], messageOf(r.head, r.raw))
 	if !d.judge(r, d.squeezed) {
-		d.hold(r, d.squeezed)
+		d.unknown(r, d.squeezed)
 	}
 }
 
@@ -213,6 +235,18 @@ func (d *desk) judge(r *record, text []byte) bool {
 	return true
 }
 
+// unknown hands on a record whose text is not known.
+func (d *desk) unknown(r *record, text []byte) {
+	log := NGINX
+	if r.head.form == formCAPF {
+		log = CAPF
+	}
+	r.text = text
+	d.found = d.found[:0]
+	d.strangers.add(log, r)
+	d.deliver(r)
+}
+
 func (d *desk) deliver(r *record) {
 	if r.head.form == formCAPF {
 		d.count(CAPF, r.head.when)
@@ -224,29 +258,44 @@ func (d *desk) deliver(r *record) {
 }
 
 // hold keeps a record until its text has been read to the end.
-func (d *desk) hold(r *record, text []byte) {
+func (d *desk) hold(r *record) {
 	d.open, d.openHead, d.openLine, d.openLines = true, r.head, r.line, 0
 	d.openRaw = append(d.openRaw[:0], r.raw[:min(len(r.raw), maxOpen)]...)
-	d.openText = append(d.openText[:0], text[:min(len(text), maxOpen)]...)
+	d.openOwn = len(d.openRaw)
 }
 
-// flush gives up on the open record: its text is not known.
+// flush judges the open record: with the lines that went on, or, where these were
+// something else, by its own line.
 func (d *desk) flush() {
 	if !d.open {
 		return
 	}
 	d.open = false
-	r := record{head: d.openHead, raw: d.openRaw, text: d.openText, file: d.file, line: d.openLine}
-	if r.head.form == formW3C {
+	r := record{head: d.openHead, raw: d.openRaw, file: d.file, line: d.openLine}
+	switch r.head.form {
+	case formW3C:
+		return // entry has tried
+	case formW3CHead:
+		d.header(r.raw)
 		return
 	}
-	d.found = d.found[:0]
-	log := NGINX
-	if r.head.form == formCAPF {
-		log = CAPF
+	d.squeezed = squeeze(d.squeezed[:0], messageOf(r.head, r.raw))
+	if d.judge(&r, d.squeezed) {
+		return
 	}
-	d.strangers.add(log, &r)
-	d.deliver(&r)
+	r.raw = d.openRaw[:d.openOwn]
+	d.squeezed = squeeze(d.squeezed[:0], messageOf(r.head, r.raw))
+	if !d.judge(&r, d.squeezed) {
+		d.unknown(&r, d.squeezed)
+	}
+}
+
+// header reads a line of the head of IIS's log.
+func (d *desk) header(line []byte) {
+	if names, ok := bytes.CutPrefix(line, []byte("#Fields:")); ok {
+		d.fields = parseFields(string(names))
+		d.custom = strings.Join(strings.Fields(string(names)), " ") != w3cDefault
+	}
 }
 
 // headless takes a line that begins no record: it goes on with the open one, or is
@@ -254,19 +303,10 @@ func (d *desk) flush() {
 func (d *desk) headless(b []byte, number int) {
 	if d.open {
 		d.openLines++
+		d.openRaw = append(append(d.openRaw, ' '), b[:min(len(b), maxOpen)]...)
 		if d.openHead.form == formW3C {
-			d.openRaw = append(append(d.openRaw, ' '), b[:min(len(b), maxOpen)]...)
 			r := record{head: d.openHead, raw: d.openRaw, file: d.file, line: d.openLine}
 			if d.entry(&r) {
-				d.open = false
-				return
-			}
-		} else {
-			d.openRaw = append(append(d.openRaw, ' '), b[:min(len(b), maxOpen)]...)
-			r := record{head: d.openHead, raw: d.openRaw, file: d.file, line: d.openLine}
-			d.squeezed = squeeze(d.squeezed[:0], messageOf(r.head, r.raw))
-			if d.judge(&r, d.squeezed) {
-				d.open = false
 				return
 			}
 		}

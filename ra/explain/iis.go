@@ -22,6 +22,8 @@ type iisClient struct {
 	// denied are anonymous requests that were turned away and whom no log-in has
 	// followed.
 	denied *iisRun
+	ces    bool // it is CES, which never asks without a log-in
+	last   stamp
 }
 
 type iisRun struct {
@@ -46,6 +48,7 @@ var (
 	listPage = []byte("certrqxt.asp")
 	postPage = []byte("certfnsh.asp")
 	certPage = []byte("certnew.cer")
+	cesAgent = []byte("CiscoRA")
 )
 
 func (r *iisReader) record(rec *record, e *w3cEntry, found []int) {
@@ -64,6 +67,12 @@ func (r *iisReader) record(rec *record, e *w3cEntry, found []int) {
 		r.clients[c.name] = c
 	}
 	r.expire(c, e.when)
+	if e.when.clock {
+		c.last = e.when
+	}
+	if bytes.HasPrefix(e.agent, cesAgent) {
+		c.ces = true
+	}
 	rec.tells = len(found) > 0
 	status, sub, win := string(e.status), string(e.sub), string(e.win)
 	good := (status == "200" || status == "301" || status == "302" || status == "304") && (win == "0" || win == "")
@@ -78,7 +87,9 @@ func (r *iisReader) record(rec *record, e *w3cEntry, found []int) {
 		c.denied.trail.note(rec, found)
 		return
 	case !good:
-		c.denied = nil
+		if !c.ces {
+			c.denied = nil
+		}
 		run := &iisRun{}
 		if bytes.EqualFold(e.method, []byte("POST")) {
 			if i := slices.IndexFunc(c.open, func(o *iisRun) bool { return !o.posted }); i >= 0 {
@@ -94,7 +105,7 @@ func (r *iisReader) record(rec *record, e *w3cEntry, found []int) {
 		r.d.report(run.trail.incident(IIS, "client "+c.name))
 		return
 	}
-	if e.user != nil {
+	if e.user != nil && !c.ces {
 		c.denied = nil // somebody has logged in
 	}
 	file := e.stem[bytes.LastIndexByte(e.stem, '/')+1:]

@@ -144,14 +144,24 @@ func decoded(in *bufio.Reader) *bufio.Reader {
 	return bufio.NewReaderSize(transform.NewReader(in, unicode.UTF16(order, unicode.UseBOM).NewDecoder()), lineBuffer)
 }
 
-// eachLine calls f for each line. A line longer than the buffer comes in pieces, each
-// cut at a blank where there is one.
-func eachLine(ctx context.Context, in *bufio.Reader, f func(line []byte, number int)) (lines int, err error) {
+// nextLength is how much of the next line is shown.
+const nextLength = 96
+
+// unread stands for a next line that is not known yet.
+var unread = []byte("?")
+
+// eachLine calls f for each line, with the beginning of the next one. A line longer
+// than the buffer comes in pieces.
+func eachLine(ctx context.Context, in *bufio.Reader, f func(line, next []byte, number int)) (lines int, err error) {
 	number := 1
 	for {
 		line, err := in.ReadSlice('\n')
 		if len(line) > 0 {
-			f(line, number)
+			next := unread
+			if n := in.Buffered(); n >= nextLength {
+				next, _ = in.Peek(nextLength)
+			}
+			f(line, next, number)
 		}
 		switch {
 		case err == nil:

@@ -143,13 +143,13 @@ func (d *desk) read(ctx context.Context, input Input, number int, told *FileRead
 	}
 	d.begin(number)
 	pending := 0
-	told.Lines, err = eachLine(ctx, in, func(line []byte, n int) {
+	told.Lines, err = eachLine(ctx, in, func(line, next []byte, n int) {
 		told.Bytes += int64(len(line))
 		if pending += len(line); pending > 4<<20 {
 			progress(pending)
 			pending = 0
 		}
-		d.line(line, n)
+		d.line(line, next, n)
 	})
 	progress(pending)
 	if ctx.Err() != nil {

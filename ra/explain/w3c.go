@@ -8,8 +8,8 @@ import (
 
 // w3cFields is where the fields stand that are looked at; -1 = not in the log.
 type w3cFields struct {
-	count                                                                  int
-	date, time, method, stem, query, user, client, status, sub, win, taken int
+	count                                                                         int
+	date, time, method, stem, query, user, client, agent, status, sub, win, taken int
 }
 
 const w3cDefault = "date time s-ip cs-method cs-uri-stem cs-uri-query s-port cs-username c-ip cs(User-Agent) cs(Referer) sc-status sc-substatus sc-win32-status time-taken"
@@ -24,15 +24,15 @@ func parseFields(names string) w3cFields {
 	return w3cFields{
 		count: len(all),
 		date:  at("date"), time: at("time"), method: at("cs-method"), stem: at("cs-uri-stem"), query: at("cs-uri-query"),
-		user: at("cs-username"), client: at("c-ip"), status: at("sc-status"), sub: at("sc-substatus"), win: at("sc-win32-status"), taken: at("time-taken"),
+		user: at("cs-username"), client: at("c-ip"), agent: at("cs(User-Agent)"), status: at("sc-status"), sub: at("sc-substatus"), win: at("sc-win32-status"), taken: at("time-taken"),
 	}
 }
 
 // w3cEntry is one request; its fields are parts of the line.
 type w3cEntry struct {
-	method, stem, query, user, client, status, sub, win []byte
-	taken                                               int64 // ms
-	when                                                stamp
+	method, stem, query, user, client, agent, status, sub, win []byte
+	taken                                                      int64 // ms
+	when                                                       stamp
 }
 
 // parse reads an entry. It returns false for what is none.
@@ -59,7 +59,7 @@ func (f *w3cFields) parse(line []byte, e *w3cEntry) bool {
 		return at[i]
 	}
 	*e = w3cEntry{
-		method: get(f.method), stem: get(f.stem), query: get(f.query), user: get(f.user), client: get(f.client),
+		method: get(f.method), stem: get(f.stem), query: get(f.query), user: get(f.user), client: get(f.client), agent: get(f.agent),
 		status: get(f.status), sub: get(f.sub), win: get(f.win),
 	}
 	if len(e.status) == 0 || len(e.status) > 3 || !digit(e.status[0]) || len(e.stem) == 0 {
