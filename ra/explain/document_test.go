@@ -6,6 +6,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"ciscora/ra/explain/explaintest"
 )
 
 // What the excerpts of the five documents are, by the document's own text. Where the
@@ -72,7 +74,7 @@ func TestTheExcerptsOfTheDocumentsAreExplained(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			report := read(t, c, input("mail", data))
+			report := read(t, c, explaintest.Input("mail", data))
 			for _, s := range report.NotUnderstood {
 				t.Errorf("not understood: %s", s.Text)
 			}

@@ -249,7 +249,7 @@ func sniff(in *bufio.Reader) (s sniffed) {
 func inOrder(files []sniffed) {
 	dated := !slices.ContainsFunc(files, func(s sniffed) bool { return !s.first.date })
 	slices.SortStableFunc(files, func(a, b sniffed) int {
-		if dated {
+		if dated && a.first.ms != b.first.ms {
 			return cmp.Compare(a.first.ms, b.first.ms)
 		}
 		baseA, ageA := rotation(a.name)

@@ -12,6 +12,7 @@ import (
 	"unicode/utf16"
 
 	"ciscora/ra/explain"
+	"ciscora/ra/explain/explaintest"
 )
 
 // A perturbation is what happens to logs on their way to whoever reads them.
@@ -113,10 +114,10 @@ func withoutTimes(log string, data []byte) []byte {
 
 const prose = "Guten Tag,\n\nbeim Kunden fällt seit gestern die Zertifikatserneuerung aus, siehe unten. Ich habe\nalles versucht. 请帮助我们, شكرا\n\n"
 
-func perturbations(good runLogs) []perturbation {
+func perturbations(good explaintest.Logs) []perturbation {
 	one := func(f func(log string, data []byte) []byte) func(*testing.T, string, []byte) []explain.Input {
 		return func(_ *testing.T, log string, data []byte) []explain.Input {
-			return []explain.Input{input(log, f(log, data))}
+			return []explain.Input{explaintest.Input(log, f(log, data))}
 		}
 	}
 	line := func(f func(string) string) func(*testing.T, string, []byte) []explain.Input {
@@ -141,7 +142,7 @@ func perturbations(good runLogs) []perturbation {
 			if err := w.Close(); err != nil {
 				t.Fatal(err)
 			}
-			return []explain.Input{input(log+".gz", out.Bytes())}
+			return []explain.Input{explaintest.Input(log+".gz", out.Bytes())}
 		}},
 		{"cut lines", line(wrapped)},
 		{"quoting", line(func(l string) string { return "> > " + l })},
@@ -169,7 +170,7 @@ func perturbations(good runLogs) []perturbation {
 		{"rotated in the middle", func(_ *testing.T, log string, data []byte) []explain.Input {
 			all := strings.SplitAfter(string(data), "\n")
 			at := len(all) / 2
-			return []explain.Input{input(log, []byte(strings.Join(all[at:], ""))), input(log+".1", []byte(strings.Join(all[:at], "")))}
+			return []explain.Input{explaintest.Input(log, []byte(strings.Join(all[at:], ""))), explaintest.Input(log+".1", []byte(strings.Join(all[:at], "")))}
 		}},
 		{"HTML", one(func(_ string, data []byte) []byte {
 			body := eachLine(data, func(l string) string { return html.EscapeString(l) + "<br>" })
@@ -188,21 +189,16 @@ func TestAPerturbedLogIsTakenForTheSame(t *testing.T) {
 	c := catalog(t)
 	for _, p := range perturbations(logs["good-enrollment"]) {
 		t.Run(p.name, func(t *testing.T) {
+			as := func(log string, data []byte) []explain.Input { return p.do(t, log, data) }
 			for _, card := range cards(t) {
-				var all []explain.Input
-				for _, f := range logFiles {
-					data := logs[card.Name][f.log]
-					if len(data) == 0 {
-						continue
-					}
-					inputs := p.do(t, f.log, data)
-					all = append(all, inputs...)
-					if o := judge(card, f.log, read(t, c, inputs...)); strings.HasPrefix(o.how, "WRONG") {
-						t.Errorf("%s, %s: %s %v", card.Name, f.log, o.how, o.also)
-					}
+				outcomes, err := explaintest.Outcomes(t.Context(), c, card, logs[card.Name], as)
+				if err != nil {
+					t.Fatal(err)
 				}
-				if o := judge(card, "all", read(t, c, all...)); strings.HasPrefix(o.how, "WRONG") {
-					t.Errorf("%s, all: %s %v", card.Name, o.how, o.also)
+				for _, o := range outcomes {
+					if strings.HasPrefix(o.How, explaintest.Wrong) {
+						t.Errorf("%s, %s: %s %v", o.Card, o.Log, o.How, o.Also)
+					}
 				}
 			}
 		})

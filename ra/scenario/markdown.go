@@ -3,6 +3,8 @@ package scenario
 import (
 	"fmt"
 	"strings"
+
+	"ciscora/ra/explain"
 )
 
 // Markdown writes the page of all failures, docs/failures.md.
@@ -11,7 +13,7 @@ func Markdown(cards []Card) string {
 	b.WriteString(`# Failures, as the logs show them
 
 This page is written by ` + "`ra scenario list --markdown`" + ` from the cards; each failure can be played with
-` + "`ra scenario run NAME`" + `. In the lines, what stands in braces differs from run to run, and ` + "`...`" + ` stands for other lines.
+` + "`ra scenario run NAME`" + `, but for the notes, which tell of failures that nothing plays. In the lines, what stands in braces differs from run to run, and ` + "`...`" + ` stands for other lines.
 
 | failure | from | what it is |
 |---|---|---|
@@ -22,11 +24,16 @@ This page is written by ` + "`ra scenario list --markdown`" + ` from the cards; 
 	for _, c := range cards {
 		fmt.Fprintf(&b, "\n## %s\n\n%s. ", c.Name, c.Title)
 		if c.Document != "" {
-			fmt.Fprintf(&b, "Cisco's document: %s.", c.Document)
+			fmt.Fprintf(&b, "%s%s.", documentPrefix[c.Kind], c.Document)
 		} else {
 			fmt.Fprintf(&b, "Source: %s.", strings.TrimSpace(c.Source))
 		}
-		fmt.Fprintf(&b, " Profile %s.\n\n", c.Profile)
+		if c.Kind == "note" {
+			b.WriteString(" A note: nothing plays it.\n")
+			c.writeTells(&b)
+		} else {
+			fmt.Fprintf(&b, " Profile %s.\n\n", c.Profile)
+		}
 		for _, s := range c.Steps {
 			if s.Do == "fault" {
 				fmt.Fprintf(&b, "- fault `%s`\n", s.Fault)
@@ -47,12 +54,27 @@ This page is written by ` + "`ra scenario list --markdown`" + ` from the cards; 
 	return b.String()
 }
 
+// documentPrefix names the document of the cards; notes name theirs.
+var documentPrefix = map[string]string{"": "Cisco's document: "}
+
+// writeTells writes the lines by which ra explain knows a note's failure.
+func (c Card) writeTells(b *strings.Builder) {
+	for _, name := range explain.LogNames() {
+		if t := c.told(name); len(t.Has) > 0 {
+			fmt.Fprintf(b, "\n%s:\n\n```\n%s\n```\n", explain.Log(name).Title(), strings.Join(t.Has, "\n"))
+		}
+	}
+}
+
 var logTitles = map[string]string{"nginx": "NGINX error.log", "ciscora": "CiscoRA log", "capf": "CAPF trace", "iis": "IIS log"}
 
 var yesNo = map[bool]string{true: "yes", false: "no"}
 
 func (c Card) origin() string {
-	if c.Document != "" {
+	switch {
+	case c.Kind == "note":
+		return "note"
+	case c.Document != "":
 		return c.Document
 	}
 	return "inferred"

@@ -11,6 +11,7 @@ import (
 
 	"go.uber.org/goleak"
 
+	"ciscora/ra/explain/explaintest"
 	"ciscora/ra/lab"
 	"ciscora/ra/scenario"
 )
@@ -31,7 +32,12 @@ func cards(t *testing.T) []scenario.Card {
 // play runs a card: in virtual time, unless an errno decides.
 func play(t *testing.T, card scenario.Card, keys keys) (result scenario.Result) {
 	t.Helper()
-	o := scenario.Options{Dir: filepath.Join(t.TempDir(), card.Name), Keys: keys.virtual}
+	return playIn(t, card, keys, filepath.Join(t.TempDir(), card.Name))
+}
+
+func playIn(t *testing.T, card scenario.Card, keys keys, dir string) (result scenario.Result) {
+	t.Helper()
+	o := scenario.Options{Dir: dir, Keys: keys.virtual}
 	if card.RealTime {
 		o.Keys = keys.real
 		return scenario.Run(t.Context(), card, o)
@@ -61,12 +67,22 @@ func makeKeys(t *testing.T) (k keys) {
 	return k
 }
 
+// Each card's run is as it says, and what it leaves in its logs, each alone and all
+// together, ra explain takes for that card.
 func TestEveryCardIsAsItSays(t *testing.T) {
 	keys := makeKeys(t)
+	left := &leftBehind{logs: map[string]explaintest.Logs{}}
+	defer left.explain(t)
+	t.Run("play", func(t *testing.T) { playEvery(t, keys, left) })
+}
+
+func playEvery(t *testing.T, keys keys, left *leftBehind) {
 	for _, card := range cards(t) {
 		t.Run(card.Name, func(t *testing.T) {
 			t.Parallel()
-			result := play(t, card, keys)
+			dir := filepath.Join(t.TempDir(), card.Name)
+			result := playIn(t, card, keys, dir)
+			left.take(t, card.Name, dir)
 			if result.Error != "" {
 				t.Error(result.Error)
 			}
@@ -128,7 +144,11 @@ func TestTheCardsThatMustBeThereAreThere(t *testing.T) {
 }
 
 func TestThePageOfFailuresIsCurrent(t *testing.T) {
-	want := scenario.Markdown(cards(t))
+	notes, err := scenario.Notes()
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := scenario.Markdown(append(cards(t), notes...))
 	const page = "../../docs/failures.md"
 	if *update {
 		if err := os.WriteFile(page, []byte(want), 0o644); err != nil {
