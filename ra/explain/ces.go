@@ -2,8 +2,10 @@ package explain
 
 import (
 	"bytes"
+	"fmt"
 	"slices"
 	"strconv"
+	"strings"
 )
 
 // cesReader reads CES's NGINX error.log and its CiscoRA log: starts of CES, and the
@@ -290,6 +292,7 @@ func (r *cesReader) access(rec *record, found []int) {
 	case status == "-1" && !post:
 		return
 	}
+	rec.head.when = accessTime(rec.raw)
 	for _, f := range r.failures {
 		if !f.asked && (status != "-1" || f.rc == 10) {
 			f.asked = true
@@ -383,6 +386,35 @@ func (r *cesReader) offset(rec *record) {
 	if sign == '-' {
 		s.offset = -s.offset
 	}
+}
+
+const months = "JanFebMarAprMayJunJulAugSepOctNovDec"
+
+// accessTime reads [27/Feb/2019:16:53:28 -0500], in the log's zone.
+func accessTime(raw []byte) (s stamp) {
+	i := bytes.IndexByte(raw[min(len(raw), len(accessHead)):], '[')
+	for i >= 0 {
+		b := raw[len(accessHead)+i:]
+		if len(b) > 21 && b[3] == '/' && b[7] == '/' && b[12] == ':' {
+			month := strings.Index(months, string(b[4:7]))
+			if month < 0 || month%3 != 0 {
+				return stamp{}
+			}
+			date := fmt.Appendf(nil, "%s-%02d-%s", b[8:12], month/3+1, b[1:3])
+			day, ok1 := dateAt(date, 0, '-')
+			ms, ok2 := clockAt(b, 13)
+			if ok1 && ok2 {
+				return stamp{ms: day + ms, date: true, clock: true}
+			}
+			return stamp{}
+		}
+		next := bytes.IndexByte(b[1:], '[')
+		if next < 0 {
+			break
+		}
+		i += 1 + next
+	}
+	return stamp{}
 }
 
 func (r *cesReader) end() {
