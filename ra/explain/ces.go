@@ -3,6 +3,7 @@ package explain
 import (
 	"bytes"
 	"fmt"
+	"maps"
 	"slices"
 	"strconv"
 	"strings"
@@ -20,7 +21,6 @@ type cesReader struct {
 	failed   bool
 
 	conns  map[int64]*conn
-	order  []*conn // by their last lines
 	free   []*conn
 	before trail // libest's lines of the request so far
 
@@ -60,7 +60,7 @@ type cesFailure struct {
 }
 
 const (
-	maxConns    = 4096
+	maxConns    = 1024
 	maxFailures = 256
 	// patience is after how many lines of other connections one that has said nothing
 	// more is the one that failed.
@@ -156,7 +156,7 @@ func (r *cesReader) connOf(id int64) *conn {
 		c.id, c.stage = id, stageNone
 		c.trail.reset()
 		if len(r.conns) >= maxConns {
-			r.drop(r.oldest(func(*conn) bool { return true }))
+			r.dropOld()
 		}
 		r.conns[id] = c
 	}
@@ -176,8 +176,15 @@ func (r *cesReader) drop(c *conn) {
 	r.free = append(r.free, c)
 }
 
-// oldest is the connection that fits and whose last line is longest ago; newest the
-// one whose last line is the latest.
+// dropOld gives up the half of the connections that have said nothing for longest.
+func (r *cesReader) dropOld() {
+	all := slices.SortedFunc(maps.Values(r.conns), func(a, b *conn) int { return int(a.turn - b.turn) })
+	for _, c := range all[:len(all)/2] {
+		r.drop(c)
+	}
+}
+
+// oldest is the connection that fits and whose last line is longest ago.
 func (r *cesReader) oldest(fits func(*conn) bool) (best *conn) {
 	for _, c := range r.conns {
 		if fits(c) && (best == nil || c.turn < best.turn) {

@@ -140,6 +140,9 @@ func (d *desk) line(raw, next []byte, number int) {
 // mayHoldAnother tells quickly whether a second record may stand in a line: nearly
 // none has one.
 func mayHoldAnother(f form, rest []byte) bool {
+	if len(rest) > maxOpen {
+		return true // to look three times for each of its records would take long
+	}
 	switch f {
 	case formStart, formWorker, formLibest, formService:
 		return bytes.Contains(rest, libestMark) || bytes.Contains(rest, pidEnd) || bytes.Contains(rest, startMark) || bytes.Contains(rest, serviceMark)

@@ -35,7 +35,7 @@ type iisRun struct {
 
 const (
 	maxClients = 1024
-	maxRuns    = 4096
+	maxRuns    = 512
 	// abandoned is after how long nothing more of an enrollment comes: the longest that
 	// anything waits is certfnsh.asp's script, 90 s.
 	abandoned = 120 * 1000

@@ -98,7 +98,7 @@ func (e *endless) Read(p []byte) (int, error) {
 // that does not grow with them.
 func TestMemoryIsBoundedWhateverComesIn(t *testing.T) {
 	c := catalog(t)
-	const size = 64 << 20
+	const size = 32 << 20
 	numbers := make([]byte, 0, 1<<20)
 	for i := 0; len(numbers) < 1<<20; i++ {
 		numbers = fmt.Appendf(numbers, "2026/03/05 12:31:21 [error] 1#0: *%d failed %c%c%c at %x\n", i, 'a'+i%26, 'a'+i/26%26, 'a'+i/676%26, i*7919)
