@@ -408,7 +408,7 @@ func accessTime(raw []byte) (s stamp) {
 				return stamp{}
 			}
 			date := fmt.Appendf(nil, "%s-%02d-%s", b[8:12], month/3+1, b[1:3])
-			day, ok1 := dateAt(date, 0, '-')
+			day, ok1 := dateAt(date, '-')
 			ms, ok2 := clockAt(b, 13)
 			if ok1 && ok2 {
 				return stamp{ms: day + ms, date: true, clock: true}

@@ -45,8 +45,6 @@ type desk struct {
 	strangers   strangers
 	secrets     secrets
 	seen        map[Log]*seen
-	logOf       Log
-	lastForm    form
 	lastSeen    *seen
 	lastSeenLog Log
 }

@@ -25,7 +25,7 @@ func (s stamp) text() string {
 }
 
 // until takes another case into a finding that is there already.
-func (f *Finding) until(j *judgement, k *case_) {
+func (f *Finding) until(j *judgement, k *affair) {
 	for _, i := range k.incidents {
 		if !i.first.clock {
 			continue
@@ -41,7 +41,7 @@ func (f *Finding) until(j *judgement, k *case_) {
 }
 
 // finding makes a finding of a case.
-func (j *judgement) finding(k *case_, candidates []*entry, variants map[*entry][]string) *Finding {
+func (j *judgement) finding(k *affair, candidates []*entry, variants map[*entry][]string) *Finding {
 	f := &Finding{Count: 1}
 	f.until(j, k)
 	j.story(f, k)
@@ -89,7 +89,7 @@ func (j *judgement) finding(k *case_, candidates []*entry, variants map[*entry][
 }
 
 // sure says how sure it is that the first candidate is it.
-func (j *judgement) sure(k *case_, candidates []*entry) (Sure, string) {
+func (j *judgement) sure(k *affair, candidates []*entry) (Sure, string) {
 	where := j.where(k)
 	waited := ""
 	for _, i := range k.incidents {
@@ -119,7 +119,7 @@ func (j *judgement) sure(k *case_, candidates []*entry) (Sure, string) {
 	return Possible, fmt.Sprintf("one of %d that %s alone cannot tell apart%s", len(candidates), where, waited)
 }
 
-func (j *judgement) where(k *case_) string {
+func (j *judgement) where(k *affair) string {
 	var titles []string
 	for _, i := range k.incidents {
 		if t := "the " + strings.TrimPrefix(i.log.Title(), "the "); !slices.Contains(titles, t) {
@@ -133,7 +133,7 @@ func (j *judgement) where(k *case_) string {
 }
 
 // apartBy says which other log, or what else, would tell the candidates apart.
-func (j *judgement) apartBy(k *case_, candidates []*entry) (all []TellApart) {
+func (j *judgement) apartBy(k *affair, candidates []*entry) (all []TellApart) {
 	if len(candidates) < 2 {
 		return nil
 	}
@@ -198,7 +198,7 @@ func brief(line string) string {
 }
 
 // evidenceOf are the lines of a case whose signature tells.
-func (j *judgement) evidenceOf(k *case_, tells func(n int) bool) (all []Evidence) {
+func (j *judgement) evidenceOf(k *affair, tells func(n int) bool) (all []Evidence) {
 	for _, i := range k.incidents {
 		var of []Evidence
 		for _, m := range i.lines {
@@ -256,7 +256,7 @@ func (j *judgement) evidence(log Log, m mark) Evidence {
 }
 
 // story puts the lines of all logs of a case into one order.
-func (j *judgement) story(f *Finding, k *case_) {
+func (j *judgement) story(f *Finding, k *affair) {
 	dated := int64(0)
 	for _, i := range k.incidents {
 		if i.first.date && dated == 0 {

@@ -66,14 +66,14 @@ func clockAt(b []byte, i int) (int64, bool) {
 	return (h*3600 + m*60 + s) * 1000, true
 }
 
-// dateAt reads yyyy?mm?dd with a separator at i, in milliseconds since 1970.
-func dateAt(b []byte, i int, separator byte) (int64, bool) {
-	if i+10 > len(b) || b[i+4] != separator || b[i+7] != separator {
+// dateAt reads yyyy?mm?dd with a separator, in milliseconds since 1970.
+func dateAt(b []byte, separator byte) (int64, bool) {
+	if len(b) < 10 || b[4] != separator || b[7] != separator {
 		return 0, false
 	}
-	y, ok1 := number(b, i, 4)
-	m, ok2 := number(b, i+5, 2)
-	d, ok3 := number(b, i+8, 2)
+	y, ok1 := number(b, 0, 4)
+	m, ok2 := number(b, 5, 2)
+	d, ok3 := number(b, 8, 2)
 	if !ok1 || !ok2 || !ok3 || m < 1 || m > 12 || d < 1 || d > 31 {
 		return 0, false
 	}
@@ -166,7 +166,7 @@ func digitHead(b []byte) (head, bool) {
 		return phoneAt(b)
 	}
 	if b[4] == '/' && len(b) > 22 {
-		day, ok1 := dateAt(b, 0, '/')
+		day, ok1 := dateAt(b, '/')
 		ms, ok2 := clockAt(b, 11)
 		if ok1 && ok2 && b[20] == '[' {
 			if at := bytes.IndexByte(b[:min(len(b), 32)], ']'); at > 0 && at+2 < len(b) {
@@ -176,7 +176,7 @@ func digitHead(b []byte) (head, bool) {
 		return head{}, false
 	}
 	if b[4] == '-' && len(b) > 24 {
-		day, ok1 := dateAt(b, 0, '-')
+		day, ok1 := dateAt(b, '-')
 		ms, ok2 := clockAt(b, 11)
 		if ok1 && ok2 && b[19] == ' ' && isW3C(b[20:]) {
 			return head{form: formW3C, text: 21, when: stamp{ms: day + ms, date: true, clock: true}}, true

@@ -13,8 +13,8 @@ import (
 // differ, and one writes when a thing begins, the other when it ends.
 const near = 20 * 1000
 
-// case_ is one thing that went wrong, as one or more logs have it.
-type case_ struct {
+// affair is one thing that went wrong, as one or more logs have it.
+type affair struct {
 	incidents  []*incident
 	candidates []*entry
 }
@@ -37,7 +37,7 @@ func judge(c *Catalog, r *reading, o Options) *Report {
 		}
 		sort.SliceStable(list, func(a, b int) bool { return j.utc(list[a], list[a].first) < j.utc(list[b], list[b].first) })
 	}
-	var cases []*case_
+	var cases []*affair
 	for _, log := range caseOrder {
 		for _, i := range j.byLog[log] {
 			if !j.used[i] {
@@ -123,7 +123,7 @@ func (j *judgement) apart(a, b *incident) (ms int64, ok bool) {
 	every := int64(day)
 	_, knownA := j.offset(a.log, a.first)
 	_, knownB := j.offset(b.log, b.first)
-	if !sameHost(a.log, b.log) && !(knownA && knownB) {
+	if !sameHost(a.log, b.log) && (!knownA || !knownB) {
 		every = 15 * 60 * 1000 // zones differ by quarters of an hour
 	} else if a.first.date && b.first.date {
 		return 0, false
@@ -136,8 +136,8 @@ func (j *judgement) apart(a, b *incident) (ms int64, ok bool) {
 }
 
 // gather takes up what the other logs say of an incident.
-func (j *judgement) gather(base *incident) *case_ {
-	k := &case_{incidents: []*incident{base}, candidates: j.candidates[base]}
+func (j *judgement) gather(base *incident) *affair {
+	k := &affair{incidents: []*incident{base}, candidates: j.candidates[base]}
 	j.used[base] = true
 	for _, log := range caseOrder {
 		if log == base.log || len(k.candidates) == 0 {
@@ -179,7 +179,7 @@ func (j *judgement) window(log Log, base *incident) []*incident {
 	list := j.byLog[log]
 	_, known := j.offset(log, base.first)
 	_, knownBase := j.offset(base.log, base.first)
-	if len(list) < 200 || !base.first.date || !(known && knownBase || sameHost(log, base.log)) {
+	if len(list) < 200 || !base.first.date || (!known || !knownBase) && !sameHost(log, base.log) {
 		return list
 	}
 	from := j.utc(base, base.first) - 4*near
@@ -197,7 +197,7 @@ func intersection(a, b []*entry) (both []*entry) {
 }
 
 // specific is how many lines speak for a failure.
-func (k *case_) specific(e *entry) (n int) {
+func (k *affair) specific(e *entry) (n int) {
 	for _, i := range k.incidents {
 		t, _ := e.tellsOf(i.log)
 		n += len(t.has) + len(t.lacks)
@@ -207,7 +207,7 @@ func (k *case_) specific(e *entry) (n int) {
 
 // missed tells whether a failure would have left lines in a log that was read, and
 // that has none.
-func (j *judgement) missed(k *case_, e *entry) bool {
+func (j *judgement) missed(k *affair, e *entry) bool {
 	for _, log := range [...]Log{NGINX, IIS} {
 		s := j.r.seen[log]
 		_, tells := e.tells[log]
@@ -223,7 +223,7 @@ func (j *judgement) missed(k *case_, e *entry) bool {
 
 // covers tells whether a log was written while a case happened, as far as its times
 // can be compared.
-func (j *judgement) covers(log Log, k *case_) bool {
+func (j *judgement) covers(log Log, k *affair) bool {
 	s := j.r.seen[log]
 	i := k.incidents[0]
 	if !s.from.date || !i.first.date {
@@ -231,7 +231,7 @@ func (j *judgement) covers(log Log, k *case_) bool {
 	}
 	of, known := j.offset(log, s.from)
 	_, knownCase := j.offset(i.log, i.first)
-	if !sameHost(log, i.log) && !(known && knownCase) {
+	if !sameHost(log, i.log) && (!known || !knownCase) {
 		return true
 	}
 	at := j.utc(i, i.first)
@@ -239,7 +239,7 @@ func (j *judgement) covers(log Log, k *case_) bool {
 }
 
 // rank orders the candidates, the likeliest first, and folds variants.
-func (j *judgement) rank(k *case_) (first []*entry, variants map[*entry][]string) {
+func (j *judgement) rank(k *affair) (first []*entry, variants map[*entry][]string) {
 	variants = map[*entry][]string{}
 	byName := map[string]*entry{}
 	for _, e := range k.candidates {
@@ -265,7 +265,7 @@ func (j *judgement) rank(k *case_) (first []*entry, variants map[*entry][]string
 }
 
 // report makes findings of the cases; the same ones are counted.
-func (j *judgement) report(cases []*case_) *Report {
+func (j *judgement) report(cases []*affair) *Report {
 	report := &Report{Files: j.r.files}
 	same := map[string]*Finding{}
 	for _, k := range cases {
@@ -290,7 +290,7 @@ func (j *judgement) report(cases []*case_) *Report {
 	return report
 }
 
-func unknownKey(k *case_) string {
+func unknownKey(k *affair) string {
 	var lines []string
 	for _, i := range k.incidents {
 		for _, m := range i.lines {
@@ -308,7 +308,7 @@ func names(entries []*entry) (n []string) {
 	return n
 }
 
-func logsOf(k *case_) (n []string) {
+func logsOf(k *affair) (n []string) {
 	for _, i := range k.incidents {
 		n = append(n, string(i.log))
 	}

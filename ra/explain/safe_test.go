@@ -171,10 +171,13 @@ func fuzz(f *testing.F, seeds ...string) {
 func FuzzNGINX(f *testing.F) {
 	fuzz(f, string(recorded(f)["f6-template-typo"]["nginx"]), string(recorded(f)["f4-unknown-host"]["ciscora"]))
 }
+
 func FuzzCAPF(f *testing.F) { fuzz(f, string(recorded(f)["f9-capf-timeout"]["capf"])) }
+
 func FuzzIIS(f *testing.F) {
 	fuzz(f, string(recorded(f)["wrong-password"]["iis"]), "#Fields: sc-status cs-uri-stem\n401 /certsrv\n")
 }
+
 func FuzzPlain(f *testing.F) {
 	fuzz(f, "902: NOT 10:19:27.155936 VPNC: hostIDCheck failed!!\n%ASA-7-725014: SSL lib error.\n", "&lt;br&gt;<p>\x1b[31m{\"level\":\"error\"}\n", "\xff\xfea\x00b\x00\n\x00", "\x1f\x8b")
 }

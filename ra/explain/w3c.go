@@ -75,7 +75,7 @@ func (f *w3cFields) parse(line []byte, e *w3cEntry) bool {
 		if ms, ok := clockAt(clock, 0); ok {
 			e.when = stamp{ms: ms, clock: true}
 			if date := get(f.date); date != nil {
-				if day, ok := dateAt(date, 0, '-'); ok {
+				if day, ok := dateAt(date, '-'); ok {
 					e.when.ms += day
 					e.when.date = true
 				}

@@ -173,6 +173,9 @@ func Find(cards []Card, name string) (Card, error) {
 		}
 		names = append(names, c.Name)
 	}
+	if notes, err := Notes(); err == nil && slices.ContainsFunc(notes, func(n Card) bool { return n.Name == name }) {
+		return Card{}, fmt.Errorf("%s is a note: nothing plays it; see ra scenario show %s", name, name)
+	}
 	return Card{}, fmt.Errorf("there is no scenario %q%s", name, suggest(name, names))
 }
 
