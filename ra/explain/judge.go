@@ -214,6 +214,9 @@ func (j *judgement) missed(k *affair, e *entry) bool {
 		if s == nil || s.records == 0 || !tells {
 			continue
 		}
+		if log == NGINX && (!s.from.clock || k.incidents[0].log == CiscoRA) {
+			continue // it is the CiscoRA log, which has starts alone and no times
+		}
 		if j.covers(log, k) && !slices.ContainsFunc(k.incidents, func(i *incident) bool { return i.log == log }) {
 			return true
 		}

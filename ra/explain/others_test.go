@@ -4,6 +4,7 @@ import (
 	"slices"
 	"testing"
 
+	"ciscora/ra/explain"
 	"ciscora/ra/explain/explaintest"
 )
 
@@ -32,6 +33,22 @@ func TestWhatToolsAndPagesSayIsExplained(t *testing.T) {
 		}
 		if !slices.Contains(names, test.want) {
 			t.Errorf("%s: taken for %v", test.text, names)
+		}
+	}
+}
+
+// One log alone never makes one of several causes certain.
+func TestNoCauseIsCertainWhereOthersLeaveTheSameLines(t *testing.T) {
+	c := catalog(t)
+	for card, logs := range recorded(t) {
+		for log, data := range logs {
+			for _, f := range read(t, c, explaintest.Input(log, data)).Findings {
+				for _, o := range f.Others {
+					if !o.Lab && f.Sure != explain.Possible {
+						t.Errorf("%s, %s: %s is called %s although it could be %s", card, log, f.Name, f.Sure, o.Name)
+					}
+				}
+			}
 		}
 	}
 }
