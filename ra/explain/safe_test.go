@@ -98,7 +98,7 @@ func (e *endless) Read(p []byte) (int, error) {
 // that does not grow with them.
 func TestMemoryIsBoundedWhateverComesIn(t *testing.T) {
 	c := catalog(t)
-	const size = 32 << 20
+	const size = 16 << 20
 	numbers := make([]byte, 0, 1<<20)
 	for i := 0; len(numbers) < 1<<20; i++ {
 		numbers = fmt.Appendf(numbers, "2026/03/05 12:31:21 [error] 1#0: *%d failed %c%c%c at %x\n", i, 'a'+i%26, 'a'+i/26%26, 'a'+i/676%26, i*7919)
@@ -121,7 +121,7 @@ func TestMemoryIsBoundedWhateverComesIn(t *testing.T) {
 			report := read(t, c, in)
 			runtime.GC()
 			runtime.ReadMemStats(&after)
-			if grown := int64(after.HeapAlloc) - int64(before.HeapAlloc); grown > 16<<20 {
+			if grown := int64(after.HeapAlloc) - int64(before.HeapAlloc); grown > 8<<20 {
 				t.Errorf("%d MB are kept", grown>>20)
 			}
 			if out := printed(t, report); len(out) > 256<<10 {
