@@ -51,7 +51,11 @@ func (c *cli) scenarioListCommand() *cobra.Command {
 		}
 		switch {
 		case markdown:
-			_, err := fmt.Fprint(c.env.Stdout, scenario.Index(cards))
+			notes, err := scenario.Notes()
+			if err != nil {
+				return err
+			}
+			_, err = fmt.Fprint(c.env.Stdout, scenario.Index(append(cards, notes...)))
 			return err
 		case asJSON:
 			type entry struct {
@@ -93,7 +97,7 @@ func (c *cli) scenarioShowCommand() *cobra.Command {
 			return completeCards(cmd, args, begun)
 		},
 		RunE: c.run(func(_ context.Context, args []string) error {
-			chosen, err := chooseCards(args, false)
+			chosen, err := chooseCards(args, false, scenario.Notes)
 			if err != nil {
 				return err
 			}
@@ -103,11 +107,18 @@ func (c *cli) scenarioShowCommand() *cobra.Command {
 	}
 }
 
-// chooseCards returns the cards of these names, or all.
-func chooseCards(names []string, all bool) ([]scenario.Card, error) {
+// chooseCards returns the cards of these names, or all; more are looked up besides.
+func chooseCards(names []string, all bool, more ...func() ([]scenario.Card, error)) ([]scenario.Card, error) {
 	cards, err := scenario.Cards()
 	if err != nil {
 		return nil, err
+	}
+	for _, of := range more {
+		further, err := of()
+		if err != nil {
+			return nil, err
+		}
+		cards = append(cards, further...)
 	}
 	switch {
 	case all && len(names) > 0:

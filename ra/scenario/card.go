@@ -41,6 +41,22 @@ type Card struct {
 	// Mended plays the fix, in the same lab, once the failure was seen.
 	Mended Mended `yaml:"mended"`
 
+	// Kind is "" for a failure that can be played, and "note" for one that nothing
+	// plays: it has tells, a cause and a fix, and [Notes] returns it.
+	Kind string `yaml:"kind"`
+	// Tells are, by the log's name, the lines that tell this failure from others; one
+	// that begins with "! " is a line that is missing there. They may leave out what
+	// stands before and behind a line's words.
+	Tells map[string]string `yaml:"tells"`
+	// Like names the card of which this one is a variant that no log tells from it.
+	Like string `yaml:"like"`
+	// LabOnly says that only a test makes this failure.
+	LabOnly bool `yaml:"lab_only"`
+	// Elsewhere says where to look where the logs cannot tell.
+	Elsewhere string `yaml:"elsewhere"`
+	// Known are, by the log's name, further lines that a note knows to be harmless.
+	Known map[string]string `yaml:"known"`
+
 	// RealTime cards need real connections: an errno decides.
 	RealTime bool `yaml:"real_time"`
 }
@@ -119,9 +135,14 @@ type Logs struct {
 //go:embed cards/*.yaml
 var files embed.FS
 
-// Cards returns all cards, in the order of their names; those of the document
-// first.
-func Cards() ([]Card, error) {
+// Cards returns all cards that can be played, in the order of their names; those of
+// the document first.
+func Cards() ([]Card, error) { return cardsOf("") }
+
+// Notes returns the cards of failures that nothing plays.
+func Notes() ([]Card, error) { return cardsOf("note") }
+
+func cardsOf(kind string) ([]Card, error) {
 	names, err := fs.Glob(files, "cards/*.yaml")
 	if err != nil {
 		return nil, err
@@ -138,7 +159,9 @@ func Cards() ([]Card, error) {
 			problems = append(problems, err)
 			continue
 		}
-		cards = append(cards, card)
+		if card.Kind == kind {
+			cards = append(cards, card)
+		}
 	}
 	slices.SortStableFunc(cards, func(a, b Card) int {
 		switch {
@@ -178,6 +201,9 @@ func Find(cards []Card, name string) (Card, error) {
 			begun, more = begun[:most], ", ..."
 		}
 		return Card{}, fmt.Errorf("%q begins the names of several scenarios, say which: %s%s", name, strings.Join(begun, ", "), more)
+	}
+	if notes, err := Notes(); err == nil && slices.ContainsFunc(notes, func(n Card) bool { return n.Name == name }) {
+		return Card{}, fmt.Errorf("%s is a note: nothing plays it; see ra scenario show %s", name, name)
 	}
 	return Card{}, fmt.Errorf("there is no scenario %q%s", name, suggest(name, names))
 }
@@ -253,9 +279,17 @@ func parse(file string, data []byte, own bool) (Card, error) {
 	if card.Source != "" && !strings.HasPrefix(card.Source, "inferred") && !own {
 		missing("inferred at the beginning of source")
 	}
-	if card.Profile != "cucm-12.5" && card.Profile != "modern" {
+	switch {
+	case card.Kind == "note":
+		if len(card.Steps) > 0 || card.Profile != "" {
+			problems = append(problems, fmt.Errorf("%s: a note has no steps and no profile", file))
+		}
+	case card.Kind != "":
+		problems = append(problems, fmt.Errorf("%s: kind: %q is none: leave it out, or write note", file, card.Kind))
+	case card.Profile != "cucm-12.5" && card.Profile != "modern":
 		missing("profile, cucm-12.5 or modern,")
 	}
+	problems = append(problems, card.checkTells(file)...)
 	if len(card.Steps) == 0 && own {
 		missing("steps, such as [start, enroll],")
 	}

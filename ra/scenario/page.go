@@ -3,15 +3,28 @@ package scenario
 import (
 	"fmt"
 	"strings"
+
+	"ciscora/ra/explain"
 )
 
 // Page writes the page of one failure, in docs/failures.
 func Page(c Card) string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "# %s\n\n%s. ", c.Name, c.Title)
-	if c.Document != "" {
+	switch {
+	case c.Kind == "note":
+		b.WriteString("A note: nothing plays it")
+		if c.Document != "" {
+			fmt.Fprintf(&b, "; it is from %s", c.Document)
+		} else {
+			fmt.Fprintf(&b, "; source: %s", strings.TrimSpace(c.Source))
+		}
+		fmt.Fprintf(&b, ".\n\n**Why:** %s\n\n**Mend it:** %s\n", strings.TrimSpace(c.Explanation), strings.TrimSpace(c.Fix))
+		c.writeTells(&b)
+		return b.String()
+	case c.Document != "":
 		fmt.Fprintf(&b, "Documented by Cisco as %s (see [all failures](%s)).", c.Document, "../failures.md")
-	} else {
+	default:
 		fmt.Fprintf(&b, "Source: %s.", strings.TrimSpace(c.Source))
 	}
 	fmt.Fprintf(&b, " Profile %s. Play it: `ra scenario run %s`.\n\n**Why:** %s\n\n**Mend it:** %s\n",
@@ -23,6 +36,15 @@ func Page(c Card) string {
 		writePart(&b, c.Mended.Steps, c.Mended.Expect)
 	}
 	return b.String()
+}
+
+// writeTells writes the lines by which ra explain knows a note's failure.
+func (c Card) writeTells(b *strings.Builder) {
+	for _, name := range explain.LogNames() {
+		if t := c.told(name); len(t.Has) > 0 {
+			fmt.Fprintf(b, "\n%s:\n\n```\n%s\n```\n", explain.Log(name).Title(), strings.Join(t.Has, "\n"))
+		}
+	}
 }
 
 // writePart writes what is done and what is then seen.
@@ -49,7 +71,10 @@ var logTitles = map[string]string{"nginx": "NGINX error.log", "ciscora": "CiscoR
 var yesNo = map[bool]string{true: "yes", false: "no"}
 
 func (c Card) origin() string {
-	if c.Document != "" {
+	switch {
+	case c.Kind == "note":
+		return "note"
+	case c.Document != "":
 		return c.Document
 	}
 	return "inferred"

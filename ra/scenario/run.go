@@ -75,7 +75,7 @@ func run(ctx context.Context, card Card, o Options) ([]Check, error) {
 		o.Mend()
 	}
 	// The same lab, phone and CA, started anew with what was wrong put right.
-	card.Lab, card.Steps, card.Expect = card.Mended.Lab, card.Mended.Steps, card.Mended.Expect
+	card.Lab, card.Steps, card.Expect, card.Tells = card.Mended.Lab, card.Mended.Steps, card.Mended.Expect, nil
 	second := &play{card: card, options: o, phone: p.phone, tail: p.tail.next()}
 	more, err := second.part(ctx)
 	if err != nil {
@@ -277,7 +277,7 @@ func (p *play) verdict(ctx context.Context) ([]Check, error) {
 		}
 		checks = append(checks, match(log, want, p.tail.of(log), bound)...)
 	}
-	return checks, nil
+	return append(checks, p.card.toldBy(p.tail.of)...), nil
 }
 
 func capfStatus(rv int) string { return fmt.Sprintf("%d (%s)", rv, capf.Status(rv)) }

@@ -12,6 +12,7 @@ import (
 
 	"go.uber.org/goleak"
 
+	"ciscora/ra/explain/explaintest"
 	"ciscora/ra/lab"
 	"ciscora/ra/scenario"
 )
@@ -32,7 +33,15 @@ func cards(t *testing.T) []scenario.Card {
 // play runs a card: in virtual time, unless an errno decides.
 func play(t *testing.T, card scenario.Card, keys keys) (result scenario.Result) {
 	t.Helper()
-	o := scenario.Options{Dir: filepath.Join(t.TempDir(), card.Name), Keys: keys.virtual}
+	return playIn(t, card, keys, filepath.Join(t.TempDir(), card.Name))
+}
+
+func playIn(t *testing.T, card scenario.Card, keys keys, dir string, mend ...func()) (result scenario.Result) {
+	t.Helper()
+	o := scenario.Options{Dir: dir, Keys: keys.virtual}
+	for _, f := range mend {
+		o.Mend = f // it has failed, and is not mended yet
+	}
 	if card.RealTime {
 		o.Keys = keys.real
 		return scenario.Run(t.Context(), card, o)
@@ -62,12 +71,29 @@ func makeKeys(t *testing.T) (k keys) {
 	return k
 }
 
+// Each card's run is as it says, and what it leaves in its logs, each alone and all
+// together, ra explain takes for that card.
 func TestEveryCardIsAsItSays(t *testing.T) {
 	keys := makeKeys(t)
+	left := &leftBehind{logs: map[string]explaintest.Logs{}}
+	defer left.explain(t)
+	t.Run("play", func(t *testing.T) { playEvery(t, keys, left) })
+}
+
+func playEvery(t *testing.T, keys keys, left *leftBehind) {
 	for _, card := range cards(t) {
 		t.Run(card.Name, func(t *testing.T) {
 			t.Parallel()
-			result := play(t, card, keys)
+			dir := filepath.Join(t.TempDir(), card.Name)
+			taken := false
+			take := func() { // of the failure alone: what the fix leaves is a good run
+				if !taken {
+					left.take(t, card.Name, dir)
+				}
+				taken = true
+			}
+			result := playIn(t, card, keys, dir, take)
+			take()
 			if result.Error != "" {
 				t.Error(result.Error)
 			}
@@ -208,8 +234,13 @@ func TestTheCardsThatMustBeThereAreThere(t *testing.T) {
 
 func TestThePagesOfFailuresAreCurrent(t *testing.T) {
 	const docs = "../../docs"
-	pages := map[string]string{filepath.Join(docs, "failures.md"): scenario.Index(cards(t))}
-	for _, c := range cards(t) {
+	notes, err := scenario.Notes()
+	if err != nil {
+		t.Fatal(err)
+	}
+	all := append(cards(t), notes...)
+	pages := map[string]string{filepath.Join(docs, "failures.md"): scenario.Index(all)}
+	for _, c := range all {
 		pages[filepath.Join(docs, "failures", c.Name+".md")] = scenario.Page(c)
 	}
 	there, err := filepath.Glob(filepath.Join(docs, "failures", "*.md"))

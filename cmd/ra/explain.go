@@ -1,0 +1,116 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"ciscora/ra/explain"
+	"ciscora/ra/scenario"
+)
+
+// errNothingReadable ends ra explain where nothing in the input is a log.
+var errNothingReadable = errors.New("nothing in the input is a log that ra explain knows: see ra explain --help for what it reads")
+
+func (c *cli) explainCommand() *cobra.Command {
+	var asJSON bool
+	var zone string
+	cmd := &cobra.Command{
+		Use:   "explain [FILE...]",
+		Short: "Read logs, say what failed, why, and how to mend it",
+		Long: `explain reads the logs of an enrollment that failed, of as many products as there
+are, and says what failed, how sure that is, the lines that show it, why, and how
+to mend it. What it cannot tell it says, and which log would tell.
+
+It reads NGINX error.log and the CiscoRA log of CES, CAPF traces, IIS W3C logs, the
+pages of /certsrv, TSP traces, phone consoles, the syslog of an ASA, messages of
+Expressway and TMS, the output of curl -v, openssl and pki, this product's own log,
+and mail that any of these is pasted into. What a file is it finds out by itself.
+FILE may be a folder or a .gz; without one, or with -, it reads standard input.
+
+It sends nothing anywhere. Passwords, keys and tokens in the input are not shown, but
+told of. The exit status is 0 if nothing is wrong, 1 if something is, 2 if nothing
+in the input can be read.`,
+		Example: `  ra explain nginx-error.log capf.log u_ex190227.log
+  ra explain ./logs --zone America/New_York
+  ssh cucm 'cat /var/log/nginx/error.log' | ra explain
+  ra explain mail.txt --json | jq '.findings[0].fix'`,
+	}
+	cmd.Flags().BoolVar(&asJSON, "json", false, "print JSON")
+	cmd.Flags().StringVar(&zone, "zone", "", "the `ZONE` of logs that do not tell theirs (NGINX, CAPF), as Europe/Berlin")
+	cmd.RunE = c.run(func(ctx context.Context, args []string) error {
+		o := explain.Options{}
+		if zone != "" {
+			location, err := time.LoadLocation(zone)
+			if err != nil {
+				return usagef("--zone: %w; write it as Europe/Berlin", err)
+			}
+			o.Zone = location
+		}
+		inputs, err := explainInputs(args)
+		if err != nil {
+			return usageError{err}
+		}
+		catalog, err := scenario.Catalog()
+		if err != nil {
+			return err
+		}
+		if isTerminal(c.env.Stderr) {
+			o.Progress = c.explainProgress()
+		}
+		report, err := explain.Explain(ctx, catalog, inputs, o)
+		if err != nil {
+			return err
+		}
+		if asJSON {
+			err = writeJSON(c.env.Stdout, report)
+		} else {
+			err = report.Print(c.env.Stdout)
+		}
+		switch {
+		case err != nil:
+			return err
+		case !report.Readable():
+			return usageError{errNothingReadable}
+		case report.Failed():
+			return quietError{errors.New("something is wrong")}
+		}
+		return nil
+	})
+	return cmd
+}
+
+// explainInputs are the files that arguments name, and the standard input.
+func explainInputs(args []string) ([]explain.Input, error) {
+	if len(args) == 0 {
+		args = []string{"-"}
+	}
+	var inputs []explain.Input
+	if i := slices.Index(args, "-"); i >= 0 {
+		inputs = append(inputs, explain.Input{Name: explain.Stdin, Open: func() (io.ReadCloser, error) { return os.Stdin, nil }})
+		args = slices.DeleteFunc(slices.Clone(args), func(a string) bool { return a == "-" })
+	}
+	files, err := explain.Files(args)
+	return append(inputs, files...), err
+}
+
+// explainProgress shows how much has been read, at most four times a second.
+func (c *cli) explainProgress() func(int64) {
+	var mu sync.Mutex
+	var last time.Time
+	return func(read int64) {
+		mu.Lock()
+		defer mu.Unlock()
+		if now := time.Now(); now.Sub(last) > time.Second/4 {
+			last = now
+			fmt.Fprintf(c.env.Stderr, "\r%d MB read", read>>20)
+		}
+	}
+}

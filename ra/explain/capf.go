@@ -1,0 +1,127 @@
+package explain
+
+import "bytes"
+
+// capfReader reads CAPF's trace: one enrollment a phone at a time. The trace of
+// Cisco's TSP has the same form.
+type capfReader struct {
+	d      *desk
+	phones map[string]*phone
+	free   []*phone
+}
+
+type phone struct {
+	name  string
+	trail trail
+	begun stamp
+	wait  int64
+	rv    int
+}
+
+const maxPhones = 4096
+
+func (r *capfReader) init(d *desk) { r.d, r.phones = d, map[string]*phone{} }
+
+var (
+	enrollBegins = []byte("CallingenrollCertUsingEST()")
+	modeOnline   = []byte("CAModeisOnlineCA")
+	enrollmentRV = []byte("Enrollmentrv=")
+	returnValue  = []byte("ReturnvaluefromenrollCertUsingEST()")
+	signed       = []byte("OnlineCertSigningsuccessful")
+	notSigned    = []byte("OnlineCertSigningFailed")
+)
+
+func (r *capfReader) record(rec *record, found []int) {
+	rec.tells = len(found) > 0
+	device, _, ok := deviceOf(rec.raw[min(rec.head.text, len(rec.raw)):])
+	t := rec.text
+	switch {
+	case bytes.HasPrefix(t, modeOnline), bytes.HasPrefix(t, enrollBegins):
+		p := r.phone(device)
+		if bytes.HasPrefix(t, modeOnline) || p.rv >= 0 {
+			r.end1(p)
+			p = r.phone(device)
+		}
+		p.begun = rec.head.when
+		p.trail.note(rec, found)
+	case bytes.HasPrefix(t, enrollmentRV):
+		p := r.phone(device)
+		if p.rv >= 0 { // the beginning of this one is not in the log
+			r.end1(p)
+			p = r.phone(device)
+		}
+		p.rv = 0
+		for _, c := range t[len(enrollmentRV):] {
+			if !digit(c) || p.rv > 999 {
+				break
+			}
+			p.rv = p.rv*10 + int(c-'0')
+		}
+		if p.begun.clock && rec.head.when.clock {
+			p.wait = rec.head.when.ms - p.begun.ms
+			if p.wait < 0 {
+				p.wait += 24 * 3600 * 1000 // midnight
+			}
+		}
+		p.trail.note(rec, found)
+	case bytes.HasPrefix(t, signed):
+		p := r.phone(device)
+		r.d.good(CAPF)
+		r.drop(p)
+	case bytes.HasPrefix(t, notSigned):
+		p := r.phone(device)
+		p.trail.note(rec, found)
+		if p.rv < 0 {
+			p.rv = 0
+		}
+		r.end1(p)
+	case ok && (len(found) > 0 || bytes.HasPrefix(t, returnValue)):
+		if p := r.phones[string(device)]; p != nil {
+			p.trail.note(rec, found)
+		}
+	}
+}
+
+func (r *capfReader) phone(device []byte) *phone {
+	p := r.phones[string(device)]
+	if p == nil {
+		if n := len(r.free); n > 0 {
+			p, r.free = r.free[n-1], r.free[:n-1]
+		} else {
+			p = &phone{}
+		}
+		if len(r.phones) >= maxPhones {
+			for _, old := range r.phones {
+				r.end1(old)
+				break
+			}
+		}
+		p.trail.reset()
+		p.name, p.wait, p.rv, p.begun = string(device), -1, -1, stamp{}
+		r.phones[p.name] = p
+	}
+	return p
+}
+
+func (r *capfReader) drop(p *phone) {
+	delete(r.phones, p.name)
+	r.free = append(r.free, p)
+}
+
+// end1 ends the enrollment of a phone that has no certificate.
+func (r *capfReader) end1(p *phone) {
+	if p.rv >= 0 {
+		i := p.trail.incident(CAPF, p.name)
+		i.wait = p.wait
+		r.d.report(i)
+	}
+	r.drop(p)
+}
+
+func (r *capfReader) end() {
+	for _, p := range r.phones {
+		if p.rv > 0 {
+			r.end1(p)
+		}
+	}
+}

@@ -1,0 +1,139 @@
+package explain
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+)
+
+// Catalog is what is known of failures.
+type Catalog struct {
+	book     *book
+	plain    plainIndex
+	failures []*entry
+	topicsOf map[int][]topic // of the signatures that tell
+	secretOf map[int]string
+}
+
+type entry struct {
+	Failure
+
+	order int
+	tells map[Log]numbers
+}
+
+type numbers struct{ has, lacks []int }
+
+// NewCatalog compiles the lines of failures.
+func NewCatalog(failures []Failure) (*Catalog, error) {
+	c := &Catalog{book: newBook(), topicsOf: map[int][]topic{}, secretOf: map[int]string{}}
+	var problems []error
+	for _, f := range failures {
+		e := &entry{Failure: f, tells: map[Log]numbers{}}
+		add := func(log Log, line string) int {
+			if _, ok := titles[log]; !ok {
+				problems = append(problems, fmt.Errorf("%s: there is no log %q", f.Name, log))
+				return -1
+			}
+			n := c.book.add(log, line, f.Hosts)
+			if n < 0 {
+				problems = append(problems, fmt.Errorf("%s: the line %q of %s says too little", f.Name, line, log))
+			}
+			return n
+		}
+		for log, tells := range f.Tells {
+			var n numbers
+			for _, line := range tells.Has {
+				n.has = append(n.has, add(log, line))
+			}
+			for _, line := range tells.Lacks {
+				n.lacks = append(n.lacks, add(log, line))
+			}
+			e.tells[log] = n
+		}
+		for log, lines := range f.Known {
+			for _, line := range lines {
+				if len(strings.TrimSpace(line)) > 3 {
+					c.book.add(log, line, f.Hosts)
+				}
+			}
+		}
+		c.failures = append(c.failures, e)
+	}
+	for _, line := range slices.Sorted(maps.Keys(secretLines)) {
+		c.secretOf[c.book.add(Tool, line, nil)] = secretLines[line]
+	}
+	c.group()
+	c.plain.build(c.book)
+	// Those that a document tells of are likelier than those that are inferred, and
+	// what only a test makes comes last.
+	slices.SortStableFunc(c.failures, func(a, b *entry) int { return a.rank() - b.rank() })
+	for i, e := range c.failures {
+		e.order = i
+	}
+	return c, errors.Join(problems...)
+}
+
+// group finds which failures share a line of a log without records of its own: what
+// of them stands there is one incident, and that of others another.
+func (c *Catalog) group() {
+	groups := 0
+	for _, log := range logs {
+		of := map[int]int{} // a signature's group
+		for _, e := range c.failures {
+			t := e.tells[log]
+			all := slices.Concat(t.has, t.lacks)
+			g := -1
+			for _, n := range all {
+				if have, ok := of[n]; ok {
+					g = have
+				}
+			}
+			if g < 0 {
+				g = groups
+				groups++
+			}
+			for _, n := range all {
+				if have, ok := of[n]; ok && have != g {
+					for m, other := range of { // they are one
+						if other == have {
+							of[m] = g
+						}
+					}
+				}
+				of[n] = g
+			}
+		}
+		for n, g := range of {
+			c.topicsOf[n] = append(c.topicsOf[n], topic{log, g})
+		}
+	}
+	for _, topics := range c.topicsOf {
+		slices.SortFunc(topics, func(a, b topic) int { return cmp.Or(cmp.Compare(a.log, b.log), a.group-b.group) })
+	}
+}
+
+func (e *entry) rank() int {
+	switch {
+	case e.Lab:
+		return 2
+	case e.Document == "":
+		return 1
+	}
+	return 0
+}
+
+// tellsOf are the tells of a log; those of CES's own log are NGINX's.
+func (e *entry) tellsOf(log Log) (numbers, bool) {
+	n, ok := e.tells[log]
+	if !ok && log == CiscoRA {
+		n, ok = e.tells[NGINX]
+	}
+	return n, ok && len(n.has)+len(n.lacks) > 0
+}
+
+// lineOf is the line that tells, for people.
+func (c *Catalog) lineOf(n int) string { return c.book.signatures[n].text }

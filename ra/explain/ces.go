@@ -1,0 +1,432 @@
+package explain
+
+import (
+	"bytes"
+	"fmt"
+	"maps"
+	"slices"
+	"strconv"
+	"strings"
+)
+
+// cesReader reads CES's NGINX error.log and its CiscoRA log: starts of CES, and the
+// enrollments of its clients. The lines of CES itself have their connection; those of
+// libest have not, and belong to whichever enrollment has come so far.
+type cesReader struct {
+	d *desk
+
+	starting bool
+	start    trail
+	service  bool // the script's line: it is the CiscoRA log
+	failed   bool
+
+	conns  map[int64]*conn
+	free   []*conn
+	before trail // libest's lines of the request so far
+
+	challenges int // answers 401 that only ask for credentials, still to come
+	failures   []*cesFailure
+	clock      int64
+}
+
+// conn is one client's connection.
+type conn struct {
+	id    int64
+	stage stage
+	trail trail
+	turn  int64
+}
+
+// stage is how far an enrollment has come at the CA.
+type stage int
+
+const (
+	stageNone stage = iota
+	stageLogin
+	stageList
+	stageLogin2
+	stageSubmit
+	stageDone
+)
+
+// cesFailure is a request that libest has called failed, and whose access line has
+// not come yet.
+type cesFailure struct {
+	rc    int
+	trail trail
+	conns []*conn // those that it may have failed on, the likeliest first
+	asked bool    // its access line has come
+	turn  int64
+}
+
+const (
+	maxConns    = 1024
+	maxFailures = 256
+	// patience is after how many lines of other connections one that has said nothing
+	// more is the one that failed.
+	patience = 64
+)
+
+func (r *cesReader) init(d *desk) { r.d, r.conns = d, map[int64]*conn{} }
+
+var (
+	loginDone    = []byte("login_to_certsrv_ca:Secure")
+	listDone     = []byte("navigate_to_certsrv_page:Secure")
+	submitBegun  = []byte("submit_cert_request:")
+	fetchBegun   = []byte("retrieve_cert:")
+	chainRead    = []byte("ra_certsrv_ca_plugin_postconf:CACertchainretrieved")
+	chainMissing = []byte("ra_certsrv_ca_plugin_postconf:Unable")
+	startBegins  = []byte("CAChainrequestedbut")
+	challenge    = []byte("HTTPauthheadersmissing")
+	noPeer       = []byte("TLS:nopeercertificate")
+	failedWith   = []byte("Enrollmentfailedwithrc=")
+	authFailed   = []byte("HTTPauthenticationfailed")
+	errorAnswer  = []byte("[Error")
+	errorCode    = []byte("ESTerrorresponsecode:")
+	failedIn     = []byte("Incomingrequestfailed")
+	accessPost   = []byte(`"POST/.well-known/est/`)
+	accessGet    = []byte(`"GET/.well-known/est/`)
+	curlFailed   = []byte("failedwithreturncode")
+)
+
+func (r *cesReader) record(rec *record, found []int) {
+	rec.tells = len(found) > 0
+	switch rec.head.form {
+	case formStart, formService:
+		r.starts(rec, found)
+	case formWorker:
+		if rec.head.conn == 0 {
+			r.starts(rec, found)
+			return
+		}
+		r.running(rec, found)
+	case formLibest:
+		r.libest(rec, found)
+	}
+}
+
+// starts takes a line of CES's start-up.
+func (r *cesReader) starts(rec *record, found []int) {
+	if bytes.HasPrefix(rec.text, startBegins) {
+		r.endStart(false)
+	}
+	r.starting = true
+	r.start.note(rec, found)
+	switch {
+	case rec.head.form == formService:
+		r.service = true
+	case bytes.Contains(rec.text, curlFailed):
+		r.failed = true
+	case bytes.HasPrefix(rec.text, chainMissing):
+		r.failed = true
+		r.endStart(false)
+	case bytes.HasPrefix(rec.text, chainRead):
+		r.start.reset()
+		r.starting, r.failed, r.service = false, false, false
+	}
+}
+
+// endStart ends a start without a chain; last says that the log ends here.
+func (r *cesReader) endStart(last bool) {
+	defer func() { r.starting, r.failed, r.service = false, false, false; r.start.reset() }()
+	if !r.starting || len(r.start.numbs) == 0 {
+		return
+	}
+	log := NGINX
+	if r.service {
+		// The CiscoRA log has only failures: nothing more is good.
+		if !r.failed {
+			return
+		}
+		log = CiscoRA
+	}
+	i := r.start.incident(log, "start of CES")
+	i.cut = last && !r.failed
+	r.d.report(i)
+}
+
+func (r *cesReader) connOf(id int64) *conn {
+	c := r.conns[id]
+	if c == nil {
+		if n := len(r.free); n > 0 {
+			c, r.free = r.free[n-1], r.free[:n-1]
+		} else {
+			c = &conn{}
+		}
+		c.id, c.stage = id, stageNone
+		c.trail.reset()
+		if len(r.conns) >= maxConns {
+			r.dropOld()
+		}
+		r.conns[id] = c
+	}
+	r.clock++
+	c.turn = r.clock
+	return c
+}
+
+func (r *cesReader) drop(c *conn) {
+	if c == nil {
+		return
+	}
+	delete(r.conns, c.id)
+	for _, f := range r.failures {
+		f.conns = slices.DeleteFunc(f.conns, func(o *conn) bool { return o == c })
+	}
+	r.free = append(r.free, c)
+}
+
+// dropOld gives up the half of the connections that have said nothing for longest.
+func (r *cesReader) dropOld() {
+	all := slices.SortedFunc(maps.Values(r.conns), func(a, b *conn) int { return int(a.turn - b.turn) })
+	for _, c := range all[:len(all)/2] {
+		r.drop(c)
+	}
+}
+
+// oldest is the connection that fits and whose last line is longest ago.
+func (r *cesReader) oldest(fits func(*conn) bool) (best *conn) {
+	for _, c := range r.conns {
+		if fits(c) && (best == nil || c.turn < best.turn) {
+			best = c
+		}
+	}
+	return best
+}
+
+// running takes a line of CES about an enrollment.
+func (r *cesReader) running(rec *record, found []int) {
+	r.endStart(false)
+	c := r.connOf(rec.head.conn)
+	// A connection that goes on is not one that has failed.
+	for _, f := range r.failures {
+		f.conns = slices.DeleteFunc(f.conns, func(o *conn) bool { return o == c })
+	}
+	r.settle()
+	switch t := rec.text; {
+	case bytes.HasPrefix(t, loginDone):
+		if c.stage >= stageLogin {
+			c.stage = stageLogin2
+		} else {
+			c.stage = stageLogin
+		}
+	case bytes.HasPrefix(t, listDone):
+		c.stage = stageList
+	case bytes.HasPrefix(t, submitBegun):
+		c.stage = stageSubmit
+	case bytes.HasPrefix(t, fetchBegun):
+		c.stage = stageDone
+	}
+	c.trail.note(rec, found)
+}
+
+// libest takes a line of libest's server.
+func (r *cesReader) libest(rec *record, found []int) {
+	t := rec.text
+	switch {
+	case bytes.HasPrefix(t, noPeer):
+		r.endStart(false)
+	case bytes.HasPrefix(t, challenge):
+		r.endStart(false)
+		r.challenges = min(r.challenges+1, 1000)
+	case bytes.HasPrefix(t, authFailed):
+		r.before.note(rec, found)
+	case bytes.HasPrefix(t, failedWith):
+		r.fails(rec, found)
+	case bytes.HasPrefix(t, errorAnswer), bytes.HasPrefix(t, errorCode), bytes.HasPrefix(t, failedIn):
+		for _, f := range r.failures {
+			if f.asked || hasAny(f.trail.numbs, found) {
+				continue
+			}
+			f.trail.note(rec, found)
+			return
+		}
+	case bytes.HasPrefix(t, accessPost), bytes.HasPrefix(t, accessGet):
+		r.access(rec, found)
+	default:
+		if r.starting {
+			r.start.note(rec, found)
+		} else if bytes.HasPrefix(rec.raw, libestStart) {
+			r.starting = true
+			r.start.note(rec, found)
+		}
+	}
+}
+
+var libestStart = []byte("***EST [INFO][est_log_version")
+
+// fails begins a failed request, and looks for the connection that it is of.
+func (r *cesReader) fails(rec *record, found []int) {
+	r.endStart(false)
+	f := &cesFailure{turn: r.clock}
+	digits := rec.text[len(failedWith):]
+	for i := 0; i < len(digits) && i < 3 && digit(digits[i]); i++ {
+		f.rc = f.rc*10 + int(digits[i]-'0')
+	}
+	f.trail.add(&r.before)
+	r.before.reset()
+	f.trail.note(rec, found)
+	for _, c := range r.conns {
+		if f.rc == 22 && c.stage > stageList || c.stage == stageDone && f.rc != 10 {
+			continue
+		}
+		f.conns = append(f.conns, c)
+	}
+	// The latest lines are likeliest its own.
+	slices.SortFunc(f.conns, func(a, b *conn) int { return int(b.turn - a.turn) })
+	if len(r.failures) >= maxFailures {
+		r.close(r.failures[0])
+	}
+	r.failures = append(r.failures, f)
+}
+
+// access takes the line that ends a request.
+func (r *cesReader) access(rec *record, found []int) {
+	r.endStart(false)
+	r.offset(rec)
+	t := rec.text
+	quote := bytes.LastIndexByte(t, '"')
+	if quote < 0 {
+		return
+	}
+	// The status is squeezed together with the bytes sent: 401 0 is 4010.
+	status := string(rest(rec.raw))
+	post := bytes.HasPrefix(t, accessPost)
+	switch {
+	case status == "401" && r.challenges > 0:
+		r.challenges--
+		return
+	case status == "-1" && !post:
+		return
+	}
+	rec.head.when = accessTime(rec.raw)
+	for _, f := range r.failures {
+		if !f.asked && (status != "-1" || f.rc == 10) {
+			f.asked = true
+			f.trail.note(rec, found)
+			r.settle()
+			return
+		}
+	}
+	if status == "-1" || status == "200" {
+		r.d.good(NGINX)
+		r.drop(r.oldest(func(c *conn) bool { return c.stage == stageDone && !r.suspected(c) }))
+		return
+	}
+	// An answer that nothing before has explained.
+	f := &cesFailure{asked: true, turn: r.clock}
+	f.trail.note(rec, found)
+	if post {
+		if c := r.oldest(func(c *conn) bool { return c.stage != stageDone }); c != nil && status != "401" {
+			f.conns = []*conn{c}
+		}
+	}
+	r.failures = append(r.failures, f)
+	r.settle()
+}
+
+// suspected tells whether a failure is thought to be on a connection.
+func (r *cesReader) suspected(c *conn) bool {
+	return slices.ContainsFunc(r.failures, func(f *cesFailure) bool { return len(f.conns) > 0 && f.conns[0] == c })
+}
+
+// rest is the status in an access line.
+func rest(raw []byte) []byte {
+	i := bytes.LastIndexByte(raw, '"')
+	if i < 0 {
+		return nil
+	}
+	fields := bytes.Fields(raw[i+1:])
+	if len(fields) == 0 {
+		return nil
+	}
+	return fields[0]
+}
+
+// settle reports the failures of which it is clear where they belong.
+func (r *cesReader) settle() {
+	for i := 0; i < len(r.failures); {
+		f := r.failures[i]
+		if !f.asked || len(f.conns) > 0 && len(r.failures) < maxFailures/2 && r.clock-f.turn < patience {
+			i++
+			continue
+		}
+		r.close(f)
+	}
+}
+
+// close reports a failed request.
+func (r *cesReader) close(f *cesFailure) {
+	r.failures = slices.DeleteFunc(r.failures, func(o *cesFailure) bool { return o == f })
+	who := "an enrollment"
+	if len(f.conns) > 0 {
+		c := f.conns[0]
+		who = "connection *" + strconv.FormatInt(c.id, 10)
+		f.trail.add(&c.trail)
+		r.drop(c)
+	}
+	r.d.report(f.trail.incident(NGINX, who))
+}
+
+// offset learns the log's zone from an access line.
+func (r *cesReader) offset(rec *record) {
+	i := bytes.IndexByte(rec.raw, '[')
+	if i < 0 {
+		return
+	}
+	s := r.d.seen[NGINX]
+	if s == nil || s.hasOffset {
+		return
+	}
+	// ... [27/Feb/2019:16:53:28 -0500] "POST
+	j := bytes.Index(rec.raw, []byte(`] "`))
+	if j < 6 {
+		return
+	}
+	sign := rec.raw[j-5]
+	h, ok1 := number(rec.raw, j-4, 2)
+	m, ok2 := number(rec.raw, j-2, 2)
+	if !ok1 || !ok2 || sign != '+' && sign != '-' {
+		return
+	}
+	s.offset, s.hasOffset = (h*60+m)*60000, true
+	if sign == '-' {
+		s.offset = -s.offset
+	}
+}
+
+const months = "JanFebMarAprMayJunJulAugSepOctNovDec"
+
+// accessTime reads [27/Feb/2019:16:53:28 -0500], in the log's zone.
+func accessTime(raw []byte) (s stamp) {
+	i := bytes.IndexByte(raw[min(len(raw), len(accessHead)):], '[')
+	for i >= 0 {
+		b := raw[len(accessHead)+i:]
+		if len(b) > 21 && b[3] == '/' && b[7] == '/' && b[12] == ':' {
+			month := strings.Index(months, string(b[4:7]))
+			if month < 0 || month%3 != 0 {
+				return stamp{}
+			}
+			date := fmt.Appendf(nil, "%s-%02d-%s", b[8:12], month/3+1, b[1:3])
+			day, ok1 := dateAt(date, '-')
+			ms, ok2 := clockAt(b, 13)
+			if ok1 && ok2 {
+				return stamp{ms: day + ms, date: true, clock: true}
+			}
+			return stamp{}
+		}
+		next := bytes.IndexByte(b[1:], '[')
+		if next < 0 {
+			break
+		}
+		i += 1 + next
+	}
+	return stamp{}
+}
+
+func (r *cesReader) end() {
+	r.endStart(true)
+	for len(r.failures) > 0 {
+		r.close(r.failures[0])
+	}
+}

@@ -1,0 +1,378 @@
+package explain
+
+import (
+	"bytes"
+	"slices"
+	"strings"
+)
+
+// record is one record of a log on its way through the desk.
+type record struct {
+	head  head
+	raw   []byte // from its head to its end; valid during the call
+	text  []byte // what it says, squeezed
+	file  int
+	line  int
+	tells bool
+}
+
+// desk reads the lines of one or more files of the same log, in their order, and
+// hands each record to the reader of its kind.
+type desk struct {
+	catalog *Catalog
+	file    int
+	fields  w3cFields
+	custom  bool // #Fields was seen, and they are not the default ones
+
+	ces   cesReader
+	capf  capfReader
+	iis   iisReader
+	plain plainReader
+
+	// open is a record whose text may go on in the next lines.
+	open      bool
+	openHead  head
+	openRaw   []byte
+	openOwn   int // bytes of its own line
+	openLine  int
+	openLines int
+	prefixed  bool // the last record did not begin its line
+
+	scratch, squeezed []byte
+	found             []int
+
+	incidents   []*incident
+	strangers   strangers
+	secrets     secrets
+	seen        map[Log]*seen
+	lastSeen    *seen
+	lastSeenLog Log
+}
+
+// seen is how much of a log was read.
+type seen struct {
+	records  int64
+	good     int64 // enrollments or starts that went well
+	from, to stamp
+	// offset is the log's zone, in ms east of UTC, where the log tells it.
+	offset    int64
+	hasOffset bool
+}
+
+const (
+	maxOpen      = 4 << 10
+	maxOpenLines = 5
+	maxIncidents = 20000 // that are kept one by one, of one log
+)
+
+func newDesk(c *Catalog) *desk {
+	d := &desk{catalog: c, fields: parseFields(w3cDefault), seen: map[Log]*seen{}}
+	d.ces.init(d)
+	d.capf.init(d)
+	d.iis.init(d)
+	d.plain.init(d)
+	return d
+}
+
+// begin says that a file begins.
+func (d *desk) begin(file int) {
+	d.file = file
+	d.fields, d.custom = parseFields(w3cDefault), false
+}
+
+// end says that there are no more files.
+func (d *desk) end() {
+	d.flush()
+	d.ces.end()
+	d.capf.end()
+	d.iis.end()
+	d.plain.end()
+}
+
+// line reads one line. It may hold several records, or a part of one, or none. next is
+// how the line behind it begins, as far as that is known.
+func (d *desk) line(raw, next []byte, number int) {
+	b := d.clean(raw)
+	if len(b) == 0 {
+		d.flush()
+		d.plain.gap()
+		return
+	}
+	if d.custom {
+		r := record{head: head{form: formW3C}, raw: b, file: d.file, line: number}
+		if digit(b[0]) && d.entry(&r) {
+			return
+		}
+	}
+	at := 0
+	h, ok := headAt(b)
+	if !ok {
+		if at, h, ok = nextHead(b, 1); !ok {
+			d.headless(b, number)
+			return
+		}
+		// What goes before it may belong to the record before, unless all lines begin
+		// with something, as syslog's do.
+		if !d.prefixed && (d.open || len(d.plain.window) > 0) {
+			d.headless(bytes.TrimRight(b[:at], " \t"), number)
+		}
+	}
+	d.prefixed = at > 0
+	for ok {
+		end, following, more := len(b), head{}, false
+		var nextAt int
+		if from := at + h.text + 1; from < len(b) && mayHoldAnother(h.form, b[from:]) {
+			if nextAt, following, more = nextHead(b, from); more {
+				end = nextAt
+			}
+		}
+		r := record{head: h, raw: bytes.TrimRight(b[at:end], " \t"), file: d.file, line: number}
+		if h.text > len(r.raw) {
+			r.head.text = len(r.raw)
+		}
+		d.record(&r, !more && mayGoOn(next))
+		at, h, ok = nextAt, following, more
+	}
+}
+
+// mayHoldAnother tells quickly whether a second record may stand in a line: nearly
+// none has one.
+func mayHoldAnother(f form, rest []byte) bool {
+	if len(rest) > maxOpen {
+		return true // to look three times for each of its records would take long
+	}
+	switch f {
+	case formStart, formWorker, formLibest, formService:
+		return bytes.Contains(rest, libestMark) || bytes.Contains(rest, pidEnd) || bytes.Contains(rest, startMark) || bytes.Contains(rest, serviceMark)
+	case formCAPF, formFrame:
+		return bytes.Contains(rest, barMark)
+	case formPhone:
+		return bytes.Contains(rest, phoneMark)
+	case formW3C, formASA:
+		return len(rest) > 160
+	}
+	return false
+}
+
+var (
+	libestMark  = []byte("***EST [")
+	startMark   = []byte("nginx: [")
+	serviceMark = []byte("EnrollmentService")
+	barMark     = []byte(" |")
+	phoneMark   = []byte("VPNC: ")
+)
+
+// mayGoOn tells whether the next line goes on with a record, or may do so.
+func mayGoOn(next []byte) bool {
+	for len(next) > 0 && (next[0] == '>' || next[0] == ' ' || next[0] == '\t') {
+		next = next[1:]
+	}
+	if len(next) == 0 || next[0] == '\r' || next[0] == '\n' {
+		return false
+	}
+	if !beginsRecord[next[0]] {
+		return true
+	}
+	_, ok := headAt(next)
+	return !ok
+}
+
+// record takes a record up; goesOn says that the next line may belong to it.
+func (d *desk) record(r *record, goesOn bool) {
+	d.flush()
+	switch r.head.form {
+	case formFrame:
+		d.count(CAPF, r.head.when)
+		d.plain.gap()
+		return
+	case formW3CHead:
+		if goesOn {
+			d.hold(r)
+		} else {
+			d.header(r.raw)
+		}
+		return
+	case formW3C:
+		if !d.entry(r) && goesOn {
+			d.hold(r)
+		}
+		return
+	case formJSON:
+		d.count(RA, stamp{})
+		d.plain.record(r, RA)
+		return
+	case formPhone:
+		d.count(Phone, r.head.when)
+		d.plain.record(r, Phone)
+		return
+	case formASA:
+		d.count(ASA, r.head.when)
+		d.plain.record(r, ASA)
+		return
+	}
+	d.plain.gap()
+	if goesOn {
+		d.hold(r)
+		return
+	}
+	d.squeezed = squeeze(d.squeezed[:0], messageOf(r.head, r.raw))
+	if !d.judge(r, d.squeezed) {
+		d.unknown(r, d.squeezed)
+	}
+}
+
+// judge hands a record of CES or CAPF to its reader where its text is known.
+func (d *desk) judge(r *record, text []byte) bool {
+	f := familyCES
+	if r.head.form == formCAPF {
+		f = familyCAPF
+	}
+	d.found = d.catalog.book.find(d.found[:0], f, text)
+	if len(d.found) == 0 {
+		return false
+	}
+	r.text = text
+	d.deliver(r)
+	return true
+}
+
+// unknown hands on a record whose text is not known.
+func (d *desk) unknown(r *record, text []byte) {
+	log := NGINX
+	if r.head.form == formCAPF {
+		log = CAPF
+	}
+	r.text = text
+	d.found = d.found[:0]
+	d.strangers.add(log, r)
+	d.deliver(r)
+}
+
+func (d *desk) deliver(r *record) {
+	if r.head.form == formCAPF {
+		d.count(CAPF, r.head.when)
+		d.capf.record(r, d.found)
+		return
+	}
+	d.count(NGINX, r.head.when)
+	d.ces.record(r, d.found)
+}
+
+// hold keeps a record until its text has been read to the end.
+func (d *desk) hold(r *record) {
+	d.open, d.openHead, d.openLine, d.openLines = true, r.head, r.line, 0
+	d.openRaw = append(d.openRaw[:0], r.raw[:min(len(r.raw), maxOpen)]...)
+	d.openOwn = len(d.openRaw)
+}
+
+// flush judges the open record: with the lines that went on, or, where these were
+// something else, by its own line.
+func (d *desk) flush() {
+	if !d.open {
+		return
+	}
+	d.open = false
+	r := record{head: d.openHead, raw: d.openRaw, file: d.file, line: d.openLine}
+	switch r.head.form {
+	case formW3C:
+		return // entry has tried
+	case formW3CHead:
+		d.header(r.raw)
+		return
+	}
+	d.squeezed = squeeze(d.squeezed[:0], messageOf(r.head, r.raw))
+	if d.judge(&r, d.squeezed) {
+		return
+	}
+	r.raw = d.openRaw[:d.openOwn]
+	d.squeezed = squeeze(d.squeezed[:0], messageOf(r.head, r.raw))
+	if !d.judge(&r, d.squeezed) {
+		d.unknown(&r, d.squeezed)
+	}
+}
+
+// header reads a line of the head of IIS's log.
+func (d *desk) header(line []byte) {
+	if names, ok := bytes.CutPrefix(line, []byte("#Fields:")); ok {
+		d.fields = parseFields(string(names))
+		d.custom = strings.Join(strings.Fields(string(names)), " ") != w3cDefault
+	}
+}
+
+// headless takes a line that begins no record: it goes on with the open one, or is
+// of a log without heads, or prose.
+func (d *desk) headless(b []byte, number int) {
+	if d.open {
+		d.openLines++
+		d.openRaw = append(append(d.openRaw, ' '), b[:min(len(b), maxOpen)]...)
+		if d.openHead.form == formW3C {
+			r := record{head: d.openHead, raw: d.openRaw, file: d.file, line: d.openLine}
+			if d.entry(&r) {
+				return
+			}
+		}
+		if d.openLines >= maxOpenLines || len(d.openRaw) > maxOpen {
+			d.flush()
+		}
+	}
+	r := record{raw: b, file: d.file, line: number}
+	d.plain.more(&r)
+}
+
+// entry reads an entry of IIS's log.
+func (d *desk) entry(r *record) bool {
+	var e w3cEntry
+	if !d.fields.parse(r.raw, &e) {
+		return false
+	}
+	d.open = false
+	d.plain.gap()
+	r.head.when = e.when
+	d.count(IIS, e.when)
+	d.scratch = e.canonical(d.scratch[:0])
+	d.found = d.found[:0]
+	if n, ok := d.catalog.book.w3c[string(d.scratch)]; ok {
+		d.found = append(d.found, n)
+	}
+	d.iis.record(r, &e, d.found)
+	return true
+}
+
+// count counts a record of a log.
+func (d *desk) count(log Log, when stamp) {
+	s := d.lastSeen
+	if d.lastSeenLog != log || s == nil {
+		s = d.seen[log]
+		if s == nil {
+			s = &seen{}
+			d.seen[log] = s
+		}
+		d.lastSeen, d.lastSeenLog = s, log
+	}
+	s.records++
+	if when.clock && when.date == (log != CAPF) {
+		if !s.from.clock {
+			s.from = when
+		}
+		s.to = when
+	}
+}
+
+func (d *desk) good(log Log) {
+	d.count(log, stamp{})
+	d.seen[log].records--
+	d.seen[log].good++
+}
+
+// report keeps an incident.
+func (d *desk) report(i *incident) {
+	if len(d.incidents) < maxIncidents {
+		i.order = len(d.incidents)
+		d.incidents = append(d.incidents, i)
+	}
+}
+
+// has tells whether one of the signatures found is one of these.
+func hasAny(found, of []int) bool {
+	return slices.ContainsFunc(found, func(n int) bool { return slices.Contains(of, n) })
+}

@@ -1,0 +1,311 @@
+package explain
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+)
+
+const (
+	maxEvidence = 8
+	maxStory    = 40
+)
+
+// text is the time as the log has it, without a zone.
+func (s stamp) text() string {
+	switch {
+	case !s.clock:
+		return ""
+	case s.date:
+		return time.UnixMilli(s.ms).UTC().Format("2006-01-02 15:04:05")
+	}
+	return time.UnixMilli(s.ms).UTC().Format("15:04:05.000")
+}
+
+// until takes another case into a finding that is there already.
+func (f *Finding) until(j *judgement, k *affair) {
+	for _, i := range k.incidents {
+		if !i.first.clock {
+			continue
+		}
+		if at := j.utc(i, i.first); f.First == "" || at < f.firstMS {
+			f.First, f.firstMS = i.first.text(), at
+		}
+		if at := j.utc(i, i.last); f.Last == "" || at > f.lastMS {
+			f.Last, f.lastMS = i.last.text(), at
+		}
+		return // the log that says most
+	}
+}
+
+// finding makes a finding of a case.
+func (j *judgement) finding(k *affair, candidates []*entry, variants map[*entry][]string) *Finding {
+	f := &Finding{Count: 1}
+	f.until(j, k)
+	j.story(f, k)
+	for _, i := range k.incidents {
+		if !slices.Contains(f.Logs, i.log) {
+			f.Logs = append(f.Logs, i.log)
+		}
+	}
+	start := strings.HasPrefix(k.incidents[0].who, "start")
+	if len(candidates) == 0 {
+		f.Title = "Something failed that no card knows"
+		f.Sure = Unknown
+		f.Why = "no known failure leaves these lines together"
+		f.Evidence = j.evidenceOf(k, func(int) bool { return true })
+		f.severity = 20
+		return f
+	}
+	first := candidates[0]
+	f.Name, f.Title, f.Cause, f.Fix, f.Play, f.Document = first.Name, first.Title, first.Cause, first.Fix, first.Play, first.Document
+	f.Variants = variants[first]
+	for _, e := range candidates[1:] {
+		f.Others = append(f.Others, Other{Name: e.Name, Title: e.Title, Lab: e.Lab, Variants: variants[e]})
+	}
+	f.Evidence = j.evidenceOf(k, func(n int) bool {
+		for _, i := range k.incidents {
+			if t, ok := first.tellsOf(i.log); ok && slices.Contains(t.has, n) {
+				return true
+			}
+		}
+		return false
+	})
+	f.Sure, f.Why = j.sure(k, candidates)
+	f.Apart = j.apartBy(k, candidates)
+	f.severity = 4
+	if start {
+		f.severity = 0
+	}
+	if f.Sure == Possible {
+		f.severity++
+	}
+	if k.incidents[0].cut {
+		f.severity += 8
+	}
+	return f
+}
+
+// sure says how sure it is that the first candidate is it.
+func (j *judgement) sure(k *affair, candidates []*entry) (Sure, string) {
+	where := j.where(k)
+	waited := ""
+	for _, i := range k.incidents {
+		if i.wait >= 0 && candidates[0].WaitMost > 0 {
+			waited = fmt.Sprintf(", and %.1f s of waiting fit", float64(i.wait)/1000)
+		}
+	}
+	if k.incidents[0].cut {
+		return Possible, fmt.Sprintf("%s ends there: what is missing may have followed", where)
+	}
+	var lab, silent int
+	for _, e := range candidates[1:] {
+		switch {
+		case e.Lab:
+			lab++
+		case j.missed(k, e):
+			silent++
+		}
+	}
+	rest := len(candidates) - 1 - lab - silent
+	switch {
+	case len(candidates) == 1:
+		return Certain, fmt.Sprintf("no other failure that is known leaves these lines in %s%s", where, waited)
+	case rest == 0 && !candidates[0].Lab:
+		return Likely, fmt.Sprintf("of what leaves these lines in %s, the others are made by tests alone or would have left more%s", where, waited)
+	}
+	return Possible, fmt.Sprintf("one of %d that %s alone cannot tell apart%s", len(candidates), where, waited)
+}
+
+func (j *judgement) where(k *affair) string {
+	var titles []string
+	for _, i := range k.incidents {
+		if t := "the " + strings.TrimPrefix(i.log.Title(), "the "); !slices.Contains(titles, t) {
+			titles = append(titles, t)
+		}
+	}
+	if n := len(titles); n > 1 {
+		return strings.Join(titles[:n-1], ", ") + " and " + titles[n-1]
+	}
+	return titles[0]
+}
+
+// apartBy says which other log, or what else, would tell the candidates apart.
+func (j *judgement) apartBy(k *affair, candidates []*entry) (all []TellApart) {
+	if len(candidates) < 2 {
+		return nil
+	}
+	for _, log := range logs {
+		if log == CiscoRA || slices.ContainsFunc(k.incidents, func(i *incident) bool { return i.log == log }) {
+			continue
+		}
+		var keys []string
+		by := map[string][]string{}
+		for _, e := range candidates {
+			key := j.lines(e, log)
+			if by[key] == nil {
+				keys = append(keys, key)
+			}
+			by[key] = append(by[key], e.Name)
+		}
+		if len(keys) < 2 {
+			continue
+		}
+		for _, key := range keys {
+			what := key
+			if what == "" {
+				what = "nothing of its own"
+			}
+			all = append(all, TellApart{Where: log.Title(), What: what, Names: by[key]})
+		}
+	}
+	var said []string
+	for _, e := range candidates {
+		if e.Elsewhere != "" && !slices.Contains(said, e.Elsewhere) {
+			said = append(said, e.Elsewhere)
+			all = append(all, TellApart{Where: "elsewhere", What: e.Elsewhere, Names: []string{e.Name}})
+		}
+	}
+	return all
+}
+
+// lines are the lines that a failure leaves in a log, in words.
+func (j *judgement) lines(e *entry, log Log) string {
+	t := e.tells[log]
+	var words []string
+	for _, n := range t.has {
+		words = append(words, "`"+brief(j.c.lineOf(n))+"`")
+	}
+	for _, n := range t.lacks {
+		words = append(words, "no `"+brief(j.c.lineOf(n))+"`")
+	}
+	if log == CAPF && e.WaitMost > 0 {
+		words = append(words, fmt.Sprintf("after %v to %v", e.WaitLeast, e.WaitMost))
+	}
+	return strings.Join(words, ", ")
+}
+
+// brief is a card's line without its head and its holes at the ends.
+func brief(line string) string {
+	m := []byte(headHoles.Replace(line))
+	if h, ok := headAt(m); ok && h.form != formW3C {
+		m = messageOf(h, m)
+	}
+	text := strings.NewReplacer("{date} {address} ", "", " {port} ", " ", "{client} ", "", " {ms}", "", "{account} ", "ACCOUNT ", "2019-01-16 14:05:02 ", "").Replace(string(m))
+	return show(text)
+}
+
+// evidenceOf are the lines of a case whose signature tells.
+func (j *judgement) evidenceOf(k *affair, tells func(n int) bool) (all []Evidence) {
+	for _, i := range k.incidents {
+		var of []Evidence
+		for _, m := range i.lines {
+			r := record{raw: []byte(m.text)}
+			if m.tells && slices.ContainsFunc(j.numbersOf(i.log, r.raw), tells) {
+				of = append(of, j.evidence(i.log, m))
+			}
+		}
+		if len(of) == 0 { // what it lacks tells
+			for _, m := range i.lines[max(0, len(i.lines)-2):] {
+				of = append(of, j.evidence(i.log, m))
+			}
+		}
+		all = append(all, of[:min(len(of), maxEvidence)]...)
+	}
+	return all
+}
+
+// numbersOf are the signatures of one line.
+func (j *judgement) numbersOf(log Log, raw []byte) []int {
+	switch familyOf(log) {
+	case familyIIS:
+		// The order of the fields is not known here any more: the incident has it.
+		return j.w3cNumbers(raw)
+	case familyPlain:
+		var found []int
+		j.c.plain.each(squeeze(nil, raw), 0, func(n, _ int) { found = append(found, n) })
+		return found
+	}
+	h, ok := headAt(raw)
+	if !ok {
+		return nil
+	}
+	return j.c.book.find(nil, familyOf(log), squeeze(nil, messageOf(h, raw)))
+}
+
+func (j *judgement) w3cNumbers(raw []byte) []int {
+	fields := parseFields(w3cDefault)
+	var e w3cEntry
+	if !fields.parse(raw, &e) {
+		return nil
+	}
+	if n, ok := j.c.book.w3c[string(e.canonical(nil))]; ok {
+		return []int{n}
+	}
+	return nil
+}
+
+func (j *judgement) evidence(log Log, m mark) Evidence {
+	name := ""
+	if m.file < len(j.r.files) {
+		name = show(j.r.files[m.file].Name)
+	}
+	return Evidence{File: name, Line: m.line, Log: log, Time: m.when.text(), Text: show(m.text), at: m.when.ms, timed: m.when.clock}
+}
+
+// story puts the lines of all logs of a case into one order.
+func (j *judgement) story(f *Finding, k *affair) {
+	dated := int64(0)
+	for _, i := range k.incidents {
+		if i.first.date && dated == 0 {
+			dated = j.utc(i, i.first)
+		}
+	}
+	for _, i := range k.incidents {
+		last := int64(-1)
+		for _, m := range i.lines {
+			e := j.evidence(i.log, m)
+			e.at = j.utc(i, m.when)
+			if e.timed && !m.when.date && dated != 0 {
+				e.at = onDay(e.at, dated)
+			}
+			if !e.timed { // it comes right behind the line before it
+				e.at = last
+			}
+			last = e.at
+			f.Story = append(f.Story, e)
+		}
+		// Lines before the first time stand right before it.
+		for n := len(f.Story) - 1; n >= 0; n-- {
+			if f.Story[n].at < 0 && n+1 < len(f.Story) && f.Story[n+1].at >= 0 && f.Story[n].Log == i.log {
+				f.Story[n].at = f.Story[n+1].at
+			}
+		}
+	}
+	slices.SortStableFunc(f.Story, func(a, b Evidence) int { return cmp.Compare(a.at, b.at) })
+	var before *Evidence
+	for n := range f.Story {
+		e := &f.Story[n]
+		if !e.timed {
+			continue
+		}
+		if before != nil && e.at > before.at && e.at-before.at < day {
+			e.After = e.at - before.at
+		}
+		before = e
+	}
+	if len(f.Story) > maxStory {
+		f.Story = append(f.Story[:maxStory/2:maxStory/2], f.Story[len(f.Story)-maxStory/2:]...)
+	}
+}
+
+// onDay moves a time of day to the day on which it is nearest to another time.
+func onDay(at, other int64) int64 {
+	difference := ((at-other)%day + day) % day
+	if difference > day/2 {
+		difference -= day
+	}
+	return other + difference
+}

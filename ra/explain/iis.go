@@ -1,0 +1,184 @@
+package explain
+
+import (
+	"bytes"
+	"slices"
+)
+
+// iisReader reads IIS's log: what clients of /certsrv ask. An entry has no
+// connection, so that requests which belong together are told by their order and
+// their client alone.
+type iisReader struct {
+	d       *desk
+	clients map[string]*iisClient
+}
+
+// iisClient is one client's enrollments under way.
+type iisClient struct {
+	name string
+	// open are the enrollments that have come as far as certrqxt.asp or certfnsh.asp,
+	// the oldest first.
+	open []*iisRun
+	// denied are anonymous requests that were turned away and whom no log-in has
+	// followed.
+	denied *iisRun
+	ces    bool // it is CES, which never asks without a log-in
+	last   stamp
+}
+
+type iisRun struct {
+	trail  trail
+	posted bool
+	when   stamp
+	maybe  []int
+}
+
+const (
+	maxClients = 1024
+	maxRuns    = 512
+	// abandoned is after how long nothing more of an enrollment comes: the longest that
+	// anything waits is certfnsh.asp's script, 90 s.
+	abandoned = 120 * 1000
+)
+
+func (r *iisReader) init(d *desk) { r.d, r.clients = d, map[string]*iisClient{} }
+
+var (
+	certsrv  = []byte("/certsrv")
+	listPage = []byte("certrqxt.asp")
+	postPage = []byte("certfnsh.asp")
+	certPage = []byte("certnew.cer")
+	cesAgent = []byte("CiscoRA")
+)
+
+func (r *iisReader) record(rec *record, e *w3cEntry, found []int) {
+	if len(e.stem) < len(certsrv) || !bytes.EqualFold(e.stem[:len(certsrv)], certsrv) {
+		return
+	}
+	c := r.clients[string(e.client)]
+	if c == nil {
+		if len(r.clients) >= maxClients {
+			for _, old := range r.clients {
+				r.finish(old)
+				break
+			}
+		}
+		c = &iisClient{name: string(e.client)}
+		r.clients[c.name] = c
+	}
+	r.expire(c, e.when)
+	if e.when.clock {
+		c.last = e.when
+	}
+	if bytes.HasPrefix(e.agent, cesAgent) {
+		c.ces = true
+	}
+	rec.tells = len(found) > 0
+	status, sub, win := string(e.status), string(e.sub), string(e.win)
+	good := (status == "200" || status == "301" || status == "302" || status == "304") && (win == "0" || win == "")
+	switch {
+	case status == "401" && (win == "2148074254" || sub == "1" && win == "0"):
+		// A leg of a log-in.
+		return
+	case status == "401" && sub == "2":
+		if c.denied == nil {
+			c.denied = &iisRun{when: e.when}
+		}
+		c.denied.trail.note(rec, found)
+		return
+	case !good:
+		if !c.ces {
+			c.denied = nil
+		}
+		run := &iisRun{}
+		if bytes.EqualFold(e.method, []byte("POST")) {
+			if i := slices.IndexFunc(c.open, func(o *iisRun) bool { return !o.posted }); i >= 0 {
+				run = c.open[i]
+				c.open = slices.Delete(c.open, i, i+1)
+				run.trail.numbs = run.trail.numbs[:0] // the failure tells, not the way there
+			}
+		}
+		run.trail.note(rec, found)
+		if len(found) == 0 {
+			r.d.strangers.add(IIS, rec)
+		}
+		r.d.report(run.trail.incident(IIS, "client "+c.name))
+		return
+	}
+	if e.user != nil && !c.ces {
+		c.denied = nil // somebody has logged in
+	}
+	file := e.stem[bytes.LastIndexByte(e.stem, '/')+1:]
+	switch {
+	case bytes.EqualFold(file, listPage):
+		if len(c.open) >= maxRuns {
+			r.dangle(c.open[0], c, false)
+			c.open = c.open[1:]
+		}
+		run := &iisRun{when: e.when}
+		run.trail.note(rec, found)
+		c.open = append(c.open, run)
+	case bytes.EqualFold(file, postPage):
+		i := slices.IndexFunc(c.open, func(o *iisRun) bool { return !o.posted })
+		if i < 0 {
+			c.open = append(c.open, &iisRun{})
+			i = len(c.open) - 1
+		}
+		run := c.open[i]
+		run.posted, run.when = true, e.when
+		run.trail.note(rec, found)
+	case bytes.EqualFold(file, certPage):
+		i := slices.IndexFunc(c.open, func(o *iisRun) bool { return o.posted })
+		if i < 0 {
+			// It collects what was asked for before.
+			if len(c.open) > 0 {
+				c.open = c.open[1:]
+			}
+			return
+		}
+		c.open = slices.Delete(c.open, i, i+1)
+		for _, o := range c.open {
+			if !o.posted {
+				o.maybe = append(o.maybe[:0], found...)
+			}
+		}
+		r.d.good(IIS)
+	}
+}
+
+// expire reports what has not gone on.
+func (r *iisReader) expire(c *iisClient, now stamp) {
+	if !now.clock {
+		return
+	}
+	for len(c.open) > 0 && c.open[0].when.clock && now.ms-c.open[0].when.ms > abandoned {
+		r.dangle(c.open[0], c, false)
+		c.open = c.open[1:]
+	}
+	if c.denied != nil && c.denied.when.clock && now.ms-c.denied.when.ms > abandoned {
+		r.dangle(c.denied, c, false)
+		c.denied = nil
+	}
+}
+
+func (r *iisReader) dangle(run *iisRun, c *iisClient, cut bool) {
+	i := run.trail.incident(IIS, "client "+c.name)
+	i.cut, i.maybe = cut, run.maybe
+	r.d.report(i)
+}
+
+func (r *iisReader) finish(c *iisClient) {
+	for _, run := range c.open {
+		r.dangle(run, c, true)
+	}
+	if c.denied != nil {
+		r.dangle(c.denied, c, true)
+	}
+	delete(r.clients, c.name)
+}
+
+func (r *iisReader) end() {
+	for _, c := range r.clients {
+		r.finish(c)
+	}
+}

@@ -1,0 +1,134 @@
+package explain
+
+import (
+	"slices"
+)
+
+// mark is where a line that matters stands.
+type mark struct {
+	file, line int
+	when       stamp
+	text       string // raw; shown only through [show]
+	tells      bool   // it has a signature that tells
+}
+
+// incident is what one log says of one thing that was tried: one start of CES, one
+// enrollment at CES, at CAPF or at the CA, one paragraph of another log.
+type incident struct {
+	log   Log
+	numbs []int // the signatures seen, sorted
+	maybe []int // those that may belong to it, or to another at the same time
+	who   string
+	wait  int64 // ms that the client waited; -1 = unknown
+	lines []mark
+	// cut says that the log ends within it: what it lacks may have followed.
+	cut   bool
+	first stamp
+	last  stamp
+	file  int
+	order int
+}
+
+func (i *incident) has(n int) bool { return slices.Contains(i.numbs, n) }
+
+// fits tells whether the incident could be what a failure leaves in this log.
+func (i *incident) fits(t numbers) bool {
+	for _, n := range t.has {
+		if !i.has(n) && !slices.Contains(i.maybe, n) {
+			return false
+		}
+	}
+	for _, n := range t.lacks {
+		if i.has(n) {
+			return false
+		}
+	}
+	return len(t.has) > 0 || len(t.lacks) > 0
+}
+
+const (
+	maxTrail      = 24      // lines that are kept of one incident
+	maxTrailBytes = 8 << 10 // bytes of them
+	maxLineKept   = 1 << 10 // bytes of one
+)
+
+// trail keeps the lines of what is under way, in memory that is used again.
+type trail struct {
+	buf   []byte
+	ends  []int
+	marks []mark // without their texts
+	numbs []int
+	first stamp
+	last  stamp
+}
+
+func (t *trail) reset() {
+	t.buf, t.ends, t.marks, t.numbs = t.buf[:0], t.ends[:0], t.marks[:0], t.numbs[:0]
+	t.first, t.last = stamp{}, stamp{}
+}
+
+// note keeps a line and its signatures.
+func (t *trail) note(r *record, found []int) {
+	for _, n := range found {
+		if !slices.Contains(t.numbs, n) && len(t.numbs) < 64 {
+			t.numbs = append(t.numbs, n)
+		}
+	}
+	if r.head.when.clock {
+		if !t.first.clock {
+			t.first = r.head.when
+		}
+		t.last = r.head.when
+	}
+	t.keep(mark{file: r.file, line: r.line, when: r.head.when, tells: r.tells}, r.raw)
+}
+
+func (t *trail) keep(m mark, raw []byte) {
+	if len(t.marks) >= maxTrail || len(t.buf) >= maxTrailBytes {
+		if !m.tells || len(t.marks) >= 2*maxTrail {
+			return
+		}
+	}
+	t.marks = append(t.marks, m)
+	t.buf = append(t.buf, raw[:min(len(raw), maxLineKept)]...)
+	t.ends = append(t.ends, len(t.buf))
+}
+
+// add puts another trail behind this one.
+func (t *trail) add(o *trail) {
+	from := 0
+	for i, m := range o.marks {
+		t.keep(m, o.buf[from:o.ends[i]])
+		from = o.ends[i]
+	}
+	for _, n := range o.numbs {
+		if !slices.Contains(t.numbs, n) {
+			t.numbs = append(t.numbs, n)
+		}
+	}
+	if o.first.clock && (!t.first.clock || o.first.date == t.first.date && o.first.ms < t.first.ms) {
+		t.first = o.first
+	}
+	if o.last.clock && (!t.last.clock || o.last.date == t.last.date && o.last.ms > t.last.ms) {
+		t.last = o.last
+	}
+}
+
+// incident makes what the trail has an incident.
+func (t *trail) incident(log Log, who string) *incident {
+	i := &incident{log: log, who: who, wait: -1, first: t.first, last: t.last, numbs: slices.Sorted(slices.Values(t.numbs))}
+	from := 0
+	for n, m := range t.marks {
+		m.text = string(t.buf[from:t.ends[n]])
+		from = t.ends[n]
+		i.lines = append(i.lines, m)
+		i.file = m.file
+	}
+	slices.SortStableFunc(i.lines, func(a, b mark) int {
+		if a.file != b.file {
+			return a.file - b.file
+		}
+		return a.line - b.line
+	})
+	return i
+}

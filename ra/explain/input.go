@@ -1,0 +1,276 @@
+package explain
+
+import (
+	"bufio"
+	"bytes"
+	"cmp"
+	"compress/gzip"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+
+	"golang.org/x/text/encoding/unicode"
+	"golang.org/x/text/transform"
+)
+
+// Input is one file, or the standard input.
+type Input struct {
+	Name string
+	Open func() (io.ReadCloser, error)
+}
+
+// maxFiles bounds how many files a folder gives.
+const maxFiles = 10000
+
+// Files are the inputs that paths name: folders with all that is in them; each file
+// once.
+func Files(paths []string) ([]Input, error) {
+	var inputs []Input
+	var problems []error
+	for _, path := range paths {
+		info, err := os.Stat(path)
+		if err != nil {
+			problems = append(problems, err)
+			continue
+		}
+		if !info.IsDir() {
+			inputs = append(inputs, fileInput(path))
+			continue
+		}
+		err = filepath.WalkDir(path, func(name string, d fs.DirEntry, err error) error {
+			if err != nil {
+				return err
+			}
+			if d.Type().IsRegular() {
+				inputs = append(inputs, fileInput(name))
+			}
+			if len(inputs) > maxFiles {
+				return fmt.Errorf("%s holds more than %d files: name the logs among them", path, maxFiles)
+			}
+			return nil
+		})
+		problems = append(problems, err)
+	}
+	return inputs, errors.Join(problems...)
+}
+
+func fileInput(path string) Input {
+	return Input{Name: path, Open: func() (io.ReadCloser, error) { return os.Open(path) }}
+}
+
+const (
+	lineBuffer = 256 << 10
+	// maxUnpacked and maxRatio bound what a .gz gives.
+	maxUnpacked = 8 << 30
+	maxRatio    = 400
+	ratioFrom   = 64 << 20
+)
+
+var errBomb = errors.New("it unpacks to more than a log would: stopped there")
+
+// unpacked reads a file's text: unpacked if it is gzip, in UTF-8 if it is UTF-16.
+func unpacked(r io.Reader) (*bufio.Reader, error) {
+	in := bufio.NewReaderSize(r, lineBuffer)
+	magic, err := in.Peek(2)
+	if err != nil && !errors.Is(err, io.EOF) {
+		return nil, err
+	}
+	if bytes.Equal(magic, []byte{0x1f, 0x8b}) {
+		counted := &counter{r: in}
+		packed, err := gzip.NewReader(bufio.NewReader(counted))
+		if err != nil {
+			return nil, fmt.Errorf("unpack: %w", err)
+		}
+		in = bufio.NewReaderSize(&bounded{r: packed, packed: counted}, lineBuffer)
+	}
+	return decoded(in), nil
+}
+
+type counter struct {
+	r io.Reader
+	n int64
+}
+
+func (c *counter) Read(p []byte) (int, error) {
+	n, err := c.r.Read(p)
+	c.n += int64(n)
+	return n, err
+}
+
+// bounded ends a stream that unpacks to more than a log would.
+type bounded struct {
+	r      io.Reader
+	packed *counter
+	n      int64
+}
+
+func (b *bounded) Read(p []byte) (int, error) {
+	if b.n > maxUnpacked || b.n > ratioFrom && b.n > maxRatio*b.packed.n {
+		return 0, errBomb
+	}
+	n, err := b.r.Read(p)
+	b.n += int64(n)
+	return n, err
+}
+
+// decoded makes UTF-8 of UTF-16, which Windows writes with or without a mark.
+func decoded(in *bufio.Reader) *bufio.Reader {
+	begin, _ := in.Peek(64)
+	little, big := 0, 0
+	for i, c := range begin {
+		if c == 0 {
+			if i%2 == 1 {
+				little++
+			} else {
+				big++
+			}
+		}
+	}
+	order := unicode.LittleEndian
+	switch {
+	case bytes.HasPrefix(begin, []byte{0xff, 0xfe}), len(begin) > 7 && little > len(begin)/3 && big == 0:
+	case bytes.HasPrefix(begin, []byte{0xfe, 0xff}), len(begin) > 7 && big > len(begin)/3 && little == 0:
+		order = unicode.BigEndian
+	default:
+		return in
+	}
+	return bufio.NewReaderSize(transform.NewReader(in, unicode.UTF16(order, unicode.UseBOM).NewDecoder()), lineBuffer)
+}
+
+// nextLength is how much of the next line is shown.
+const nextLength = 96
+
+// unread stands for a next line that is not known yet.
+var unread = []byte("?")
+
+// eachLine calls f for each line, with the beginning of the next one. A line longer
+// than the buffer comes in pieces.
+func eachLine(ctx context.Context, in *bufio.Reader, f func(line, next []byte, number int)) (lines int, err error) {
+	number := 1
+	for {
+		line, err := in.ReadSlice('\n')
+		if len(line) > 0 {
+			next := unread
+			if n := in.Buffered(); n >= nextLength {
+				next, _ = in.Peek(nextLength)
+			}
+			f(line, next, number)
+		}
+		switch {
+		case err == nil:
+			number++
+			if number%4096 == 0 && ctx.Err() != nil {
+				return number, ctx.Err()
+			}
+		case errors.Is(err, bufio.ErrBufferFull):
+			if ctx.Err() != nil {
+				return number, ctx.Err()
+			}
+		case errors.Is(err, io.EOF):
+			if len(line) == 0 {
+				number--
+			}
+			return number, nil
+		default:
+			return number, err
+		}
+	}
+}
+
+// kind is what a file mostly is: files of one kind are read one after another, as
+// one log that was rotated.
+type kind uint8
+
+const (
+	kindOther kind = iota
+	kindCES
+	kindCAPF
+	kindIIS
+	kinds
+)
+
+// sniffed is what a file's beginning tells.
+type sniffed struct {
+	input int
+	kind  kind
+	first stamp
+	name  string
+}
+
+const sniffLines = 400
+
+// sniff looks at the beginning of a file.
+func sniff(in *bufio.Reader) (s sniffed) {
+	begin, _ := in.Peek(lineBuffer)
+	var count [kinds]int
+	n := 0
+	for line := range bytes.Lines(begin) {
+		if n++; n > sniffLines {
+			break
+		}
+		line = bytes.TrimSpace(line)
+		h, ok := headAt(line)
+		if !ok {
+			if _, h, ok = nextHead(line[:min(len(line), 2000)], 0); !ok {
+				continue
+			}
+		}
+		if h.when.clock && !s.first.clock {
+			s.first = h.when
+		}
+		switch h.form {
+		case formStart, formWorker, formLibest, formService:
+			count[kindCES]++
+		case formCAPF, formFrame:
+			count[kindCAPF]++
+		case formW3C, formW3CHead:
+			count[kindIIS]++
+		default:
+			count[kindOther]++
+		}
+	}
+	for k := range kinds {
+		if count[k] > count[s.kind] {
+			s.kind = k
+		}
+	}
+	return s
+}
+
+// inOrder puts the files of one kind in the order in which they were written: by
+// their first times where all have a date, else by the numbers that rotation gives.
+func inOrder(files []sniffed) {
+	dated := !slices.ContainsFunc(files, func(s sniffed) bool { return !s.first.date })
+	slices.SortStableFunc(files, func(a, b sniffed) int {
+		if dated && a.first.ms != b.first.ms {
+			return cmp.Compare(a.first.ms, b.first.ms)
+		}
+		baseA, ageA := rotation(a.name)
+		baseB, ageB := rotation(b.name)
+		if baseA != baseB {
+			return 0
+		}
+		return ageB - ageA
+	})
+}
+
+// rotation cuts the number that rotation gives from a name: x.log.2.gz is x.log, 2.
+func rotation(name string) (base string, age int) {
+	name = strings.TrimSuffix(name, ".gz")
+	dot := strings.LastIndexByte(name, '.')
+	if dot < 0 {
+		return name, 0
+	}
+	n, err := strconv.Atoi(name[dot+1:])
+	if err != nil || n < 0 || n > 99999 {
+		return name, 0
+	}
+	return name[:dot], n
+}

@@ -1,0 +1,341 @@
+package explain
+
+import (
+	"cmp"
+	"maps"
+	"slices"
+	"sort"
+	"strings"
+	"time"
+)
+
+// near is how far apart, in ms, two logs may write of the same thing: their clocks
+// differ, and one writes when a thing begins, the other when it ends.
+const near = 20 * 1000
+
+// affair is one thing that went wrong, as one or more logs have it.
+type affair struct {
+	incidents  []*incident
+	candidates []*entry
+}
+
+// judge says what the incidents mean.
+func judge(c *Catalog, r *reading, o Options) *Report {
+	j := &judgement{c: c, r: r, zone: o.Zone, byLog: map[Log][]*incident{}, candidates: map[*incident][]*entry{}, used: map[*incident]bool{}}
+	for _, i := range r.incidents {
+		if i.cut && i.log == IIS && r.seen[IIS] != nil && r.seen[IIS].good > 0 {
+			continue // the log ends while somebody enrolls
+		}
+		if (i.cut || familyOf(i.log) == familyPlain) && len(j.candidatesOf(i)) == 0 {
+			continue // a line of a failure that needs more than that
+		}
+		j.byLog[i.log] = append(j.byLog[i.log], i)
+	}
+	for _, list := range j.byLog {
+		for _, i := range list {
+			j.candidates[i] = j.candidatesOf(i)
+		}
+		sort.SliceStable(list, func(a, b int) bool { return j.utc(list[a], list[a].first) < j.utc(list[b], list[b].first) })
+	}
+	var cases []*affair
+	for _, log := range caseOrder {
+		for _, i := range j.byLog[log] {
+			if !j.used[i] {
+				cases = append(cases, j.gather(i))
+			}
+		}
+	}
+	return j.report(cases)
+}
+
+// caseOrder is which logs cases begin with: those that say most come first.
+var caseOrder = []Log{NGINX, CiscoRA, CAPF, IIS, RA, Page, Phone, ASA, Expressway, TMS, TSP, Tool}
+
+type judgement struct {
+	c          *Catalog
+	r          *reading
+	zone       *time.Location
+	byLog      map[Log][]*incident
+	candidates map[*incident][]*entry
+	used       map[*incident]bool
+}
+
+// candidatesOf are the failures that leave such an incident.
+func (j *judgement) candidatesOf(i *incident) (fit []*entry) {
+	for _, e := range j.c.failures {
+		tells, ok := e.tellsOf(i.log)
+		if !ok || !i.fits(tells) {
+			continue
+		}
+		if i.wait >= 0 && e.WaitMost > 0 {
+			wait := time.Duration(i.wait) * time.Millisecond
+			if wait < e.WaitLeast-time.Second || wait > e.WaitMost+2*time.Second {
+				continue
+			}
+		}
+		fit = append(fit, e)
+	}
+	return fit
+}
+
+// utc is a time as ms since 1970 in UTC, as far as the log tells it.
+func (j *judgement) utc(i *incident, at stamp) int64 {
+	offset, _ := j.offset(i.log, at)
+	return at.ms - offset
+}
+
+// offset is a log's zone; false = not known.
+func (j *judgement) offset(log Log, at stamp) (int64, bool) {
+	switch log {
+	case NGINX, CAPF, CiscoRA, TSP:
+		if s := j.r.seen[NGINX]; s != nil && s.hasOffset {
+			return s.offset, true
+		}
+		if j.zone != nil {
+			_, seconds := time.UnixMilli(at.ms).In(j.zone).Zone()
+			return int64(seconds) * 1000, true
+		}
+		return 0, false
+	}
+	return 0, true // IIS writes UTC
+}
+
+// sameHost tells whether two logs have one zone, whichever it is.
+func sameHost(a, b Log) bool {
+	ces := func(l Log) bool { return l == NGINX || l == CAPF || l == CiscoRA }
+	return ces(a) == ces(b)
+}
+
+const day = 24 * 3600 * 1000
+
+// apart is how far apart two incidents are, in ms; ok is false where they cannot
+// belong together.
+func (j *judgement) apart(a, b *incident) (ms int64, ok bool) {
+	if !a.first.clock || !b.first.clock {
+		return 0, true // nothing speaks against it
+	}
+	fromA, toA := j.utc(a, a.first), j.utc(a, a.last)
+	fromB, toB := j.utc(b, b.first), j.utc(b, b.last)
+	ms = max(fromB-toA, fromA-toB, 0)
+	if ms <= near && a.first.date == b.first.date {
+		return ms, true
+	}
+	every := int64(day)
+	_, knownA := j.offset(a.log, a.first)
+	_, knownB := j.offset(b.log, b.first)
+	if !sameHost(a.log, b.log) && (!knownA || !knownB) {
+		every = 15 * 60 * 1000 // zones differ by quarters of an hour
+	} else if a.first.date && b.first.date {
+		return 0, false
+	}
+	// Without a date, or with an unknown zone, what is left of the difference counts.
+	difference := ((fromB-fromA)%every + every) % every
+	ms = min(difference, every-difference)
+	length := max(toA-fromA, toB-fromB, 0)
+	return ms, ms <= near+min(length, near)
+}
+
+// gather takes up what the other logs say of an incident.
+func (j *judgement) gather(base *incident) *affair {
+	k := &affair{incidents: []*incident{base}, candidates: j.candidates[base]}
+	j.used[base] = true
+	for _, log := range caseOrder {
+		if log == base.log || len(k.candidates) == 0 {
+			continue
+		}
+		var best *incident
+		var bestApart int64
+		var both []*entry
+		looked := 0
+		for _, i := range j.window(log, base) {
+			if j.used[i] {
+				continue
+			}
+			if looked++; looked > 200 {
+				break
+			}
+			apart, ok := j.apart(base, i)
+			if !ok || best != nil && apart >= bestApart {
+				continue
+			}
+			common := intersection(k.candidates, j.candidates[i])
+			if len(common) == 0 {
+				continue
+			}
+			best, bestApart, both = i, apart, common
+		}
+		if best != nil {
+			j.used[best] = true
+			k.incidents = append(k.incidents, best)
+			k.candidates = both
+		}
+	}
+	return k
+}
+
+// window are the incidents of a log that may belong to one of another: where times
+// are known, those near it.
+func (j *judgement) window(log Log, base *incident) []*incident {
+	list := j.byLog[log]
+	_, known := j.offset(log, base.first)
+	_, knownBase := j.offset(base.log, base.first)
+	if len(list) < 200 || !base.first.date || (!known || !knownBase) && !sameHost(log, base.log) {
+		return list
+	}
+	from := j.utc(base, base.first) - 4*near
+	at := sort.Search(len(list), func(n int) bool { return j.utc(list[n], list[n].first) >= from })
+	return list[at:]
+}
+
+func intersection(a, b []*entry) (both []*entry) {
+	for _, e := range a {
+		if slices.Contains(b, e) {
+			both = append(both, e)
+		}
+	}
+	return both
+}
+
+// specific is how many lines speak for a failure.
+func (k *affair) specific(e *entry) (n int) {
+	for _, i := range k.incidents {
+		t, _ := e.tellsOf(i.log)
+		n += len(t.has) + len(t.lacks)
+	}
+	return n
+}
+
+// missed tells whether a failure would have left lines in a log that was read, and
+// that has none.
+func (j *judgement) missed(k *affair, e *entry) bool {
+	for _, log := range [...]Log{NGINX, IIS} {
+		s := j.r.seen[log]
+		_, tells := e.tells[log]
+		if s == nil || s.records == 0 || !tells {
+			continue
+		}
+		if log == NGINX && (!s.from.clock || k.incidents[0].log == CiscoRA) {
+			continue // it is the CiscoRA log, which has starts alone and no times
+		}
+		if j.covers(log, k) && !slices.ContainsFunc(k.incidents, func(i *incident) bool { return i.log == log }) {
+			return true
+		}
+	}
+	return false
+}
+
+// covers tells whether a log was written while a case happened, as far as its times
+// can be compared.
+func (j *judgement) covers(log Log, k *affair) bool {
+	s := j.r.seen[log]
+	i := k.incidents[0]
+	if !s.from.date || !i.first.date {
+		return true
+	}
+	of, known := j.offset(log, s.from)
+	_, knownCase := j.offset(i.log, i.first)
+	if !sameHost(log, i.log) && (!known || !knownCase) {
+		return true
+	}
+	at := j.utc(i, i.first)
+	return at >= s.from.ms-of-near && at <= s.to.ms-of+near
+}
+
+// rank orders the candidates, the likeliest first, and folds variants.
+func (j *judgement) rank(k *affair) (first []*entry, variants map[*entry][]string) {
+	variants = map[*entry][]string{}
+	byName := map[string]*entry{}
+	for _, e := range k.candidates {
+		byName[e.Name] = e
+	}
+	for _, e := range k.candidates {
+		if of := byName[e.Like]; of != nil {
+			variants[of] = append(variants[of], e.Name)
+			continue
+		}
+		first = append(first, e)
+	}
+	slices.SortStableFunc(first, func(a, b *entry) int {
+		if ma, mb := j.missed(k, a), j.missed(k, b); ma != mb {
+			if ma {
+				return 1
+			}
+			return -1
+		}
+		return cmp.Or(cmp.Compare(k.specific(b), k.specific(a)), cmp.Compare(a.order, b.order))
+	})
+	return first, variants
+}
+
+// report makes findings of the cases; the same ones are counted.
+func (j *judgement) report(cases []*affair) *Report {
+	report := &Report{Files: j.r.files}
+	same := map[string]*Finding{}
+	for _, k := range cases {
+		candidates, variants := j.rank(k)
+		key := "?" + unknownKey(k)
+		if len(candidates) > 0 {
+			key = strings.Join(names(candidates), ",") + "|" + strings.Join(logsOf(k), ",")
+		}
+		if f := same[key]; f != nil {
+			f.Count++
+			f.until(j, k)
+			continue
+		}
+		f := j.finding(k, candidates, variants)
+		same[key] = f
+		report.Findings = append(report.Findings, f)
+	}
+	slices.SortStableFunc(report.Findings, func(a, b *Finding) int {
+		return cmp.Or(cmp.Compare(a.severity, b.severity), cmp.Compare(b.Count, a.Count))
+	})
+	j.rest(report)
+	return report
+}
+
+func unknownKey(k *affair) string {
+	var lines []string
+	for _, i := range k.incidents {
+		for _, m := range i.lines {
+			r := record{raw: []byte(m.text)}
+			lines = append(lines, shapeOf(&r))
+		}
+	}
+	return strings.Join(lines, "\n")
+}
+
+func names(entries []*entry) (n []string) {
+	for _, e := range entries {
+		n = append(n, e.Name)
+	}
+	return n
+}
+
+func logsOf(k *affair) (n []string) {
+	for _, i := range k.incidents {
+		n = append(n, string(i.log))
+	}
+	slices.Sort(n)
+	return n
+}
+
+// rest adds what was read, what was not understood, and the secrets.
+func (j *judgement) rest(report *Report) {
+	for _, log := range logs {
+		if s := j.r.seen[log]; s != nil && s.records > 0 {
+			report.Read = append(report.Read, LogRead{Log: log, Title: log.Title(), Records: s.records, Good: s.good, From: s.from.text(), To: s.to.text()})
+		}
+	}
+	for _, d := range j.r.desks {
+		for _, shape := range slices.Sorted(maps.Keys(d.strangers.shapes)) {
+			s := d.strangers.shapes[shape]
+			report.NotUnderstood = append(report.NotUnderstood, Stranger{Evidence: j.evidence(s.log, s.mark), Count: s.count})
+		}
+		report.NotListed += d.strangers.more
+		for _, what := range slices.Sorted(maps.Keys(d.secrets.first)) {
+			p := d.secrets.first[what]
+			report.Secrets = append(report.Secrets, Secret{What: what, File: j.r.files[p.file].Name, Line: p.line, Count: d.secrets.count[what]})
+		}
+	}
+	slices.SortStableFunc(report.NotUnderstood, func(a, b Stranger) int { return cmp.Compare(b.Count, a.Count) })
+}

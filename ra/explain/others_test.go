@@ -1,0 +1,54 @@
+package explain_test
+
+import (
+	"slices"
+	"testing"
+
+	"ciscora/ra/explain"
+	"ciscora/ra/explain/explaintest"
+)
+
+// What other tools and this product's own log say of the same failures.
+func TestWhatToolsAndPagesSayIsExplained(t *testing.T) {
+	c := catalog(t)
+	for _, test := range []struct{ text, want string }{
+		{"curl: (60) SSL certificate problem: unable to get local issuer certificate", "f1-unknown-root"},
+		{"verify error:num=20:unable to get local issuer certificate", "f1-unknown-root"},
+		{"* SSL: no alternative certificate subject name matches target host name 'ca.example.com'", "wrong-name-san"},
+		{"curl: (6) Could not resolve host: ca.example.con", "f4-unknown-host"},
+		{`{"level":"warn","ts":1.7e9,"msg":"ca leg","enrollment":"a1","phase":"template","kind":"template-not-listed","error":"x"}`, "f6-template-typo"},
+		{`{"level":"warn","ts":1.7e9,"msg":"ca leg","phase":"login","kind":"auth-rejected","error":"x"}`, "wrong-password"},
+		{`<P ID=locInfoReqIDandReason>Your Request Id is 7. The disposition message is "Denied by Policy Module  0x80094800, The request was for a certificate template that is not supported</P>`, "page-template-not-supported"},
+		{"<pre>Denied by Policy Module 0x80094811</pre>", "key-too-short"},
+	} {
+		report := read(t, c, explaintest.Input("mail", []byte("> Hello,\n>\n> "+test.text+"\n")))
+		if len(report.Findings) != 1 {
+			t.Errorf("%s: %d findings, not understood: %+v", test.text, len(report.Findings), report.NotUnderstood)
+			continue
+		}
+		f := report.Findings[0]
+		names := []string{f.Name}
+		for _, o := range f.Others {
+			names = append(names, o.Name)
+		}
+		if !slices.Contains(names, test.want) {
+			t.Errorf("%s: taken for %v", test.text, names)
+		}
+	}
+}
+
+// One log alone never makes one of several causes certain.
+func TestNoCauseIsCertainWhereOthersLeaveTheSameLines(t *testing.T) {
+	c := catalog(t)
+	for card, logs := range recorded(t) {
+		for log, data := range logs {
+			for _, f := range read(t, c, explaintest.Input(log, data)).Findings {
+				for _, o := range f.Others {
+					if !o.Lab && f.Sure != explain.Possible {
+						t.Errorf("%s, %s: %s is called %s although it could be %s", card, log, f.Name, f.Sure, o.Name)
+					}
+				}
+			}
+		}
+	}
+}

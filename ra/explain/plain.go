@@ -1,0 +1,213 @@
+package explain
+
+import (
+	"bytes"
+	"cmp"
+	"encoding/binary"
+	"maps"
+	"slices"
+)
+
+// plainReader reads every log whose lines are told by their words alone: a phone's
+// console, an ASA, Expressway, TMS, pages of /certsrv, tools, this product's own log,
+// and any of them in prose.
+type plainReader struct {
+	d      *desk
+	window []byte // the paragraph so far, squeezed
+	prior  []byte // the line before, raw
+	runs   map[topic]*plainRun
+	when   stamp
+	log    Log // of the record that the paragraph began with; "" = prose
+
+	// doubt is a line that speaks of an error, and that the next may explain.
+	doubt    bool
+	doubtful record
+}
+
+// topic is what lines of a log are about: failures that share a line are one.
+type topic struct {
+	log   Log
+	group int
+}
+
+type plainRun struct {
+	trail trail
+	line  int
+	file  int
+}
+
+const (
+	maxWindow = 512
+	// together is how many lines apart two lines of one incident may be.
+	together = 300
+)
+
+func (r *plainReader) init(d *desk) { r.d, r.runs = d, map[topic]*plainRun{} }
+
+// gap says that a paragraph ends.
+func (r *plainReader) gap() {
+	if r.doubt {
+		r.d.strangers.add(r.log, &r.doubtful)
+		r.doubt = false
+	}
+	r.window, r.prior, r.log = r.window[:0], r.prior[:0], ""
+	r.when = stamp{}
+}
+
+// record takes a record that begins a paragraph of its own.
+func (r *plainReader) record(rec *record, log Log) {
+	r.gap()
+	r.log, r.when = log, rec.head.when
+	r.take(rec, true)
+}
+
+// more takes a line that goes on with the paragraph.
+func (r *plainReader) more(rec *record) { r.take(rec, false) }
+
+func (r *plainReader) take(rec *record, begins bool) {
+	if len(r.window) > maxWindow {
+		r.window = append(r.window[:0], r.window[len(r.window)-maxWindow:]...)
+	}
+	from := len(r.window)
+	raw := rec.raw
+	if len(raw) > 64<<10 {
+		raw = raw[:64<<10]
+	}
+	r.window = squeeze(r.window, raw)
+	understood := false
+	r.d.catalog.plain.each(r.window, from, func(n, begin int) {
+		understood = true
+		rec.head.when = r.when
+		shown := *rec
+		if begin < from && len(r.prior) > 0 {
+			shown.raw = append(append(bytes.Clone(r.prior), ' '), raw[:min(len(raw), maxLineKept)]...)
+		}
+		shown.tells = true
+		if secret := r.d.catalog.secretOf[n]; secret != "" {
+			if hides(raw) {
+				r.d.secrets.saw(secret, rec)
+			}
+			return
+		}
+		if begin < from {
+			r.doubt = false
+		}
+		for _, about := range r.d.catalog.topicsOf[n] {
+			r.saw(about, n, &shown)
+		}
+	})
+	if !understood && (begins || looksLogged(raw)) && speaksOfError(raw) {
+		if r.doubt {
+			r.d.strangers.add(r.log, &r.doubtful)
+		}
+		r.doubt = true
+		r.doubtful = *rec
+		r.doubtful.raw = bytes.Clone(raw[:min(len(raw), maxLineKept)])
+	}
+	r.prior = append(r.prior[:0], raw[:min(len(raw), maxLineKept)]...)
+}
+
+// saw adds a line to the incident of its log.
+func (r *plainReader) saw(about topic, n int, rec *record) {
+	run := r.runs[about]
+	if run != nil {
+		again := false
+		for _, have := range run.trail.numbs {
+			again = again || have == n
+		}
+		if again || rec.file == run.file && rec.line-run.line > together {
+			r.report(about)
+			run = nil
+		}
+	}
+	if run == nil {
+		run = &plainRun{}
+		r.runs[about] = run
+	}
+	if r.log != about.log {
+		r.d.count(about.log, r.when)
+	}
+	run.trail.note(rec, []int{n})
+	run.line, run.file = rec.line, rec.file
+}
+
+func (r *plainReader) report(about topic) {
+	run := r.runs[about]
+	delete(r.runs, about)
+	r.d.report(run.trail.incident(about.log, ""))
+}
+
+func (r *plainReader) end() {
+	r.gap()
+	for _, about := range slices.SortedFunc(maps.Keys(r.runs), func(a, b topic) int {
+		return cmp.Or(cmp.Compare(a.log, b.log), a.group-b.group)
+	}) {
+		r.report(about)
+	}
+}
+
+// looksLogged tells a line of some log from prose.
+func looksLogged(b []byte) bool {
+	for _, level := range [...]string{"[crit]", "[error]", "[alert]", "[emerg]", "ERROR", " ERR ", "error:", "Error:", "ERROR:", "FATAL"} {
+		if bytes.Contains(b[:min(len(b), 160)], []byte(level)) {
+			return true
+		}
+	}
+	return false
+}
+
+// plainIndex finds signatures anywhere in a text: a first look at four bytes leaves
+// few places to compare.
+type plainIndex struct {
+	book  *book
+	maybe [1 << 13]byte // one bit for each of 65,536 hashes
+	at    map[uint32][]int
+}
+
+func (p *plainIndex) build(b *book) {
+	p.book, p.at = b, map[uint32][]int{}
+	for _, n := range b.short[familyPlain] {
+		part := b.signatures[n].parts[0]
+		key := binary.LittleEndian.Uint32([]byte(part[:4]))
+		p.at[key] = append(p.at[key], n)
+		h := hash(key)
+		p.maybe[h>>3] |= 1 << (h & 7)
+	}
+}
+
+func hash(key uint32) uint32 { return key * 2654435761 >> 16 }
+
+// each calls f for each signature that ends behind from, with the place where it
+// begins.
+func (p *plainIndex) each(text []byte, from int, f func(n, begin int)) {
+	if len(text) < 4 {
+		return
+	}
+	for i := 0; i+4 <= len(text); i++ {
+		key := binary.LittleEndian.Uint32(text[i:])
+		h := hash(key)
+		if p.maybe[h>>3]&(1<<(h&7)) == 0 {
+			continue
+		}
+		for _, n := range p.at[key] {
+			if end := p.book.signatures[n].endAt(text[i:]); end >= 0 && i+end > from {
+				f(n, i)
+			}
+		}
+	}
+}
+
+// endAt is where the signature ends in text that begins with it; -1 = it does not.
+func (s *signature) endAt(text []byte) int {
+	if !s.in(text, true) {
+		return -1
+	}
+	at := 0
+	for n, part := range s.parts {
+		if n > 0 {
+			at += index(text[at:], part)
+		}
+		at += len(part)
+	}
+	return at
+}

@@ -1,0 +1,102 @@
+package explain
+
+// Report is what was found.
+type Report struct {
+	Findings []*Finding `json:"findings"` // the worst first
+	Files    []FileRead `json:"files"`
+	Read     []LogRead  `json:"read"`
+	// NotUnderstood are lines that speak of an error and that nothing known explains.
+	NotUnderstood []Stranger `json:"not_understood"`
+	NotListed     int64      `json:"not_listed,omitempty"` // further ones
+	Secrets       []Secret   `json:"secrets"`
+}
+
+// Sure is how sure a finding is.
+type Sure string
+
+// How sure a finding is.
+const (
+	Certain  Sure = "sure"     // nothing else that is known leaves these lines
+	Likely   Sure = "likely"   // what else leaves them is made by tests alone, or should have left more
+	Possible Sure = "possible" // the logs that were read cannot tell
+	Unknown  Sure = "unknown"  // something failed that nothing known explains
+)
+
+// Finding is one failure, and how often it was found.
+type Finding struct {
+	Name     string      `json:"name,omitempty"`
+	Title    string      `json:"title"`
+	Sure     Sure        `json:"sure"`
+	Why      string      `json:"why"`
+	Count    int         `json:"count"`
+	First    string      `json:"first,omitempty"`
+	Last     string      `json:"last,omitempty"`
+	Logs     []Log       `json:"logs"`
+	Evidence []Evidence  `json:"evidence"`
+	Cause    string      `json:"cause,omitempty"`
+	Fix      string      `json:"fix,omitempty"`
+	Document string      `json:"document,omitempty"`
+	Play     string      `json:"play,omitempty"`
+	Variants []string    `json:"variants,omitempty"`
+	Others   []Other     `json:"others,omitempty"`
+	Apart    []TellApart `json:"what_would_tell,omitempty"`
+	Story    []Evidence  `json:"story,omitempty"`
+
+	severity int
+	firstMS  int64
+	lastMS   int64
+}
+
+// Other is a failure that could be it as well.
+type Other struct {
+	Name     string   `json:"name"`
+	Title    string   `json:"title"`
+	Lab      bool     `json:"lab_only,omitempty"` // only a test makes it
+	Variants []string `json:"variants,omitempty"`
+}
+
+// TellApart is where to look to tell candidates apart, and what each leaves there.
+type TellApart struct {
+	Where string   `json:"where"`
+	What  string   `json:"what"`
+	Names []string `json:"names"`
+}
+
+// Evidence is a line.
+type Evidence struct {
+	File string `json:"file"`
+	Line int    `json:"line"`
+	Log  Log    `json:"log,omitempty"`
+	Time string `json:"time,omitempty"`
+	// After is how long after the line before it came, in ms.
+	After int64  `json:"after_ms,omitempty"`
+	Text  string `json:"text"`
+
+	at    int64
+	timed bool
+}
+
+// LogRead tells how much of a log was read.
+type LogRead struct {
+	Log     Log    `json:"log"`
+	Title   string `json:"title"`
+	Records int64  `json:"records"`
+	Good    int64  `json:"good"` // starts, enrollments and chains without a failure
+	From    string `json:"from,omitempty"`
+	To      string `json:"to,omitempty"`
+}
+
+// Stranger is a line that is not understood.
+type Stranger struct {
+	Evidence
+
+	Count int64 `json:"count"`
+}
+
+// Readable tells whether anything in the input was a log.
+func (r *Report) Readable() bool {
+	return len(r.Read) > 0 || len(r.Findings) > 0 || len(r.NotUnderstood) > 0
+}
+
+// Failed tells whether something is wrong.
+func (r *Report) Failed() bool { return len(r.Findings) > 0 || len(r.NotUnderstood) > 0 }

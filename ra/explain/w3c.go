@@ -1,0 +1,131 @@
+package explain
+
+import (
+	"bytes"
+	"slices"
+	"strings"
+)
+
+// w3cFields is where the fields stand that are looked at; -1 = not in the log.
+type w3cFields struct {
+	count                                                                         int
+	date, time, method, stem, query, user, client, agent, status, sub, win, taken int
+}
+
+const w3cDefault = "date time s-ip cs-method cs-uri-stem cs-uri-query s-port cs-username c-ip cs(User-Agent) cs(Referer) sc-status sc-substatus sc-win32-status time-taken"
+
+// maxFields bounds what a #Fields line may name.
+const maxFields = 64
+
+func parseFields(names string) w3cFields {
+	all := strings.Fields(names)
+	all = all[:min(len(all), maxFields)]
+	at := func(name string) int { return slices.Index(all, name) }
+	return w3cFields{
+		count: len(all),
+		date:  at("date"), time: at("time"), method: at("cs-method"), stem: at("cs-uri-stem"), query: at("cs-uri-query"),
+		user: at("cs-username"), client: at("c-ip"), agent: at("cs(User-Agent)"), status: at("sc-status"), sub: at("sc-substatus"), win: at("sc-win32-status"), taken: at("time-taken"),
+	}
+}
+
+// w3cEntry is one request; its fields are parts of the line.
+type w3cEntry struct {
+	method, stem, query, user, client, agent, status, sub, win []byte
+	taken                                                      int64 // ms
+	when                                                       stamp
+}
+
+// parse reads an entry. It returns false for what is none.
+func (f *w3cFields) parse(line []byte, e *w3cEntry) bool {
+	var at [maxFields][]byte
+	n := 0
+	for rest := line; n < f.count; n++ {
+		for len(rest) > 0 && rest[0] == ' ' {
+			rest = rest[1:]
+		}
+		if len(rest) == 0 {
+			return false
+		}
+		i := bytes.IndexByte(rest, ' ')
+		if i < 0 {
+			i = len(rest)
+		}
+		at[n], rest = rest[:i], rest[i:]
+	}
+	get := func(i int) []byte {
+		if i < 0 || i >= n || len(at[i]) == 1 && at[i][0] == '-' {
+			return nil
+		}
+		return at[i]
+	}
+	*e = w3cEntry{
+		method: get(f.method), stem: get(f.stem), query: get(f.query), user: get(f.user), client: get(f.client), agent: get(f.agent),
+		status: get(f.status), sub: get(f.sub), win: get(f.win),
+	}
+	if len(e.status) == 0 || len(e.status) > 3 || !digit(e.status[0]) || len(e.stem) == 0 {
+		return false
+	}
+	for _, c := range get(f.taken) {
+		if !digit(c) || e.taken > 1e9 {
+			break
+		}
+		e.taken = e.taken*10 + int64(c-'0')
+	}
+	if clock := get(f.time); clock != nil {
+		if ms, ok := clockAt(clock, 0); ok {
+			e.when = stamp{ms: ms, clock: true}
+			if date := get(f.date); date != nil {
+				if day, ok := dateAt(date, '-'); ok {
+					e.when.ms += day
+					e.when.date = true
+				}
+			}
+		}
+	}
+	return true
+}
+
+// canonical appends what one entry says, whatever the order of its fields:
+// `GET /certsrv 401 1 2148074252 -`, with U where somebody was logged in.
+func (e *w3cEntry) canonical(dst []byte) []byte {
+	dst = append(append(dst, e.method...), ' ')
+	for _, c := range e.stem {
+		if c >= 'A' && c <= 'Z' {
+			c += 'a' - 'A'
+		}
+		dst = append(dst, c)
+	}
+	for _, part := range [...][]byte{e.status, e.sub, e.win} {
+		dst = append(dst, ' ')
+		if part == nil {
+			part = zero
+		}
+		dst = append(dst, part...)
+	}
+	if e.user != nil {
+		dst = append(dst, " U"...)
+	} else {
+		dst = append(dst, " -"...)
+	}
+	// ASP writes its own error into the query: |19|ASP_0113|Script_timed_out
+	if len(e.query) > 0 && e.query[0] == '|' {
+		if parts := bytes.SplitN(e.query, []byte("|"), 4); len(parts) > 2 {
+			dst = append(append(dst, ' '), parts[2]...)
+		}
+	}
+	return dst
+}
+
+var zero = []byte("0")
+
+// canonicalCard is the canonical form of a card's line, which has holes.
+func canonicalCard(line string) string {
+	fields := parseFields(w3cDefault)
+	line = strings.Replace(line, "{date}", "2019-01-16 14:05:02", 1)
+	line = holeForm.ReplaceAllString(line, "1")
+	var e w3cEntry
+	if !fields.parse([]byte(line), &e) {
+		return ""
+	}
+	return string(e.canonical(nil))
+}
