@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strconv"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"go.uber.org/zap"
@@ -37,6 +38,8 @@ type Registry struct {
 	nextID int
 	bound  map[string]*Scope // connections of selected enrollments, by the client's address
 	over   chan struct{}     // closed by Clear, for who waits in a fault
+
+	generation atomic.Uint64
 }
 
 // active is a fault that is on.
@@ -109,8 +112,16 @@ func (r *Registry) Add(f Fault) (id string, err error) {
 	a := r.activate(f)
 	a.id = strconv.Itoa(r.nextID)
 	r.all = append(r.all, a)
+	switch f.Place {
+	case Resolve, CertsrvTLS, CertsrvLogin: // what a connection that is kept never meets
+		r.generation.Add(1)
+	}
 	return a.id, nil
 }
+
+// Generation grows with each fault on the way to a connection that is logged in: those
+// made before would pass it by. It is an RA's server.Hooks.Generation.
+func (r *Registry) Generation() uint64 { return r.generation.Load() }
 
 func (r *Registry) activate(f Fault) *active {
 	f.over = make(chan struct{})

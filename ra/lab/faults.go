@@ -24,6 +24,7 @@ func FaultHooks(faults *fault.Registry, shape fault.Shape) server.Hooks {
 		Label:      faults.IsLabel,
 		CSR:        faults.SelectByName,
 		Isolate:    func(ctx context.Context) bool { return fault.ScopeOf(ctx).Selected() },
+		Generation: faults.Generation,
 		Dial:       func(next server.DialFunc) server.DialFunc { return faults.Dial(next) },
 		Resolve:    func(next server.ResolveFunc) server.ResolveFunc { return faults.Resolve(next) },
 	}
