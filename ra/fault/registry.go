@@ -19,7 +19,7 @@ type Options struct {
 	Now    func() time.Time
 	Logger *zap.Logger // one warning for each bite
 	// ForeignCA says that the CA is not the built-in one: faults inside it cannot
-	// be had then.
+	// be had then, nor those for which it makes a certificate.
 	ForeignCA bool
 }
 
@@ -94,6 +94,9 @@ func (r *Registry) parse(spec string) (Fault, error) {
 func (r *Registry) check(f Fault) error {
 	if r.foreign && f.Place.AtCA() {
 		return &SpecError{Spec: f.String(), Part: string(f.Place), Message: "is inside the CA, and only the built-in one can have it: order it from ra lab or ra certsrv (--fault, or its own admin port)"}
+	}
+	if r.foreign && f.Place == ESTTLS && needsCertificate(f.Kind) {
+		return &SpecError{Spec: f.String(), Part: f.Kind, Message: "needs a certificate for the RA with something wrong about it, and only the lab's CA makes one: order it from ra lab"}
 	}
 	return nil
 }

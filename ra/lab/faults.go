@@ -15,7 +15,8 @@ import (
 )
 
 // FaultHooks are the decorators of an RA whose faults a registry holds. shape makes
-// certificates for est.tls; without one those faults cannot be had.
+// certificates for est.tls; without one the registry must refuse those faults, as one
+// with ForeignCA does.
 func FaultHooks(faults *fault.Registry, shape fault.Shape) server.Hooks {
 	return server.Hooks{
 		Listener:   func(l net.Listener) net.Listener { return faults.Listener(l, fault.ESTTLS) },
