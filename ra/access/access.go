@@ -64,6 +64,10 @@ type Options struct {
 	// Isolate tells whether the request that a context belongs to gets connections
 	// to the CA of its own, never kept ones; nil: none does.
 	Isolate func(context.Context) bool
+	// Generation, where set, grows when the kept connections, and what log-ins have
+	// proven, are to be used no more: in a lab, where what a new connection meets has
+	// changed. It is called under a lock and must not wait.
+	Generation func() uint64
 	// Enter waits for a place at the CA for an account, behind the others where it is
 	// for the background; leave gives it back, and tells how the connection came
 	// about. nil: there is always one. Its errors pass through: [*TurnedAway].
@@ -114,6 +118,9 @@ func New(client *msca.Client, o Options) (*Access, error) {
 	if o.Enter == nil {
 		o.Enter = func(context.Context, string, bool) (func(error), error) { return func(error) {}, nil }
 	}
+	if o.Generation == nil {
+		o.Generation = func() uint64 { return 0 }
+	}
 	if o.Now == nil {
 		o.Now = time.Now
 	}
@@ -123,7 +130,7 @@ func New(client *msca.Client, o Options) (*Access, error) {
 	}
 	return &Access{
 		Options: o, client: client, background: owner.New(),
-		accounts: newAccounts(key, o.Idle, o.Vouch, o.Now),
+		accounts: newAccounts(key, o),
 		guard:    newGuard(o.Lockout, o.Ledger, key, o.Now),
 		own:      newOwn(o),
 	}, nil

@@ -17,12 +17,14 @@ type accountKey [sha256.Size]byte
 
 // accounts keeps, per CA account, what a log-in has proven and the authenticated
 // connections that it left. A connection serves only the credentials that
-// opened it, and neither it nor the proof outlives vouch.
+// opened it, and neither it nor the proof outlives vouch, nor the generation that
+// it is of.
 type accounts struct {
-	secret []byte
-	idle   int // connections kept per account
-	vouch  time.Duration
-	now    func() time.Time
+	secret     []byte
+	idle       int // connections kept per account
+	vouch      time.Duration
+	now        func() time.Time
+	generation func() uint64
 
 	mu     sync.Mutex // guards all below; never held while the network is waited for
 	byKey  map[accountKey]*account
@@ -31,7 +33,7 @@ type accounts struct {
 }
 
 type account struct {
-	provenAt    time.Time
+	proven      opening
 	templates   msca.TemplateList
 	templatesAt time.Time // zero: never read
 	idle        []keptSession
@@ -39,11 +41,25 @@ type account struct {
 
 type keptSession struct {
 	session *msca.Session
-	opened  time.Time
+	opened  opening
 }
 
-func newAccounts(secret []byte, idle int, vouch time.Duration, now func() time.Time) *accounts {
-	return &accounts{secret: secret, idle: idle, vouch: vouch, now: now, byKey: map[accountKey]*account{}}
+// opening is when a connection was logged in.
+type opening struct {
+	at         time.Time
+	generation uint64
+}
+
+func newAccounts(secret []byte, o Options) *accounts {
+	return &accounts{secret: secret, idle: o.Idle, vouch: o.Vouch, now: o.Now, generation: o.Generation, byKey: map[accountKey]*account{}}
+}
+
+// opens is the opening of a log-in that begins now.
+func (a *accounts) opens() opening { return opening{a.now(), a.generation()} }
+
+// counts tells whether a log-in still stands for its credentials.
+func (a *accounts) counts(o opening) bool {
+	return !o.at.IsZero() && a.now().Sub(o.at) < a.vouch && o.generation == a.generation()
 }
 
 func (a *accounts) key(c msca.Credentials) (k accountKey) {
@@ -61,7 +77,7 @@ func (a *accounts) proven(k accountKey, maxAge time.Duration) (templates msca.Te
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	acc := a.byKey[k]
-	if acc == nil || a.now().Sub(acc.provenAt) >= a.vouch {
+	if acc == nil || !a.counts(acc.proven) {
 		return nil, false, false
 	}
 	fresh = !acc.templatesAt.IsZero() && (maxAge <= 0 || a.now().Sub(acc.templatesAt) < maxAge)
@@ -69,12 +85,12 @@ func (a *accounts) proven(k accountKey, maxAge time.Duration) (templates msca.Te
 }
 
 // prove records a log-in that began at the given time.
-func (a *accounts) prove(k accountKey, began time.Time) {
+func (a *accounts) prove(k accountKey, began opening) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	acc := a.ensure(k)
-	if began.After(acc.provenAt) {
-		acc.provenAt = began
+	if began.at.After(acc.proven.at) {
+		acc.proven = began
 	}
 }
 
@@ -97,14 +113,14 @@ func (a *accounts) forget(k accountKey) {
 }
 
 // take hands out a kept connection of this account that is alive, or nil.
-func (a *accounts) take(k accountKey) (*msca.Session, time.Time) {
+func (a *accounts) take(k accountKey) (*msca.Session, opening) {
 	for {
 		kept, ok := a.pop(k)
 		if !ok {
-			return nil, time.Time{}
+			return nil, opening{}
 		}
 		// Outside the lock: to look at a connection takes a moment.
-		if a.now().Sub(kept.opened) < a.vouch && kept.session.Alive() {
+		if a.counts(kept.opened) && kept.session.Alive() {
 			return kept.session, kept.opened
 		}
 		kept.session.Close()
@@ -134,7 +150,7 @@ func (a *accounts) pop(k accountKey) (keptSession, bool) {
 }
 
 // put keeps a connection for the account that opened it, or closes it.
-func (a *accounts) put(k accountKey, s *msca.Session, opened time.Time) {
+func (a *accounts) put(k accountKey, s *msca.Session, opened opening) {
 	s.SetCredentials(msca.Credentials{}) // an idle connection keeps no password
 	if !s.Alive() || !a.keep(k, keptSession{s, opened}) {
 		s.Close()
@@ -144,7 +160,7 @@ func (a *accounts) put(k accountKey, s *msca.Session, opened time.Time) {
 func (a *accounts) keep(k accountKey, s keptSession) bool {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	if a.closed || a.now().Sub(s.opened) >= a.vouch {
+	if a.closed || !a.counts(s.opened) {
 		return false
 	}
 	acc := a.ensure(k)
@@ -152,7 +168,7 @@ func (a *accounts) keep(k accountKey, s keptSession) bool {
 		return false
 	}
 	acc.idle = append(acc.idle, s)
-	slices.SortFunc(acc.idle, func(x, y keptSession) int { return x.opened.Compare(y.opened) })
+	slices.SortFunc(acc.idle, func(x, y keptSession) int { return x.opened.at.Compare(y.opened.at) })
 	return true
 }
 
@@ -175,16 +191,15 @@ func (a *accounts) ensure(k accountKey) *account {
 func (a *accounts) expire() {
 	var old []keptSession
 	a.mu.Lock()
-	now := a.now()
 	for k, acc := range a.byKey {
 		acc.idle = slices.DeleteFunc(acc.idle, func(s keptSession) bool {
-			if now.Sub(s.opened) < a.vouch {
+			if a.counts(s.opened) {
 				return false
 			}
 			old = append(old, s)
 			return true
 		})
-		if len(acc.idle) == 0 && now.Sub(acc.provenAt) >= a.vouch {
+		if len(acc.idle) == 0 && !a.counts(acc.proven) {
 			delete(a.byKey, k)
 		}
 	}

@@ -23,7 +23,7 @@ type Session struct {
 	*msca.Session
 	access *Access
 	key    accountKey
-	opened time.Time
+	opened opening
 	pooled bool
 	leave  func(error)
 }
@@ -158,7 +158,7 @@ func (a *Access) login(ctx context.Context, who *Identity, enter func(context.Co
 		x.end(ctx, err)
 		return nil, err
 	}
-	s := &Session{access: a, key: who.key, opened: a.Now(), pooled: a.pools(ctx, who), leave: leave}
+	s := &Session{access: a, key: who.key, opened: a.accounts.opens(), pooled: a.pools(ctx, who), leave: leave}
 	if s.Session, err = a.open(ctx, who, x); err != nil {
 		leave(err)
 		return nil, err

@@ -6,6 +6,8 @@ import (
 	"net/http"
 	"slices"
 	"strings"
+
+	"ciscora/internal/spnego"
 )
 
 // Pages is what the built-in CA gives a fault: answers as IIS, or the CA behind
@@ -50,19 +52,33 @@ func logsIn(r *http.Request) bool {
 	if strings.EqualFold(scheme, "Basic") {
 		return true
 	}
-	message, err := base64.StdEncoding.DecodeString(strings.TrimSpace(token))
-	// MS-NLMP 2.2.1: NTLMSSP\0, then the type; 3 is the answer to the challenge.
-	return err == nil && len(message) > 8 && message[8] == 3
+	return ntlmType(token) == 3
 }
 
 // begins tells whether a request is the first of a log-in.
 func begins(r *http.Request) bool {
 	_, token, ok := strings.Cut(r.Header.Get("Authorization"), " ")
-	if !ok {
-		return false
-	}
+	return ok && ntlmType(token) == 1
+}
+
+// ntlmType is the type of the NTLM message in a token, which may be in SPNEGO: 1 begins
+// a log-in, 3 answers the challenge (MS-NLMP 2.2.1). A first token of SPNEGO begins one,
+// whatever is in it. 0 = no message.
+func ntlmType(token string) byte {
 	message, err := base64.StdEncoding.DecodeString(strings.TrimSpace(token))
-	return err == nil && len(message) > 8 && message[8] == 1
+	if err != nil {
+		return 0
+	}
+	if spnego.IsInit(message) {
+		return 1
+	}
+	if response, err := spnego.ParseResponse(message); err == nil {
+		message = response.Token
+	}
+	if len(message) <= 8 {
+		return 0
+	}
+	return message[8]
 }
 
 // Certsrv decorates the handler of the built-in CA's pages. It belongs inside the

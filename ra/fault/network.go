@@ -221,6 +221,15 @@ func (r *Registry) TLSConfig(base *tls.Config, place Place, shape Shape) *tls.Co
 	return decorated
 }
 
+// needsCertificate tells which kinds at est.tls a Shape makes a certificate for.
+func needsCertificate(kind string) bool {
+	switch kind {
+	case "self-signed", "wrong-name", "expired", "not-yet-valid":
+		return true
+	}
+	return false
+}
+
 // wait waits for d, or until ctx ends.
 func wait(ctx context.Context, d time.Duration) error {
 	timer := time.NewTimer(d)

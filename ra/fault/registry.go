@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strconv"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"go.uber.org/zap"
@@ -18,7 +19,7 @@ type Options struct {
 	Now    func() time.Time
 	Logger *zap.Logger // one warning for each bite
 	// ForeignCA says that the CA is not the built-in one: faults inside it cannot
-	// be had then.
+	// be had then, nor those for which it makes a certificate.
 	ForeignCA bool
 }
 
@@ -37,6 +38,8 @@ type Registry struct {
 	nextID int
 	bound  map[string]*Scope // connections of selected enrollments, by the client's address
 	over   chan struct{}     // closed by Clear, for who waits in a fault
+
+	generation atomic.Uint64
 }
 
 // active is a fault that is on.
@@ -92,6 +95,9 @@ func (r *Registry) check(f Fault) error {
 	if r.foreign && f.Place.AtCA() {
 		return &SpecError{Spec: f.String(), Part: string(f.Place), Message: "is inside the CA, and only the built-in one can have it: order it from ra lab or ra certsrv (--fault, or its own admin port)"}
 	}
+	if r.foreign && f.Place == ESTTLS && needsCertificate(f.Kind) {
+		return &SpecError{Spec: f.String(), Part: f.Kind, Message: "needs a certificate for the RA with something wrong about it, and only the lab's CA makes one: order it from ra lab"}
+	}
 	return nil
 }
 
@@ -109,8 +115,16 @@ func (r *Registry) Add(f Fault) (id string, err error) {
 	a := r.activate(f)
 	a.id = strconv.Itoa(r.nextID)
 	r.all = append(r.all, a)
+	switch f.Place {
+	case Resolve, CertsrvTLS, CertsrvLogin: // what a connection that is kept never meets
+		r.generation.Add(1)
+	}
 	return a.id, nil
 }
+
+// Generation grows with each fault on the way to a connection that is logged in: those
+// made before would pass it by. It is an RA's server.Hooks.Generation.
+func (r *Registry) Generation() uint64 { return r.generation.Load() }
 
 func (r *Registry) activate(f Fault) *active {
 	f.over = make(chan struct{})

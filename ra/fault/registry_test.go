@@ -3,6 +3,7 @@ package fault_test
 import (
 	"context"
 	"fmt"
+	"strings"
 	"testing"
 	"time"
 
@@ -89,6 +90,18 @@ func TestAForeignCAHasNoFaultsInside(t *testing.T) {
 	r := fault.NewRegistry(fault.Options{ForeignCA: true})
 	if _, err := r.Order("certsrv.submit:hang"); err == nil || r.IsLabel("fault:certsrv.submit:hang") {
 		t.Errorf("a fault inside a foreign CA was taken: %v", err)
+	}
+	// Those of the RA's certificate take a CA that makes a wrong one; without, each
+	// handshake would fail on the RA's side.
+	for _, kind := range []string{"self-signed", "wrong-name", "expired", "not-yet-valid"} {
+		if _, err := r.Order("est.tls:" + kind); err == nil || r.IsLabel("fault:est.tls:"+kind) || !strings.Contains(err.Error(), "ra lab") {
+			t.Errorf("%s was taken: %v", kind, err)
+		}
+	}
+	for _, kind := range []string{"tls1.0", "tls1.3", "stall", "reset"} {
+		if _, err := r.Order("est.tls:" + kind); err != nil {
+			t.Error(err)
+		}
 	}
 	if _, err := r.Order("est.any:delay=1s"); err != nil || !r.IsLabel("fault:resolve:not-found") || r.IsLabel("wifi") || r.IsLabel("fault:nonsense") {
 		t.Errorf("a fault of the RA's own was refused: %v", err)

@@ -15,7 +15,8 @@ import (
 )
 
 // FaultHooks are the decorators of an RA whose faults a registry holds. shape makes
-// certificates for est.tls; without one those faults cannot be had.
+// certificates for est.tls; without one the registry must refuse those faults, as one
+// with ForeignCA does.
 func FaultHooks(faults *fault.Registry, shape fault.Shape) server.Hooks {
 	return server.Hooks{
 		Listener:   func(l net.Listener) net.Listener { return faults.Listener(l, fault.ESTTLS) },
@@ -24,6 +25,7 @@ func FaultHooks(faults *fault.Registry, shape fault.Shape) server.Hooks {
 		Label:      faults.IsLabel,
 		CSR:        faults.SelectByName,
 		Isolate:    func(ctx context.Context) bool { return fault.ScopeOf(ctx).Selected() },
+		Generation: faults.Generation,
 		Dial:       func(next server.DialFunc) server.DialFunc { return faults.Dial(next) },
 		Resolve:    func(next server.ResolveFunc) server.ResolveFunc { return faults.Resolve(next) },
 	}

@@ -9,6 +9,7 @@ import (
 
 	"ciscora/config"
 	"ciscora/msca"
+	"ciscora/ra/lab"
 )
 
 // Apache with mod_auth_gssapi takes NTLM in SPNEGO by MIT's library: a server that is
@@ -20,15 +21,7 @@ func TestTheClientLogsInAtAnApacheByNTLMInSPNEGO(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	client, err := msca.New(msca.Options{
-		URL: l.CertsrvURL, TLS: &tls.Config{RootCAs: l.Roots}, Authentication: "negotiate",
-		Dial: func(ctx context.Context, network, _ string) (net.Conn, error) {
-			return (&net.Dialer{}).DialContext(ctx, network, a.address)
-		},
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
+	client := negotiator(t, l, a.address)
 	s, err := client.Login(t.Context(), msca.Credentials{User: creds.User, Password: string(creds.Password)})
 	if err != nil {
 		t.Fatal(err)
@@ -44,4 +37,19 @@ func TestTheClientLogsInAtAnApacheByNTLMInSPNEGO(t *testing.T) {
 	if !errors.As(err, &e) || e.Kind != msca.KindAuthRejected {
 		t.Errorf("a wrong password: %v", err)
 	}
+}
+
+// negotiator is a client of the lab's CA that speaks NTLM in SPNEGO, at an address.
+func negotiator(t *testing.T, l *lab.Lab, address string) *msca.Client {
+	t.Helper()
+	client, err := msca.New(msca.Options{
+		URL: l.CertsrvURL, TLS: &tls.Config{RootCAs: l.Roots}, Authentication: "negotiate",
+		Dial: func(ctx context.Context, network, _ string) (net.Conn, error) {
+			return (&net.Dialer{}).DialContext(ctx, network, address)
+		},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return client
 }

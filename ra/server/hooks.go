@@ -30,8 +30,10 @@ type Hooks struct {
 	// CSR sees each CSR before the core; its error is what the client is told.
 	CSR     func(ctx context.Context, csr *x509.CertificateRequest) error
 	Isolate func(context.Context) bool // see ra.Options
-	Dial    func(DialFunc) DialFunc    // towards the CA
-	Resolve func(ResolveFunc) ResolveFunc
+	// Generation grows when kept connections to the CA are to be used no more.
+	Generation func() uint64
+	Dial       func(DialFunc) DialFunc // towards the CA
+	Resolve    func(ResolveFunc) ResolveFunc
 }
 
 func (h Hooks) listener(l net.Listener) net.Listener {

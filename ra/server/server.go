@@ -292,6 +292,7 @@ func accessOptions(cfg *config.RA, book *ledger.Ledger, o Options) (_ access.Opt
 		Idle:    cfg.CA.Pool,
 
 		CheckTemplate: cfg.CA.TemplateCheck == "list",
+		Generation:    o.Hooks.Generation,
 	}
 	if cfg.EST.Users != "" {
 		if options.Users, err = access.OpenUsers(cfg.EST.Users, o.Now, o.Logger); err != nil {
