@@ -3,8 +3,6 @@ package main
 import (
 	"context"
 	"errors"
-	"fmt"
-	"sync"
 
 	"github.com/spf13/cobra"
 	"go.uber.org/zap"
