@@ -118,7 +118,8 @@ type EST struct {
 	// Patience is how long a client is kept waiting while the CA works: after 8s
 	// the start of the status line is sent, a byte each 8s, nine at most, since
 	// libest's time-out of 10s counts per read (docs/reference/libest.md). Clients that
-	// send no User-Agent (strongSwan) are left alone. 0s is off. Default 0s.
+	// send no User-Agent (strongSwan) are left alone. 0s is off, 80s the most. Default
+	// 0s.
 	Patience time.Duration `yaml:"patience"`
 
 	// ProxyProtocol are the networks of load balancers in front of the listener, as

@@ -70,6 +70,9 @@ func (e *EST) validate(l *loader) {
 	l.notNegative("est.drain_delay", e.DrainDelay)
 	l.notNegative("est.drain", e.Drain)
 	l.notNegative("est.patience", e.Patience)
+	if e.Patience > longestPatience {
+		l.report("est.patience", "%s is more than can be kept, want %s or less: the status line has nine bytes to send, one each 8s, and libest's client gives up 10s after the last", formatDuration(e.Patience), formatDuration(longestPatience))
+	}
 	e.validateProxies(l)
 	if e.Revocation == RevocationOff && len(e.CRLs) > 0 {
 		l.report("est.crls", "is not asked where est.revocation is off: set that to soft or hard, or remove this")
@@ -192,6 +195,10 @@ func (c *CA) validate(l *loader) {
 	l.notNegative("ca.timeouts.request", t.Request)
 	l.notNegative("ca.refresh", c.Refresh)
 }
+
+// longestPatience is the ninth of the bytes that a client can be fed before the status
+// is known, at 72s, and one step more, in which it still waits.
+const longestPatience = 80 * time.Second
 
 // templateSyntax keeps all out of a template's name that could begin another
 // attribute of the request (docs/reference/certsrv.md 8).

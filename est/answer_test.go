@@ -27,7 +27,7 @@ func TestAnswersToRequestsThatAreRefused(t *testing.T) {
 		corrupted  = "Error 400: Bad Request\nInvalid or corrupted pkcs10 request.\n"
 		notFound   = "Error 404: Not Found\nThe path specified is not recognized.\n"
 		badRequest = "Error 400: Bad Request\n"
-		method     = "Error 405: Method Not Allowed\nInvalid HTTP method used.  Either GET or POST required depending on the request type.\n"
+		method     = "Error 400: Bad Request\nInvalid HTTP method used.  Either GET or POST required depending on the request type.\n"
 	)
 	basicChallenge := map[string]string{"WWW-Authenticate": `Basic realm="estrealm"`, "Connection": ""}
 	noChallenge := map[string]string{"WWW-Authenticate": "", "Connection": "close"}
@@ -67,22 +67,22 @@ func TestAnswersToRequestsThatAreRefused(t *testing.T) {
 		{
 			"GET on an enrollment is the wrong method", get(enrollPath),
 			expected{405, "use POST", map[string]string{"Allow": "POST"}},
-			expected{405, method, map[string]string{"Allow": "POST", "Connection": "close"}},
+			expected{400, method, map[string]string{"Allow": "", "Connection": "close"}},
 		},
 		{
 			"POST on cacerts is the wrong method", post(cacertsPath, good),
 			expected{405, "use GET, HEAD", map[string]string{"Allow": "GET, HEAD"}},
-			expected{405, method, map[string]string{"Allow": "GET, HEAD"}},
+			expected{400, method, map[string]string{"Allow": ""}},
 		},
 		{
 			"PUT is the wrong method", strings.Replace(post(enrollPath, good), "POST", "PUT", 1),
 			expected{405, "use POST", map[string]string{"Allow": "POST"}},
-			expected{405, method, map[string]string{"Allow": "POST"}},
+			expected{400, method, map[string]string{"Allow": ""}},
 		},
 		{
 			"a method that nobody knows is the wrong method", strings.Replace(get(cacertsPath), "GET", "BREW", 1),
 			expected{405, "use GET, HEAD", map[string]string{"Allow": "GET, HEAD"}},
-			expected{405, method, map[string]string{"Allow": "GET, HEAD"}},
+			expected{400, method, map[string]string{"Allow": ""}},
 		},
 		{
 			"a foreign type is refused before credentials are asked for", strings.Replace(post(enrollPath, good), "application/pkcs10", "text/plain", 1),

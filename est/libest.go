@@ -58,7 +58,7 @@ func (libest) refuse(r *refusal) answer {
 	case refusedNothing:
 		a.silent = true
 	case refusedMethod:
-		a.status, a.text = http.StatusMethodNotAllowed, textLibestMethod
+		a.text, a.allow = textLibestMethod, "" // 2.1.0 read, 3.2.0 run: no 405, and no Allow
 	case refusedLength:
 		a.text = textLibestLength
 	case refusedSize:

@@ -45,6 +45,9 @@ credentials, after the challenge on a second connection with them, TLS 1.2, ten
 seconds per read. It prints libest's return value; exit status 0 is EST_ERR_NONE
 with a certificate.
 
+It answers Basic challenges, and no Digest, which libest answers. Its proof of
+possession, as libest's client's, is not taken by libest's own server.
+
 With --count it enrolls many phones and prints a summary.`,
 		Example: `  ra enroll --url https://127.0.0.1:8084 --cacert DIR/trust.pem --user 'LAB\ciscora' --password-file pw --out phone
   ra enroll --url https://127.0.0.1:8084 --cacert DIR/trust.pem --user 'LAB\ciscora' --password-file pw --csr phone.csr --log capf.log
