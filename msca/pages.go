@@ -59,10 +59,10 @@ var (
 	markDispMsg    = marker("locDispMsgLabel")
 	markTitle      = marker("locPageTitle")
 	markNotStarted = marker("locSvcNotStarted")
-	dispositionRow = regexp.MustCompile(`(?i)\b([0-9a-f]{1,8})\s*<LocID\s+id\s*=\s*["']?locDispSpacer\b`)
+	dispositionRow = regexp.MustCompile(`(?i)\b([0-9a-f]{1,8})\s*<LocID\b[^>]*\bid\s*=\s*["']?locDispSpacer\b`)
 	hresultNumber  = regexp.MustCompile(`\b0[xX]([0-9a-fA-F]{8})\b`)
 	element        = regexp.MustCompile(`<[^>]*>`)
-	digits         = regexp.MustCompile(`\d{1,18}`)
+	digits         = regexp.MustCompile(`\b\d{1,18}\b`)
 	codeElement    = regexp.MustCompile(`(?is)<(script|style)\b.*?</(script|style)\s*>`)
 )
 
@@ -105,12 +105,10 @@ func readPage(a *answer) page {
 	switch {
 	case markRevoked.MatchString(s):
 		p.outcome, p.disposition = outcomeRevoked, dispositionRevoked
-		p.reqID = number(digits.FindString(reason))
-		p.message = quoted(reason)
+		p.reqID, p.message = readReason(reason)
 	case markDenied.MatchString(s) || hasReason:
 		p.outcome, p.disposition = outcomeDenied, dispositionDenied
-		p.reqID = number(digits.FindString(reason))
-		p.message = quoted(reason)
+		p.reqID, p.message = readReason(reason)
 	case hasReqID || markChkPnd.MatchString(s):
 		p.outcome, p.disposition = outcomePending, dispositionPending
 		p.reqID = number(digits.FindString(reqID))
@@ -270,16 +268,31 @@ func after(s string, mark *regexp.Regexp) (string, bool) {
 	return plain(rest), true
 }
 
-const quotes = `"„“”«»‹›「」『』`
-
-// quoted returns what stands between the first and the last quotation mark, in
-// whatever language; without two of them, all of it.
-func quoted(s string) string {
-	first, last := strings.IndexAny(s, quotes), strings.LastIndexAny(s, quotes)
-	if first >= last {
-		return s
+// readReason takes a sentence apart that has the CA's message, in quotation marks, and
+// before it or behind it the ReqID: the message has numbers of its own. A page that does
+// not say its code page may seem to have marks where it has letters; those of ASCII are
+// what they are.
+func readReason(s string) (reqID int, message string) {
+	for _, marks := range []string{`"„“”«»‹›「」『』`, `"`} {
+		around, quoted := cutQuoted(s, marks)
+		if reqID = number(digits.FindString(around)); reqID != 0 {
+			return reqID, quoted
+		}
+		if message == "" {
+			message = quoted
+		}
 	}
-	return strings.Trim(s[first:last], quotes+" ")
+	return 0, message
+}
+
+// cutQuoted returns what stands between the first and the last of the quotation marks,
+// and what stands around them; without two of them, all of it, twice.
+func cutQuoted(s, marks string) (around, quoted string) {
+	first, last := strings.IndexAny(s, marks), strings.LastIndexAny(s, marks)
+	if first >= last {
+		return s, s
+	}
+	return s[:first] + " " + s[last:], strings.Trim(s[first:last], marks+" ")
 }
 
 // plain returns the text of a fragment of HTML on one line.

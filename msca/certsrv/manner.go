@@ -45,35 +45,35 @@ type Manner struct {
 	NoTickets         bool
 
 	// The CA.
-	Key          string // ec256, ec384, rsa2048, rsa4096; "" = by Options.Dir
-	Digest       int    // of signatures: 384, 512; 0 = 256
-	PSS          bool   // with RSA keys
-	Names        string // of the CAs: utf8, bmp, t61
-	Renewals     int    // of the CA's certificate, at least
-	CrossSigned  bool   // the root is certified by an older one, too, and chains have it
-	HighReqIDs   bool   // the first ReqID is near the end of a long
-	NoNewest     bool   // Renewal=-1 is an error
-	BareDenial   bool   // the message of a denial has no HRESULT
-	HTMLFiles    bool   // certnew.cer is text/html for everybody, with a charset
+	Key         string // ec256, ec384, rsa2048, rsa4096; "" = by Options.Dir
+	Digest      int    // of signatures: 384, 512; 0 = 256
+	PSS         bool   // with RSA keys
+	Names       string // of the CAs: utf8, bmp, t61
+	Renewals    int    // of the CA's certificate, at least
+	CrossSigned bool   // the root is certified by an older one, too, and chains have it
+	HighReqIDs  bool   // the first ReqID is near the end of a long
+	NoNewest    bool   // Renewal=-1 is an error
+	BareDenial  bool   // the message of a denial has no HRESULT
+	HTMLFiles   bool   // certnew.cer is text/html for everybody, with a charset
 
 	// The pages.
-	Browsers   string // who gets scripts: all, none; "" = agents with Mozilla in it
-	NoLinks    bool   // certcarc.asp has no links, for whoever gets no script
-	Language   string // fr, de, ja, ru
-	Charset    string // windows-1252, windows-1251, shift_jis; "" = utf-8
-	Declare    string // where the charset is said: meta, both, nowhere; "" = in the header
-	BOM        bool   // with utf-8
-	LineEnd    string // lf, mixed; "" = crlf
-	Quotes     string // around element ids: double, single, spaced
-	Tags       string // names of elements: lower, upper
+	Browsers    string // who gets scripts: all, none; "" = agents with Mozilla in it
+	NoLinks     bool   // certcarc.asp has no links, for whoever gets no script
+	Language    string // fr, de, ja, ru
+	Charset     string // windows-1252, windows-1251, shift_jis; "" = utf-8
+	Declare     string // where the charset is said: meta, both, nowhere; "" = in the header
+	BOM         bool   // with utf-8
+	LineEnd     string // lf, mixed; "" = crlf
+	Quotes      string // around element ids: double, single, spaced
+	Tags        string // names of elements: lower, upper
 	ReasonFirst bool   // a denial's message comes before its ReqID
-	Scripts    bool   // each page has one with constants that look like results
-	Dates      bool   // pages have dates, in their language
-	Neighbours bool   // the list has other templates around the published ones
-	EmptyList  bool   // it has none
-	Version    int    // the published templates look in the list as those of version 2, 3, 4
-	Display    bool   // their display names are no names
-	Base64     string // of certificates: 76, one-line, no-label, x509-label, lf
+	Scripts     bool   // each page has one with constants that look like results
+	Dates       bool   // pages have dates, in their language
+	Neighbours  bool   // the list has other templates around the published ones
+	EmptyList   bool   // it has none
+	Version     int    // the published templates look in the list as those of version 2, 3, 4
+	Display     bool   // their display names are no names
+	Base64      string // of certificates: 76, one-line, no-label, x509-label, lf
 }
 
 // MannerOf draws a manner from a seed: the same for the same seed and release. 0 is the
