@@ -97,7 +97,7 @@ func TestTheWireOfAManner(t *testing.T) {
 		{certsrv.Manner{Pieces: 3}, func(_ []string, r *http.Response, b string) bool {
 			return r.ContentLength < 0 && len(r.TransferEncoding) == 1 && strings.HasSuffix(b, "</html>\r\n")
 		}},
-		{certsrv.Manner{Gzip: true}, func(_ []string, r *http.Response, b string) bool {
+		{certsrv.Manner{Gzip: true}, func(_ []string, _ *http.Response, b string) bool {
 			z, err := gzip.NewReader(strings.NewReader(b))
 			if err != nil {
 				return false
