@@ -36,6 +36,15 @@ type Certsrv struct {
 	// sent must be right) or "require". Default accept.
 	ExtendedProtection string `yaml:"extended_protection" enum:"none accept require"`
 
+	// Basic offers Basic authentication besides, which many public clients use.
+	// Default false, as on a fresh server.
+	Basic bool `yaml:"basic"`
+
+	// Vary is a seed from which IIS and CA do what is not known of real ones in
+	// another way, so that a client can be tried against many; 0, the default, is
+	// the usual way.
+	Vary int `yaml:"vary"`
+
 	// TLS bounds the protocol versions. Default 1.2 to 1.3.
 	TLS TLS `yaml:"tls"`
 

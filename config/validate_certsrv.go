@@ -25,6 +25,9 @@ func (c *Certsrv) validate(l *loader) {
 	}
 	c.validateUsers(l)
 	c.validateTemplates(l)
+	if c.Vary < 0 {
+		l.report("vary", "is negative, want 0 (the usual way) or a seed")
+	}
 	if c.Lockout.Threshold < 0 {
 		l.report("lockout.threshold", "is negative, want 0 (never lock) or more")
 	}

@@ -32,7 +32,7 @@ func (s *Session) Chain(ctx context.Context) ([]*x509.Certificate, error) {
 
 // newestChain is the chain of the newest renewal, and behind it what earlier ones have
 // besides. Where the page does not tell how many there were, the CA is asked for its
-// newest, and a CA that does not know that for its first.
+// newest, and a CA that does not know that for one after the other.
 func (s *Session) newestChain(ctx context.Context, v *visit) ([]*x509.Certificate, error) {
 	newest, known, err := s.newestRenewal(ctx, v)
 	if err != nil {
@@ -40,10 +40,10 @@ func (s *Session) newestChain(ctx context.Context, v *visit) ([]*x509.Certificat
 	}
 	if !known {
 		chain, err := s.oneChain(ctx, v, RenewalNewest)
-		if answered(err) {
-			chain, err = s.oneChain(ctx, v, 0)
+		if !answered(err) {
+			return chain, err
 		}
-		return chain, err
+		return s.lastChain(ctx, v)
 	}
 	chain, err := s.oneChain(ctx, v, newest)
 	if err != nil {
@@ -57,13 +57,39 @@ func (s *Session) newestChain(ctx context.Context, v *visit) ([]*x509.Certificat
 		case err != nil:
 			return nil, err
 		}
-		for _, c := range earlier {
-			if !slices.ContainsFunc(chain, c.Equal) {
-				chain = append(chain, c)
-			}
-		}
+		chain = appendNew(chain, earlier)
 	}
 	return chain, nil
+}
+
+// lastChain finds the newest renewal by asking for the first, the second, and so on,
+// until the CA has none.
+func (s *Session) lastChain(ctx context.Context, v *visit) ([]*x509.Certificate, error) {
+	chain, err := s.oneChain(ctx, v, 0)
+	if err != nil {
+		return nil, err
+	}
+	for n := 1; n <= maxEarlier; n++ {
+		next, err := s.oneChain(ctx, v, n)
+		switch {
+		case answered(err):
+			return chain, nil
+		case err != nil:
+			return nil, err
+		}
+		chain = appendNew(next, chain)
+	}
+	return chain, nil
+}
+
+// appendNew adds what chain has not.
+func appendNew(chain, more []*x509.Certificate) []*x509.Certificate {
+	for _, c := range more {
+		if !slices.ContainsFunc(chain, c.Equal) {
+			chain = append(chain, c)
+		}
+	}
+	return chain
 }
 
 // answered tells whether the CA answered to a page, though not with what it should.
@@ -89,7 +115,7 @@ func (s *Session) chainURL(renewal int) string {
 	return fmt.Sprintf("%s/certnew.p7b?ReqID=CACert&Renewal=%d&Enc=bin", s.client.base, renewal)
 }
 
-// maxEarlier bounds how many earlier certificates of the CA are asked for.
+// maxEarlier bounds how many certificates of the CA besides one are asked for.
 const maxEarlier = 8
 
 // renewalLink is how the page without the script tells it.

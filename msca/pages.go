@@ -105,12 +105,10 @@ func readPage(a *answer) page {
 	switch {
 	case markRevoked.MatchString(s):
 		p.outcome, p.disposition = outcomeRevoked, dispositionRevoked
-		p.reqID = number(digits.FindString(unquoted(reason)))
-		p.message = quoted(reason)
+		p.reqID, p.message = readReason(reason)
 	case markDenied.MatchString(s) || hasReason:
 		p.outcome, p.disposition = outcomeDenied, dispositionDenied
-		p.reqID = number(digits.FindString(unquoted(reason)))
-		p.message = quoted(reason)
+		p.reqID, p.message = readReason(reason)
 	case hasReqID || markChkPnd.MatchString(s):
 		p.outcome, p.disposition = outcomePending, dispositionPending
 		p.reqID = number(digits.FindString(reqID))
@@ -270,36 +268,31 @@ func after(s string, mark *regexp.Regexp) (string, bool) {
 	return plain(rest), true
 }
 
-const quotes = `"„“”«»‹›「」『』`
-
-// between finds the first and the last quotation mark: the plain ones, where there are
-// two, and else those of whatever language. In bytes of an encoding that the page does
-// not declare, letters may look like the latter.
-func between(s string) (first, last int, ok bool) {
-	if first, last = strings.IndexByte(s, '"'), strings.LastIndexByte(s, '"'); first < last {
-		return first, last, true
+// readReason takes a sentence apart that has the CA's message, in quotation marks, and
+// before it or behind it the ReqID: the message has numbers of its own. A page that does
+// not say its code page may seem to have marks where it has letters; those of ASCII are
+// what they are.
+func readReason(s string) (reqID int, message string) {
+	for _, marks := range []string{`"„“”«»‹›「」『』`, `"`} {
+		around, quoted := cutQuoted(s, marks)
+		if reqID = number(digits.FindString(around)); reqID != 0 {
+			return reqID, quoted
+		}
+		if message == "" {
+			message = quoted
+		}
 	}
-	first, last = strings.IndexAny(s, quotes), strings.LastIndexAny(s, quotes)
-	return first, last, first < last
+	return 0, message
 }
 
-// quoted returns what stands between the first and the last quotation mark; without two
-// of them, all of it.
-func quoted(s string) string {
-	first, last, ok := between(s)
-	if !ok {
-		return s
+// cutQuoted returns what stands between the first and the last of the quotation marks,
+// and what stands around them; without two of them, all of it, twice.
+func cutQuoted(s, marks string) (around, quoted string) {
+	first, last := strings.IndexAny(s, marks), strings.LastIndexAny(s, marks)
+	if first >= last {
+		return s, s
 	}
-	return strings.Trim(s[first:last], quotes+" ")
-}
-
-// unquoted is what quoted leaves out: the message may come first, and has numbers too.
-func unquoted(s string) string {
-	first, last, ok := between(s)
-	if !ok {
-		return s
-	}
-	return s[:first] + " " + s[last:]
+	return s[:first] + " " + s[last:], strings.Trim(s[first:last], marks+" ")
 }
 
 // plain returns the text of a fragment of HTML on one line.

@@ -60,8 +60,8 @@ func (s authScheme) header(token []byte) string {
 // taken instead.
 func (s authScheme) challenge(h http.Header) ([]byte, error) {
 	var offered []string
-	for _, v := range h.Values("WWW-Authenticate") {
-		name, rest, _ := strings.Cut(strings.TrimSpace(v), " ")
+	for _, v := range challenges(h) {
+		name, rest, _ := strings.Cut(v, " ")
 		if !strings.EqualFold(name, string(s)) {
 			offered = append(offered, printableName(name))
 			continue
@@ -82,6 +82,20 @@ func (s authScheme) challenge(h http.Header) ([]byte, error) {
 		return nil, fmt.Errorf("the CA does not offer %s, nor anything else", s)
 	}
 	return nil, fmt.Errorf("the CA does not offer %s, only %s", s, strings.Join(offered, ", "))
+}
+
+// challenges are those of all headers, of which one may have several (RFC 9110 §11.6.1).
+// What stands behind a comma and begins with name=value belongs to the one before.
+func challenges(h http.Header) (all []string) {
+	for _, v := range h.Values("WWW-Authenticate") {
+		for _, part := range strings.Split(v, ",") {
+			part = strings.TrimSpace(part)
+			if word, _, _ := strings.Cut(part, " "); part != "" && !strings.Contains(word, "=") {
+				all = append(all, part)
+			}
+		}
+	}
+	return all
 }
 
 // answer is the Authorization that carries the credentials.

@@ -13,7 +13,6 @@ import (
 	"flag"
 	"fmt"
 	"net/http"
-	"runtime"
 	"slices"
 	"sync"
 	"testing"
@@ -175,27 +174,6 @@ func (v varying) enroll(name string, p profile) {
 	if _, _, err := ask(f.ca.Password, "", newCSR(t, "SEP001122334466")); err != nil {
 		fail("enroll once more: %v", deep(err))
 	}
-	if v.untold() {
-		v.missing(f, fail)
-	}
-}
-
-// untold tells that no page says that the CA was renewed, and that it takes no
-// Renewal=-1: what is not in the chain then is told when it has issued something.
-func (v varying) untold() bool {
-	return v.manner.Renewals > 0 && v.manner.NoNewest && v.manner.NoLinks && v.manner.Browsers == "none"
-}
-
-// missing waits until it is told that clients cannot verify their certificates.
-func (v varying) missing(f *fixture, fail func(string, ...any)) {
-	const patience = 10 * time.Second
-	for began := time.Now(); len(eventsOf[ra.IssuerMissing](f.events)) == 0; {
-		if time.Since(began) > patience {
-			fail("nobody is told that /cacerts lacks the issuer")
-			return
-		}
-		runtime.Gosched()
-	}
 }
 
 // chain looks at /cacerts: the CA certificate that signs now first, or the first one
@@ -218,7 +196,7 @@ func (v varying) chain(f *fixture, fail func(string, ...any)) {
 		fail("/cacerts without the root")
 	case chain[0].CheckSignatureFrom(root) != nil:
 		fail("/cacerts begins with %s", chain[0].Subject)
-	case (!v.listed && !v.untold() || v.manner.Renewals == 0) != chain[0].Equal(f.ca.Server.Chain()[0]):
+	case (!v.listed || v.manner.Renewals == 0) != chain[0].Equal(f.ca.Server.Chain()[0]):
 		fail("/cacerts begins with another CA certificate")
 	}
 }

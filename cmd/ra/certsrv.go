@@ -12,6 +12,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"ciscora/config"
+	"ciscora/msca/certsrv"
 	"ciscora/ra/admin"
 	"ciscora/ra/fault"
 	"ciscora/ra/lab"
@@ -21,6 +22,7 @@ import (
 func (c *cli) certsrvCommand() *cobra.Command {
 	var path, level string
 	var specs []string
+	var vary int
 	cmd := &cobra.Command{
 		Use:   "certsrv --config certsrv.yaml",
 		Short: "Run the built-in Microsoft CA alone",
@@ -28,20 +30,33 @@ func (c *cli) certsrvCommand() *cobra.Command {
 a two-tier CA of its own, for a lab. Certificates, keys and requests are kept in
 the folder that the configuration names. With admin.listen in it, the queue of
 requests and the faults are on that port, for curl. SIGHUP opens IIS's log anew and
-reads the accounts' files again; certsrv.yaml itself takes a restart.`,
+reads the accounts' files again; certsrv.yaml itself takes a restart.
+
+With --vary SEED it does what is not known of real CAs as the seed says, and prints
+what that is: order and case of headers, chunks, cookies, languages, code pages, key
+types, cross certificates, the look of the list of templates. A client that enrolls
+under many seeds does not rely on what it has only seen here. Give it a folder of
+its own: a CA that is there keeps its keys, and one that a seed renews stays renewed.`,
 		Example: `  ra certsrv --config certsrv.yaml
+  ra certsrv --config certsrv.yaml --vary 17
   curl --ntlm -K curl.conf https://127.0.0.1:8443/certsrv/`,
 		Args: cobra.NoArgs,
 	}
 	cmd.Flags().StringVar(&path, "config", "certsrv.yaml", "configuration `file`")
 	cmd.Flags().StringVar(&level, "log-level", "info", "debug, info, warn or error")
 	cmd.Flags().StringArrayVar(&specs, "fault", nil, "a fault that is on from the start, `PLACE:KIND`; repeatable; see ra lab faults")
+	cmd.Flags().IntVar(&vary, "vary", 0, "do from this `seed` what is not known of real CAs; certsrv.yaml's vary")
 	cmd.RunE = c.run(func(ctx context.Context, _ []string) error {
 		hangups := catchHangups()
 		defer hangups.stop()
 		cfg, err := c.loadCertsrv(path)
 		if err != nil {
 			return configError(err)
+		}
+		if cmd.Flags().Changed("vary") {
+			if cfg.Vary = vary; vary < 0 {
+				return usagef("--vary %d: want a seed of 0 or more", vary)
+			}
 		}
 		log, err := newLogger(c.env.Stderr, level)
 		if err != nil {
@@ -78,6 +93,9 @@ reads the accounts' files again; certsrv.yaml itself takes a restart.`,
 		}
 		group.Go(func() error { return ca.Serve(ctx, listener) })
 		fmt.Fprintf(c.env.Stdout, "certsrv  https://%s/certsrv\n", listener.Addr())
+		if cfg.Vary != 0 {
+			fmt.Fprintf(c.env.Stdout, "vary %d  %s\n", cfg.Vary, certsrv.MannerOf(uint64(cfg.Vary)))
+		}
 		if adminAddress != "" {
 			fmt.Fprintf(c.env.Stdout, "admin    %s://%s\n", adminScheme(cfg.Admin), adminAddress)
 		}

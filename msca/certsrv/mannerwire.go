@@ -161,7 +161,7 @@ func (m *Manner) answer(r *http.Request, a *answer, h http.Header, asked int) {
 	switch {
 	case m.UntilClose && a.asp && r.Method != http.MethodHead:
 		delete(h, "Content-Length")
-		h.Set("Transfer-Encoding", "identity") //nolint:gosec // net/http's word for: until the connection's end; the length is gone
+		h.Set("Transfer-Encoding", "identity") //nolint:gosec // net/http's word for: until the connection's end; the length went the line before
 		h.Set("Connection", "close")
 	case m.Pieces > 0 && r.Method != http.MethodHead && len(a.body) > 0:
 		delete(h, "Content-Length") // chunked

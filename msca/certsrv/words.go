@@ -54,8 +54,8 @@ func wordsIn(language string) words {
 	}
 	return words{
 		Welcome: "Welcome", Submit: "Submit a Certificate Request",
-		Issued: "Certificate Issued", IssuedInfo: "The certificate that was asked for has been issued.",
-		Pending: "Certificate Pending", PendingInfo: "The request has been received. An administrator has to issue the certificate before it can be fetched.",
+		Issued: "Certificate Issued", IssuedInfo: "The certificate you requested was issued to you.",
+		Pending: "Certificate Pending", PendingInfo: "Your certificate request has been received. An administrator has to issue the certificate before it can be fetched.",
 		Denied: "Certificate Request Denied", DeniedInfo: "Your certificate request was denied.",
 		RequestID: "Your Request Id is", Disposition: "The disposition message is", Open: "\"", Close: "\"",
 		Error: "Error", Failed: "Your request failed. An error occurred while the server was processing your request.",

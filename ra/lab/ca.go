@@ -64,6 +64,8 @@ func OpenCA(cfg *config.Certsrv, o CAOptions) (*CA, error) {
 		Hosts:   cfg.Hosts,
 		Lockout: certsrv.Lockout{Threshold: cfg.Lockout.Threshold, Duration: cfg.Lockout.Duration},
 		Binding: bindings[cfg.ExtendedProtection],
+		Basic:   cfg.Basic,
+		Manner:  certsrv.MannerOf(uint64(cfg.Vary)),
 		TLS:     certsrv.TLSVersions{Min: uint16(cfg.TLS.Min), Max: uint16(cfg.TLS.Max)},
 		Events:  o.Events,
 		Now:     o.Now,
