@@ -175,3 +175,18 @@ func TestSeveralChainsAreAskedAboutTogether(t *testing.T) {
 		t.Error(got)
 	}
 }
+
+// A CA's name with two keys, as after a renewal: the CRL of one is none of the other's.
+func TestACRLThatIsNoneOfOneKeysIsStillTheOthers(t *testing.T) {
+	p := newPKI(t)
+	phone := p.phone([]string{"/a.crl"}, nil)
+	p.serveBytes("/a.crl", p.crl(p.key, time.Hour, phone))
+	another := newPKI(t)
+	c := p.checker()
+	if got := verdict(c.Check(t.Context(), [][]*x509.Certificate{{phone, another.cert}})); got != unknown {
+		t.Errorf("under another key: %s", got)
+	}
+	if got := verdict(c.Check(t.Context(), p.chains(phone))); got != revoked {
+		t.Errorf("under its own key, a moment later: %s", got)
+	}
+}

@@ -53,7 +53,7 @@ type Checker struct {
 
 	files    *watched.Value[[]*list]
 	verdicts *bounded.Map[[sha256.Size]byte, verdict]
-	points   *bounded.Map[string, point]           // by URL
+	points   *bounded.Map[string, point]           // by pointKey
 	answers  *bounded.Map[[sha256.Size]byte, said] // the newest of responders, by issuer's key and certificate
 	learning sync.Mutex                            // one answer at a time is compared with the one before it
 
@@ -289,17 +289,18 @@ func (c *Checker) askOne(ctx context.Context, files []*list, cert, issuer *x509.
 
 // askPoint looks into the CRL of a distribution point, which is fetched before it ends.
 func (c *Checker) askPoint(ctx context.Context, address string, cert, issuer *x509.Certificate) error {
-	p, known := c.points.Get(address)
+	key := pointKey(address, issuer)
+	p, known := c.points.Get(key)
 	now := c.now()
 	good := func(l *list) error { return l.covers(cert, issuer) }
 	switch {
 	case !known || now.After(p.refresh) && (p.err != nil || p.list.current(now) != nil):
-		p = c.fetchPoint(ctx, address, good)
+		p = c.fetchPoint(ctx, address, key, good)
 	case now.After(p.refresh): // it is good still: nobody need wait
 		detached, done := c.background.Detach(ctx)
 		c.background.Go(func() {
 			defer done()
-			c.fetchPoint(detached, address, good)
+			c.fetchPoint(detached, address, key, good)
 		})
 	}
 	if p.err != nil {
@@ -311,18 +312,24 @@ func (c *Checker) askPoint(ctx context.Context, address string, cert, issuer *x5
 	return p.list.status(cert, now)
 }
 
+// pointKey is what a distribution point's CRL is kept by: what is none of one issuer's key
+// may be another's of the same name, as after a CA's renewal.
+func pointKey(address string, issuer *x509.Certificate) string {
+	return fmt.Sprintf("%s %x", address, sha256.Sum256(issuer.RawSubjectPublicKeyInfo))
+}
+
 // fetchPoint fetches a CRL, and keeps it, or the one before it as long as that is good:
 // also where the new one is older, or is not, as good says, the issuer's, since who sits
 // between may send what it likes.
-func (c *Checker) fetchPoint(ctx context.Context, address string, good func(*list) error) point {
-	fetched, _, _ := c.flights.Do("CRL "+address, func() (any, error) {
+func (c *Checker) fetchPoint(ctx context.Context, address, key string, good func(*list) error) point {
+	fetched, _, _ := c.flights.Do("CRL "+key, func() (any, error) {
 		now := c.now()
 		p := point{refresh: now.Add(minRefresh)}
 		data, err := c.fetch(ctx, address, "", nil, maxCRL)
 		if err == nil {
 			p.list, err = firstList(data)
 		}
-		old, known := c.points.Get(address)
+		old, known := c.points.Get(key)
 		known = known && old.err == nil
 		if err == nil {
 			// One that begins later would keep out those that are right.
@@ -342,7 +349,7 @@ func (c *Checker) fetchPoint(ctx context.Context, address string, good func(*lis
 			p.refresh = refreshAt(p.list, now)
 		}
 		if ctx.Err() == nil {
-			c.points.Put(address, p)
+			c.points.Put(key, p)
 		}
 		return p, nil
 	})
