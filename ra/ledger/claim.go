@@ -19,8 +19,10 @@ type Claim struct {
 }
 
 // maxClaims bounds how often Claim starts over because a row was closed between
-// two of its statements.
-const maxClaims = 20
+// two of its statements. Where several claim and close one request without a pause
+// two of three looks come too late, so twenty times in a row are not rare; the caller's
+// context ends it sooner.
+const maxClaims = 200
 
 // errClosed says that a row is no longer what was looked for.
 var errClosed = errors.New("the row was closed meanwhile")

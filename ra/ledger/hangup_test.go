@@ -31,6 +31,7 @@ func TestAFreshClaimIsNobodyElsesHoweverManyHangUp(t *testing.T) {
 				switch {
 				case err != nil && client >= hangUp:
 					t.Errorf("claim: %v", err)
+					continue
 				case err != nil || !c.Mine:
 					continue
 				}
