@@ -31,10 +31,11 @@ type cesReader struct {
 
 // conn is one client's connection.
 type conn struct {
-	id    int64
-	stage stage
-	trail trail
-	turn  int64
+	id     int64
+	stage  stage
+	failed bool // a call of the CA has, by its own line
+	trail  trail
+	turn   int64
 }
 
 // stage is how far an enrollment has come at the CA.
@@ -153,7 +154,7 @@ func (r *cesReader) connOf(id int64) *conn {
 		} else {
 			c = &conn{}
 		}
-		c.id, c.stage = id, stageNone
+		c.id, c.stage, c.failed = id, stageNone, false
 		c.trail.reset()
 		if len(r.conns) >= maxConns {
 			r.dropOld()
@@ -180,8 +181,18 @@ func (r *cesReader) drop(c *conn) {
 func (r *cesReader) dropOld() {
 	all := slices.SortedFunc(maps.Values(r.conns), func(a, b *conn) int { return int(a.turn - b.turn) })
 	for _, c := range all[:len(all)/2] {
-		r.drop(c)
+		r.giveUp(c)
 	}
+}
+
+// giveUp drops a connection of which nothing more comes. One whose call of the CA has
+// failed is told, though libest's lines of it are not there: a log is often passed on
+// by the lines of CES alone.
+func (r *cesReader) giveUp(c *conn) {
+	if c.failed {
+		r.d.report(c.trail.incident(NGINX, "connection *"+strconv.FormatInt(c.id, 10)))
+	}
+	r.drop(c)
 }
 
 // oldest is the connection that fits and whose last line is longest ago.
@@ -217,6 +228,7 @@ func (r *cesReader) running(rec *record, found []int) {
 	case bytes.HasPrefix(t, fetchBegun):
 		c.stage = stageDone
 	}
+	c.failed = c.failed || bytes.Contains(rec.text, curlFailed)
 	c.trail.note(rec, found)
 }
 
@@ -428,5 +440,8 @@ func (r *cesReader) end() {
 	r.endStart(true)
 	for len(r.failures) > 0 {
 		r.close(r.failures[0])
+	}
+	for _, c := range slices.SortedFunc(maps.Values(r.conns), func(a, b *conn) int { return int(a.turn - b.turn) }) {
+		r.giveUp(c)
 	}
 }

@@ -2,6 +2,7 @@ package explain_test
 
 import (
 	"slices"
+	"strings"
 	"testing"
 
 	"ciscora/ra/explain"
@@ -38,6 +39,24 @@ func TestWhatToolsAndPagesSayIsExplained(t *testing.T) {
 }
 
 // One log alone never makes one of several causes certain.
+// Who mails a log cuts out the line that frightens him: libest's lines are not there.
+func TestOneLineOfCESIsEnough(t *testing.T) {
+	c := catalog(t)
+	const said = "login_to_certsrv_ca: Curl call for MS CA login failed with return code 60 (SSL certificate problem: unable to get local issuer certificate)"
+	for name, line := range map[string]string{
+		"of its start":      "nginx: [warn] " + said,
+		"of an enrollment":  "2019/03/05 10:11:12 [warn] 31067#0: *17 " + said + " while SSL EST handshaking, client: 192.0.2.1, server: 0.0.0.0:8084",
+		"cut in the middle": "2019/03/05 10:11:12 [warn] 31067#0: *17 " + said,
+	} {
+		t.Run(name, func(t *testing.T) {
+			report := read(t, c, explaintest.Input("mail", []byte(line+"\n")))
+			if out := printed(t, report); !strings.Contains(out, "f1-missing-intermediate") || !strings.Contains(out, "f1-unknown-root") {
+				t.Errorf("%s", out)
+			}
+		})
+	}
+}
+
 func TestNoCauseIsCertainWhereOthersLeaveTheSameLines(t *testing.T) {
 	c := catalog(t)
 	for card, logs := range recorded(t) {
