@@ -35,7 +35,8 @@ func newFrontEnd(tb testing.TB, f *fixture, dialect est.Dialect) *frontEnd {
 func serveEST(tb testing.TB, r *ra.RA, dialect est.Dialect, cert tls.Certificate) *frontEnd {
 	tb.Helper()
 	s, err := est.New(est.Options{
-		CA: r, Dialect: dialect, Label: r.HasLabel,
+		Limits: est.Limits{PerClient: waitingEnrollments + 1}, // all come from one address
+		CA:     r, Dialect: dialect, Label: r.HasLabel,
 		Authenticator: est.AuthenticatorFunc(func(req *http.Request) (context.Context, error) {
 			return r.Authenticate(req, est.Label(req.Context()))
 		}),
