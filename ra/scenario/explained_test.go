@@ -142,7 +142,7 @@ func rowsOf(outcomes []explaintest.Outcome) (rows []string) {
 		by[o.Card][o.Log] = o.How
 	}
 	for _, name := range names {
-		row := fmt.Sprintf("| [%s](failures.md#%s) |", name, name)
+		row := fmt.Sprintf("| [%s](failures/%s.md) |", name, name)
 		for _, log := range []string{"capf", "nginx", "ciscora", "iis", explaintest.All} {
 			row += " " + cmp.Or(by[name][log], "no such log") + " |"
 		}
