@@ -151,9 +151,10 @@ func (b *tab) has(words ...string) {
 	}
 }
 
-func TestAPersonGoesThroughTheConsoleWithoutJavaScript(t *testing.T) {
+func startLab(t *testing.T, profile config.Profile) *lab.Lab {
+	t.Helper()
 	l, err := lab.Start(t.Context(), lab.Options{
-		Dir: t.TempDir(), Profile: config.ProfileCUCM, EST: "127.0.0.1:0", Certsrv: "127.0.0.1:0", Admin: "127.0.0.1:0",
+		Dir: t.TempDir(), Profile: profile, EST: "127.0.0.1:0", Certsrv: "127.0.0.1:0", Admin: "127.0.0.1:0",
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -166,6 +167,11 @@ func TestAPersonGoesThroughTheConsoleWithoutJavaScript(t *testing.T) {
 	if err := l.Ready(t.Context()); err != nil {
 		t.Fatal(err)
 	}
+	return l
+}
+
+func TestAPersonGoesThroughTheConsoleWithoutJavaScript(t *testing.T) {
+	l := startLab(t, config.ProfileCUCM)
 	b := open(t, 1280, 900)
 	b.await(l.AdminURL+"/", "Ready: an enrollment would work now.", "Nothing.", "issuing CA")
 
@@ -225,20 +231,7 @@ func TestAPersonGoesThroughTheConsoleWithoutJavaScript(t *testing.T) {
 
 // At 360 pixels nothing but tables and pictures is wider than the screen, and those scroll.
 func TestThePagesFitAPhone(t *testing.T) {
-	l, err := lab.Start(t.Context(), lab.Options{
-		Dir: t.TempDir(), Profile: config.ProfileModern, EST: "127.0.0.1:0", Certsrv: "127.0.0.1:0", Admin: "127.0.0.1:0",
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := l.Close(); err != nil {
-			t.Error(err)
-		}
-	})
-	if err := l.Ready(t.Context()); err != nil {
-		t.Fatal(err)
-	}
+	l := startLab(t, config.ProfileModern)
 	if _, err := l.EnrollPhone(t.Context()); err != nil {
 		t.Fatal(err)
 	}

@@ -14,7 +14,9 @@ var (
 	// A file of ours that a comment or a page names, with the sections that follow.
 	citation = regexp.MustCompile(`(?:[\w.-]+/)*[\w-]+\.md\b((?:,? (?:and |to )?(?:fact )?(?:\d+(?:\.\d+)*\b|L\d+\b|F\d+\b)|, (?:and )?"[^"]+"| \("[^"]+")*)`)
 	section  = regexp.MustCompile(`fact \d+|\d+(?:\.\d+)*|L\d+|F\d+|"[^"]+"`)
-	link     = regexp.MustCompile(`\]\(([^)#\s]+)`)
+	link     = regexp.MustCompile(`\]\(([^)#\s]+)(?:#([\w-]+))?\)`)
+	heading  = regexp.MustCompile(`(?m)^#+ +(.+?) *$`)
+	unlinked = regexp.MustCompile(`[^\w\- ]`) // what a heading's anchor has nothing of
 	lineHead = regexp.MustCompile(`(?m)^[ \t]*(?://|#)?[ \t]*`)
 	blanks   = regexp.MustCompile(`\s+`)
 )
@@ -80,9 +82,27 @@ func checkCitations(t *testing.T, root, path, text string) int {
 			if _, err := os.Stat(target); err != nil && !strings.Contains(l[1], "://") {
 				t.Errorf("%s links to %s, which is not there", path, l[1])
 			}
+			if l[2] != "" && strings.HasSuffix(target, ".md") && !hasAnchor(t, target, l[2]) {
+				t.Errorf("%s links to %s of %s, which has no such heading", path, l[2], l[1])
+			}
 		}
 	}
 	return seen
+}
+
+// hasAnchor looks for the heading that a link leads to.
+func hasAnchor(t *testing.T, page, anchor string) bool {
+	t.Helper()
+	text, err := os.ReadFile(page)
+	if err != nil {
+		return false
+	}
+	for _, h := range heading.FindAllStringSubmatch(string(text), -1) {
+		if strings.ReplaceAll(unlinked.ReplaceAllString(strings.ToLower(h[1]), ""), " ", "-") == anchor {
+			return true
+		}
+	}
+	return false
 }
 
 // cited is the text of a page by its name: from the root, from docs, whose generated pages link within it, or from where it is cited.

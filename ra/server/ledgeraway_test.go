@@ -95,8 +95,9 @@ func TestAfterAFailoverOfPostgreSQLClientsAreServedAgain(t *testing.T) {
 	}
 }
 
-func TestALedgerOfANewerVersionEndsTheRAWithTheReason(t *testing.T) {
-	s := newSite(t)
+// startNewer is a PostgreSQL with a ledger of a version that nobody has written yet.
+func startNewer(t *testing.T) *ledgertest.Postgres {
+	t.Helper()
 	database := ledgertest.StartPostgres(t)
 	db, err := sql.Open("pgx", database.DSN)
 	if err != nil {
@@ -106,6 +107,12 @@ func TestALedgerOfANewerVersionEndsTheRAWithTheReason(t *testing.T) {
 	if _, err := db.ExecContext(t.Context(), `CREATE TABLE ledger_version (version INTEGER NOT NULL); INSERT INTO ledger_version VALUES (99)`); err != nil {
 		t.Fatal(err)
 	}
+	return database
+}
+
+func TestALedgerOfANewerVersionEndsTheRAWithTheReason(t *testing.T) {
+	s := newSite(t)
+	database := startNewer(t)
 	srv, err := server.New(t.Context(), s.load("admin: {listen: \"\"}\nledger:\n  dsn: \""+database.DSN+"\"\n"), server.Options{Logger: s.log})
 	if err != nil {
 		t.Fatal(err)
@@ -118,15 +125,7 @@ func TestALedgerOfANewerVersionEndsTheRAWithTheReason(t *testing.T) {
 // What is wrong may change while the RA waits: the later reason is told, too.
 func TestALedgerOfANewerVersionIsToldAfterARefusal(t *testing.T) {
 	s := newSite(t)
-	database := ledgertest.StartPostgres(t)
-	db, err := sql.Open("pgx", database.DSN)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer db.Close()
-	if _, err := db.ExecContext(t.Context(), `CREATE TABLE ledger_version (version INTEGER NOT NULL); INSERT INTO ledger_version VALUES (99)`); err != nil {
-		t.Fatal(err)
-	}
+	database := startNewer(t)
 	database.Stop(t)
 	r := s.start(s.load("profile: modern\nadmin: {listen: \"127.0.0.1:0\"}\nledger: {dsn: \"" + database.DSN + "\"}\n"))
 	const line = "could not reach the ledger"

@@ -176,6 +176,14 @@ func TestSeveralChainsAreAskedAboutTogether(t *testing.T) {
 	}
 }
 
+func TestWithoutAVerifiedChainNobodyPasses(t *testing.T) {
+	p := newPKI(t)
+	c := p.checker(func(o *revocation.Options) { o.Hard = false })
+	if err := c.Check(t.Context(), nil); err == nil {
+		t.Error("it passes")
+	}
+}
+
 // A CA's name with two keys, as after a renewal: the CRL of one is none of the other's.
 func TestACRLThatIsNoneOfOneKeysIsStillTheOthers(t *testing.T) {
 	p := newPKI(t)

@@ -138,6 +138,9 @@ func (c *Checker) Close() {
 // [*RevokedError], [*UnknownError] where that is refused, or that of ctx. What was found
 // out lately is not asked again.
 func (c *Checker) Check(ctx context.Context, chains [][]*x509.Certificate) error {
+	if len(chains) == 0 {
+		return errNoChain
+	}
 	answers := make([]error, len(chains))
 	var all sync.WaitGroup
 	for i, chain := range chains { // together: a client does not wait for one after another
@@ -173,6 +176,9 @@ func (c *Checker) Check(ctx context.Context, chains [][]*x509.Certificate) error
 	}
 	return nil
 }
+
+// errNoChain is for who has not verified before: nothing is known of such a certificate.
+var errNoChain = errors.New("there is no verified chain to ask about")
 
 func (c *Checker) checkChain(ctx context.Context, chain []*x509.Certificate) error {
 	files := c.files.Get() // first: a changed one clears the verdicts
