@@ -8,6 +8,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"ciscora/ra/ledger/ledgertest"
 )
 
 // The disasters, under load. None may lose a certificate or issue one twice, and all are
@@ -158,26 +160,8 @@ func sharedDisasters() []disaster {
 			x.relays[1].SetDown(false)
 			return time.Now()
 		}},
-		{name: "all are cut off from PostgreSQL for 3 s (silence)", within: soon, act: func(_ *testing.T, x *rig) time.Time {
-			for _, r := range x.relays {
-				r.SetSilent(true)
-			}
-			after(3 * time.Second)
-			for _, r := range x.relays {
-				r.SetSilent(false)
-			}
-			return time.Now()
-		}},
-		{name: "what PostgreSQL says is dropped for 3 s", within: soon, act: func(_ *testing.T, x *rig) time.Time {
-			for _, r := range x.relays {
-				r.SetMute(true)
-			}
-			after(3 * time.Second)
-			for _, r := range x.relays {
-				r.SetMute(false)
-			}
-			return time.Now()
-		}},
+		{name: "all are cut off from PostgreSQL for 3 s (silence)", within: soon, act: allRelays((*ledgertest.Relay).SetSilent)},
+		{name: "what PostgreSQL says is dropped for 3 s", within: soon, act: allRelays((*ledgertest.Relay).SetMute)},
 		{name: "PostgreSQL is silent when the replicas start", within: soon, act: silentAtTheStart},
 
 		{name: "the CA is away for 3 s", within: breaker, act: func(_ *testing.T, x *rig) time.Time {
@@ -273,4 +257,18 @@ func silentAtTheStart(t *testing.T, x *rig) time.Time {
 		r.SetSilent(false)
 	}
 	return time.Now()
+}
+
+// allRelays does something to all connections to PostgreSQL for three seconds.
+func allRelays(set func(*ledgertest.Relay, bool)) func(*testing.T, *rig) time.Time {
+	return func(_ *testing.T, x *rig) time.Time {
+		for _, r := range x.relays {
+			set(r, true)
+		}
+		after(3 * time.Second)
+		for _, r := range x.relays {
+			set(r, false)
+		}
+		return time.Now()
+	}
 }
