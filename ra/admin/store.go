@@ -208,6 +208,30 @@ func (s *Enrollments) list(f Filter, match func(*Enrollment) bool) []Enrollment 
 	return enrollments
 }
 
+// Tally is how many enrollments are remembered.
+type Tally struct {
+	Of    map[State]int
+	Open  int // without an answer yet
+	Begun int // since the instant that was asked for
+}
+
+// Tally counts what is remembered, without a copy of it.
+func (s *Enrollments) Tally(since time.Time) Tally {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	t := Tally{Of: map[State]int{}, Open: s.open.Len()}
+	for _, l := range []*list.List{s.open, s.finished} {
+		for at := l.Front(); at != nil; at = at.Next() {
+			e := at.Value.(*entry)
+			t.Of[e.State]++
+			if e.Started.After(since) {
+				t.Begun++
+			}
+		}
+	}
+	return t
+}
+
 // Wait returns the newest enrollment that matches and has ended, at once or as
 // soon as there is one; where the filter has a state, the newest in this state.
 // When the context ends first, it returns the newest that matches, unfinished,

@@ -189,32 +189,23 @@ func (c *console) outOfLedger(w http.ResponseWriter, r *http.Request, err error)
 	c.problem(w, r, http.StatusServiceUnavailable, err.Error())
 }
 
-// outcomes counts the last enrollments of this process by their states.
+// outcomes are the last enrollments of this process by their states.
 type outcomes struct {
 	InMinute, Open int
 	Of             []count
 }
 
 type count struct {
-	State string
+	State admin.State
 	N     int
 }
 
-func (c *console) count() (o outcomes) {
-	of := map[admin.State]int{}
-	now := c.Now()
-	for _, e := range c.Enrollments.List(admin.Filter{}) {
-		of[e.State]++
-		if !e.Finished {
-			o.Open++
-		}
-		if now.Sub(e.Started) < time.Minute {
-			o.InMinute++
-		}
-	}
+func (c *console) count() outcomes {
+	t := c.Enrollments.Tally(c.Now().Add(-time.Minute))
+	o := outcomes{InMinute: t.Begun, Open: t.Open}
 	for _, s := range []admin.State{admin.Issued, admin.Pending, admin.Denied, admin.Failed, admin.Challenged, admin.Submitted, admin.Authenticated, admin.Received} {
-		if of[s] > 0 {
-			o.Of = append(o.Of, count{string(s), of[s]})
+		if t.Of[s] > 0 {
+			o.Of = append(o.Of, count{s, t.Of[s]})
 		}
 	}
 	return o

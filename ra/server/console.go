@@ -78,18 +78,14 @@ func (s *Server) needs(ctx context.Context, certificates []console.Certificate) 
 		add(fmt.Sprintf("%d requests wait for a manager, the longest since %s.", summary.Pending, summary.PendingSince.UTC().Format("2006-01-02 15:04 UTC")),
 			"Approve or deny them at the CA.", "/console/requests?state=pending")
 	}
-	if closed, err := s.core.LockedOut(ctx); err == nil {
+	if closed := s.closedDoors(ctx); len(closed) > 0 {
+		const most = 5
 		var names []string
-		for _, door := range closed {
-			if door.Closed {
-				names = append(names, door.Kind+" "+door.Name)
-			}
+		for _, door := range closed[:min(len(closed), most)] {
+			names = append(names, door.Kind+" "+door.Name)
 		}
-		if n := len(names); n > 0 {
-			const most = 5
-			add(fmt.Sprintf("%d doors are closed after wrong passwords: %s.", n, strings.Join(names[:min(n, most)], ", ")),
-				"A password that was right still passes. GET /lockouts tells more, DELETE /lockouts/NAME opens one.", "")
-		}
+		add(fmt.Sprintf("%d doors are closed after wrong passwords: %s.", len(closed), strings.Join(names, ", ")),
+			"A password that was right still passes. GET /lockouts tells more, DELETE /lockouts/NAME opens one.", "")
 	}
 	for _, c := range certificates {
 		if left := c.NotAfter.Sub(s.now()); left < 14*24*time.Hour {

@@ -4,12 +4,14 @@ import (
 	"context"
 	"errors"
 	"net/http"
+	"slices"
 	"sync"
 	"time"
 
 	"ciscora/est"
 	"ciscora/msca"
 	"ciscora/ra"
+	"ciscora/ra/access"
 	"ciscora/ra/metrics"
 )
 
@@ -138,12 +140,8 @@ func (s *Server) state() metrics.State {
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), metricsLook)
 	defer cancel()
-	if closed, err := s.core.LockedOut(ctx); err == nil {
-		for _, door := range closed {
-			if door.Closed {
-				state.Closed[door.Kind]++
-			}
-		}
+	for _, door := range s.closedDoors(ctx) {
+		state.Closed[door.Kind]++
 	}
 	if summary, err := s.ledger.Summary(ctx); err == nil {
 		state.Ledger = &metrics.Ledger{PossibleOrphans: summary.Orphans, Pending: summary.Pending, Lost: summary.Lost}
@@ -159,6 +157,16 @@ func (s *Server) state() metrics.State {
 		}
 	}
 	return state
+}
+
+// closedDoors are those that are closed after wrong passwords; none where the ledger
+// cannot tell.
+func (s *Server) closedDoors(ctx context.Context) []access.LockedOut {
+	all, err := s.core.LockedOut(ctx)
+	if err != nil {
+		return nil
+	}
+	return slices.DeleteFunc(all, func(door access.LockedOut) bool { return !door.Closed })
 }
 
 func first(ends map[string]time.Time, kind string, end time.Time) {
