@@ -71,11 +71,11 @@ func (s *Server) needs(ctx context.Context, certificates []console.Certificate) 
 	case err != nil:
 		add("The ledger cannot be used.", err.Error(), "")
 	case summary.Orphans > 0:
-		add(fmt.Sprintf("%d possible orphans: certificates that the CA has, or may have, and nobody has collected.", summary.Orphans),
+		add(counted(summary.Orphans, "possible orphan", "possible orphans")+": certificates that the CA has, or may have, and nobody has collected.",
 			"Where the client comes again it gets its own. For the rest: ra ledger orphans, then ra ledger resolve ROW --req-id N.", "/console/requests?orphans=1")
 	}
 	if err == nil && summary.Pending > 0 {
-		add(fmt.Sprintf("%d requests wait for a manager, the longest since %s.", summary.Pending, summary.PendingSince.UTC().Format("2006-01-02 15:04 UTC")),
+		add(counted(summary.Pending, "request waits", "requests wait")+" for a manager, the longest since "+summary.PendingSince.UTC().Format("2006-01-02 15:04 UTC")+".",
 			"Approve or deny them at the CA.", "/console/requests?state=pending")
 	}
 	if closed := s.closedDoors(ctx); len(closed) > 0 {
@@ -84,7 +84,7 @@ func (s *Server) needs(ctx context.Context, certificates []console.Certificate) 
 		for _, door := range closed[:min(len(closed), most)] {
 			names = append(names, door.Kind+" "+door.Name)
 		}
-		add(fmt.Sprintf("%d doors are closed after wrong passwords: %s.", len(closed), strings.Join(names, ", ")),
+		add(counted(len(closed), "door is", "doors are")+" closed after wrong passwords: "+strings.Join(names, ", ")+".",
 			"A password that was right still passes. GET /lockouts tells more, DELETE /lockouts/NAME opens one.", "")
 	}
 	for _, c := range certificates {
@@ -93,4 +93,11 @@ func (s *Server) needs(ctx context.Context, certificates []console.Certificate) 
 		}
 	}
 	return list
+}
+
+func counted(n int, one, several string) string {
+	if n == 1 {
+		return "1 " + one
+	}
+	return fmt.Sprintf("%d %s", n, several)
 }

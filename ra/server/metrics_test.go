@@ -3,7 +3,13 @@ package server_test
 import (
 	"bytes"
 	"context"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/x509"
+	"crypto/x509/pkix"
 	"encoding/json"
+	"html"
 	"io"
 	"net"
 	"net/http"
@@ -11,48 +17,106 @@ import (
 	"os/exec"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 
+	"ciscora/msca/certsrv"
 	"ciscora/ra/server"
 )
 
-// scraped is an RA that has enrolled, refused and challenged, and its figures.
-func scraped(t *testing.T) string {
-	t.Helper()
-	s := newSite(t)
-	listener, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0")
+// withAdmin is an RA with its admin port.
+type withAdmin struct {
+	*site
+	est   string // the address of its EST service, a slash at its end
+	admin string // of its admin port, without one
+}
+
+func (s *site) show(lines string) *withAdmin {
+	s.t.Helper()
+	listener, err := (&net.ListenConfig{}).Listen(s.t.Context(), "tcp", "127.0.0.1:0")
 	if err != nil {
-		t.Fatal(err)
+		s.t.Fatal(err)
 	}
-	srv, err := server.New(t.Context(), s.load(""), server.Options{Logger: s.log, Admin: listener, Version: "v1"})
+	srv, err := server.New(s.t.Context(), s.load(lines), server.Options{Logger: s.log, Admin: listener, Version: "v1"})
 	if err != nil {
-		t.Fatal(err)
+		s.t.Fatal(err)
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
 	go func() { done <- srv.Run(ctx) }()
-	t.Cleanup(func() {
+	s.t.Cleanup(func() {
 		cancel()
 		if err := <-done; err != nil {
-			t.Error(err)
+			s.t.Error(err)
 		}
 	})
 	<-srv.Ready().Changed // it has its chain, or says why not
-	base := "https://" + srv.ESTAddr().String() + "/.well-known/est/"
-	if b := s.behaviour(base); !b.Joins {
-		t.Fatalf("%+v", b)
-	}
-	resp, err := http.Get("http://" + listener.Addr().String() + "/metrics")
+	return &withAdmin{s, "https://" + srv.ESTAddr().String() + "/.well-known/est/", "http://" + listener.Addr().String()}
+}
+
+func (s *withAdmin) page(path string) string {
+	s.t.Helper()
+	resp, err := http.Get(s.admin + path)
 	if err != nil {
-		t.Fatal(err)
+		s.t.Fatal(err)
 	}
 	defer resp.Body.Close()
 	text, err := io.ReadAll(resp.Body)
 	if err != nil || resp.StatusCode != http.StatusOK {
-		t.Fatalf("%d %v: %s", resp.StatusCode, err, text)
+		s.t.Fatalf("%s: %d %v: %s", path, resp.StatusCode, err, text)
 	}
 	return string(text)
+}
+
+// scraped are the figures of an RA that has enrolled, refused and challenged.
+func scraped(t *testing.T) string {
+	t.Helper()
+	s := newSite(t).show("")
+	if b := s.behaviour(s.est); !b.Joins {
+		t.Fatalf("%+v", b)
+	}
+	return s.page("/metrics")
+}
+
+func TestTheConsoleSaysWhatNeedsAPerson(t *testing.T) {
+	s := newSite(t, func(o *certsrv.Options) {
+		o.Templates = []certsrv.Template{{Name: "CiscoRA", SubjectFromRequest: true, ManagerApproval: true}}
+	}).show("")
+	says := func(words ...string) {
+		t.Helper()
+		text := html.UnescapeString(s.page("/"))
+		for _, w := range words {
+			if !strings.Contains(text, w) {
+				t.Errorf("no %q in %s", w, text)
+			}
+		}
+	}
+	says("Ready: an enrollment would work now.", "<p>Nothing.</p>")
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	csr, err := x509.CreateCertificateRequest(rand.Reader, &x509.CertificateRequest{Subject: pkix.Name{CommonName: "SEP001122334455"}}, key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if status, _, body := s.post(s.est+"simpleenroll", csr); status != http.StatusAccepted {
+		t.Fatalf("%d %s", status, body)
+	}
+	says("1 request waits for a manager", "/console/requests?state=pending")
+	right := s.ca.Password
+	for i := range 3 {
+		s.ca.Password = "wrong" + strconv.Itoa(i)
+		if status, _, _ := s.post(s.est+"simpleenroll", csr); status != http.StatusUnauthorized {
+			t.Fatalf("a wrong password: %d", status)
+		}
+	}
+	s.ca.Password = right
+	says("1 door is closed after wrong passwords: account ciscora", "DELETE /lockouts/NAME")
+	if text := s.page("/"); strings.Contains(text, `method="post"`) || strings.Contains(text, "/console/lab") {
+		t.Error("an RA's console offers to change something")
+	}
 }
 
 func TestTheMetricsCountWhatClientsGot(t *testing.T) {
