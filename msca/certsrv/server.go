@@ -22,11 +22,10 @@ import (
 )
 
 const (
-	headerTimeout  = 30 * time.Second
-	bodyTimeout    = 30 * time.Second
-	keepAlive      = 120 * time.Second // IIS's connection time-out
-	drainTimeout   = 10 * time.Second
-	maxHeaderBytes = 32 << 10
+	headerTimeout = 30 * time.Second
+	bodyTimeout   = 30 * time.Second
+	keepAlive     = 120 * time.Second // IIS's connection time-out
+	drainTimeout  = 10 * time.Second
 )
 
 // Server is the CA with its IIS. It is safe for concurrent use.
