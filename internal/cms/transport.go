@@ -8,7 +8,7 @@ import (
 	"encoding/asn1"
 	"errors"
 
-	_ "crypto/sha1" // what RSAES-OAEP takes unless told otherwise (RFC 4055 §4.1)
+	_ "crypto/sha1" //nolint:gosec // what RSAES-OAEP takes unless told otherwise (RFC 4055 §4.1)
 	_ "crypto/sha256"
 	_ "crypto/sha512"
 
