@@ -64,8 +64,11 @@ func (s *Server) AnswerAs(w http.ResponseWriter, r *http.Request, kind string) b
 			entryOf(r.Context()).query = ""
 		}
 	}
-	if c, _ := r.Context().Value(connectionKey{}).(*connection); a.status != http.StatusUnauthorized && c != nil && c.who != nil {
-		entryOf(r.Context()).user = c.who.String()
+	if c, _ := r.Context().Value(connectionKey{}).(*connection); c != nil {
+		c.challenged = c.challenged && len(a.challenges) == 1
+		if a.status != http.StatusUnauthorized && c.who != nil {
+			entryOf(r.Context()).user = c.who.String()
+		}
 	}
 	s.iis.write(w, r, a)
 	return true
