@@ -55,7 +55,7 @@ func TestAPageThatFailsComesAfterTheLogIn(t *testing.T) {
 	for _, c := range []struct {
 		kind   string
 		status int
-	}{{"service-stopped", 200}, {"asp-timeout", 500}, {"500", 500}, {"404", 404}} {
+	}{{"service-stopped", 200}, {"asp-timeout", 500}} {
 		t.Run(c.kind, func(t *testing.T) {
 			log := &accessLog{}
 			var srv *certsrv.TestServer

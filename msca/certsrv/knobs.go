@@ -25,9 +25,9 @@ type Decision struct {
 // AnswerAs answers in place of the page as IIS, or the CA behind it, does when
 // something is wrong (docs/reference/certsrv.md 1.1, 1.3, 1.5): wrong-password,
 // locked, no-dc, 403.4, 403.7, 404, 500, 503, asp-timeout, service-stopped,
-// basic-only. It returns false, and has not answered, for other kinds. What IIS says
-// only to who has logged in (404, 500, asp-timeout, service-stopped) is that to a
-// request that logs in, or has; others get the 401 that they would get without it.
+// basic-only. It returns false, and has not answered, for other kinds. What ASP
+// says (asp-timeout, service-stopped) is said to who logs in with the request, or has;
+// others get the 401 that they would get without it.
 func (s *Server) AnswerAs(w http.ResponseWriter, r *http.Request, kind string) bool {
 	var a *answer
 	switch kind {
@@ -58,7 +58,7 @@ func (s *Server) AnswerAs(w http.ResponseWriter, r *http.Request, kind string) b
 		return false
 	}
 	switch kind {
-	case "404", "500", "asp-timeout", "service-stopped":
+	case "asp-timeout", "service-stopped":
 		if _, refused := s.iis.logIn(w.Header(), r); refused != nil {
 			a = refused
 			entryOf(r.Context()).query = ""
