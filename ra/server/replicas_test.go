@@ -24,6 +24,7 @@ func TestReplicasIssueOneCertificatePerCSRAndServeEveryClient(t *testing.T) {
 	const clients = 500
 	for _, replicas := range []int{2, 3} {
 		t.Run(fmt.Sprint(replicas, " replicas"), func(t *testing.T) {
+			t.Parallel()
 			s := newSite(t)
 			database := ledgertest.StartPostgres(t)
 			s.load("profile: modern\nadmin: {listen: \"\"}\nledger: {dsn: \"" + database.DSN + "\"}\n" +
