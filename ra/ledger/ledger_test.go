@@ -22,6 +22,10 @@ import (
 var postgres ledgertest.Server
 
 func TestMain(m *testing.M) {
+	if err := ledgertest.WaitTogether(); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
 	goleak.VerifyTestMain(m, goleak.Cleanup(func(code int) {
 		if err := postgres.Close(); err != nil {
 			fmt.Fprintln(os.Stderr, err)
