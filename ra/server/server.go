@@ -73,6 +73,7 @@ type Server struct {
 	hooks                      Hooks
 	replicas                   replicas
 	draining                   atomic.Bool
+	outgrown                   atomic.Pointer[time.Time] // since when the ledger is no use, as far as was asked
 
 	look []func() // at files that are read again when they change
 }
