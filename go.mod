@@ -58,6 +58,7 @@ require (
 
 require (
 	github.com/DeRuina/timberjack v1.4.9
+	github.com/go-jose/go-jose/v4 v4.1.9
 	github.com/gofrs/flock v0.13.1
 	github.com/jackc/pgx/v5 v5.12.0
 	github.com/pires/go-proxyproto v0.15.0

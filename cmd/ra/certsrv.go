@@ -89,7 +89,7 @@ its own: a CA that is there keeps its keys, and one that a seed renews stays ren
 				return cfg.Problem("admin", err)
 			}
 			adminAddress = adminListener.Addr().String()
-			group.Go(func() error { return serveAdmin(ctx, adminListener, guard, ca, faults) })
+			group.Go(func() error { return serveAdmin(ctx, adminListener, guard, ca) })
 		}
 		group.Go(func() error { return ca.Serve(ctx, listener) })
 		fmt.Fprintf(c.env.Stdout, "certsrv  https://%s/certsrv\n", listener.Addr())
@@ -106,13 +106,13 @@ its own: a CA that is there keeps its keys, and one that a seed renews stays ren
 }
 
 // serveAdmin shows the CA's requests and takes a manager's decisions.
-func serveAdmin(ctx context.Context, l net.Listener, guard *admin.Guard, ca *lab.CA, faults *fault.Registry) error {
+func serveAdmin(ctx context.Context, l net.Listener, guard *admin.Guard, ca *lab.CA) error {
 	s := &http.Server{
 		Handler: admin.New(admin.Options{
 			Ready:   func() admin.Readiness { return admin.Readiness{Ready: true} },
 			Roots:   ca.Chain,
 			Certsrv: ca.Queue(),
-			Faults:  lab.AdminFaults(faults),
+			Faults:  ca.AdminFaults(),
 			Guard:   guard,
 		}),
 		ReadHeaderTimeout: 10 * time.Second,

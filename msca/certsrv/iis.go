@@ -83,7 +83,7 @@ func (i *iis) handler() http.Handler {
 	for _, wrap := range slices.Backward(i.server.opts.Middleware) {
 		h = wrap(h)
 	}
-	return counted(accessLog(h, i.server.opts.Now, i.server.opts.AccessLog))
+	return i.bounded(counted(accessLog(h, i.server.opts.Now, i.server.opts.AccessLog)))
 }
 
 // counted counts the requests of each connection.

@@ -58,22 +58,6 @@ func staticError(status, sub int, win32 uint32) *answer {
 	}
 }
 
-// httpSysUnauthorized is what the kernel's part of IIS says to a type 1 message.
-const httpSysUnauthorized = `<!DOCTYPE HTML PUBLIC "-//W3C//DTD HTML 4.01//EN""http://www.w3.org/TR/html4/strict.dtd">` + "\r\n" +
-	"<html><head><title>Not Authorized</title>\r\n" +
-	`<meta http-equiv="Content-Type" content="text/html; charset=us-ascii"></head>` + "\r\n" +
-	"<body><h2>Not Authorized</h2>\r\n" +
-	"<hr><p>HTTP Error 401. The requested resource requires user authentication.</p>\r\n" +
-	"</body></html>\r\n"
-
-// httpSysUnavailable is what it says when the application pool is stopped.
-const httpSysUnavailable = `<!DOCTYPE HTML PUBLIC "-//W3C//DTD HTML 4.01//EN""http://www.w3.org/TR/html4/strict.dtd">` + "\r\n" +
-	"<html><head><title>Service Unavailable</title>\r\n" +
-	`<meta http-equiv="Content-Type" content="text/html; charset=us-ascii"></head>` + "\r\n" +
-	"<body><h2>Service Unavailable</h2>\r\n" +
-	"<hr><p>HTTP Error 503. The service is unavailable.</p>\r\n" +
-	"</body></html>\r\n"
-
 const staticFrame = "<!DOCTYPE html>\r\n" +
 	`<html><head><meta http-equiv="Content-Type" content="text/html; charset=iso-8859-1"/>` + "\r\n" +
 	"<title>%s</title></head>\r\n" +
