@@ -24,18 +24,23 @@ func (c *cli) reporting(cmd *cobra.Command, probe func(ctx context.Context, args
 		if err := probe(ctx, args, &report); err != nil {
 			return err
 		}
-		if *asJSON {
-			if err := writeJSON(c.env.Stdout, report); err != nil {
-				return err
-			}
-		} else {
-			c.printReport(c.env.Stdout, report)
-		}
-		if report.Failed() {
-			return quietError{errCheckFailed}
-		}
-		return nil
+		return c.show(report, *asJSON)
 	})
+}
+
+// show prints a report; the error is that a finding fails.
+func (c *cli) show(report check.Report, asJSON bool) error {
+	if asJSON {
+		if err := writeJSON(c.env.Stdout, report); err != nil {
+			return err
+		}
+	} else {
+		c.printReport(c.env.Stdout, report)
+	}
+	if report.Failed() {
+		return quietError{errCheckFailed}
+	}
+	return nil
 }
 
 // printReport writes a line a finding, and under what is wrong its symptom, reason and fix.

@@ -30,12 +30,13 @@ type CAOptions struct {
 // caCheck is a check of a CA under way.
 type caCheck struct {
 	CAOptions
-	url    *url.URL
-	end    *endpoint
-	report *Report
-	server *server // nil where there was no handshake
-	logins int
-	ces    error // what CES would stumble over first; nil: nothing so far
+	url     *url.URL
+	end     *endpoint
+	report  *Report
+	server  *server // nil where there was no handshake
+	logins  int
+	refused bool  // by a log-in
+	ces     error // what CES would stumble over first; nil: nothing so far
 }
 
 // CA checks a Microsoft CA's Web Enrollment. The error is of the options; what is wrong

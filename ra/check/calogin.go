@@ -54,10 +54,27 @@ func (c *caCheck) loggedIn(ctx context.Context) {
 	}
 	took := c.Now().Sub(start)
 	c.timed("ca.login", fmt.Sprintf("%s is logged in (one log-in, %s)", short(c.Credentials.User), took.Round(time.Millisecond)), took)
+	session.SetGate(c.once)
 	c.look(ctx, session)
 	session.Close()
+	if c.refused {
+		r.Skip("ca.binding", "a log-in was refused meanwhile, so there is no further one")
+		return
+	}
 	c.binding(ctx)
 }
+
+// once is asked before a session logs in anew, on another connection: not after a
+// refusal.
+func (c *caCheck) once(context.Context) (ended func(error), err error) {
+	if c.refused {
+		return nil, errRefused
+	}
+	c.logins++
+	return func(err error) { c.refused = c.refused || err != nil }, nil
+}
+
+var errRefused = errors.New("the account was refused before: it is not tried again")
 
 // timed adds that something works, unless it is slow.
 func (c *caCheck) timed(name, seen string, took time.Duration) {

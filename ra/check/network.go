@@ -186,8 +186,10 @@ func reasonOf(err error) string {
 	return printable.Line(err.Error(), 200)
 }
 
-func (o Options) took(start time.Time) string { return o.Now().Sub(start).Round(time.Millisecond).String() }
+func (o Options) took(start time.Time) string {
+	return o.Now().Sub(start).Round(time.Millisecond).String()
+}
 
 // short is a foreign text that may be printed, oneLine an error.
-func short(s string) string     { return printable.Line(s, 300) }
+func short(s string) string    { return printable.Line(s, 300) }
 func oneLine(err error) string { return printable.Line(err.Error(), 500) }
