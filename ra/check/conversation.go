@@ -92,15 +92,17 @@ func (c *conversation) close() { c.conn.Close() }
 type tape struct {
 	from io.Reader
 	kept bytes.Buffer
+	err  error // of the last read
 }
 
 func (t *tape) Read(p []byte) (int, error) {
 	if t.kept.Len() > maxHead+maxBody {
 		return 0, errTooLong
 	}
-	n, err := t.from.Read(p)
+	var n int
+	n, t.err = t.from.Read(p)
 	t.kept.Write(p[:n])
-	return n, err
+	return n, t.err
 }
 
 // request is what is asked, with its lines as they are to stand.
@@ -133,6 +135,9 @@ func (c *conversation) do(ctx context.Context, req request) (*reply, error) {
 	}
 	a, err := c.read(req.method)
 	if err != nil {
+		if isTimeout(c.tape.err) {
+			err = c.tape.err // what it broke off in says less
+		}
 		return nil, err
 	}
 	a.took = c.o.Now().Sub(start)
