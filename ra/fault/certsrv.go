@@ -168,7 +168,7 @@ func (r *Registry) disturb(pages Pages, faults []Fault, next http.Handler, w htt
 				h.header.Del("Content-Length")
 			}
 		case "drip":
-			h.drip(req.Context(), f.delay)
+			h.drip(req.Context(), f.delay, r.ended())
 			hangUp()
 		case "truncate":
 			h.truncate()
