@@ -44,7 +44,7 @@ func (f *caFlags) register(cmd *cobra.Command) {
 
 func (c *cli) checkCACommand() *cobra.Command {
 	var f caFlags
-	var enroll bool
+	var enroll, asJSON bool
 	var record string
 	cmd := &cobra.Command{
 		Use:   "ca --config ra.yaml | --url https://HOST/certsrv --trust FILE",
@@ -73,24 +73,45 @@ which the CA denies and keeps among its failed requests.`,
 	f.register(cmd)
 	cmd.Flags().BoolVar(&enroll, "enroll", false, "ask for a certificate of CN=ra-check, too")
 	cmd.Flags().StringVar(&record, "record", "", "write down how the CA answers, into this new `file`, and check nothing")
-	c.reporting(cmd, func(ctx context.Context, _ []string, r *check.Report) error {
+	cmd.Flags().BoolVar(&asJSON, "json", false, "print the report as JSON")
+	cmd.RunE = c.run(func(ctx context.Context, _ []string) error {
 		o, err := f.options(c)
 		if err != nil {
 			return err
 		}
-		r.Target = o.CA.URL
+		if record != "" {
+			return c.record(ctx, o, record)
+		}
 		if enroll {
 			if o.CA.Template == "" || o.Credentials.User == "" {
 				return usagef("--enroll needs --template, --user and --password-file, or --config")
 			}
 			o.Enroll = true
 		}
-		if err := check.CA(ctx, o, r); err != nil {
+		report := check.Report{Target: o.CA.URL, Findings: []check.Finding{}}
+		if err := check.CA(ctx, o, &report); err != nil {
 			return usageError{err}
 		}
-		return nil
+		return c.show(report, asJSON)
 	})
 	return cmd
+}
+
+// record writes down how the CA answers, into a file that is not there yet.
+func (c *cli) record(ctx context.Context, o check.CAOptions, path string) error {
+	recording, err := check.Record(ctx, o, buildVersion().name())
+	if err != nil {
+		return err
+	}
+	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+	if err != nil {
+		return fmt.Errorf("--record: %w", err)
+	}
+	if err := errors.Join(recording.Write(f), f.Close()); err != nil {
+		return fmt.Errorf("--record: %w", err)
+	}
+	fmt.Fprintf(c.env.Stderr, "%d answers are in %s: read it before you pass it on\n", len(recording.Steps), path)
+	return nil
 }
 
 // options are the check's, from files and flags.
