@@ -177,8 +177,10 @@ func (c *caCheck) offers(ctx context.Context, a *reply) {
 func (c *caCheck) ntlm(ctx context.Context, offered bool) bool {
 	const name = "ca.auth.ntlm"
 	if !offered {
-		f := Finding{Name: name, State: Warn, Seen: "not offered", Symptom: cesRefuses,
-			Reason: "CES logs in by NTLM alone", Fix: "IIS Manager, CertSrv, Authentication, Windows Authentication, Providers: add NTLM"}
+		f := Finding{
+			Name: name, State: Warn, Seen: "not offered", Symptom: cesRefuses,
+			Reason: "CES logs in by NTLM alone", Fix: "IIS Manager, CertSrv, Authentication, Windows Authentication, Providers: add NTLM",
+		}
 		c.report.Add(f)
 		return false
 	}
@@ -269,10 +271,7 @@ func tokenOf(a *reply, scheme string) []byte {
 
 // namesOf are a certificate's, as a person compares them.
 func namesOf(c *x509.Certificate) string {
-	var names []string
-	for _, d := range c.DNSNames {
-		names = append(names, d)
-	}
+	names := slices.Clone(c.DNSNames)
 	for _, ip := range c.IPAddresses {
 		names = append(names, ip.String())
 	}

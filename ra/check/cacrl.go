@@ -26,8 +26,10 @@ func (c *caCheck) crl(ctx context.Context, s *msca.Session, newest int, chain []
 	const name = "ca.crl"
 	list, err := s.RevocationList(ctx, max(newest, 0))
 	if err != nil {
-		f := Finding{Name: name, State: Warn, Seen: "certcrl.crl: " + seenOf(asError(err)), Symptom: cesSays(asError(err)),
-			Reason: "the page gives no list", Fix: "certutil -CRL on the CA publishes one; see the CA's event log"}
+		f := Finding{
+			Name: name, State: Warn, Seen: "certcrl.crl: " + seenOf(asError(err)), Symptom: cesSays(asError(err)),
+			Reason: "the page gives no list", Fix: "certutil -CRL on the CA publishes one; see the CA's event log",
+		}
 		if e := asError(err); e.Kind == msca.KindTimeout || e.Kind == msca.KindClosed {
 			f.State = Fail
 		}

@@ -20,10 +20,10 @@ var sizesThatCount = []string{"anonymous", "anonymous, a page", "NTLM, first mes
 
 // Compare lists where the built-in CA answers otherwise than the real one did. Names,
 // times, the number of templates and the keys of the certificates are not looked at.
-func Compare(real, built *Recording) []Difference {
+func Compare(seen, built *Recording) []Difference {
 	list := []Difference{}
-	for i := range real.Steps {
-		theirs := &real.Steps[i]
+	for i := range seen.Steps {
+		theirs := &seen.Steps[i]
 		name := theirs.Step
 		if theirs.Agent == browserAgent {
 			name += ", for a browser"

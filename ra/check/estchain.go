@@ -42,13 +42,17 @@ func (c *estCheck) chain(ctx context.Context) {
 	c.lines(a)
 	c.closes(ctx, talk)
 	if kind, _, _ := strings.Cut(a.get("Content-Type"), ";"); !strings.EqualFold(strings.TrimSpace(kind), "application/pkcs7-mime") {
-		r.Add(Finding{Name: name, State: Fail, Seen: "the Content-Type is " + quoted(a.get("Content-Type")), Symptom: "EST client: Enrollment rv = 11 (EST_ERR_HTTP_UNSUPPORTED)",
-			Reason: "RFC 7030 section 4.1.3 wants application/pkcs7-mime", Fix: "correct it at the server, or see what answers in its place"})
+		r.Add(Finding{
+			Name: name, State: Fail, Seen: "the Content-Type is " + quoted(a.get("Content-Type")), Symptom: "EST client: Enrollment rv = 11 (EST_ERR_HTTP_UNSUPPORTED)",
+			Reason: "RFC 7030 section 4.1.3 wants application/pkcs7-mime", Fix: "correct it at the server, or see what answers in its place",
+		})
 		return
 	}
 	if c.cacerts, err = certsOf(a.body); err != nil {
-		r.Add(Finding{Name: name, State: Fail, Seen: "the body is no certs-only PKCS #7: " + oneLine(err), Symptom: "EST client: Enrollment rv = 6 (EST_ERR_LOAD_CACERTS)",
-			Reason: "the server has no chain, or sends something else", Fix: "see what answers: curl -s --cacert FILE " + c.URL + "/.well-known/est/cacerts | openssl base64 -d | openssl pkcs7 -inform der -print_certs"})
+		r.Add(Finding{
+			Name: name, State: Fail, Seen: "the body is no certs-only PKCS #7: " + oneLine(err), Symptom: "EST client: Enrollment rv = 6 (EST_ERR_LOAD_CACERTS)",
+			Reason: "the server has no chain, or sends something else", Fix: "see what answers: curl -s --cacert FILE " + c.URL + "/.well-known/est/cacerts | openssl base64 -d | openssl pkcs7 -inform der -print_certs",
+		})
 		return
 	}
 	c.against()
@@ -82,10 +86,10 @@ func (c *estCheck) against() {
 	f := datesOf(name, c.cacerts, c.Now())
 	leaf := c.server.leaf()
 	_, _, vouches := pathOf(append([]*x509.Certificate{leaf}, c.server.certificates[1:]...), c.cacerts)
-	switch {
-	case f.State == Fail:
+	switch f.State {
+	case Fail:
 		f.Symptom = "what is issued under it is not taken: certificate has expired"
-	case f.State == OK:
+	case OK:
 		f.Seen = fmt.Sprintf("%d certificates: %s", len(c.cacerts), chainText(c.cacerts[:min(len(c.cacerts), 6)]))
 		f.Seen += "; the server's own certificate stands under them"
 		if !vouches {
@@ -112,8 +116,10 @@ func (c *estCheck) whole() {
 	if i := slices.IndexFunc(c.cacerts, func(x *x509.Certificate) bool {
 		return !x.IsCA && !slices.ContainsFunc(c.cacerts, func(y *x509.Certificate) bool { return y != x && msca.Issued(x, y) })
 	}); i >= 0 {
-		c.report.Add(Finding{Name: "L12", State: Warn, Seen: "/cacerts has a certificate that is no CA's: " + subject(c.cacerts[i]),
-			Symptom: "EST client: Enrollment rv = 6 (EST_ERR_LOAD_CACERTS)", Reason: "libest wants the chain and no more", Fix: "take it out"})
+		c.report.Add(Finding{
+			Name: "L12", State: Warn, Seen: "/cacerts has a certificate that is no CA's: " + subject(c.cacerts[i]),
+			Symptom: "EST client: Enrollment rv = 6 (EST_ERR_LOAD_CACERTS)", Reason: "libest wants the chain and no more", Fix: "take it out",
+		})
 		return
 	}
 	c.report.OK("L12", "/cacerts can be verified by what is in it")

@@ -51,16 +51,18 @@ func (c *estCheck) challenge(ctx context.Context) {
 		l1.Reason, l1.Fix = "libest never sends that header, and RFC 8951 needs none", "have the server do without it"
 	}
 	r.Add(l1)
-	switch {
-	case a.status == http.StatusUnauthorized:
+	switch a.status {
+	case http.StatusUnauthorized:
 		c.forms(a)
-	case a.status == http.StatusForbidden:
+	case http.StatusForbidden:
 		r.OK(name, "403 without credentials: certificates of clients alone, perhaps")
 		r.Skip("L3", "there is no challenge")
 		r.Skip("L10", "there is no challenge")
-	case a.status == http.StatusBadRequest:
-		r.Add(Finding{Name: name, State: Warn, Seen: "a request without credentials is not challenged: 400 for a body that is no CSR", Symptom: "whoever reaches the port may enroll, if it is as it looks",
-			Reason: "the server looks at the CSR before it asks who sends it, or asks nobody", Fix: "see whether enrollment without credentials is refused: ra enroll without --user"})
+	case http.StatusBadRequest:
+		r.Add(Finding{
+			Name: name, State: Warn, Seen: "a request without credentials is not challenged: 400 for a body that is no CSR", Symptom: "whoever reaches the port may enroll, if it is as it looks",
+			Reason: "the server looks at the CSR before it asks who sends it, or asks nobody", Fix: "see whether enrollment without credentials is refused: ra enroll without --user",
+		})
 		r.Skip("L3", "there is no challenge")
 		r.Skip("L10", "there is no challenge")
 	default:
@@ -75,8 +77,10 @@ func (c *estCheck) forms(a *reply) {
 	r := c.report
 	schemes := a.schemes()
 	if len(schemes) == 0 {
-		r.Add(Finding{Name: "est.challenge", State: Fail, Seen: "401 without WWW-Authenticate", Symptom: "EST client: " + rvOf(http.StatusUnauthorized) + "; it never sends its credentials",
-			Reason: "a client that is not asked does not tell", Fix: "have the server challenge (RFC 9110 section 15.5.2); with CES and in the profile cucm-12.5 a 401 without a challenge follows credentials that failed"})
+		r.Add(Finding{
+			Name: "est.challenge", State: Fail, Seen: "401 without WWW-Authenticate", Symptom: "EST client: " + rvOf(http.StatusUnauthorized) + "; it never sends its credentials",
+			Reason: "a client that is not asked does not tell", Fix: "have the server challenge (RFC 9110 section 15.5.2); with CES and in the profile cucm-12.5 a 401 without a challenge follows credentials that failed",
+		})
 		r.Skip("L3", "there is no challenge")
 		r.Skip("L10", "there is no challenge")
 		return
@@ -247,13 +251,13 @@ func (c *estCheck) judge(result capf.Result, key *rsa.PrivateKey) {
 	}
 	r.Add(f)
 	l5 := Finding{Name: "L5", State: OK, Seen: "application/pkcs7-mime; smime-type=certs-only, as libest compares it"}
-	switch {
-	case result.RV == capf.StatusHTTPUnsupported:
+	switch result.RV {
+	case capf.StatusHTTPUnsupported:
 		l5.State, l5.Seen = Fail, "the head of the answer is not as libest wants it: "+oneLine(result.Err)
 		l5.Symptom = f.Symptom
 		l5.Reason, l5.Fix = "libest compares Content-Type by its bytes: one blank, lower case, no quotes", "send application/pkcs7-mime; smime-type=certs-only"
 		r.Add(l5)
-	case result.RV == capf.StatusNone:
+	case capf.StatusNone:
 		r.Add(l5)
 	default:
 		r.Skip("L5", "there was no certificate")

@@ -32,7 +32,7 @@ func (e *endpoint) unverified(ctx context.Context, least, most uint16, asked *bo
 	}
 	conn := tls.Client(raw, &tls.Config{
 		ServerName:         e.host,
-		MinVersion:         least, //nolint:gosec // old versions are looked for
+		MinVersion:         least,
 		MaxVersion:         most,
 		CipherSuites:       allCiphers(),
 		NextProtos:         []string{"http/1.1"},

@@ -72,9 +72,11 @@ func (e *endpoint) reach(ctx context.Context, r *Report) bool {
 		at := net.JoinHostPort(a.String(), e.port)
 		conn, err := e.dialTo(ctx, a)
 		if err != nil {
-			closed = append(closed, Finding{Name: name, State: Fail, Seen: fmt.Sprintf("%s: %s", at, reasonOf(err)), Symptom: e.unreachable(err),
+			closed = append(closed, Finding{
+				Name: name, State: Fail, Seen: fmt.Sprintf("%s: %s", at, reasonOf(err)), Symptom: e.unreachable(err),
 				Reason: "nothing answers at this address: the service does not run, or a firewall or a route is in the way",
-				Fix:    fmt.Sprintf("start the service, open TCP port %s between here and there, or take the address out of DNS", e.port)})
+				Fix:    fmt.Sprintf("start the service, open TCP port %s between here and there, or take the address out of DNS", e.port),
+			})
 			continue
 		}
 		conn.Close()

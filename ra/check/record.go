@@ -166,8 +166,8 @@ func authorization(scheme string, token []byte) field {
 
 // pages asks for each page.
 func (r *recorder) pages(ctx context.Context, standing []field) {
-	get := func(name, page, agent string) *reply {
-		return r.step(ctx, Step{Step: name, LogIn: "done", Agent: agent}, http.MethodGet, page, "", standing)
+	get := func(name, page, agent string) {
+		r.step(ctx, Step{Step: name, LogIn: "done", Agent: agent}, http.MethodGet, page, "", standing)
 	}
 	get("landing page", "/", ownAgent)
 	get("template list", "/certrqxt.asp", ownAgent)

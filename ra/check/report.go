@@ -8,6 +8,7 @@ import "slices"
 // A State is how one check ended.
 type State string
 
+// The states.
 const (
 	OK   State = "ok"
 	Warn State = "warn" // works today, and will not for everybody or for long
