@@ -25,9 +25,10 @@ type Decision struct {
 // AnswerAs answers in place of the page as IIS, or the CA behind it, does when
 // something is wrong (docs/reference/certsrv.md 1.1, 1.3, 1.5): wrong-password,
 // locked, no-dc, 403.4, 403.7, 404, 500, 503, asp-timeout, service-stopped,
-// basic-only. It returns false, and has not answered, for other kinds. What ASP
-// says (asp-timeout, service-stopped) is said to who logs in with the request, or has;
-// others get the 401 that they would get without it.
+// basic-only, kerberos-only, redirect, and in place of certcrl.crl stale and revoked. It
+// returns false, and has not answered, for other kinds. What ASP says (asp-timeout,
+// service-stopped) is said to who logs in with the request, or has; others get the 401
+// that they would get without it.
 func (s *Server) AnswerAs(w http.ResponseWriter, r *http.Request, kind string) bool {
 	var a *answer
 	switch kind {
@@ -38,6 +39,15 @@ func (s *Server) AnswerAs(w http.ResponseWriter, r *http.Request, kind string) b
 	case "basic-only":
 		a = unauthorized(2, win32AccessDenied)
 		a.challenges = []string{`Basic realm="` + hostname(r) + `"`}
+	case "kerberos-only":
+		a = unauthorized(2, win32AccessDenied)
+		a.challenges = []string{"Negotiate"}
+	case "redirect":
+		a = moved("https://other." + dnsDomain(s.opts.Domain) + "/certsrv/")
+	case "stale":
+		a = s.revocationList(call{Request: r, query: parseParams(r.URL.RawQuery)}, -time.Hour)
+	case "revoked":
+		a = s.revocationList(call{Request: r, query: parseParams(r.URL.RawQuery)}, crlValidity, s.certificate.Leaf.SerialNumber)
 	case "403.4":
 		a = staticError(http.StatusForbidden, 4, win32AccessDenied)
 	case "403.7":

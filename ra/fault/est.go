@@ -189,7 +189,7 @@ func (h *estAnswer) change(ctx context.Context, f Fault) (sent bool) {
 		_, _ = h.inner.Write(h.body.Bytes()[half:])
 		return true
 	case "drip":
-		h.drip(ctx, f.delay)
+		h.drip(ctx, f.delay, h.registry.ended())
 		hangUp()
 	}
 	return false

@@ -9,7 +9,6 @@ import (
 	"net"
 	"net/netip"
 	"sync"
-	"time"
 )
 
 // DialFunc opens a connection, as [net.Dialer.DialContext].
@@ -228,16 +227,4 @@ func needsCertificate(kind string) bool {
 		return true
 	}
 	return false
-}
-
-// wait waits for d, or until ctx ends.
-func wait(ctx context.Context, d time.Duration) error {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-		return nil
-	case <-ctx.Done():
-		return ctx.Err()
-	}
 }
