@@ -32,6 +32,7 @@ certificate that stands there.`,
   ra check --self --config ra.yaml`,
 		Args: cobra.NoArgs,
 	}
+	cmd.AddCommand(c.checkTLSCommand(), c.checkListenCommand(), c.checkCertificateCommand(), c.checkCAPFCommand(), c.checkCTLCommand(), c.checkVPNCommand())
 	cmd.Flags().BoolVar(&self, "self", false, "check the RA on this machine")
 	cmd.Flags().StringVar(&address, "admin", "", "its admin port's `address` (default "+defaultAdmin+")")
 	cmd.Flags().StringVar(&path, "config", "", "take the address from this ra.yaml")
