@@ -34,7 +34,7 @@ func CAPF(ctx context.Context, o CAPFOptions, r *check.Report) {
 		var connect *hello.ConnectError
 		if errors.As(taken[v].err, &connect) {
 			f := unreachable("capf.connect", o.Address, connect)
-			f.Symptom = "Certificate Status in the TSP never becomes Available; in CUCM the operation stays Operation Pending"
+			f.Symptom = "Certificate Status in the TSP never becomes Available; CUCM shows Certificate Operation Status: Operation Pending"
 			f.Reason = "CAPF runs on the publisher alone, and only where it was activated; else a firewall is in between"
 			f.Fix = "Activate Cisco Certificate Authority Proxy Function on the first node (Serviceability > Service Activation), set the cluster to mixed mode (utils ctl set-cluster mixed-mode), open port 3804"
 			r.Add(f)

@@ -30,13 +30,18 @@ func named(list ...string) (suites []hello.Suite) {
 	return suites
 }
 
+// usual are the suites that a product with its defaults offers.
+func usual(v hello.Version) []hello.Suite {
+	return slices.DeleteFunc(hello.SuitesOf(v), func(s hello.Suite) bool { return s.Weak() != "" && s.Weak() != "RC4" })
+}
+
 func clients() []client {
 	return []client{
 		{
 			name: "tms", what: "TMS before 15, or with Communication Security at Medium: TLS 1.0 alone",
-			offer: func(server string) hello.Client { return hello.Offer(hello.TLS10, hello.SuitesOf(hello.TLS10), server) },
+			offer: func(server string) hello.Client { return hello.Offer(hello.TLS10, usual(hello.TLS10), server) },
 			finding: check.Finding{
-				Symptom: "TMS shows \"no HTTPS response\"; in a capture a Client Hello of TLS 1.0 is reset, and TMS goes on at port 80 with GET /tcs/systemunit.xml",
+				Symptom: "TMS shows \"no HTTPS response\"; in a capture a Client Hello of TLS 1.0 is reset, and TMS goes on at port 80 with GET /tcs/systemunit.xml HTTP/1.1",
 				Reason:  "the server takes no TLS 1.0, as endpoints from TC 7.3.6 and CE 8.1.0 on, and such a TMS offers nothing else",
 				Fix: `On TMS's Windows, in SCHANNEL\Protocols, for TLS 1.1 and TLS 1.2, Client and Server: DisabledByDefault = 0, Enabled = 1. ` +
 					"TMS 15 and later: in TMS Tools set Communication Security to Medium-High, restart IIS and TMSDatabaseScannerService. Earlier ones cannot (CSCuz71542): upgrade",
@@ -57,9 +62,7 @@ func clients() []client {
 		},
 		{
 			name: "ces", what: "CES of CUCM 12.5: TLS 1.0 to 1.2",
-			offer: func(server string) hello.Client {
-				return hello.Offer(hello.TLS12, hello.SuitesOf(hello.TLS12), server)
-			},
+			offer: func(server string) hello.Client { return hello.Offer(hello.TLS12, usual(hello.TLS12), server) },
 			finding: check.Finding{
 				Symptom: "CES logs Curl call for MS CA login failed with return code 35",
 				Reason:  "curl of CES 12.5 speaks no TLS 1.3, and the server takes none of the versions before with ciphers of its",
