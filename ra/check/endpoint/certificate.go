@@ -280,9 +280,9 @@ func phoneURL(text string) (*url.URL, error) {
 	u, err := url.Parse(text)
 	switch {
 	case err != nil:
-		return nil, fmt.Errorf("%q is no URL", shown(text))
+		return nil, errors.New("it is no URL: want https://HOST/GROUP")
 	case u.Scheme != "https" || u.Hostname() == "" || u.User != nil:
-		return nil, fmt.Errorf("%q: want https://HOST/GROUP", shown(text))
+		return nil, fmt.Errorf("%q: want https://HOST/GROUP", shown(u.Redacted()))
 	}
 	return u, nil
 }

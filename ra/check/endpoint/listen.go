@@ -163,7 +163,7 @@ func judgeHello(c hello.Client, err error) check.Finding {
 	switch {
 	case errors.As(err, &other):
 		f.State = check.Warn
-		f.Seen = fmt.Sprintf("sent no Client Hello, but %.24q", other.Begins)
+		f.Seen = fmt.Sprintf("sent no Client Hello, but %.48q", other.Begins)
 		f.Symptom, f.Reason, f.Fix = "a TLS server answers it with an alert, or not at all", "it speaks without TLS", "Give it an https URL, or another port"
 		if isHTTP(other.Begins) {
 			f.Reason = "it speaks plain HTTP: configured so, or fallen back after a Client Hello that was refused, as TMS does with GET /tcs/systemunit.xml"
