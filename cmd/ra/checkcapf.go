@@ -32,7 +32,7 @@ authorization string cannot be seen from outside, and it says so.`,
 			return usageError{err}
 		}
 		endpoint.CAPF(ctx, endpoint.CAPFOptions{Outside: outside, Address: r.Target}, r)
-		return nil
+		return ended(ctx, nil)
 	})
 	return cmd
 }

@@ -45,7 +45,7 @@ argument is no file but HOST:PORT, the chain is fetched from that server.`,
 		}
 		o.Outside, o.Targets = outside, args
 		r.Target = strings.Join(args, ", ")
-		return asUsage(endpoint.Certificate(ctx, o, r))
+		return ended(ctx, endpoint.Certificate(ctx, o, r))
 	})
 	return cmd
 }

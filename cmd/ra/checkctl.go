@@ -23,13 +23,13 @@ TSP's own certificate is.`,
 		Args: oneArg,
 	}
 	f.daysFlag(cmd)
-	c.reporting(cmd, func(_ context.Context, args []string, r *check.Report) error {
+	c.reporting(cmd, func(ctx context.Context, args []string, r *check.Report) error {
 		outside, err := f.outside()
 		if err != nil {
 			return err
 		}
 		r.Target = args[0]
-		return asUsage(endpoint.CTL(endpoint.CTLOptions{Outside: outside, Dir: args[0]}, r))
+		return ended(ctx, endpoint.CTL(endpoint.CTLOptions{Outside: outside, Dir: args[0]}, r))
 	})
 	return cmd
 }

@@ -1,6 +1,8 @@
 package main
 
 import (
+	"context"
+	"errors"
 	"net"
 	"time"
 
@@ -39,10 +41,14 @@ func (f *outsideFlags) outside() (endpoint.Outside, error) {
 	}, nil
 }
 
-// asUsage makes a usage error of one, if there is one.
-func asUsage(err error) error {
-	if err == nil {
-		return nil
+// ended tells how a check of an endpoint ended: what it could not begin with is a
+// mistake of the command line, and who was stopped has no verdict.
+func ended(ctx context.Context, err error) error {
+	switch {
+	case ctx.Err() != nil:
+		return errors.New("stopped before it was done")
+	case err != nil:
+		return usageError{err}
 	}
-	return usageError{err}
+	return nil
 }

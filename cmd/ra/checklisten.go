@@ -33,7 +33,7 @@ Let the client that is asked about connect to this machine in place of the serve
 	}
 	f.timeoutFlag(cmd)
 	cmd.Flags().DurationVar(&lasts, "for", 0, "end after this `time` (default: at Ctrl-C)")
-	cmd.Flags().IntVar(&most, "count", 0, "end after so many hellos (default: any number)")
+	cmd.Flags().IntVar(&most, "count", 0, "end after so many connections (default: any number)")
 	c.reporting(cmd, func(ctx context.Context, args []string, r *check.Report) error {
 		outside, err := f.outside()
 		if err != nil {

@@ -42,7 +42,7 @@ ECDSA's come with different certificates, it tells both.`,
 			return usageError{err}
 		}
 		r.Target = address
-		return asUsage(endpoint.TLS(ctx, endpoint.TLSOptions{Outside: outside, Address: address, Name: name, Client: client}, r))
+		return ended(ctx, endpoint.TLS(ctx, endpoint.TLSOptions{Outside: outside, Address: address, Name: name, Client: client}, r))
 	})
 	return cmd
 }

@@ -35,7 +35,7 @@ The phone's configuration comes from TFTP: tftp -i CUCM get SEP8CB64F576113.cnf.
 			return err
 		}
 		o.Outside, o.URL, r.Target = outside, args[0], args[0]
-		return asUsage(endpoint.VPN(ctx, o, r))
+		return ended(ctx, endpoint.VPN(ctx, o, r))
 	})
 	return cmd
 }

@@ -21,7 +21,7 @@ import (
 type ListenOptions struct {
 	Listener net.Listener // it is closed
 	Timeout  time.Duration
-	Most     int // hellos, after which it ends; 0 = until the context does
+	Most     int // connections, after which it ends; 0 = until the context does
 	// Heard is called with each finding as it comes; nil = nobody is told.
 	Heard func(check.Finding)
 }
@@ -181,7 +181,7 @@ func judgeHello(c hello.Client, err error) check.Finding {
 	switch {
 	case highest <= hello.TLS10:
 		f.State = check.Fail
-		f.Symptom = "servers of today refuse it; a TMS that does so shows \"no HTTPS response\" and goes on at port 80 with GET /tcs/systemunit.xml"
+		f.Symptom = "servers of today refuse it; a TMS that does so shows \"no HTTPS response\" and goes on at port 80 with GET /tcs/systemunit.xml HTTP/1.1"
 		f.Reason = "it offers " + highest.String() + " at the most, which RFC 8996 has deprecated"
 		f.Fix = clients()[0].finding.Fix
 	case highest < hello.TLS12:

@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/x509"
 	"errors"
+	"fmt"
 	"slices"
 
 	"ciscora/ra/check"
@@ -60,8 +61,15 @@ type clientSeen struct {
 	outcome
 }
 
+// mostTimeouts is how many times the time of one connection all of them may take: who
+// answers slowly is not asked for every cipher. The five versions and the clients have
+// their time in any case.
+const mostTimeouts = 30
+
 // look asks the server; a connection that does not come about ends it.
 func look(ctx context.Context, o TLSOptions, chosen []client) seen {
+	ctx, cancel := context.WithTimeout(ctx, mostTimeouts*o.Timeout)
+	defer cancel()
 	s := seen{address: o.Address, versions: map[hello.Version]outcome{}, suites: map[hello.Version][]hello.Suite{}, cut: map[hello.Version]error{}}
 	prober := o.prober(o.Address)
 	for _, v := range hello.Versions() {
@@ -73,7 +81,11 @@ func look(ctx context.Context, o TLSOptions, chosen []client) seen {
 	if !s.speaks() {
 		return s // and no further silence is waited for
 	}
-	for _, v := range hello.Versions() {
+	for _, c := range chosen {
+		answer, err := prober.Ask(ctx, c.offer(o.Name))
+		s.clients = append(s.clients, clientSeen{c, outcome{answer, err}})
+	}
+	for _, v := range slices.Backward(hello.Versions()) { // the newest matters most
 		if s.versions[v].err == nil {
 			s.enumerate(ctx, prober, v, o.Name)
 		}
@@ -83,21 +95,22 @@ func look(ctx context.Context, o TLSOptions, chosen []client) seen {
 			s.leaves = []leaf{{chain[0], []hello.Key{hello.Any}}}
 		}
 	}
-	for _, c := range chosen {
-		answer, err := prober.Ask(ctx, c.offer(o.Name))
-		s.clients = append(s.clients, clientSeen{c, outcome{answer, err}})
-	}
 	return s
 }
 
-// errOther is an answer to another question than the one that was asked.
-var errOther = errors.New("the server chose a version or a cipher that was not offered")
+// An otherAnswer is one with a version or a cipher that was not asked for. A server that
+// has only older versions answers so, and is right.
+type otherAnswer struct{ hello.Answer }
+
+func (e otherAnswer) Error() string {
+	return fmt.Sprintf("the server answers with %s and %s", e.Version, hello.SuiteByID(e.Suite).Name)
+}
 
 // ask offers one version and these suites.
 func ask(ctx context.Context, p hello.Prober, v hello.Version, suites []hello.Suite, name string) outcome {
 	answer, err := p.Ask(ctx, hello.Offer(v, suites, name))
 	if err == nil && (answer.Version != v || !slices.ContainsFunc(suites, func(s hello.Suite) bool { return s.ID == answer.Suite })) {
-		err = errOther
+		err = otherAnswer{answer}
 	}
 	return outcome{answer, err}
 }
@@ -133,7 +146,7 @@ func (s *seen) addLeaf(a hello.Answer, key hello.Key) {
 	for i, l := range s.leaves {
 		if l.certificate.Equal(chain[0]) {
 			if !slices.Contains(l.keys, key) {
-				s.leaves[i].keys = append(l.keys, key)
+				s.leaves[i].keys = append(s.leaves[i].keys, key)
 			}
 			return
 		}

@@ -1,11 +1,15 @@
 package endpoint_test
 
 import (
+	"context"
 	"crypto/tls"
 	"io"
 	"net"
 	"strings"
+	"sync"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"ciscora/ra/check"
 	"ciscora/ra/check/endpoint"
@@ -42,7 +46,7 @@ func TestEachVersionAndCipherIsFound(t *testing.T) {
 		"tls.client.7962g warn: no shared cipher | aes256-sha1",
 		// A server that answers an offer of TLS 1.2 with TLS 1.0 has not taken TLS 1.2; CES
 		// has, as it offers all three.
-		"tls.version.tls1.2 ok: TLS 1.2 is not taken: the server chose a version or a cipher that was not offered",
+		"tls.version.tls1.2 ok: TLS 1.2 is not taken: the server answers with TLS 1.0 and RC4-SHA",
 		"tls.client.ces ok: gets TLS 1.0",
 	)
 }
@@ -147,4 +151,39 @@ func serveHandshakes(t testing.TB, l net.Listener) {
 		}
 	}()
 	t.Cleanup(func() { l.Close(); <-ended })
+}
+
+// A server that thinks long about each hello is not asked for everything, and the report
+// says so.
+func TestASlowServerIsNotAskedForEver(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var answering sync.WaitGroup
+		defer answering.Wait()
+		o := outside()
+		o.Timeout = 5 * time.Second
+		o.Dial = func(context.Context, string, string) (net.Conn, error) {
+			ours, theirs := net.Pipe()
+			answering.Go(func() {
+				defer theirs.Close()
+				c, err := hello.ReadClient(theirs)
+				if err != nil {
+					return
+				}
+				time.Sleep(4 * time.Second)
+				body := append([]byte{byte(c.Version >> 8), byte(c.Version)}, make([]byte, 33)...)
+				body = append(body, byte(c.Suites[0]>>8), byte(c.Suites[0]), 0)
+				_, _ = theirs.Write(append([]byte{22, 3, 1, 0, byte(len(body) + 4), 2, 0, 0, byte(len(body))}, body...)) // it may have gone
+			})
+			return ours, nil
+		}
+		began := time.Now()
+		var r check.Report
+		if err := endpoint.TLS(t.Context(), endpoint.TLSOptions{Outside: o, Address: "slow:443"}, &r); err != nil {
+			t.Fatal(err)
+		}
+		if took := time.Since(began); took > 3*time.Minute {
+			t.Errorf("it took %s", took)
+		}
+		wantFindings(t, r, "tls.ciphers.tls1.0 ok: (and perhaps more: then no answer came in time)", "tls.client.tms ok: gets TLS 1.0", "tls.client.ces ok: gets TLS 1.2")
+	})
 }

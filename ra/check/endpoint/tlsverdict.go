@@ -194,7 +194,7 @@ func (c clientSeen) judge(must bool) check.Finding {
 		f.State, f.Seen = check.Skip, "no connection any more: "+shown(c.err.Error())
 		return f
 	case c.err == nil:
-		c.err = errOther
+		c.err = otherAnswer{c.answer}
 	}
 	f = c.finding
 	f.Name, f.State = "tls.client."+c.name, check.Warn
