@@ -50,6 +50,7 @@ that stands there.`,
   ra check --self --config ra.yaml`,
 		Args: cobra.NoArgs,
 	}
+	cmd.AddCommand(c.checkTLSCommand(), c.checkListenCommand(), c.checkCertificateCommand(), c.checkCAPFCommand(), c.checkCTLCommand(), c.checkVPNCommand())
 	cmd.Flags().BoolVar(&self, "self", false, "check the RA on this machine")
 	cmd.Flags().StringVar(&address, "admin", "", "with --self: its admin port's `address` (default "+defaultAdmin+")")
 	cmd.Flags().StringVar(&path, "config", "", "check what this ra.yaml says; with --self: take the address from it")

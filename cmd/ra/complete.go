@@ -79,7 +79,7 @@ func completeCards(_ *cobra.Command, args []string, begun string) ([]string, cob
 	if strings.ContainsAny(begun, `./\`) {
 		return []string{"yaml"}, cobra.ShellCompDirectiveFilterFileExt
 	}
-	cards, err := scenario.Cards()
+	cards, err := chooseCards(nil, true, scenario.Probed)
 	if err != nil {
 		return nil, cobra.ShellCompDirectiveError
 	}

@@ -63,6 +63,9 @@ func Run(ctx context.Context, card Card, o Options) Result {
 }
 
 func run(ctx context.Context, card Card, o Options) ([]Check, error) {
+	if card.probed() {
+		return runProbe(ctx, card, o)
+	}
 	if err := o.Keys.intoLab(o.Dir); err != nil {
 		return nil, err
 	}
