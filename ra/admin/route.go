@@ -13,12 +13,13 @@ type route struct {
 	name         string // in openapi.json: its operationId
 	help         string
 	query        []parameter
-	takes        any // the body's JSON; nil = it has none
-	status       int // when it went well; 0 = 200
+	takes        any      // the body's JSON; nil = it has none
+	also         []string // what else the body may be
+	status       int      // when it went well; 0 = 200
 	// gives is the answer's JSON, of one of these types; none: it is of media.
 	gives []any
 	media string
-	fails []int // statuses of problems besides 400 for a query
+	fails []int // statuses of problems besides 400, 401, 403 and 404
 	on    bool  // where what it shows is there
 	serve http.HandlerFunc
 }
@@ -65,9 +66,9 @@ func (h *handler) routes() []route {
 				parameter{name: "wait", help: "wait so long for one that ends, or comes into the state", kind: durationParameter, longest: MaxWait},
 				parameter{name: "after", help: "those that began after the enrollment of this id, oldest first; 0: all of them"},
 				cursor),
-			gives: []any{EnrollmentList{}, Enrollment{}}, fails: []int{404, 503},
+			gives: []any{EnrollmentList{}, Enrollment{}}, fails: []int{503},
 		},
-		{method: "GET", path: "/enrollments/{id}", name: "getEnrollment", help: "One enrollment, with each exchange with the CA.", on: h.Enrollments != nil, serve: h.getEnrollment, gives: []any{Enrollment{}}, fails: []int{404}},
+		{method: "GET", path: "/enrollments/{id}", name: "getEnrollment", help: "One enrollment, with each exchange with the CA.", on: h.Enrollments != nil, serve: h.getEnrollment, gives: []any{Enrollment{}}},
 		{
 			method: "GET", path: "/events", name: "events", on: h.Enrollments != nil, serve: h.events, media: "text/event-stream", fails: []int{503},
 			help:  "Server-sent events: each enrollment, as /enrollments/{id} shows it, whenever something of it has changed; the event lost where changes that were missed are forgotten. Last-Event-ID goes on behind an event.",
@@ -75,21 +76,21 @@ func (h *handler) routes() []route {
 		},
 		{method: "GET", path: "/lockouts", name: "listLockouts", help: "At whom, and from where, was guessed.", on: h.Lockouts != nil, serve: h.listLockouts, gives: []any{LockoutList{}}, fails: []int{503}},
 		{method: "DELETE", path: "/lockouts", name: "forgiveAll", help: "Open all doors.", on: h.Lockouts != nil, serve: h.forgive, gives: []any{Forgiven{}}, fails: []int{503}},
-		{method: "DELETE", path: "/lockouts/{name}", name: "forgive", help: "Open the door of an account, a user or an address.", on: h.Lockouts != nil, serve: h.forgive, gives: []any{Forgiven{}}, fails: []int{404, 503}},
+		{method: "DELETE", path: "/lockouts/{name}", name: "forgive", help: "Open the door of an account, a user or an address.", on: h.Lockouts != nil, serve: h.forgive, gives: []any{Forgiven{}}, fails: []int{503}},
 		{method: "GET", path: "/faults", name: "listFaults", help: "The faults that are on.", on: h.Faults != nil, serve: h.listFaults, gives: []any{FaultList{}}},
 		{
-			method: "POST", path: "/faults", name: "orderFault", on: h.Faults != nil, serve: h.orderFault, takes: FaultOrder{}, status: 201, gives: []any{OrderedFault{}},
+			method: "POST", path: "/faults", name: "orderFault", on: h.Faults != nil, serve: h.orderFault, takes: FaultOrder{}, also: []string{"text/plain", "application/x-www-form-urlencoded"}, status: 201, gives: []any{OrderedFault{}},
 			help: "Turn a fault on. The body is JSON, or the spec alone as text; docs/faults.md has the words.",
 		},
 		{method: "DELETE", path: "/faults", name: "clearFaults", help: "Turn all faults off.", on: h.Faults != nil, serve: h.clearFaults, gives: []any{Removed{}}},
-		{method: "DELETE", path: "/faults/{id}", name: "removeFault", help: "Turn a fault off.", on: h.Faults != nil, serve: h.removeFault, gives: []any{Removed{}}, fails: []int{404}},
+		{method: "DELETE", path: "/faults/{id}", name: "removeFault", help: "Turn a fault off.", on: h.Faults != nil, serve: h.removeFault, gives: []any{Removed{}}},
 		{
 			method: "GET", path: "/certsrv/requests", name: "listRequests", on: h.Certsrv != nil, serve: h.listRequests, gives: []any{RequestList{}},
 			help:  "The built-in CA's last requests, by their number.",
 			query: []parameter{{name: "limit", help: "at most so many", kind: numberParameter, low: 1, high: maxLimit, fallback: maxLimit}, cursor},
 		},
-		{method: "POST", path: "/certsrv/requests/{id}/approve", name: "approve", help: "Issue what waits for a manager.", on: h.Certsrv != nil, serve: h.approve, gives: []any{Request{}}, fails: []int{404, 409, 500}},
-		{method: "POST", path: "/certsrv/requests/{id}/deny", name: "deny", help: "Deny what waits for a manager.", on: h.Certsrv != nil, serve: h.deny, gives: []any{Request{}}, fails: []int{404, 409, 500}},
+		{method: "POST", path: "/certsrv/requests/{id}/approve", name: "approve", help: "Issue what waits for a manager.", on: h.Certsrv != nil, serve: h.approve, gives: []any{Request{}}, fails: []int{409, 500}},
+		{method: "POST", path: "/certsrv/requests/{id}/deny", name: "deny", help: "Deny what waits for a manager.", on: h.Certsrv != nil, serve: h.deny, gives: []any{Request{}}, fails: []int{409, 500}},
 	}
 }
 
