@@ -63,6 +63,7 @@ type Server struct {
 
 	est    *est.Server
 	core   *ra.RA
+	record *admin.Enrollments
 	ledger *ledger.Ledger
 	admin  *http.Server // nil where the admin port is off
 
@@ -110,6 +111,7 @@ func New(ctx context.Context, cfg *config.RA, o Options) (_ *Server, err error) 
 		}
 	}
 	enrollments := admin.NewEnrollments(0, o.Now)
+	s.record = enrollments
 	challenges := newChallenges(enrollments, int64(cfg.EST.Limits.Body), cfg.EST.Limits.BodyTimeout, o.Now)
 	counted := metrics.New(metrics.Options{Version: o.Version, Look: s.state, Logger: o.Logger.Named("metrics")})
 	listeners := []func(context.Context, any){
@@ -452,6 +454,9 @@ func roots(chain []*x509.Certificate) []*x509.Certificate {
 
 // ESTAddr is where EST clients are served.
 func (s *Server) ESTAddr() net.Addr { return s.estListener.Addr() }
+
+// Enrollments are the last ones, as the admin port shows them.
+func (s *Server) Enrollments() *admin.Enrollments { return s.record }
 
 // Run serves until ctx ends. Then it is not ready any more, but goes on for
 // est.drain_delay, closes its ports, finishes what is in flight, for at most est.drain,
