@@ -92,10 +92,16 @@ func peekNames(req *http.Request) []string {
 		io.Reader
 		io.Closer
 	}{io.MultiReader(bytes.NewReader(began), after), rest}
-	der := began
-	if block, _ := pem.Decode(began); block != nil {
+	return Names(began)
+}
+
+// Names are those of the CSR in a request's body, its common name first; none where it
+// holds no CSR.
+func Names(body []byte) []string {
+	der := body
+	if block, _ := pem.Decode(body); block != nil {
 		der = block.Bytes
-	} else if decoded, err := base64.StdEncoding.DecodeString(strings.Join(strings.Fields(string(began)), "")); err == nil {
+	} else if decoded, err := base64.StdEncoding.DecodeString(strings.Join(strings.Fields(string(body)), "")); err == nil {
 		der = decoded
 	}
 	csr, err := x509.ParseCertificateRequest(der)

@@ -15,6 +15,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"net/http"
 	"net/url"
 	"os"
 	"slices"
@@ -249,6 +250,7 @@ func Start(ctx context.Context, o Options) (_ *Lab, err error) {
 	hooks := FaultHooks(l.Faults, func(kind, value string) (tls.Certificate, error) {
 		return l.ca.Shape(kind, value, hosts)
 	})
+	hooks.Middleware = append([]func(http.Handler) http.Handler{l.learnNames}, hooks.Middleware...)
 	setApart(&hooks)
 	if raConfig.CA.Sessions != config.SessionsPerEnrollment {
 		alone = hooks.Isolate
