@@ -45,11 +45,18 @@ type Options struct {
 	// OpenAdmin leaves the admin port open to whoever reaches it, whatever the
 	// configuration says: for a lab alone.
 	OpenAdmin bool
+	// AdminHosts are names, besides localhost and addresses, by which the admin port may
+	// be called where it listens on a loopback address.
+	AdminHosts []string
+	// Lab is what the admin port has in a lab alone; nil in all else.
+	Lab *admin.Lab
 	// Hooks decorate what the RA takes from outside.
 	Hooks Hooks
 	// Events also sees each event of the front end (est.Event) and of the core
 	// (ra.Event).
-	Events  func(context.Context, any)
+	Events func(context.Context, any)
+	// Lines is shown what is written to the emulated logs; nil = nobody is.
+	Lines   LineFunc
 	Version string // of this build, as other replicas are told it
 	Logger  *zap.Logger
 	Now     func() time.Time
@@ -63,6 +70,7 @@ type Server struct {
 
 	est    *est.Server
 	core   *ra.RA
+	record *admin.Enrollments
 	ledger *ledger.Ledger
 	admin  *http.Server // nil where the admin port is off
 
@@ -99,7 +107,7 @@ func New(ctx context.Context, cfg *config.RA, o Options) (_ *Server, err error) 
 			s.abandon(o)
 		}
 	}()
-	if s.trace, err = openTraceLogs(cfg, o.Now); err != nil {
+	if s.trace, err = openTraceLogs(cfg, o.Lines, o.Now); err != nil {
 		return nil, err
 	}
 	if s.estListener, err = open(ctx, cfg, "est.listen", cfg.EST.Listen, o.EST); err != nil {
@@ -111,6 +119,7 @@ func New(ctx context.Context, cfg *config.RA, o Options) (_ *Server, err error) 
 		}
 	}
 	enrollments := admin.NewEnrollments(0, o.Now)
+	s.record = enrollments
 	challenges := newChallenges(enrollments, int64(cfg.EST.Limits.Body), cfg.EST.Limits.BodyTimeout, o.Now)
 	counted := metrics.New(metrics.Options{Version: o.Version, Look: s.state, Logger: o.Logger.Named("metrics")})
 	listeners := []func(context.Context, any){
@@ -176,6 +185,8 @@ func New(ctx context.Context, cfg *config.RA, o Options) (_ *Server, err error) 
 				Certsrv:     o.Requests,
 				Faults:      o.Faults,
 				Guard:       guard,
+				Hosts:       o.AdminHosts,
+				Lab:         o.Lab,
 				Logger:      o.Logger,
 			}),
 			ReadHeaderTimeout: 10 * time.Second,
@@ -298,6 +309,7 @@ func accessOptions(cfg *config.RA, book *ledger.Ledger, o Options) (_ access.Opt
 
 		CheckTemplate: cfg.CA.TemplateCheck == "list",
 		Generation:    o.Hooks.Generation,
+		Apart:         o.Hooks.Apart,
 	}
 	if cfg.EST.Users != "" {
 		if options.Users, err = access.OpenUsers(cfg.EST.Users, o.Now, o.Logger); err != nil {
@@ -458,6 +470,15 @@ func roots(chain []*x509.Certificate) []*x509.Certificate {
 
 // ESTAddr is where EST clients are served.
 func (s *Server) ESTAddr() net.Addr { return s.estListener.Addr() }
+
+// ForgetLedger empties the ledger: for a lab alone.
+func (s *Server) ForgetLedger(ctx context.Context) error {
+	_, err := s.ledger.Clear(ctx)
+	return err
+}
+
+// Enrollments are the last ones, as the admin port shows them.
+func (s *Server) Enrollments() *admin.Enrollments { return s.record }
 
 // Run serves until ctx ends. Then it is not ready any more, but goes on for
 // est.drain_delay, closes its ports, finishes what is in flight, for at most est.drain,
