@@ -289,7 +289,8 @@ func startBehindApache(t *testing.T, profile config.Profile, keepAlive int) (*la
 	t.Helper()
 	b := &behind{stands: make(chan struct{})}
 	l, err := lab.Start(t.Context(), lab.Options{
-		Dir: t.TempDir(), EST: "127.0.0.1:0", Certsrv: "127.0.0.1:0", Admin: "127.0.0.1:0", Profile: profile, Network: b,
+		NewKey: sharedKeys(t),
+		Dir:    t.TempDir(), EST: "127.0.0.1:0", Certsrv: "127.0.0.1:0", Admin: "127.0.0.1:0", Profile: profile, Network: b,
 	})
 	if err != nil {
 		t.Fatal(err)

@@ -161,7 +161,8 @@ func TestAnRAStartsInFrontOfACAThatClosesItsConnectionsAfterAFewRequests(t *test
 			t.Run(fmt.Sprintf("%s at %d", profile, n), func(t *testing.T) {
 				t.Parallel()
 				l, err := lab.Start(t.Context(), lab.Options{
-					Dir: t.TempDir(), EST: "127.0.0.1:0", Certsrv: "127.0.0.1:0", Admin: "127.0.0.1:0",
+					NewKey: sharedKeys(t),
+					Dir:    t.TempDir(), EST: "127.0.0.1:0", Certsrv: "127.0.0.1:0", Admin: "127.0.0.1:0",
 					Profile: profile, Early: []string{fmt.Sprintf("certsrv.any:keepalive=%d", n)},
 				})
 				if err != nil {

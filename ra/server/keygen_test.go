@@ -54,6 +54,7 @@ func sealedFor(t *testing.T, cn, id string) []byte {
 
 // The secret keys come from their file, as it is now, and stand in no log.
 func TestServerKeygenEncryptsUnderTheKeysOfTheFile(t *testing.T) {
+	t.Parallel()
 	s := newSite(t)
 	first, second := strings.Repeat("a1", 32), strings.Repeat("b2", 32)
 	s.write("keygen.keys", []byte("site-a:"+first+"\n"))
