@@ -275,6 +275,29 @@ func TestAWrongPasswordIsTriedOnce(t *testing.T) {
 	}
 }
 
+// An account that is refused in the midst of a check, by whatever page, is not tried at
+// the next one.
+func TestAnAccountThatIsRefusedMeanwhileIsNotTriedAgain(t *testing.T) {
+	c := startCA(t)
+	for _, place := range []string{"template", "chain", "submit"} {
+		if _, err := c.faults.Order("certsrv." + place + ":wrong-password"); err != nil {
+			t.Fatal(err)
+		}
+	}
+	o := c.options(config.ProfileModern)
+	o.Enroll = true
+	r := runCA(t, o)
+	for _, name := range []string{"ca.chain", "ca.binding"} {
+		if got := states(r, name); !slices.Equal(got, []check.State{check.Skip}) {
+			t.Errorf("%s: %v", name, got)
+		}
+	}
+	// The page without a password, and with it.
+	if n := c.loggedLines(t, "2148074252"); n != 2 {
+		t.Errorf("%d refusals:\n%s", n, findings(r))
+	}
+}
+
 func TestNothingIsEnrolledUnlessAsked(t *testing.T) {
 	c := startCA(t)
 	runCA(t, c.options(config.ProfileModern))
