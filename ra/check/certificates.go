@@ -99,6 +99,7 @@ func (e *endpoint) checkChain(r *Report, s *server, t trust) {
 		f.Reason = fmt.Sprintf("its root %s is not in %s", named(last), t.called)
 		f.Fix = fetch(e, t, last, last)
 	case !anchored:
+		f.Seen = "the chain ends at " + chainText(path)
 		f.Symptom = e.chainSymptom("unable to get local issuer certificate")
 		f.Reason = fmt.Sprintf("the issuer of %s is missing: %s, AKI %s; neither does the server send it, nor is it in %s", subject(last), issuer(last), keyID(last.AuthorityKeyId), t.called)
 		f.Fix = fetch(e, t, last, nil)
