@@ -58,7 +58,7 @@ func CA(ctx context.Context, o CAOptions, r *Report) error {
 	if port == "" {
 		port = "443"
 	}
-	c.end = &endpoint{o: c.Options, kind: kindCA, host: c.url.Hostname(), port: port}
+	c.end = &endpoint{o: c.Options, kind: kindCA, host: c.url.Hostname(), port: port, takesSHA1: o.CA.NameCheck == "curl"}
 	if !c.end.reach(ctx, r) {
 		c.unreached("nothing answers at " + c.end.address())
 		return nil

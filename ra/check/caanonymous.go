@@ -156,7 +156,7 @@ func (c *caCheck) offers(ctx context.Context, a *reply) {
 	if len(schemes) == 0 {
 		list = "nothing"
 	}
-	wanted := map[string]string{"": "NTLM", "ntlm": "NTLM", "negotiate": "Negotiate", "basic": "Basic"}[c.CA.Authentication]
+	wanted := map[string]string{"": "NTLM", "ntlm": "NTLM", "negotiate": "Negotiate", "kerberos": "Negotiate", "basic": "Basic"}[c.CA.Authentication]
 	f := Finding{Name: "ca.auth", State: OK, Seen: "offered: " + list}
 	if !has(wanted) {
 		f.State, f.Symptom = Fail, cesRefuses+"; CAPF: "+capfAuth

@@ -6,6 +6,7 @@ import (
 	"crypto/x509"
 	"fmt"
 	"math/big"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"slices"
@@ -215,4 +216,42 @@ func TestDatesAreLookedAtByTheClockThatIsHandedIn(t *testing.T) {
 		t.Error(findings(r))
 	}
 	wellFormed(t, r)
+}
+
+// Of a chain that is signed with SHA-1 it depends on the profile.
+func TestAChainOfSHA1IsTold(t *testing.T) {
+	key, err := newKey()
+	if err != nil {
+		t.Fatal(err)
+	}
+	root := &x509.Certificate{SerialNumber: big.NewInt(1), NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(1000 * 24 * time.Hour), IsCA: true, BasicConstraintsValid: true, KeyUsage: x509.KeyUsageCertSign, SubjectKeyId: []byte{1}}
+	root.Subject.CommonName = "Old Root"
+	leaf := &x509.Certificate{SerialNumber: big.NewInt(2), NotBefore: root.NotBefore, NotAfter: root.NotAfter, IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)}, SignatureAlgorithm: x509.ECDSAWithSHA1}
+	var certs [2]*x509.Certificate
+	for i, c := range []*x509.Certificate{root, leaf} {
+		der, err := x509.CreateCertificate(rand.Reader, c, root, key.Public(), key)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if certs[i], err = x509.ParseCertificate(der); err != nil {
+			t.Fatal(err)
+		}
+	}
+	ca := certsrv.NewTestServer(func(o *certsrv.Options) {
+		o.TLSConfig = func(c *tls.Config) *tls.Config {
+			c.Certificates = []tls.Certificate{{Certificate: [][]byte{certs[1].Raw}, PrivateKey: key}}
+			return c
+		}
+	})
+	defer ca.Close()
+	for profile, want := range map[config.Profile]check.State{config.ProfileModern: check.Fail, config.ProfileCUCM: check.Warn} {
+		o := oddOptions(ca)
+		o.Profile, o.CA, o.Trust = profile, config.Default(profile).CA, certs[:1]
+		o.CA.URL, o.CA.Template = ca.URL, "CiscoRA"
+		r := runCA(t, o)
+		wantFinding(t, r, "ca.tls.chain", want, "SHA-1")
+		if got := slices.Contains(states(r, "ca.login"), check.OK); got != (want == check.Warn) {
+			t.Errorf("%s: logged in: %v\n%s", profile, got, findings(r))
+		}
+	}
 }
