@@ -255,3 +255,41 @@ func TestAChainOfSHA1IsTold(t *testing.T) {
 		}
 	}
 }
+
+func TestAClientCertificateThatIsDemandedIsTold(t *testing.T) {
+	for _, most := range []uint16{tls.VersionTLS12, tls.VersionTLS13} {
+		ca := certsrv.NewTestServer(func(o *certsrv.Options) {
+			o.TLSConfig = func(c *tls.Config) *tls.Config {
+				c.ClientAuth, c.MaxVersion = tls.RequireAnyClientCert, most
+				return c
+			}
+		})
+		name := "ca.tls.client"
+		if most == tls.VersionTLS12 {
+			name = "ca.tls.handshake" // there it ends the handshake
+		}
+		wantFinding(t, runCA(t, oddOptions(ca)), name, check.Fail, "is demanded")
+		ca.Close()
+	}
+}
+
+// Whoever is let in without a log-in is redirected to the pages, or sees them.
+func TestPagesThatAskForNoLogInAreTold(t *testing.T) {
+	for _, location := range []string{"", "/certsrv/"} {
+		ca := certsrv.NewTestServer(func(o *certsrv.Options) {
+			o.Middleware = append(o.Middleware, func(http.Handler) http.Handler {
+				return http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+					if location != "" {
+						w.Header().Set("Location", location)
+						w.WriteHeader(http.StatusMovedPermanently)
+					}
+					fmt.Fprint(w, "Welcome")
+				})
+			})
+		})
+		r := runCA(t, oddOptions(ca))
+		wantFinding(t, r, "ca.pages", check.Fail, "anonymous access is on")
+		wantFinding(t, r, "ca.login", check.Fail, "asks for no log-in")
+		ca.Close()
+	}
+}
