@@ -64,6 +64,7 @@ func assumptions() []assumption {
 		{"the issuing CA has path length 0", "2", pathLength},
 		{"every account may fetch every certificate", "6", untold("it takes two accounts")},
 		{"ReqIDs count up from a number that can be set", "6", untold("numbers are not written down")},
+		{"certcrl.crl without a number, or with -1, is the newest certificate's list; `application/pkix-crl`", "2", listType},
 		{"a POST over 200,000 bytes is an error of ASP", "1.3", untold("no such request is made")},
 	}
 }
@@ -179,6 +180,15 @@ func errorPage(r *Recording) (string, string) {
 	marks := s.Body["marks"]
 	return yesNo(strings.Contains(marks, "locDispLabel") && strings.Contains(marks, "locLastStatLabel") && s.Body["tabs"] != "" && s.Body["line ends"] == "crlf"),
 		fmt.Sprintf("%d, %s, line ends %s, %s, %s", s.Status, orNo(s.Body["tabs"]), s.Body["line ends"], s.Body["codes"], marks)
+}
+
+func listType(r *Recording) (string, string) {
+	s := r.find("revocation list", ownAgent)
+	if s == nil {
+		return notTold, "the list did not come"
+	}
+	got := strings.Join(s.values("Content-Type"), ", ")
+	return yesNo(got == "application/pkix-crl"), got + "; " + orNo(s.Body["kind"])
 }
 
 func pathLength(r *Recording) (string, string) {

@@ -58,7 +58,7 @@ func CA(ctx context.Context, o CAOptions, r *Report) error {
 	if port == "" {
 		port = "443"
 	}
-	c.end = &endpoint{o: c.Options, kind: kindCA, host: c.url.Hostname(), port: port}
+	c.end = &endpoint{o: c.Options, kind: kindCA, host: c.url.Hostname(), port: port, takesSHA1: o.CA.NameCheck == "curl"}
 	if !c.end.reach(ctx, r) {
 		c.unreached("nothing answers at " + c.end.address())
 		return nil
@@ -103,6 +103,8 @@ func (c *caCheck) tls(ctx context.Context) {
 	c.end.checkDates(c.report, c.server.certificates)
 }
 
+var noClientCertificate = remedy{"neither the RA nor CES has a certificate for the CA", "IIS Manager, CertSrv, SSL Settings: Client certificates Ignore; netsh http show sslcert for the binding"}
+
 // clientCertificate reports whether IIS wants a certificate of its clients.
 func (c *caCheck) clientCertificate(ctx context.Context) {
 	const name = "ca.tls.client"
@@ -119,8 +121,7 @@ func (c *caCheck) clientCertificate(ctx context.Context) {
 	if err != nil || a.status == 403 {
 		f.State, f.Seen = Fail, "a client certificate is demanded, and there is none to show"
 		f.Symptom = c.end.handshakeSymptom(35, "error:14094410:SSL routines:ssl3_read_bytes:sslv3 alert handshake failure")
-		f.Reason = "neither the RA nor CES has a certificate for the CA"
-		f.Fix = "IIS Manager, CertSrv, SSL Settings: Client certificates Ignore"
+		f.Reason, f.Fix = noClientCertificate.reason, noClientCertificate.fix
 	}
 	c.report.Add(f)
 }

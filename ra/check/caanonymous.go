@@ -81,7 +81,7 @@ func (c *caCheck) pages(a *reply) Finding {
 	switch {
 	case a.status == http.StatusUnauthorized:
 		f.State = OK
-	case a.status == http.StatusOK:
+	case a.status == http.StatusOK, c.toItself(a):
 		f.Reason = "anonymous access is on: the pages would take every request as the same account, and the RA refuses to relay passwords there"
 		f.Fix = "IIS Manager, CertSrv, Authentication: Anonymous off, Windows Authentication on"
 	case a.status >= 300 && a.status < 400:
@@ -100,6 +100,14 @@ func (c *caCheck) pages(a *reply) Finding {
 		f.Symptom = cesRefuses + "; IIS's log: GET " + c.url.Path + fmt.Sprintf(" ... %d", a.status)
 	}
 	return f
+}
+
+// toItself tells whether an answer is the redirect to the folder with its final slash,
+// which comes to those who are let in.
+func (c *caCheck) toItself(a *reply) bool {
+	to, err := c.url.Parse(a.get("Location"))
+	return err == nil && a.status >= 300 && a.status < 400 && strings.EqualFold(to.Hostname(), c.url.Hostname()) &&
+		strings.EqualFold(strings.TrimRight(to.Path, "/"), strings.TrimRight(c.url.Path, "/"))
 }
 
 // placeOf is a URL without what may be secret in it.
@@ -156,7 +164,7 @@ func (c *caCheck) offers(ctx context.Context, a *reply) {
 	if len(schemes) == 0 {
 		list = "nothing"
 	}
-	wanted := map[string]string{"": "NTLM", "ntlm": "NTLM", "negotiate": "Negotiate", "basic": "Basic"}[c.CA.Authentication]
+	wanted := map[string]string{"": "NTLM", "ntlm": "NTLM", "negotiate": "Negotiate", "kerberos": "Negotiate", "basic": "Basic"}[c.CA.Authentication]
 	f := Finding{Name: "ca.auth", State: OK, Seen: "offered: " + list}
 	if !has(wanted) {
 		f.State, f.Symptom = Fail, cesRefuses+"; CAPF: "+capfAuth

@@ -16,31 +16,34 @@ const slow = 5 * time.Second
 // without channel binding. A refusal ends it: each one counts towards the lock-out.
 func (c *caCheck) loggedIn(ctx context.Context) {
 	r := c.report
-	rest := []string{"ca.binding", "ca.template", "ca.renewals", "ca.chain", "ca.crl"}
-	skip := func(why string, names ...string) {
-		for _, name := range names {
-			r.Skip(name, why)
+	skip := func() {
+		for _, name := range []string{"ca.binding", "ca.template", "ca.renewals", "ca.chain", "ca.crl"} {
+			r.Skip(name, "nobody is logged in")
 		}
 	}
+	none := func(why string) {
+		r.Skip("ca.login", why)
+		skip()
+	}
 	if c.Credentials.User == "" {
-		skip("there is no account: --user and --password-file, or --config, name one", append([]string{"ca.login"}, rest...)...)
+		none("there is no account: --user and --password-file, or --config, name one")
 		return
 	}
 	if len(c.Trust) == 0 {
-		skip("no password goes to a server that is not verified, and there is no trust store", append([]string{"ca.login"}, rest...)...)
+		none("no password goes to a server that is not verified, and there is no trust store")
 		return
 	}
 	client, err := c.client(c.asConfigured())
 	if err != nil {
-		skip(oneLine(err), append([]string{"ca.login"}, rest...)...)
+		none(oneLine(err))
 		return
 	}
 	if conn, err := client.Open(ctx); err != nil {
 		// What is wrong with TLS has been said.
-		skip("no password goes to a server that is not verified: "+seenOf(asError(err)), append([]string{"ca.login"}, rest...)...)
+		none("no password goes to a server that is not verified: " + seenOf(asError(err)))
 		return
 	} else if err := conn.Close(); err != nil {
-		skip(oneLine(err), append([]string{"ca.login"}, rest...)...)
+		none(oneLine(err))
 		return
 	}
 	start := c.Now()
@@ -49,7 +52,7 @@ func (c *caCheck) loggedIn(ctx context.Context) {
 	if err != nil {
 		c.ces = err
 		failed(r, "ca.login", err)
-		skip("nobody is logged in", rest...)
+		skip()
 		return
 	}
 	took := c.Now().Sub(start)
@@ -178,5 +181,9 @@ func (c *caCheck) cesFails(e *msca.Error) {
 	if symptom == "" {
 		symptom = cesRefuses
 	}
-	c.report.Add(Finding{Name: "ca.ces", State: c.cesState(), Seen: "CES of CUCM 12.5 fails here: " + seenOf(e), Symptom: symptom, Reason: m.reason, Fix: m.fix})
+	seen := seenOf(e)
+	if e.Kind == msca.KindTemplateNotListed {
+		seen = "the list lacks the template"
+	}
+	c.report.Add(Finding{Name: "ca.ces", State: c.cesState(), Seen: "CES of CUCM 12.5 fails here: " + seen, Symptom: symptom, Reason: m.reason, Fix: m.fix})
 }

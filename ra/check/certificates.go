@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"crypto/x509"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -99,6 +100,7 @@ func (e *endpoint) checkChain(r *Report, s *server, t trust) {
 		f.Reason = fmt.Sprintf("its root %s is not in %s", named(last), t.called)
 		f.Fix = fetch(e, t, last, last)
 	case !anchored:
+		f.Seen = "the chain ends at " + chainText(path)
 		f.Symptom = e.chainSymptom("unable to get local issuer certificate")
 		f.Reason = fmt.Sprintf("the issuer of %s is missing: %s, AKI %s; neither does the server send it, nor is it in %s", subject(last), issuer(last), keyID(last.AuthorityKeyId), t.called)
 		f.Fix = fetch(e, t, last, nil)
@@ -115,7 +117,15 @@ func (e *endpoint) verified(f *Finding, certs []*x509.Certificate, t trust, borr
 		intermediates.AddCert(c)
 	}
 	_, err := certs[0].Verify(x509.VerifyOptions{Roots: t.pool(), Intermediates: intermediates, CurrentTime: commonTime(certs)})
+	var weak x509.InsecureAlgorithmError
 	switch {
+	case errors.As(err, &weak) || err != nil && slices.ContainsFunc(certs, signedWithSHA1):
+		if e.takesSHA1 {
+			f.State = Warn
+		}
+		f.Symptom = "OpenSSL 1.0.2, and so CES, takes it; newer ones say: CA signature digest algorithm too weak"
+		f.Reason = "a certificate of the chain is signed with SHA-1, which the profile cucm-12.5 takes and no other"
+		f.Fix = "issue it anew, with SHA-256 (certutil -setreg ca\\csp\\CNGHashAlgorithm SHA256 on the CA)"
 	case err != nil:
 		f.Symptom = e.chainSymptom("unable to get local issuer certificate")
 		f.Reason = printable.Line(err.Error(), 300)
@@ -131,6 +141,11 @@ func (e *endpoint) verified(f *Finding, certs []*x509.Certificate, t trust, borr
 	default:
 		f.State = OK
 	}
+}
+
+// signedWithSHA1 is not true of a root, whose signature nobody looks at.
+func signedWithSHA1(c *x509.Certificate) bool {
+	return !selfIssued(c) && (c.SignatureAlgorithm == x509.SHA1WithRSA || c.SignatureAlgorithm == x509.ECDSAWithSHA1)
 }
 
 // commonTime is a moment at which all certificates are valid, if there is one: dates are

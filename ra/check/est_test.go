@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"ciscora/config"
@@ -15,8 +16,14 @@ import (
 // startLab starts a lab, whose RA is checked. It ends with the test.
 func startLab(t *testing.T, profile config.Profile) (*lab.Lab, check.ESTOptions) {
 	t.Helper()
+	return startLabOn(t, nil, profile)
+}
+
+// startLabOn is startLab on a network: in memory, it lives in virtual time.
+func startLabOn(t *testing.T, network lab.Network, profile config.Profile) (*lab.Lab, check.ESTOptions) {
+	t.Helper()
 	l, err := lab.Start(t.Context(), lab.Options{
-		Dir: t.TempDir(), EST: "127.0.0.1:0", Certsrv: "127.0.0.1:0", Admin: "127.0.0.1:0", Profile: profile, NewKey: newKey,
+		Dir: t.TempDir(), EST: "127.0.0.1:0", Certsrv: "127.0.0.1:0", Admin: "127.0.0.1:0", Profile: profile, NewKey: newKey, Network: network,
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -38,8 +45,12 @@ func startLab(t *testing.T, profile config.Profile) (*lab.Lab, check.ESTOptions)
 	if err != nil {
 		t.Fatal(err)
 	}
+	o := check.Options{Timeout: 20 * time.Second}
+	if network != nil {
+		o.Timeout, o.Dial = 10*time.Second, network.DialContext
+	}
 	return l, check.ESTOptions{
-		Options: check.Options{Timeout: 20 * time.Second}, URL: l.ESTURL, Trust: files.CATrust, Labels: []string{"wifi", "supervised"},
+		Options: o, URL: l.ESTURL, Trust: files.CATrust, Labels: []string{"wifi", "supervised"},
 		User: files.Credentials.User, Password: files.Credentials.Password,
 	}
 }
@@ -72,14 +83,16 @@ func TestAHealthyRAHasNothingWrong(t *testing.T) {
 	}
 }
 
-// estFaults are the faults of an RA, and the finding that shows each.
-var estFaults = []struct {
+// estFault is a fault of an RA, and the finding that shows it.
+type estFault struct {
 	spec    string
 	finding string
 	state   check.State
 	symptom string // part of it
 	enroll  bool
-}{
+}
+
+var estFaults = []estFault{
 	{"est.tls:self-signed", "est.tls.chain", check.Fail, "rv = 38 (EST_ERR_SSL_CONNECT)", false},
 	{"est.tls:wrong-name", "est.tls.name", check.Fail, "rv = 53 (EST_ERR_FQDN_MISMATCH)", false},
 	{"est.tls:expired", "est.tls.validity", check.Fail, "certificate has expired", false},
@@ -90,6 +103,7 @@ var estFaults = []struct {
 	{"est.tls:reset", "est.tls.handshake", check.Fail, "rv = 38", false},
 
 	{"est.cacerts:hang", "est.cacerts", check.Fail, "rv = 35 (EST_ERR_SSL_READ)", false},
+	{"est.cacerts:delay=1h", "est.cacerts", check.Fail, "rv = 35", false},
 	{"est.cacerts:drip=1h", "est.cacerts", check.Fail, "rv = 35", false},
 	{"est.cacerts:close", "est.cacerts", check.Fail, "rv = 14", false},
 	{"est.cacerts:reset", "est.cacerts", check.Fail, "SIGPIPE", false},
@@ -127,24 +141,33 @@ func TestEveryFaultOfTheRAIsFound(t *testing.T) {
 	l, o := startLab(t, config.ProfileModern)
 	for _, f := range estFaults {
 		t.Run(f.spec, func(t *testing.T) {
-			t.Cleanup(func() { l.Faults.Clear() })
-			if _, err := l.Faults.Order(f.spec); err != nil {
-				t.Fatal(err)
-			}
-			o := o
-			if f.enroll {
-				o.Enroll = "SEP001122334455"
-			}
 			if neverAnswers(f.spec) {
-				o.Timeout = time.Second
+				synctest.Test(t, func(t *testing.T) {
+					l, o := startLabOn(t, &lab.Memory{}, config.ProfileModern)
+					f.found(t, l, o)
+				})
+				return
 			}
-			r := runEST(t, o)
-			if !slices.ContainsFunc(r.Findings, func(x check.Finding) bool {
-				return x.Name == f.finding && x.State == f.state && strings.Contains(x.Symptom, f.symptom)
-			}) {
-				t.Errorf("no %s %s with %q; there is:\n%s", f.state, f.finding, f.symptom, findings(r))
-			}
+			f.found(t, l, o)
 		})
+	}
+}
+
+// found orders the fault of an RA, and wants it found.
+func (f estFault) found(t *testing.T, l *lab.Lab, o check.ESTOptions) {
+	t.Helper()
+	t.Cleanup(func() { l.Faults.Clear() })
+	if _, err := l.Faults.Order(f.spec); err != nil {
+		t.Fatal(err)
+	}
+	if f.enroll {
+		o.Enroll = "SEP001122334455"
+	}
+	r := runEST(t, o)
+	if !slices.ContainsFunc(r.Findings, func(x check.Finding) bool {
+		return x.Name == f.finding && x.State == f.state && strings.Contains(x.Symptom, f.symptom)
+	}) {
+		t.Errorf("no %s %s with %q; there is:\n%s", f.state, f.finding, f.symptom, findings(r))
 	}
 }
 

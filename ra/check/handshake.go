@@ -72,7 +72,7 @@ func (e *endpoint) look(ctx context.Context, r *Report) *server {
 	start := e.o.Now()
 	conn, err := e.unverified(ctx, tls.VersionTLS10, tls.VersionTLS13, &s.asksClient)
 	if err != nil {
-		r.Add(e.noHandshake(err))
+		r.Add(e.noHandshake(err, s.asksClient))
 		return nil
 	}
 	state := conn.ConnectionState()
@@ -88,10 +88,17 @@ func (e *endpoint) look(ctx context.Context, r *Report) *server {
 	return s
 }
 
-func (e *endpoint) noHandshake(err error) Finding {
+// noHandshake says why there is none; asked: a client certificate was asked for before it
+// ended.
+func (e *endpoint) noHandshake(err error, asked bool) Finding {
 	f := Finding{Name: e.kind + ".tls.handshake", State: Fail, Symptom: e.handshakeSymptom(35, fmt.Sprintf("OpenSSL SSL_connect: SSL_ERROR_SYSCALL in connection to %s:%s ", e.host, e.port))}
 	var plain tls.RecordHeaderError
 	switch {
+	case asked && !isTimeout(err):
+		f.Seen = "a client certificate is demanded, and there is none to show: " + reasonOf(err)
+		f.Symptom = e.handshakeSymptom(35, "error:14094410:SSL routines:ssl3_read_bytes:sslv3 alert handshake failure")
+		f.Reason = noClientCertificate.reason
+		f.Fix = noClientCertificate.fix
 	case isTimeout(err):
 		f.Seen = "the connection opens, and no Server Hello comes"
 		f.Symptom = e.handshakeSymptom(28, fmt.Sprintf("Operation timed out after %d milliseconds with 0 out of 0 bytes received", e.o.Timeout.Milliseconds()))

@@ -34,6 +34,8 @@ const (
 
 // ca is a built-in CA that listens, with faults and IIS's log.
 type ca struct {
+	network lab.Network // nil: TCP
+
 	url    string
 	faults *fault.Registry
 	roots  []*x509.Certificate
@@ -42,6 +44,12 @@ type ca struct {
 
 // startCA starts a CA for localhost. It ends with the test.
 func startCA(t *testing.T, change ...func(*config.Certsrv)) *ca {
+	t.Helper()
+	return startCAOn(t, nil, change...)
+}
+
+// startCAOn is startCA on a network: in memory, it lives in virtual time.
+func startCAOn(t *testing.T, network lab.Network, change ...func(*config.Certsrv)) *ca {
 	t.Helper()
 	cfg := config.DefaultCertsrv()
 	cfg.Dir, cfg.Log = "", t.TempDir()
@@ -59,7 +67,13 @@ func startCA(t *testing.T, change ...func(*config.Certsrv)) *ca {
 	if err != nil {
 		t.Fatal(err)
 	}
-	l, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0")
+	listen := func(ctx context.Context, address string) (net.Listener, error) {
+		return (&net.ListenConfig{}).Listen(ctx, "tcp", address)
+	}
+	if network != nil {
+		listen = network.Listen
+	}
+	l, err := listen(t.Context(), "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -74,7 +88,7 @@ func startCA(t *testing.T, change ...func(*config.Certsrv)) *ca {
 		}
 	})
 	_, port, _ := net.SplitHostPort(l.Addr().String())
-	return &ca{url: "https://localhost:" + port + "/certsrv", faults: faults, roots: []*x509.Certificate{built.Root()}, logs: cfg.Log}
+	return &ca{network: network, url: "https://localhost:" + port + "/certsrv", faults: faults, roots: []*x509.Certificate{built.Root()}, logs: cfg.Log}
 }
 
 func newKey() (crypto.Signer, error) { return ecdsa.GenerateKey(elliptic.P256(), rand.Reader) }
@@ -85,6 +99,10 @@ func (c *ca) options(profile config.Profile) check.CAOptions {
 	o.CA.URL, o.CA.Template = c.url, "CiscoRA"
 	o.Credentials = msca.Credentials{User: user, Password: password}
 	o.Timeout = 20 * time.Second // on a machine that is busy with others
+	o.Resolve = resolveLocally
+	if c.network != nil {
+		o.Timeout, o.Dial = 10*time.Second, c.network.DialContext
+	}
 	return o
 }
 

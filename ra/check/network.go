@@ -52,6 +52,7 @@ type endpoint struct {
 	o          Options
 	kind       string // the findings' names begin with it: "ca", "est"
 	host, port string
+	takesSHA1  bool         // the client does, in certificates: that of the profile cucm-12.5
 	open       []netip.Addr // addresses that take connections
 }
 
