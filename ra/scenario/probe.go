@@ -31,7 +31,7 @@ type Probe struct {
 var probes = map[string]func(p Probe) string{
 	"tls": func(p Probe) string {
 		if p.Client != "" {
-			return "tls " + p.Stage.address("443") + " --client " + p.Client
+			return "tls " + p.Stage.address("443") + " --as " + p.Client
 		}
 		return "tls " + p.Stage.address("443")
 	},

@@ -64,6 +64,11 @@ func issuerOf(c *x509.Certificate, among []*x509.Certificate) *x509.Certificate 
 	return nil
 }
 
+// namesake tells whether a CA is there that is called as the issuer and is not it.
+func namesake(c *x509.Certificate, among []*x509.Certificate) bool {
+	return slices.ContainsFunc(among, func(other *x509.Certificate) bool { return string(other.RawSubject) == string(c.RawIssuer) })
+}
+
 // signedBy goes by the signature, and by the key's identifier where Go no longer checks
 // the algorithm, as SHA-1.
 func signedBy(c, by *x509.Certificate) bool {

@@ -65,7 +65,7 @@ func clients() []client {
 			offer: func(server string) hello.Client { return hello.Offer(hello.TLS12, usual(hello.TLS12), server) },
 			finding: check.Finding{
 				Symptom: "CES logs Curl call for MS CA login failed with return code 35",
-				Reason:  "curl of CES 12.5 speaks no TLS 1.3, and the server takes none of the versions before with ciphers of its",
+				Reason:  "curl of CES 12.5 speaks no TLS 1.3, and the server takes none of the versions before with a cipher that it has",
 				Fix:     "Let the server take TLS 1.2, with a cipher such as ECDHE-RSA-AES128-GCM-SHA256",
 			},
 		},
@@ -101,7 +101,7 @@ func clientsNamed(name string) ([]client, error) {
 		return all[i : i+1], nil
 	}
 	if near := nearest.Name(name, ClientNames()); near != "" {
-		return nil, fmt.Errorf("client %q: did you mean %s?", shown(name), near)
+		return nil, fmt.Errorf("--as %q: did you mean %s?", shown(name), near)
 	}
-	return nil, fmt.Errorf("client %q: known are %s", shown(name), strings.Join(ClientNames(), ", "))
+	return nil, fmt.Errorf("--as %q: known are %s", shown(name), strings.Join(ClientNames(), ", "))
 }
