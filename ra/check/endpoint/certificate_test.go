@@ -89,7 +89,7 @@ func TestTheChainIsJudgedAsExpresswayDoes(t *testing.T) {
 			wantFindings(t, checkCertificate(t, endpoint.CertificateOptions{Trust: test.trust}, write(t, "it.pem", test.file)), test.want)
 		})
 	}
-	// An issuer that has expired, and one that signs with SHA-1, which Go no longer checks.
+	// An issuer that has expired, and one that signs with SHA-1, as old ones do.
 	past := order{cn: "Example Issuing CA", ca: true, by: p.root, days: -2}.make(t)
 	late := order{cn: "expe.example.com", by: past}.make(t)
 	wantFindings(t, checkCertificate(t, endpoint.CertificateOptions{Trust: store(p.root, past)}, write(t, "it.pem", pemOf(late))),
