@@ -38,7 +38,7 @@ func usual(v hello.Version) []hello.Suite {
 func clients() []client {
 	return []client{
 		{
-			name: "tms", what: "TMS before 15, or with Communication Security at Medium: TLS 1.0 alone",
+			name: "tms", what: "TMS before 15, or with Communication Security at Medium (TLS 1.0 alone)",
 			offer: func(server string) hello.Client { return hello.Offer(hello.TLS10, usual(hello.TLS10), server) },
 			finding: check.Finding{
 				Symptom: "TMS shows \"no HTTPS response\"; in a capture a Client Hello of TLS 1.0 is reset, and TMS goes on at port 80 with GET /tcs/systemunit.xml HTTP/1.1",
@@ -48,7 +48,7 @@ func clients() []client {
 			},
 		},
 		{
-			name: "7962g", what: "a VPN phone such as the 7962G: TLS 1.0 with AES256-SHA or AES128-SHA",
+			name: "7962g", what: "a VPN phone such as the 7962G (TLS 1.0 with AES256-SHA or AES128-SHA)",
 			offer: func(string) hello.Client {
 				c := hello.Offer(hello.TLS10, phoneSuites(), "")
 				c.Groups = nil // it knows no curves
@@ -61,7 +61,7 @@ func clients() []client {
 			},
 		},
 		{
-			name: "ces", what: "CES of CUCM 12.5: TLS 1.0 to 1.2",
+			name: "ces", what: "CES of CUCM 12.5 (TLS 1.0 to 1.2)",
 			offer: func(server string) hello.Client { return hello.Offer(hello.TLS12, usual(hello.TLS12), server) },
 			finding: check.Finding{
 				Symptom: "CES logs Curl call for MS CA login failed with return code 35",
