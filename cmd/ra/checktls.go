@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -22,16 +23,16 @@ nothing else, some dozens of them, and never finishes a handshake.
 Then it tells whether clients that are known get through, which are
 
 ` + endpoint.ClientsHelp() + `
-One that does not is a warning; with --client it is a failure. Where RSA's ciphers and
+One that does not is a warning; with --as it is a failure. Where RSA's ciphers and
 ECDSA's come with different certificates, it tells both.`,
 		Example: `  ra check tls 10.10.0.53:443
-  ra check tls endpoint.example.com:443 --client tms
-  ra check tls asa.example.com:443 --client 7962g --json`,
+  ra check tls endpoint.example.com:443 --as tms
+  ra check tls asa.example.com:443 --as 7962g --json`,
 		Args: oneArg,
 	}
 	f.timeoutFlag(cmd)
 	cmd.Flags().StringVar(&name, "name", "", "ask for this `name` (SNI) in place of HOST")
-	cmd.Flags().StringVar(&client, "client", "", "the `client` that must get through: tms, 7962g, ces")
+	cmd.Flags().StringVar(&client, "as", "", "the `client` that must get through: "+strings.Join(endpoint.ClientNames(), ", "))
 	c.reporting(cmd, func(ctx context.Context, args []string, r *check.Report) error {
 		outside, err := f.outside()
 		if err != nil {

@@ -8,6 +8,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"ciscora/config"
+	"ciscora/ra/check/endpoint"
 	"ciscora/ra/fault"
 	"ciscora/ra/ledger"
 	"ciscora/ra/scenario"
@@ -25,6 +26,7 @@ func completed() map[string]func() []string {
 		"log-level": fixed("debug", "info", "warn", "error"),
 		"key-type":  fixed(keyTypes...),
 		"client":    fixed("capf", "globalsign"),
+		"as":        endpoint.ClientNames,
 		"fault":     faultNames,
 		"state":     states,
 	}

@@ -31,7 +31,7 @@ type Probe struct {
 var probes = map[string]func(p Probe) string{
 	"tls": func(p Probe) string {
 		if p.Client != "" {
-			return "tls " + p.Stage.address("443") + " --client " + p.Client
+			return "tls " + p.Stage.address("443") + " --as " + p.Client
 		}
 		return "tls " + p.Stage.address("443")
 	},
@@ -114,6 +114,11 @@ func runProbe(ctx context.Context, card Card, o Options) ([]Check, error) {
 	if err != nil {
 		return checks, fmt.Errorf("mended: %w", err)
 	}
+	again := worst(report, p.Finds)
+	checks = append(checks, Check{
+		What: "mended: " + p.Finds, Expected: "ok, or nothing", Seen: strings.TrimSpace(string(again.State) + " " + again.Seen),
+		OK: again.State == "" || again.State == check.OK,
+	})
 	seen, ok := "no FAIL", !report.Failed()
 	if i := slices.IndexFunc(report.Findings, func(f check.Finding) bool { return f.State == check.Fail }); i >= 0 {
 		seen = report.Findings[i].Name + " FAIL " + report.Findings[i].Seen

@@ -29,7 +29,7 @@ func TestRACheckTellsTheFailuresOfTheOtherDocuments(t *testing.T) {
 				Dir: filepath.Join(t.TempDir(), card.Name), Mend: func() { mended = true },
 				Line: func(log, line string) { lines = append(lines, log+": "+line) },
 			})
-			if result.Error != "" || !result.Passed || len(result.Checks) != 3 || !mended {
+			if result.Error != "" || !result.Passed || len(result.Checks) != 4 || !mended {
 				t.Errorf("%+v\n%s", result, strings.Join(lines, "\n"))
 			}
 			if len(lines) == 0 || !strings.Contains(strings.Join(lines, "\n"), "check: FAIL  "+card.Probe.Finds) {
@@ -102,6 +102,7 @@ probe:
 		{"server: {", "servr: {", "x.yaml:13:5: probe.stage.servr: unknown key, did you mean server?"},
 		{"trusts: [asa]", "trusts: [asb]", `probe.mended: phone.trusts: there is no certificate "asb"`},
 		{"AES128-SHA", "AES129-SHA", `there is no cipher "AES129-SHA"`},
+		{"shows: [asa]", "shows: [asa], redirects: [asa]", "server.redirects: what sends one elsewhere speaks https"},
 		{`["1.0"]`, `["1.9"]`, `"1.9" is no version`},
 		{"cn: a}", "cn: a, by: root}", `asa is issued by "root", which stands not before it`},
 		{"kind: note\n", "profile: modern\nsteps: [start]\n", "a probe is a note's"},

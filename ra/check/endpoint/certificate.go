@@ -179,13 +179,23 @@ func (c *certificates) judge(target string, all []*x509.Certificate) {
 // trust judges the chain as Expressway does: every CA of it must be in the trust store.
 func (c *certificates) trust(add func(check.Finding), leaf *x509.Certificate, all []*x509.Certificate) {
 	w := up(leaf, all, c.stores["--trust"])
+	for _, l := range w.links {
+		if f := validity("certificate.ca-dates", l.certificate, c.o.Outside, "TLS negotiation error at Expressway, whatever the server's own certificate says",
+			"Upload the CA's new certificate to the trust stores; if it has another key, have the server's certificate issued anew"); f.State != check.OK && !l.certificate.Equal(leaf) {
+			add(f)
+		}
+	}
 	unrecognized := "Expressway says Invalid certificate: Unrecognized CA. This certificate is not currently trusted by the Expressway. This is because the CA certificate is not in the trust store."
 	switch {
 	case w.missing != nil:
 		who, fetch := wanted(w.missing)
+		reason := "it is neither in the trust store nor with the certificate"
+		if namesake(w.missing, all) || namesake(w.missing, c.stores["--trust"]) {
+			reason = "a CA of that name is there, but with another key: the CA was renewed, or is another"
+		}
 		add(check.Finding{
 			Name: "certificate.chain", State: check.Fail, Seen: "the issuer of " + subject(w.missing) + " is missing: " + who, Symptom: unrecognized,
-			Reason: "it is neither in the trust store nor with the certificate", Fix: "Upload the root and every intermediate first (Maintenance > Security > Trusted CA certificate); " + fetch,
+			Reason: reason, Fix: "Upload the root and every intermediate first (Maintenance > Security > Trusted CA certificate); " + fetch,
 		})
 	case !w.anchored():
 		root := w.links[len(w.links)-1].certificate

@@ -81,7 +81,7 @@ func TestTheChainIsJudgedAsExpresswayDoes(t *testing.T) {
 		},
 		"a root of the same name, with another key": {
 			pemOf(p.leaf, p.intermediate), store(order{cn: "Example Root", ca: true}.make(t)),
-			"certificate.chain FAIL: the issuer of CN=Example Issuing CA is missing",
+			"certificate.chain FAIL: the issuer of CN=Example Issuing CA is missing | a CA of that name is there, but with another key",
 		},
 		"self-signed and trusted": {pemOf(p.root), store(p.root), "certificate.chain ok"},
 	} {
@@ -89,6 +89,13 @@ func TestTheChainIsJudgedAsExpresswayDoes(t *testing.T) {
 			wantFindings(t, checkCertificate(t, endpoint.CertificateOptions{Trust: test.trust}, write(t, "it.pem", test.file)), test.want)
 		})
 	}
+	// An issuer that has expired, and one that signs with SHA-1, as old ones do.
+	past := order{cn: "Example Issuing CA", ca: true, by: p.root, days: -2}.make(t)
+	late := order{cn: "expe.example.com", by: past}.make(t)
+	wantFindings(t, checkCertificate(t, endpoint.CertificateOptions{Trust: store(p.root, past)}, write(t, "it.pem", pemOf(late))),
+		"certificate.ca-dates FAIL: CN=Example Issuing CA: | it has expired", "certificate.chain ok")
+	old := order{cn: "Old Root", ca: true, rsa: true, sha1: true}.make(t)
+	wantFindings(t, checkCertificate(t, endpoint.CertificateOptions{Trust: store(old)}, write(t, "it.pem", pemOf(order{cn: "x", by: old, sha1: true}.make(t)))), "certificate.chain ok")
 	// The same of a server that sends its intermediate.
 	address := respond(t, hello.Responder{Versions: []hello.Version{hello.TLS12}, EC: ders(p.leaf, p.intermediate), Suites: ids(t, "ECDHE-ECDSA-AES128-GCM-SHA256")})
 	wantFindings(t, checkCertificate(t, endpoint.CertificateOptions{Trust: store(p.root)}, address),

@@ -54,24 +54,21 @@ func up(leaf *x509.Certificate, came, trust []*x509.Certificate) walk {
 	return w
 }
 
-// issuerOf finds who signed a certificate.
+// issuerOf finds who signed a certificate, by the signature, as names and identifiers
+// repeat themselves. Of SHA-1, too: CAs that sign with it are still about.
 func issuerOf(c *x509.Certificate, among []*x509.Certificate) *x509.Certificate {
 	for _, candidate := range among {
-		if string(candidate.RawSubject) == string(c.RawIssuer) && !candidate.Equal(c) && signedBy(c, candidate) {
+		if string(candidate.RawSubject) == string(c.RawIssuer) && !candidate.Equal(c) &&
+			candidate.CheckSignature(c.SignatureAlgorithm, c.RawTBSCertificate, c.Signature) == nil {
 			return candidate
 		}
 	}
 	return nil
 }
 
-// signedBy goes by the signature, and by the key's identifier where Go no longer checks
-// the algorithm, as SHA-1.
-func signedBy(c, by *x509.Certificate) bool {
-	err := by.CheckSignature(c.SignatureAlgorithm, c.RawTBSCertificate, c.Signature)
-	if _, old := err.(x509.InsecureAlgorithmError); old { //nolint:errorlint // CheckSignature returns it as it is
-		return len(c.AuthorityKeyId) == 0 || string(c.AuthorityKeyId) == string(by.SubjectKeyId)
-	}
-	return err == nil
+// namesake tells whether a CA is there that is called as the issuer and is not it.
+func namesake(c *x509.Certificate, among []*x509.Certificate) bool {
+	return slices.ContainsFunc(among, func(other *x509.Certificate) bool { return string(other.RawSubject) == string(c.RawIssuer) })
 }
 
 // notTrusted are the issuers on the way that are not in the trust store.

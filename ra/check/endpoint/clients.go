@@ -38,7 +38,7 @@ func usual(v hello.Version) []hello.Suite {
 func clients() []client {
 	return []client{
 		{
-			name: "tms", what: "TMS before 15, or with Communication Security at Medium: TLS 1.0 alone",
+			name: "tms", what: "TMS before 15, or with Communication Security at Medium (TLS 1.0 alone)",
 			offer: func(server string) hello.Client { return hello.Offer(hello.TLS10, usual(hello.TLS10), server) },
 			finding: check.Finding{
 				Symptom: "TMS shows \"no HTTPS response\"; in a capture a Client Hello of TLS 1.0 is reset, and TMS goes on at port 80 with GET /tcs/systemunit.xml HTTP/1.1",
@@ -48,7 +48,7 @@ func clients() []client {
 			},
 		},
 		{
-			name: "7962g", what: "a VPN phone such as the 7962G: TLS 1.0 with AES256-SHA or AES128-SHA",
+			name: "7962g", what: "a VPN phone such as the 7962G (TLS 1.0 with AES256-SHA or AES128-SHA)",
 			offer: func(string) hello.Client {
 				c := hello.Offer(hello.TLS10, phoneSuites(), "")
 				c.Groups = nil // it knows no curves
@@ -61,11 +61,11 @@ func clients() []client {
 			},
 		},
 		{
-			name: "ces", what: "CES of CUCM 12.5: TLS 1.0 to 1.2",
+			name: "ces", what: "CES of CUCM 12.5 (TLS 1.0 to 1.2)",
 			offer: func(server string) hello.Client { return hello.Offer(hello.TLS12, usual(hello.TLS12), server) },
 			finding: check.Finding{
 				Symptom: "CES logs Curl call for MS CA login failed with return code 35",
-				Reason:  "curl of CES 12.5 speaks no TLS 1.3, and the server takes none of the versions before with ciphers of its",
+				Reason:  "curl of CES 12.5 speaks no TLS 1.3, and the server takes none of the versions before with a cipher that it has",
 				Fix:     "Let the server take TLS 1.2, with a cipher such as ECDHE-RSA-AES128-GCM-SHA256",
 			},
 		},
@@ -101,7 +101,7 @@ func clientsNamed(name string) ([]client, error) {
 		return all[i : i+1], nil
 	}
 	if near := nearest.Name(name, ClientNames()); near != "" {
-		return nil, fmt.Errorf("client %q: did you mean %s?", shown(name), near)
+		return nil, fmt.Errorf("--as %q: did you mean %s?", shown(name), near)
 	}
-	return nil, fmt.Errorf("client %q: known are %s", shown(name), strings.Join(ClientNames(), ", "))
+	return nil, fmt.Errorf("--as %q: known are %s", shown(name), strings.Join(ClientNames(), ", "))
 }

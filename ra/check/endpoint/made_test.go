@@ -48,6 +48,7 @@ type order struct {
 	ip   []string
 	days int // 0 = 365
 	aia  string
+	sha1 bool
 }
 
 func (o order) make(t testing.TB) *made {
@@ -73,6 +74,9 @@ func (o order) make(t testing.TB) *made {
 	template := &x509.Certificate{
 		SerialNumber: serial, Subject: pkix.Name{CommonName: o.cn}, DNSNames: o.dns, BasicConstraintsValid: true, IsCA: o.ca,
 		NotBefore: now.Add(-400 * 24 * time.Hour), NotAfter: now.Add(time.Duration(o.days)*24*time.Hour + time.Hour),
+	}
+	if o.sha1 {
+		template.SignatureAlgorithm = x509.SHA1WithRSA
 	}
 	for _, ip := range o.ip {
 		template.IPAddresses = append(template.IPAddresses, net.ParseIP(ip))

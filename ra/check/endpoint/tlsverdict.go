@@ -188,7 +188,7 @@ func (c clientSeen) judge(must bool) check.Finding {
 	var connect *hello.ConnectError
 	switch {
 	case c.err == nil && slices.Contains(c.offer("").Suites, c.answer.Suite):
-		f.Seen = fmt.Sprintf("%s: gets %s with %s", c.what, c.answer.Version, hello.SuiteByID(c.answer.Suite).Name)
+		f.Seen = fmt.Sprintf("%s gets %s with %s", c.what, c.answer.Version, hello.SuiteByID(c.answer.Suite).Name)
 		return f
 	case errors.As(c.err, &connect):
 		f.State, f.Seen = check.Skip, "no connection any more: "+shown(c.err.Error())
@@ -201,6 +201,6 @@ func (c clientSeen) judge(must bool) check.Finding {
 	if must {
 		f.State = check.Fail
 	}
-	f.Seen = fmt.Sprintf("%s: does not get through: %s", c.what, shown(c.err.Error()))
+	f.Seen = fmt.Sprintf("%s does not get through: %s", c.what, shown(c.err.Error()))
 	return f
 }

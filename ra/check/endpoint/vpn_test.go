@@ -18,6 +18,13 @@ import (
 	"ciscora/ra/check/hello"
 )
 
+// port is a URL's.
+func port(url string) string {
+	_, p, _ := strings.Cut(strings.TrimPrefix(url, "https://"), ":")
+	p, _, _ = strings.Cut(p, "/")
+	return p
+}
+
 // gateway is a VPN gateway as an ASA of the document's days: TLS 1.0 and later with
 // AES256-SHA and AES128-SHA.
 func gateway(t testing.TB, answer http.HandlerFunc, certificates ...*made) (url string) {
@@ -120,6 +127,15 @@ func TestARedirectToAnotherHostAndItsCertificate(t *testing.T) {
 			wantFindings(t, checkVPN(t, url, phoneConfig(t, url, false, first)), test.want)
 		})
 	}
+}
+
+// The port alone does not make it the same host.
+func TestARedirectToAnotherNameOfTheSamePort(t *testing.T) {
+	asa := order{cn: "asa", rsa: true}.make(t)
+	url := gateway(t, func(w http.ResponseWriter, r *http.Request) {
+		http.Redirect(w, r, "https://localhost:"+port("https://"+r.Host+"/")+"/", http.StatusFound)
+	}, asa)
+	wantFindings(t, checkVPN(t, url, ""), "vpn.redirect FAIL: to another host: https://localhost:"+port(url)+"/; the same certificate is there")
 }
 
 func TestWhoOffersCurvesIsShownAnotherCertificate(t *testing.T) {
