@@ -71,6 +71,7 @@ func (l *Lab) account(user, password string) (config.Credentials, error) {
 			return creds, err
 		}
 		creds = config.Credentials{User: User, Password: config.Secret(made)}
+		l.Made = password == ""
 	case err != nil:
 		return creds, err
 	case user == "" && password == "":

@@ -99,6 +99,9 @@ type Lab struct {
 	AdminURL   string   // http://HOST:PORT
 	AdminCurl  string   // the file for curl -K that has the admin port's token; "" where it wants none
 	Roots      *x509.CertPool
+	User       string // the lab's account
+	Password   string
+	Made       bool // the password was made for this run
 	Profile    config.Profile
 	Edited     []Edit // configurations of an earlier run that were edited
 	// Faults are ordered here while the lab runs:
@@ -227,6 +230,7 @@ func Start(ctx context.Context, o Options) (_ *Lab, err error) {
 	if l.creds, err = l.account(o.User, o.Password); err != nil {
 		return nil, err
 	}
+	l.User, l.Password = l.creds.User, string(l.creds.Password)
 	hosts := append(hostsOf(estListener.Addr()), o.Hosts...)
 	caYAML, raYAML := l.certsrvConfig(caListener.Addr()), l.raConfig(estListener.Addr(), caListener.Addr(), adminListener.Addr())
 	raYAML.EST.Lockout.Failures = o.Lockout

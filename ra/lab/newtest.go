@@ -8,6 +8,7 @@ import (
 	"crypto/rand"
 	"crypto/tls"
 	"fmt"
+	"net"
 	"net/http"
 	"time"
 
@@ -29,9 +30,7 @@ type TB interface {
 // Test is a lab for one test of an EST client.
 type Test struct {
 	*Lab
-	URL            string // https://127.0.0.1:PORT, where /.well-known/est is
-	User, Password string
-
+	URL  string // https://127.0.0.1:PORT, where /.well-known/est is
 	last string // the enrollment that Next told of; "0" = none
 }
 
@@ -63,7 +62,7 @@ func NewTest(t TB, options ...func(*Options)) *Test {
 	if err != nil {
 		t.Fatalf("start the lab: %v", err)
 	}
-	test := &Test{Lab: l, URL: l.ESTURL, User: l.creds.User, Password: string(l.creds.Password), last: "0"}
+	test := &Test{Lab: l, URL: l.ESTURL, last: "0"}
 	t.Cleanup(func() {
 		if t.Failed() {
 			test.tell(t)
@@ -111,6 +110,11 @@ func (l *Lab) HTTPClient() *http.Client {
 		DialContext: l.network.DialContext, DisableKeepAlives: true,
 		TLSClientConfig: &tls.Config{RootCAs: l.Roots, MinVersion: tls.VersionTLS12, Time: l.now},
 	}}
+}
+
+// DialContext connects to the lab, also where it is in memory.
+func (l *Lab) DialContext(ctx context.Context, network, address string) (net.Conn, error) {
+	return l.network.DialContext(ctx, network, address)
 }
 
 // Enrollments is what the RA's admin port shows.
