@@ -229,6 +229,13 @@ func (s *Server) strangers() (*pair, error) {
 		if err != nil {
 			return nil, err
 		}
+		// It ends before this CA's root: the newest root of several is the one that
+		// counts (RFC 7030 section 4.1.3).
+		earlier := *p.certificate
+		earlier.NotAfter = earlier.NotAfter.Add(-rootValidity / 2)
+		if p.certificate, err = s.authority.link(&pair{&earlier, p.key}, &pair{&earlier, p.key}); err != nil {
+			return nil, err
+		}
 		s.successors.stranger = p
 	}
 	return s.successors.stranger, nil
