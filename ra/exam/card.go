@@ -65,7 +65,7 @@ type Stage struct {
 
 	Host        string `yaml:"host"`        // "" = name, or ip
 	Scheme      string `yaml:"scheme"`      // "" = https
-	CACert      string `yaml:"cacert"`      // "" = the right one; none; previous: what the stage before wrote
+	CACert      string `yaml:"cacert"`      // "" = the right one; none; previous: what the last stage of cacerts wrote
 	Credentials string `yaml:"credentials"` // "" = the right ones; none; wrong
 	Label       string `yaml:"label"`
 	Out         string `yaml:"out"`        // "" = absent before; kept: one is there already, old
@@ -95,7 +95,7 @@ const (
 func Operations() []string { return []string{CACerts, Enroll, Reenroll, CSRAttrs, ServerKeygen} }
 
 // Abilities are what a client may be able to do besides.
-func Abilities() []string { return []string{"bootstrap", "pop", "own-key", "poll"} }
+func Abilities() []string { return []string{"bootstrap", "pop", "own-key", "poll", "encrypted-key"} }
 
 //go:embed cards/*.yaml
 var cardFiles embed.FS

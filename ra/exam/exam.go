@@ -244,11 +244,11 @@ func (t trial) stages(ctx context.Context, result *Result) error {
 	skipped := ""
 	for i, stage := range result.Card.Stages {
 		if !slices.Contains(t.Client.Operations, stage.operation()) {
-			skipped, previous = stage.operation(), nil
+			skipped = stage.operation()
 			continue
 		}
-		if stage.CACert == "previous" && previous == nil {
-			continue
+		if stage.CACert == "previous" && (previous == nil || previous.out == nil) {
+			continue // it has taken nothing that it could trust now
 		}
 		if problem, err := t.control(ctx, stage, result); err != nil || problem != "" {
 			if problem != "" {
@@ -266,7 +266,9 @@ func (t trial) stages(ctx context.Context, result *Result) error {
 			result.Verdict, result.Reason = Fail, stage.describe()+problem
 			return nil
 		}
-		previous = r
+		if stage.operation() == CACerts {
+			previous = r
+		}
 	}
 	if skipped != "" {
 		result.Reason = "without its stages of " + skipped

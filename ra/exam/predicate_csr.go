@@ -292,3 +292,65 @@ func freshProblem(r *run) string {
 	}
 	return ""
 }
+
+func labelProblem(r *run) string {
+	for _, q := range r.requests {
+		if want := "/.well-known/est/" + r.stage.Label + "/"; !strings.HasPrefix(q.uri, want) {
+			return fmt.Sprintf("it asked %s and not %s...", shorten(q.uri, 80), want)
+		}
+	}
+	if len(r.requests) == 0 {
+		return "no request came"
+	}
+	return ""
+}
+
+func newKeyProblem(r *run) string {
+	for _, q := range r.posts() {
+		if csr, err := q.csr(); err == nil && samePublic(csr.PublicKey, r.old.Leaf.PublicKey) {
+			return "the CSR is for the old key"
+		}
+	}
+	return ""
+}
+
+// postsOnlyProblem: an enrollment that became a GET asks for nothing.
+func postsOnlyProblem(r *run) string {
+	for _, q := range r.requests {
+		if q.operation() == "simpleenroll" && q.method != "POST" {
+			return "the redirected POST came back as " + q.method
+		}
+	}
+	return ""
+}
+
+// newSessionProblem: who fetched the CA's certificates without knowing the server
+// enrolls on another connection (RFC 7030 section 4.1.1).
+func newSessionProblem(r *run) string {
+	fetched := map[string]bool{}
+	for _, q := range r.requests {
+		switch {
+		case q.method == "GET":
+			fetched[q.remote] = true
+		case len(fetched) == 0:
+			return "it enrolled without having fetched the CA's certificates"
+		case fetched[q.remote]:
+			return "it enrolled on the connection that nobody had verified"
+		case q.resumed:
+			return "it enrolled on a session that goes back to the one that nobody had verified"
+		}
+	}
+	return ""
+}
+
+// encryptionProblem: RFC 7030 section 4.4.1.
+func encryptionProblem(r *run) string {
+	// id-aa-decryptKeyID and id-aa-asymmDecryptKeyID, in DER.
+	for _, q := range r.posts() {
+		der, err := decodeBody(q.body)
+		if err == nil && (bytes.Contains(der, []byte("\x2a\x86\x48\x86\xf7\x0d\x01\x09\x10\x02\x25")) || bytes.Contains(der, []byte("\x2a\x86\x48\x86\xf7\x0d\x01\x09\x10\x02\x36"))) {
+			return ""
+		}
+	}
+	return "the CSR asks for no encryption"
+}

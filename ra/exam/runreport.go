@@ -88,6 +88,10 @@ func (r *run) wire() string {
 			}
 		}
 		quote(&b, "> ", string(q.body))
+		if q.operation() == "serverkeygen" {
+			b.WriteString("< [a private key, not shown]\n")
+			continue
+		}
 		quote(&b, "< ", string(q.answer))
 	}
 	fmt.Fprintf(&b, "* exit %d %s after %.1f s\n", r.Exit, r.Signal, r.Took.Seconds())

@@ -6,6 +6,7 @@ import (
 	"context"
 	"crypto/tls"
 	"crypto/x509"
+	"fmt"
 	"io"
 	"net"
 	"net/http"
@@ -209,7 +210,7 @@ func (w *tapWriter) WriteHeader(status int) {
 		w.seen.status = status
 		var head bytes.Buffer
 		_ = w.Header().Write(&head) // a buffer takes all
-		w.seen.answer = keep(nil, []byte("HTTP/1.1 "+http.StatusText(status)+"\r\n"+head.String()+"\r\n"))
+		w.seen.answer = keep(nil, []byte(fmt.Sprintf("HTTP/1.1 %d %s\r\n", status, http.StatusText(status))+head.String()+"\r\n"))
 	}
 	w.tap.mu.Unlock()
 	w.ResponseWriter.WriteHeader(status)

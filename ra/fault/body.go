@@ -15,6 +15,7 @@ import (
 	"math/big"
 	"mime"
 	"mime/multipart"
+	"net/http"
 	"slices"
 	"strings"
 	"time"
@@ -337,6 +338,46 @@ func (h *estAnswer) repart(how string) error {
 	h.header.Set("Content-Type", "multipart/mixed; boundary="+written)
 	h.setBody([]byte(text))
 	return nil
+}
+
+// withoutAttributes takes the attributes out of a request's CSR, and with them the wish
+// that its key be encrypted (RFC 7030 section 4.4.1). That the signature does not fit
+// any more is of no account: in a CSR for serverkeygen it counts for nothing.
+func withoutAttributes(r *http.Request) {
+	if r.Body == nil {
+		return
+	}
+	body, err := io.ReadAll(io.LimitReader(r.Body, maxBody))
+	if err != nil {
+		body = nil
+	}
+	var csr struct {
+		Info                 asn1.RawValue
+		Algorithm, Signature asn1.RawValue
+	}
+	var info struct {
+		Version            int
+		Subject, PublicKey asn1.RawValue
+		Attributes         asn1.RawValue
+	}
+	der, err := base64.StdEncoding.DecodeString(strings.Join(strings.Fields(string(body)), ""))
+	if err == nil {
+		_, err = asn1.Unmarshal(der, &csr)
+	}
+	if err == nil {
+		_, err = asn1.Unmarshal(csr.Info.FullBytes, &info)
+	}
+	if err == nil {
+		info.Attributes = asn1.RawValue{FullBytes: []byte{0xa0, 0}}
+		csr.Info.FullBytes, err = asn1.Marshal(info)
+	}
+	if err == nil {
+		der, err = asn1.Marshal(csr)
+	}
+	if err == nil {
+		body = []byte(wrap(der, 64, "\n"))
+	}
+	r.Body, r.ContentLength = io.NopCloser(bytes.NewReader(body)), int64(len(body))
 }
 
 // otherCertificate makes a certificate of a key that nobody asked with.

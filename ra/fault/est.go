@@ -48,6 +48,9 @@ func (r *Registry) EST(label, id func(context.Context) string) func(http.Handler
 			h := &estAnswer{held: hold(w), registry: r, scope: scope, place: Place("est." + path.Base(req.URL.Path))}
 			req = req.WithContext(context.WithValue(ctx, estAnswerKey{}, h))
 			h.request = req
+			if len(r.bite(scope, isPlainKey, h.place)) > 0 {
+				withoutAttributes(req)
+			}
 			if !h.replace(req.Context(), true) {
 				next.ServeHTTP(h, req)
 			}
@@ -103,6 +106,9 @@ func inPlace(f Fault) bool {
 	}
 	return false
 }
+
+// isPlainKey tells which fault changes the request and not its answer.
+func isPlainKey(f Fault) bool { return f.Kind == "parts" && f.Value == "plain" }
 
 type estAnswerKey struct{}
 
@@ -206,7 +212,7 @@ func (h *estAnswer) finish(ctx context.Context) {
 		h.send()
 		return
 	}
-	change := func(f Fault) bool { return !inPlace(f) && f.Kind != "challenge" }
+	change := func(f Fault) bool { return !inPlace(f) && f.Kind != "challenge" && !isPlainKey(f) }
 	faults := h.registry.bite(h.scope, change, h.place, ESTAny)
 	for _, f := range faults {
 		if h.shape.take(f) {
