@@ -26,6 +26,8 @@ type Client struct {
 	Abilities  []string `json:"abilities,omitempty"`
 	// Env are variables besides those of the placeholders and this process's own.
 	Env []string `json:"-"`
+	// EnvOf are variables for a case; nil = none.
+	EnvOf func(Card) []string `json:"-"`
 }
 
 func (c Client) check() error {

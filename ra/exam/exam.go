@@ -219,7 +219,11 @@ func (x *examination) examine(ctx context.Context, card Card, suffix string) (Re
 		return result, err
 	}
 	defer func() { _ = rig.close() }() // of a server that was made to fail there is nothing to say
-	t := trial{x, rig, map[string]string{}}
+	client := x.Client
+	if client.EnvOf != nil {
+		client.Env = slices.Concat(client.Env, client.EnvOf(card))
+	}
+	t := trial{x, rig, client, map[string]string{}}
 	err = t.stages(ctx, &result)
 	var cannot *startError
 	if errors.As(err, &cannot) {
@@ -236,6 +240,7 @@ func (x *examination) examine(ctx context.Context, card Card, suffix string) (Re
 type trial struct {
 	*examination
 	rig      *rig
+	client   Client
 	controls map[string]string // by what was controlled: the problem, "" = none
 }
 
@@ -243,7 +248,7 @@ func (t trial) stages(ctx context.Context, result *Result) error {
 	var previous *run
 	skipped := ""
 	for i, stage := range result.Card.Stages {
-		if !slices.Contains(t.Client.Operations, stage.operation()) {
+		if !slices.Contains(t.client.Operations, stage.operation()) {
 			skipped = stage.operation()
 			continue
 		}
@@ -286,7 +291,7 @@ func (t trial) control(ctx context.Context, stage Stage, result *Result) (string
 	if problem, ok := t.controls[key]; ok {
 		return problem, nil
 	}
-	r, err := t.rig.perform(ctx, t.Client, plain, true, t.Limit, nil)
+	r, err := t.rig.perform(ctx, t.client, plain, true, t.Limit, nil)
 	if err != nil {
 		return "", err
 	}
@@ -297,12 +302,12 @@ func (t trial) control(ctx context.Context, stage Stage, result *Result) (string
 }
 
 func (t trial) repeat(ctx context.Context, stage Stage, previous *run) (*run, error) {
-	r, err := t.rig.perform(ctx, t.Client, stage, false, t.Limit, previous)
+	r, err := t.rig.perform(ctx, t.client, stage, false, t.Limit, previous)
 	if err != nil {
 		return nil, err
 	}
 	for range max(stage.Repeat, 1) - 1 {
-		other, err := t.rig.perform(ctx, t.Client, stage, false, t.Limit, previous)
+		other, err := t.rig.perform(ctx, t.client, stage, false, t.Limit, previous)
 		if err != nil {
 			return nil, err
 		}

@@ -328,8 +328,12 @@ func postsOnlyProblem(r *run) string {
 // enrolls on another connection (RFC 7030 section 4.1.1).
 func newSessionProblem(r *run) string {
 	fetched := map[string]bool{}
+	enrolled := false
 	for _, q := range r.requests {
+		before := enrolled
+		enrolled = enrolled || q.method != "GET"
 		switch {
+		case before: // on what the first one has verified
 		case q.method == "GET":
 			fetched[q.remote] = true
 		case len(fetched) == 0:

@@ -154,9 +154,7 @@ func (t *tap) handler(next http.Handler) http.Handler {
 			t.requests = append(t.requests, seen)
 		}
 		t.mu.Unlock()
-		if r.Body != nil && r.Body != http.NoBody {
-			r.Body = &tapBody{r.Body, t, seen}
-		}
+		t.body(w, r, seen)
 		defer func() {
 			t.mu.Lock()
 			defer t.mu.Unlock()
@@ -177,19 +175,35 @@ func bindingOf(state *tls.ConnectionState) []byte {
 	return binding
 }
 
-type tapBody struct {
-	io.ReadCloser
-	tap  *tap
-	seen *request
+// bodyTime is how long the examination waits for a request's body.
+const bodyTime = 10 * time.Second
+
+// body reads a request's body before the server does, which leaves it alone where it
+// challenges. One that waits for leave to be sent waits for the server's.
+func (t *tap) body(w http.ResponseWriter, r *http.Request, seen *request) {
+	if r.Body == nil || r.Body == http.NoBody || r.Header.Get("Expect") != "" {
+		return
+	}
+	control := http.NewResponseController(w)
+	_ = control.SetReadDeadline(time.Now().Add(bodyTime)) // without one the connection's own holds
+	body, err := io.ReadAll(io.LimitReader(r.Body, maxKept))
+	_ = control.SetReadDeadline(time.Time{})
+	rest := io.Reader(r.Body)
+	if err != nil {
+		rest = failing{err}
+	}
+	r.Body = struct {
+		io.Reader
+		io.Closer
+	}{io.MultiReader(bytes.NewReader(body), rest), r.Body}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	seen.body = body
 }
 
-func (b *tapBody) Read(p []byte) (int, error) {
-	n, err := b.ReadCloser.Read(p)
-	b.tap.mu.Lock()
-	defer b.tap.mu.Unlock()
-	b.seen.body = keep(b.seen.body, p[:n])
-	return n, err
-}
+type failing struct{ err error }
+
+func (f failing) Read([]byte) (int, error) { return 0, f.err }
 
 func keep(have, more []byte) []byte {
 	return append(have, more[:min(len(more), max(0, maxKept-len(have)))]...)

@@ -11,20 +11,26 @@ account() {
 }
 
 ask() { curl --silent --show-error --fail --cacert "$EST_CACERT" "$@"; }
-certificates() { tr -d ' \t\r\n' | openssl base64 -d -A | openssl pkcs7 -inform DER -print_certs -out "$EST_OUT"; }
+
+# An answer becomes a file only where it came whole.
+certificates() {
+  local answer
+  answer=$(ask "$@")
+  tr -d ' \t\r\n' <<<"$answer" | openssl base64 -d -A | openssl pkcs7 -inform DER -print_certs -out "$EST_OUT"
+}
 
 case $EST_OPERATION in
 cacerts)
-  ask "$EST_URL/cacerts" | certificates
+  certificates "$EST_URL/cacerts"
   ;;
 csrattrs)
   ask "$EST_URL/csrattrs" >"$EST_OUT"
   ;;
 enroll)
-  ask --config <(account) -H 'Content-Type: application/pkcs10' --data-binary "@$EST_CSR_B64" "$EST_URL/simpleenroll" | certificates
+  certificates --config <(account) -H 'Content-Type: application/pkcs10' --data-binary "@$EST_CSR_B64" "$EST_URL/simpleenroll"
   ;;
 reenroll)
-  ask --cert "$EST_CERT" --key "$EST_OLDKEY" -H 'Content-Type: application/pkcs10' --data-binary "@$EST_CSR_B64" "$EST_URL/simplereenroll" | certificates
+  certificates --cert "$EST_CERT" --key "$EST_OLDKEY" -H 'Content-Type: application/pkcs10' --data-binary "@$EST_CSR_B64" "$EST_URL/simplereenroll"
   ;;
 *)
   echo "curl.sh cannot do $EST_OPERATION" >&2
