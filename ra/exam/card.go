@@ -95,7 +95,9 @@ const (
 func Operations() []string { return []string{CACerts, Enroll, Reenroll, CSRAttrs, ServerKeygen} }
 
 // Abilities are what a client may be able to do besides.
-func Abilities() []string { return []string{"bootstrap", "pop", "own-key", "poll", "encrypted-key"} }
+func Abilities() []string {
+	return []string{"bootstrap", "pop", "own-key", "poll", "encrypted-key", "label"}
+}
 
 //go:embed cards/*.yaml
 var cardFiles embed.FS

@@ -170,6 +170,9 @@ func (h *estAnswer) sendRaw(ctx context.Context) {
 		case <-over:
 		}
 	}()
+	if h.shape.end == "idle" && h.request.Close {
+		h.shape.end = "" // it will ask nothing more
+	}
 	lengths, body := h.shape.lengths(h.body.Bytes())
 	all := h.shape.head(h.status, h.header, lengths)
 	switch h.shape.end {
