@@ -251,7 +251,7 @@ func eitherProblem(r *run) string {
 	return ""
 }
 
-// complaint is the last line that the client printed, without secrets.
+// complaint is the last thing that the client printed, without secrets.
 func (r *run) complaint() string {
 	text := strings.TrimSpace(r.Stderr)
 	if text == "" {
@@ -261,7 +261,15 @@ func (r *run) complaint() string {
 		return ""
 	}
 	lines := strings.Split(text, "\n")
-	return ": " + shorten(r.secretless(lines[len(lines)-1]), 160)
+	last := lines[len(lines)-1]
+	for _, line := range slices.Backward(lines) {
+		// Where an exception came from stands below it, indented.
+		if line != "" && line[0] != ' ' && line[0] != '\t' {
+			last = line
+			break
+		}
+	}
+	return ": " + shorten(r.secretless(last), 160)
 }
 
 // What was sent.

@@ -141,7 +141,7 @@ func Catalog() []Entry {
 		{one(CertsrvCA), "renewed", "N", "the CA has been renewed N times, with new keys; stays once it bit", number},
 
 		{operations, "status", "STATUS", "the answer is this HTTP status; with retry-after=SECONDS (or date+SECONDS, or any word) that header, with body=good the body of a good answer, with body=text one of several lines and control bytes", status},
-		{operations, "redirect", "same|loop|http|URL", "the answer leads to the same operation again (which then answers), on and on, to plain HTTP, or to a URL; with code=307 (302 without)", text},
+		{operations, "redirect", "same|http|URL", "the answer leads to the same place again (with count=1 once), to plain HTTP, or to a URL; with code=307 that status (302 without)", text},
 		{operations, "challenge", "lower|unknown-first|unknown-in-line|unknown-only", "401 has its Basic challenge in lower case; behind one that nobody knows, in two headers or in one; or has only that one", oneOf},
 		{operations, "no-challenge", "", "401 without WWW-Authenticate", noValue},
 		{operations, "content-type", "VALUE", "the answer has this Content-Type", text},

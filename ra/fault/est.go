@@ -140,19 +140,12 @@ func (h *estAnswer) replace(ctx context.Context, everybodys bool) bool {
 	return h.replaced
 }
 
-// redirected marks a request that a redirection has led here.
-const redirected = "redirected"
-
 func (h *estAnswer) redirect(f Fault) {
 	r := h.request
-	if r.URL.RawQuery == redirected && f.Value == "same" {
-		return
-	}
 	to := *r.URL
-	to.Scheme, to.Host, to.RawQuery = "https", r.Host, ""
+	to.Scheme, to.Host = "https", r.Host
 	switch f.Value {
-	case "same", "loop":
-		to.RawQuery = redirected
+	case "same":
 	case "http":
 		to.Scheme = "http"
 	default:
