@@ -246,7 +246,7 @@ func (f examFlags) examined(ctx context.Context, args []string, dir string) (exa
 		if len(f.operations) > 0 {
 			client.Operations = f.operations
 		}
-		return client, nil
+		return client, client.Check()
 	}
 	if len(args) > 1 {
 		return exam.Client{}, fmt.Errorf("--client %s: its program alone may stand behind --, not %d words", f.client, len(args))
@@ -267,7 +267,7 @@ func (f examFlags) examined(ctx context.Context, args []string, dir string) (exa
 	if len(f.operations) > 0 {
 		client.Operations = f.operations
 	}
-	return client, nil
+	return client, client.Check()
 }
 
 func (c *cli) listCases(cards []exam.Card) error {

@@ -30,7 +30,8 @@ type Client struct {
 	EnvOf func(Card) []string `json:"-"`
 }
 
-func (c Client) check() error {
+// Check tells whether the client can be run at all.
+func (c Client) Check() error {
 	if len(c.Command) == 0 || c.Command[0] == "" {
 		return errors.New("no command: give the client's after --, or --client PRESET")
 	}

@@ -58,7 +58,7 @@ const waitersPerLane = 8
 // ctx ended before they did are not among them, and the error is ctx's then. Another
 // error is that nothing could be examined at all.
 func Run(ctx context.Context, o Options) ([]Result, error) {
-	if err := o.Client.check(); err != nil {
+	if err := o.Client.Check(); err != nil {
 		return nil, err
 	}
 	if o.Limit <= 0 {
