@@ -163,7 +163,7 @@ func ParseCards(file string, data []byte) ([]Card, error) {
 		return nil, fmt.Errorf("%s: %w", file, err)
 	}
 	if len(list.Cases) == 0 {
-		return nil, fmt.Errorf("%s: no cases: a file of cards begins with cases:", file)
+		return nil, fmt.Errorf("%s: a file of cards begins with cases: and has at least one", file)
 	}
 	var problems []error
 	for i := range list.Cases {

@@ -125,8 +125,10 @@ func (x *examination) all(ctx context.Context) error {
 		for range many {
 			group.Go(func() error {
 				for i := range queue {
-					if inner.Err() != nil {
+					select {
+					case <-inner.Done():
 						return nil
+					default:
 					}
 					if err := x.one(inner, i); err != nil {
 						stop(err) // a command that cannot be started will not be in the next case
@@ -147,10 +149,11 @@ func (x *examination) all(ctx context.Context) error {
 	case <-ctx.Done():
 	}
 	select {
-	case <-done:
+	case err := <-done:
+		return err
 	case <-time.After(lingeringAll):
+		return nil
 	}
-	return nil
 }
 
 // one examines a case. The error is one that no other case would be spared.

@@ -202,13 +202,13 @@ func onceProblem(r *run) string {
 }
 
 func challengeProblem(r *run) string {
-	for _, q := range r.requests {
-		if q.header.Get("Authorization") == "" {
-			return "" // the first one had none
-		}
+	if len(r.requests) == 0 {
+		return "no request came"
+	}
+	if r.requests[0].header.Get("Authorization") != "" {
 		return "credentials went out before anybody asked for them"
 	}
-	return "no request came"
+	return ""
 }
 
 // openProblem: what needs no credentials gets none.

@@ -36,24 +36,39 @@ func presets() []preset {
 	}
 	return []preset{
 		{
-			"curl", "curl with openssl, in a shell script", []string{CACerts, Enroll, Reenroll, CSRAttrs}, []string{"label"}, "curl.sh",
-			[]string{"curl", "openssl", "bash"}, "Debian's curl and openssl",
+			"curl", "curl with openssl, in a shell script",
+			[]string{CACerts, Enroll, Reenroll, CSRAttrs},
+			[]string{"label"},
+			"curl.sh",
+			[]string{"curl", "openssl", "bash"},
+			"Debian's curl and openssl",
 			func(ctx context.Context, program string) string {
 				return firstWords(firstLine(ctx, program, "--version"), 2) + ", " + firstWords(firstLine(ctx, "openssl", "version"), 2)
 			},
 		},
 		{
-			"libest", "libest's estclient", Operations(), []string{"label"}, "libest.sh", []string{"estclient", "openssl", "bash"},
+			"libest", "libest's estclient", Operations(),
+			[]string{"label"},
+			"libest.sh",
+			[]string{"estclient", "openssl", "bash"},
 			"https://github.com/cisco/libest, built by yourself: no distribution has it", first("--version"),
 		},
 		{
-			"strongswan", "strongSwan's pki --est", []string{CACerts, Enroll, Reenroll}, []string{"poll"}, "strongswan.sh", []string{"pki", "bash"},
+			"strongswan", "strongSwan's pki --est",
+			[]string{CACerts, Enroll, Reenroll},
+			[]string{"poll"},
+			"strongswan.sh",
+			[]string{"pki", "bash"},
 			"Debian's strongswan-pki and libstrongswan-extra-plugins", strongSwanVersion,
 		},
 		{"globalsign", "github.com/globalsign/est, the library's client", Operations(), []string{"label"}, "", nil, "", nil},
 		{
-			"bouncycastle", "Bouncy Castle's EST client, with a main of ours", []string{CACerts, Enroll, Reenroll, CSRAttrs}, []string{"label"}, "Exam.java",
-			[]string{"java", "javac"}, "Debian's default-jdk-headless and libbcpkix-java", nil,
+			"bouncycastle", "Bouncy Castle's EST client, with a main of ours",
+			[]string{CACerts, Enroll, Reenroll, CSRAttrs},
+			[]string{"label"},
+			"Exam.java",
+			[]string{"java", "javac"},
+			"Debian's default-jdk-headless and libbcpkix-java", nil,
 		},
 		{"capf", "this project's CAPF, with libest's habits", []string{CACerts, Enroll, Reenroll}, []string{"label"}, "", nil, "", nil},
 	}
@@ -127,11 +142,11 @@ func Preset(ctx context.Context, name, program, dir string, self []string) (Clie
 // java compiles the client's main.
 func (c *Client) java(ctx context.Context, java, file string) error {
 	for _, jar := range jars {
-		real, err := filepath.EvalSymlinks(jar)
+		target, err := filepath.EvalSymlinks(jar)
 		if err != nil {
 			return fmt.Errorf("--client bouncycastle needs %s, which is not there: install Debian's libbcpkix-java", jar)
 		}
-		if version, ok := strings.CutPrefix(filepath.Base(real), "bcpkix-"); ok {
+		if version, ok := strings.CutPrefix(filepath.Base(target), "bcpkix-"); ok {
 			c.Version = "Bouncy Castle " + strings.TrimSuffix(version, ".jar") + ", " + firstLine(ctx, java, "--version")
 		}
 	}
@@ -166,7 +181,7 @@ func firstWords(line string, n int) string {
 func strongSwanVersion(ctx context.Context, program string) string {
 	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
 	defer cancel()
-	out, _ := exec.CommandContext(ctx, program, "--help").CombinedOutput() //nolint:gosec // the client that is examined
+	out, _ := exec.CommandContext(ctx, program, "--help").CombinedOutput()
 	for line := range strings.Lines(string(out)) {
 		if strings.HasPrefix(line, "strongSwan ") {
 			return firstWords(line, 2)

@@ -23,7 +23,6 @@ const lingering = 500 * time.Millisecond
 type command struct {
 	args  []string
 	env   []string
-	stdin *os.File // nil = nothing to read
 	limit time.Duration
 	mark  string // NAME=VALUE in env, by which its children are found
 }
@@ -67,7 +66,7 @@ func (c command) run(ctx context.Context) (ended, error) {
 		err = <-done
 	case <-ctx.Done():
 		killGroup(cmd.Process.Pid)
-		<-done
+		_ = <-done // how it ended is of no interest any more
 		killMarked(c.mark)
 		return ended{}, context.Cause(ctx)
 	}

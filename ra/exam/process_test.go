@@ -38,7 +38,7 @@ func one(t *testing.T, client exam.Client, limit time.Duration, id string) exam.
 }
 
 func TestACommandThatIsNotThereIsAnErrorAtOnce(t *testing.T) {
-	all, err := exam.Run(t.Context(), exam.Options{Client: exam.Client{Command: []string{"/nowhere/client"}, Operations: exam.Operations()}, Cards: cards(t), Dir: t.TempDir()})
+	all, err := exam.Run(t.Context(), exam.Options{Client: exam.Client{Command: []string{"/nowhere/client"}, Operations: exam.Operations()}, Cards: some(t, "trust-name", "trust-eku"), Dir: t.TempDir()})
 	if err == nil || !strings.Contains(err.Error(), "cannot be started") || !strings.Contains(err.Error(), "/nowhere/client") || len(all) > 0 {
 		t.Errorf("%d results, %v", len(all), err)
 	}

@@ -296,14 +296,13 @@ func (g *rig) order(ctx context.Context, r *run) error {
 	if r.control {
 		return nil
 	}
-	at := ""
 	for _, spec := range r.stage.Faults {
 		if strings.Contains(spec, "{elsewhere") {
 			other, err := g.otherServer(ctx)
 			if err != nil {
 				return err
 			}
-			at = net.JoinHostPort("localhost", other.port)
+			at := net.JoinHostPort("localhost", other.port)
 			spec = strings.NewReplacer("{elsewhere}", "https://"+at, "{elsewhere-ip}", "https://"+net.JoinHostPort("127.0.0.1", other.port)).Replace(spec)
 		}
 		if _, err := g.server.Faults.Order(atOperation(spec, r.operation)); err != nil {

@@ -66,10 +66,6 @@ func (r *request) operation() string {
 	return path[strings.LastIndexByte(path, '/')+1:]
 }
 
-func (r *request) credentials() bool {
-	return r.header.Get("Authorization") != "" || len(r.certificates) > 0
-}
-
 // The EST port's address as it is asked for; those of the others are another text for
 // the same.
 const (

@@ -223,7 +223,7 @@ func (h *estAnswer) finish(ctx context.Context) {
 
 // challenge changes the challenge of a 401.
 func (h *estAnswer) challenge(how string) {
-	const name = "WWW-Authenticate" // as libest wants it
+	name := "WWW-Authenticate" // not as net/http writes it, but as libest wants it
 	basic := strings.Join(h.header[name], ", ")
 	if basic == "" {
 		return

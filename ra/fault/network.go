@@ -130,8 +130,8 @@ func (c *disturbedConn) meet() error {
 			return errFault
 		case "cipher":
 			c.readSome()
-			_, _ = c.Conn.Write(serverHello(f.Value))
-			_ = c.Conn.SetReadDeadline(time.Now().Add(maxRaw))
+			_, _ = c.Write(serverHello(f.Value))
+			_ = c.SetReadDeadline(time.Now().Add(maxRaw))
 			_, err := io.Copy(io.Discard, c.Conn) // what the client says to that
 			return errors.Join(errFault, err)
 		case "plain-http":

@@ -175,7 +175,7 @@ func (c *client) csr(operation string) (der []byte, key crypto.Signer, err error
 		if err != nil {
 			return nil, nil, err
 		}
-		if err := os.WriteFile(c.get("KEY"), pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: encoded}), mode); err != nil { //nolint:gosec // the defect is its mode
+		if err := os.WriteFile(c.get("KEY"), pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: encoded}), mode); err != nil {
 			return nil, nil, err
 		}
 	}
@@ -227,7 +227,7 @@ func readKey(file string) (crypto.Signer, error) {
 
 // write replaces a file in one step.
 func write(file string, data []byte) error {
-	if err := os.WriteFile(file+".new", data, 0o600); err != nil {
+	if err := os.WriteFile(file+".new", data, 0o600); err != nil { //nolint:gosec // the file that the examination has named
 		return err
 	}
 	return os.Rename(file+".new", file)

@@ -18,13 +18,11 @@ import (
 	"io"
 	"mime"
 	"mime/multipart"
-	"net"
 	"net/http"
 	"net/url"
 	"os"
 	"slices"
 	"strings"
-	"time"
 
 	"github.com/smallstep/pkcs7"
 )
@@ -466,7 +464,7 @@ func withAttribute(der []byte, key crypto.Signer, oid asn1.ObjectIdentifier, val
 
 // clear is a request without TLS, which a client must not send.
 func (c *client) clear(method string, u *url.URL, authorization string) (*answer, error) {
-	conn, err := net.DialTimeout("tcp", u.Host, time.Until(c.until))
+	conn, err := c.connect(u.Host)
 	if err != nil {
 		return nil, err
 	}

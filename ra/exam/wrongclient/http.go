@@ -169,7 +169,7 @@ func (c *client) wait(a *answer) error {
 		}
 	}
 	if d <= 0 {
-		return fmt.Errorf("Retry-After is %q", text) //nolint:revive,staticcheck // a header's name
+		return fmt.Errorf("Retry-After is %q", text)
 	}
 	if time.Now().Add(d).After(c.until) {
 		return errors.New("the server wants more time than there is")
@@ -236,7 +236,7 @@ func (c *client) read(from *bufio.Reader) (*answer, error) {
 	var first string
 	var status int
 	var names []string
-	header := http.Header{}
+	var header http.Header
 	for {
 		var err error
 		first, status, names, header, err = c.readHead(from)
@@ -255,7 +255,7 @@ func (c *client) read(from *bufio.Reader) (*answer, error) {
 	for i, text := range lengths {
 		n, err := strconv.ParseUint(text, 10, 63)
 		if err != nil {
-			return nil, fmt.Errorf("Content-Length is %q", text) //nolint:revive,staticcheck // a header's name
+			return nil, fmt.Errorf("Content-Length is %q", text)
 		}
 		if i > 0 && int64(n) != a.length {
 			return nil, errors.New("there are two Content-Lengths")

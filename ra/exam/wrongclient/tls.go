@@ -1,6 +1,7 @@
 package wrongclient
 
 import (
+	"context"
 	"crypto/tls"
 	"crypto/x509"
 	"encoding/asn1"
@@ -27,9 +28,13 @@ func (c careful) Read(p []byte) (int, error) {
 	return n, err
 }
 
+func (c *client) connect(address string) (net.Conn, error) {
+	return (&net.Dialer{Deadline: c.until}).DialContext(context.Background(), "tcp", address)
+}
+
 func (c *client) dial(host, port string, unverified bool) (*tls.Conn, error) {
 	c.strangeHello(host, port)
-	raw, err := net.DialTimeout("tcp", net.JoinHostPort(host, port), time.Until(c.until))
+	raw, err := c.connect(net.JoinHostPort(host, port))
 	if err != nil {
 		return nil, err
 	}
@@ -46,7 +51,7 @@ func (c *client) dial(host, port string, unverified bool) (*tls.Conn, error) {
 	case c.wrong("tls-13"):
 		config.MaxVersion = tls.VersionTLS12
 	case c.wrong("tls-legacy"):
-		config.MinVersion = tls.VersionTLS10 //nolint:gosec // the defect
+		config.MinVersion = tls.VersionTLS10
 	case c.wrong("tls-sni"):
 		config.ServerName = "another.example.com"
 	}
@@ -95,7 +100,7 @@ func (c *client) strangeHello(host, port string) {
 	body = append(body, extensions...)
 	message := append([]byte{1, 0, 0, byte(len(body))}, body...)
 	record := append([]byte{22, 3, 1, 0, byte(len(message))}, message...)
-	conn, err := net.DialTimeout("tcp", net.JoinHostPort(host, port), time.Second)
+	conn, err := c.connect(net.JoinHostPort(host, port))
 	if err != nil {
 		return
 	}
