@@ -132,8 +132,9 @@ func (s *Server) OtherCertificate() ([]byte, error) {
 
 // Shape makes IIS's certificate as something is wrong with it: self-signed,
 // self-signed-ca, missing-intermediate, unknown-root, wrong-name, wrong-name-cn
-// (value: the CN, lab-dc without one), expired, not-yet-valid. hosts are those
-// that it should have.
+// (value: the CN, lab-dc without one), expired, not-yet-valid; or a front end's: cn-only,
+// san, eku, critical-extension, issuer, extra-certificates, rotate. hosts are those that
+// it should have.
 func (s *Server) Shape(kind, value string, hosts []string) (tls.Certificate, error) {
 	now := s.opts.Now()
 	a := s.authority
@@ -167,6 +168,9 @@ func (s *Server) Shape(kind, value string, hosts []string) (tls.Certificate, err
 		return a.serverBetween(issuing, hosts, issuing.certificate.NotBefore.Add(-time.Hour), now.Add(-time.Minute))
 	case "not-yet-valid":
 		return a.serverBetween(issuing, hosts, now.Add(24*time.Hour), to)
+	}
+	if c, ok, err := s.shapeOther(kind, value, hosts); ok {
+		return c, err
 	}
 	return tls.Certificate{}, fmt.Errorf("certsrv: there is no certificate of the kind %q", kind)
 }

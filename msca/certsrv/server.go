@@ -32,6 +32,7 @@ const (
 type Server struct {
 	opts        Options
 	authority   *authority
+	successors  successors
 	policy      policy
 	requests    *requests
 	certificate tls.Certificate // IIS's own

@@ -48,6 +48,11 @@ func (h *held) FlushError() error {
 	return nil
 }
 
+// oneWrite is how long a body may be to leave net/http in one piece with its header: a
+// longer one, which a fault may have made, goes by itself, as est sends it. strongSwan
+// reads no answer in three pieces (docs/reference/libest.md).
+const oneWrite = 3 << 10
+
 // send passes the answer on as it was given.
 func (h *held) send() {
 	if h.status == 0 {
@@ -55,7 +60,7 @@ func (h *held) send() {
 	}
 	h.copyHeader()
 	h.inner.WriteHeader(h.status)
-	if h.headFirst {
+	if h.headFirst || h.body.Len() > oneWrite {
 		_ = http.NewResponseController(h.inner).Flush() // where that is impossible there are no records either
 	}
 	_, _ = h.inner.Write(h.body.Bytes()) // who cannot be written to is gone

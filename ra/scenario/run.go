@@ -66,7 +66,7 @@ func run(ctx context.Context, card Card, o Options) ([]Check, error) {
 	if card.probed() {
 		return runProbe(ctx, card, o)
 	}
-	if err := o.Keys.intoLab(o.Dir); err != nil {
+	if err := o.Keys.IntoLab(o.Dir); err != nil {
 		return nil, err
 	}
 	p := &play{card: card, options: o, tail: newTail(o.Dir, o.Line)}
@@ -155,7 +155,7 @@ func (p *play) start(ctx context.Context) error {
 		Variant: lab.Variant{CAURL: c.CAURL, CANames: c.CANames, Template: c.Template, Enroll: c.Enroll, MinKeySize: c.MinKeySize, Patience: time.Duration(c.Patience) * time.Second},
 		Early:   p.early,
 		Logged:  p.tail.poke,
-		NewKey:  p.options.Keys.inTurn(),
+		NewKey:  p.options.Keys.InTurn(),
 	}
 	for _, subject := range c.Trust {
 		certificate, err := authorityNamed(subject)
