@@ -27,6 +27,7 @@ type CAOptions struct {
 	Faults *fault.Registry // nil = none
 	// Logged is called after each line of the access log; nil = nobody is told.
 	Logged func()
+	Entry  func(certsrv.AccessEntry)     // gets each of these lines; nil = nobody does
 	KeyLog io.Writer                     // see [Options.KeyLog]
 	NewKey func() (crypto.Signer, error) // see [Options.NewKey]
 	Port   int                           // that the access log has; 0 = the listener\'s
@@ -105,7 +106,10 @@ func OpenCA(cfg *config.Certsrv, o CAOptions) (*CA, error) {
 			if o.Port != 0 {
 				e.Port = o.Port
 			}
-			ca.accessLog.Log(tracelog.W3CEntry(e))
+			ca.accessLog.Log(w3cEntry(e))
+			if o.Entry != nil {
+				o.Entry(e)
+			}
 			if o.Logged != nil {
 				o.Logged()
 			}

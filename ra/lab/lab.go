@@ -97,6 +97,7 @@ type Lab struct {
 	others  []*x509.Certificate // Variant.Trust
 	network Network
 	flight  *flight
+	record  *recording
 	ca      *CA
 	ra      *server.Server
 	creds   config.Credentials
@@ -176,7 +177,7 @@ func Start(ctx context.Context, o Options) (_ *Lab, err error) {
 	if err != nil {
 		return nil, err
 	}
-	l := &Lab{Dir: dir, Temporary: o.Dir == "", Profile: o.Profile, Faults: o.Faults, others: o.Variant.Trust, network: o.Network, flight: newFlight(), now: o.Now, done: make(chan struct{})}
+	l := &Lab{Dir: dir, Temporary: o.Dir == "", Profile: o.Profile, Faults: o.Faults, others: o.Variant.Trust, network: o.Network, flight: newFlight(), record: newRecording(o.Now), now: o.Now, done: make(chan struct{})}
 	for _, spec := range o.Early {
 		if _, err := l.Faults.Order(spec); err != nil {
 			return nil, err
@@ -216,7 +217,7 @@ func Start(ctx context.Context, o Options) (_ *Lab, err error) {
 	if err != nil {
 		return nil, err
 	}
-	if l.ca, err = OpenCA(caConfig, CAOptions{Logger: o.Logger.Named("certsrv"), Now: o.Now, Faults: l.Faults, Logged: o.Logged, KeyLog: o.KeyLog, NewKey: o.NewKey, Port: o.Variant.port()}); err != nil {
+	if l.ca, err = OpenCA(caConfig, CAOptions{Logger: o.Logger.Named("certsrv"), Now: o.Now, Faults: l.Faults, Logged: o.Logged, Entry: l.record.caLine, KeyLog: l.record.keys(o.KeyLog), NewKey: o.NewKey, Port: o.Variant.port()}); err != nil {
 		return nil, err
 	}
 	opened = append(opened, l.ca)
@@ -229,11 +230,12 @@ func Start(ctx context.Context, o Options) (_ *Lab, err error) {
 	hooks := FaultHooks(l.Faults, func(kind, value string) (tls.Certificate, error) {
 		return l.ca.Shape(kind, value, hostsOf(estListener.Addr()))
 	})
-	hooks.TLS = keyLogged(hooks.TLS, o.KeyLog)
-	hooks.Dial = func(server.DialFunc) server.DialFunc { return l.Faults.Dial(l.dialCA(caListener.Addr())) }
+	hooks.TLS = keyLogged(hooks.TLS, l.record.keys(o.KeyLog))
+	hooks.Listener = l.record.listener(hooks.Listener)
+	hooks.Dial = l.record.dial(l.Faults, l.dialCA(caListener.Addr()))
 	hooks.Resolve = func(server.ResolveFunc) server.ResolveFunc { return l.Faults.Resolve(resolver(caConfig.Hosts)) }
 	serverOptions := server.Options{
-		EST: estListener, Admin: adminListener, Requests: l.ca.Queue(), Faults: AdminFaults(l.Faults), Hooks: hooks, Logger: o.Logger, Now: o.Now,
+		EST: estListener, Admin: adminListener, Requests: l.ca.Queue(), Faults: AdminFaults(l.Faults), Hooks: hooks, Wire: l.record.wire, Logger: o.Logger, Now: o.Now,
 	}
 	serverOptions.OpenAdmin = o.OpenAdmin
 	if raConfig.Admin.Guarded() && !o.OpenAdmin {

@@ -43,7 +43,7 @@ func (l *Lab) EnrollPhone(ctx context.Context) (SamplePhone, error) {
 		return SamplePhone{}, fmt.Errorf("open CAPF's trace: %w", err)
 	}
 	defer trace.Close()
-	client, err := l.Client(CAPFTrace(tracelog.NewCAPF(trace, tracelog.Options{Now: l.now}), l.now))
+	client, err := l.Client(CAPFTrace(tracelog.NewCAPF(l.record.phones.trace(phone.Name, trace), tracelog.Options{Now: l.now}), l.now))
 	if err != nil {
 		return SamplePhone{}, err
 	}

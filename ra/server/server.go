@@ -31,6 +31,7 @@ import (
 	"ciscora/ra/metrics"
 	"ciscora/ra/policy"
 	"ciscora/ra/queue"
+	"ciscora/ra/wire"
 )
 
 // Options is what does not stand in the configuration.
@@ -47,6 +48,9 @@ type Options struct {
 	OpenAdmin bool
 	// Hooks decorate what the RA takes from outside.
 	Hooks Hooks
+	// Wire records what goes over the wire, lines of the emulated logs included; nil =
+	// what admin.detail says, and no lines.
+	Wire *wire.Recorder
 	// Events also sees each event of the front end (est.Event) and of the core
 	// (ra.Event).
 	Events  func(context.Context, any)
@@ -112,7 +116,13 @@ func New(ctx context.Context, cfg *config.RA, o Options) (_ *Server, err error) 
 	enrollments := admin.NewEnrollments(0, o.Now)
 	challenges := newChallenges(enrollments, int64(cfg.EST.Limits.Body), cfg.EST.Limits.BodyTimeout, o.Now)
 	counted := metrics.New(metrics.Options{Version: o.Version, Look: s.state, Logger: o.Logger.Named("metrics")})
+	if o.Wire != nil {
+		s.trace.seen = o.Wire.Line
+	} else if cfg.Admin.Detail && s.adminListener != nil {
+		o.Wire = wire.New(wire.Options{ID: est.RequestID, Now: o.Now})
+	}
 	listeners := []func(context.Context, any){
+		legs(o.Wire),
 		(&eventLog{log: o.Logger}).event,
 		s.trace.event,
 		(&recorder{enrollments, challenges}).event,
@@ -134,7 +144,7 @@ func New(ctx context.Context, cfg *config.RA, o Options) (_ *Server, err error) 
 	if s.core, err = newCore(cfg, s.ledger, o, tell); err != nil {
 		return nil, err
 	}
-	if s.est, err = newFrontEnd(cfg, s.core, o, tell, append([]func(http.Handler) http.Handler{challenges.middleware}, o.Hooks.Middleware...)...); err != nil {
+	if s.est, err = newFrontEnd(cfg, s.core, o, tell, append([]func(http.Handler) http.Handler{challenges.middleware, o.Wire.Middleware}, o.Hooks.Middleware...)...); err != nil {
 		return nil, err
 	}
 	live, err := newLiveTLS(cfg, files.EST, o.Now, o.Logger)
@@ -146,7 +156,7 @@ func New(ctx context.Context, cfg *config.RA, o Options) (_ *Server, err error) 
 	s.leaves = live.leaves
 
 	if s.adminListener != nil {
-		guard, listener, err := AdminPort(cfg.Admin, s.adminListener, o.Now, o.Logger)
+		guard, listener, err := AdminPort(cfg.Admin.Admin, s.adminListener, o.Now, o.Logger)
 		if err != nil {
 			return nil, cfg.Problem("admin", err)
 		}
@@ -225,6 +235,7 @@ func newCore(cfg *config.RA, book *ledger.Ledger, o Options, tell func(context.C
 			},
 			NameCheck:      nameChecks[cfg.CA.NameCheck],
 			Trust:          trust,
+			Trace:          o.Wire.Trace(),
 			Dial:           o.Hooks.dial(),
 			Resolve:        o.Hooks.resolve(),
 			UserAgent:      userAgent(cfg),

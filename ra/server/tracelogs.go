@@ -34,6 +34,13 @@ type traceLogs struct {
 	pid     int
 	web     []string // subjects of the web trust store
 	server  string   // the EST listener's address, as configured: 0.0.0.0:8084
+
+	// seen is told each line of an event, and whether that is a leg with the CA; nil =
+	// nobody is.
+	seen  func(ctx context.Context, log, line string, ofLeg bool)
+	turn  sync.Mutex      // orders events where somebody sees their lines; guards both below
+	ctx   context.Context //nolint:containedctx // that of the event whose lines are written
+	ofLeg bool
 }
 
 func openTraceLogs(cfg *config.RA, now func() time.Time) (*traceLogs, error) {
@@ -43,7 +50,7 @@ func openTraceLogs(cfg *config.RA, now func() time.Time) (*traceLogs, error) {
 		if err != nil {
 			return nil, cfg.Problem("logs.files.nginx", err)
 		}
-		t.nginx = tracelog.NewNGINX(f, tracelog.Options{PID: t.pid, Now: now})
+		t.nginx = tracelog.NewNGINX(t.shown("nginx", f), tracelog.Options{PID: t.pid, Now: now})
 	}
 	if path := cfg.Logs.Files.CiscoRA; path != "" {
 		f, err := t.append(path)
@@ -51,7 +58,7 @@ func openTraceLogs(cfg *config.RA, now func() time.Time) (*traceLogs, error) {
 			t.close()
 			return nil, cfg.Problem("logs.files.ciscora", err)
 		}
-		t.ciscora = tracelog.NewCiscoRA(f)
+		t.ciscora = tracelog.NewCiscoRA(t.shown("ciscora", f))
 	}
 	return t, nil
 }
@@ -151,10 +158,38 @@ func (t *traceLogs) startUp(files config.Files, server string) {
 	}
 }
 
+// shown is a log whose lines are seen.
+func (t *traceLogs) shown(log string, w io.Writer) io.Writer {
+	return writer(func(p []byte) (int, error) {
+		if t.seen != nil && t.ctx != nil {
+			for line := range strings.Lines(string(p)) {
+				t.seen(t.ctx, log, strings.TrimRight(line, "\r\n"), t.ofLeg)
+			}
+		}
+		return w.Write(p)
+	})
+}
+
+type writer func([]byte) (int, error)
+
+func (w writer) Write(p []byte) (int, error) { return w(p) }
+
 func (t *traceLogs) event(ctx context.Context, event any) {
 	if t.nginx == nil && t.ciscora == nil {
 		return
 	}
+	if t.seen != nil {
+		t.turn.Lock()
+		defer t.turn.Unlock()
+		t.ctx = ctx
+		_, t.ofLeg = event.(ra.Leg)
+		defer func() { t.ctx = nil }()
+	}
+	t.word(ctx, event)
+}
+
+// word writes the lines of an event.
+func (t *traceLogs) word(ctx context.Context, event any) {
 	switch e := event.(type) {
 	case ra.Leg:
 		t.leg(ctx, e)
