@@ -209,11 +209,34 @@ func (c *Capture) of(used []wire.Connection) (found []*connection) {
 				best = k
 			}
 		}
-		if best != nil && !slices.Contains(found, best) {
-			found = append(found, best)
+		if best == nil || slices.Contains(found, best) {
+			continue
 		}
+		if full := c.resumedFrom(best); full != nil && !slices.Contains(found, full) {
+			found = append(found, full)
+		}
+		found = append(found, best)
 	}
 	return found
+}
+
+// resumedFrom is the connection whose TLS session another one goes on with: crypto/tls
+// writes no secret for that one, and Wireshark takes it from the ticket that it sees in
+// the first. nil where the connection has secrets of its own.
+func (c *Capture) resumedFrom(k *connection) (full *connection) {
+	if len(c.secrets[k.random()]) > 0 {
+		return nil
+	}
+	host := func(a net.Addr) string { return addressOf(a).Addr().String() }
+	for _, other := range c.connections {
+		if other == k {
+			break
+		}
+		if other.client == k.client && host(other.RemoteAddr()) == host(k.RemoteAddr()) && len(c.secrets[other.random()]) > 0 {
+			full = other
+		}
+	}
+	return full
 }
 
 // random returns the random of a connection's Client Hello (RFC 8446 §4.1.2), by which
