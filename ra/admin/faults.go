@@ -31,13 +31,27 @@ type Fault struct {
 	Expires   *time.Time `json:"expires,omitempty"`
 }
 
+// FaultList is what /faults answers.
+type FaultList struct {
+	Faults []Fault `json:"faults"`
+}
+
+// FaultOrder is what is posted to /faults.
+type FaultOrder struct {
+	Spec string `json:"spec"`
+}
+
+// OrderedFault tells of a fault that was ordered.
+type OrderedFault struct {
+	ID   string `json:"id"`
+	Spec string `json:"spec"`
+}
+
 // maxSpecBody bounds what is posted to /faults, in bytes.
 const maxSpecBody = 4 << 10
 
 func (h *handler) listFaults(w http.ResponseWriter, _ *http.Request) {
-	answer(w, http.StatusOK, struct {
-		Faults []Fault `json:"faults"`
-	}{h.Faults.List()})
+	answer(w, http.StatusOK, FaultList{h.Faults.List()})
 }
 
 // orderFault takes {"spec": "..."}, a form with the field spec, or the spec alone.
@@ -52,10 +66,7 @@ func (h *handler) orderFault(w http.ResponseWriter, r *http.Request) {
 		fail(w, http.StatusBadRequest, err.Error())
 		return
 	}
-	answer(w, http.StatusCreated, struct {
-		ID   string `json:"id"`
-		Spec string `json:"spec"`
-	}{id, spec})
+	answer(w, http.StatusCreated, OrderedFault{ID: id, Spec: spec})
 }
 
 var errNoSpec = errors.New(`there is no spec: post it as text, or as {"spec": "certsrv.login:hang"}`)
@@ -68,9 +79,7 @@ func readSpec(w http.ResponseWriter, r *http.Request) (string, error) {
 	text := strings.TrimSpace(string(body))
 	contentType, _, _ := mime.ParseMediaType(r.Header.Get("Content-Type")) // what cannot be read is none
 	if contentType == "application/json" || strings.HasPrefix(text, "{") {
-		var order struct {
-			Spec string `json:"spec"`
-		}
+		var order FaultOrder
 		if err := json.Unmarshal(body, &order); err != nil {
 			return "", errors.New("the body is no JSON object with a spec: " + err.Error())
 		}
@@ -85,9 +94,7 @@ func readSpec(w http.ResponseWriter, r *http.Request) (string, error) {
 }
 
 func (h *handler) clearFaults(w http.ResponseWriter, _ *http.Request) {
-	answer(w, http.StatusOK, struct {
-		Removed int `json:"removed"`
-	}{h.Faults.Clear()})
+	answer(w, http.StatusOK, Removed{h.Faults.Clear()})
 }
 
 func (h *handler) removeFault(w http.ResponseWriter, r *http.Request) {
@@ -96,7 +103,5 @@ func (h *handler) removeFault(w http.ResponseWriter, r *http.Request) {
 		fail(w, http.StatusNotFound, "there is no fault "+id+": see GET /faults")
 		return
 	}
-	answer(w, http.StatusOK, struct {
-		Removed int `json:"removed"`
-	}{1})
+	answer(w, http.StatusOK, Removed{1})
 }

@@ -36,6 +36,17 @@ type OwnRefused struct {
 	Until   time.Time `json:"until"` // it is not tried before, unless its credentials change
 }
 
+// LockoutList is what /lockouts answers.
+type LockoutList struct {
+	Lockouts []Lockout   `json:"lockouts"`
+	Own      *OwnRefused `json:"own_account,omitempty"`
+}
+
+// Forgiven tells whether there was anything to forgive.
+type Forgiven struct {
+	Forgiven bool `json:"forgiven"`
+}
+
 func (h *handler) listLockouts(w http.ResponseWriter, r *http.Request) {
 	list, err := h.Lockouts.List(r.Context())
 	if err != nil {
@@ -45,10 +56,7 @@ func (h *handler) listLockouts(w http.ResponseWriter, r *http.Request) {
 	if list == nil {
 		list = []Lockout{}
 	}
-	answer(w, http.StatusOK, struct {
-		Lockouts []Lockout   `json:"lockouts"`
-		Own      *OwnRefused `json:"own_account,omitempty"`
-	}{list, h.Lockouts.Own()})
+	answer(w, http.StatusOK, LockoutList{list, h.Lockouts.Own()})
 }
 
 // forgive is for one of them, or for all.
@@ -65,8 +73,6 @@ func (h *handler) forgive(w http.ResponseWriter, r *http.Request) {
 	case !found && name != "":
 		fail(w, http.StatusNotFound, "nothing is counted of "+name+": see GET /lockouts")
 	default:
-		answer(w, http.StatusOK, struct {
-			Forgiven bool `json:"forgiven"`
-		}{found})
+		answer(w, http.StatusOK, Forgiven{found})
 	}
 }

@@ -67,6 +67,7 @@ type Server struct {
 
 	est    *est.Server
 	core   *ra.RA
+	record *admin.Enrollments
 	ledger *ledger.Ledger
 	admin  *http.Server // nil where the admin port is off
 
@@ -114,6 +115,7 @@ func New(ctx context.Context, cfg *config.RA, o Options) (_ *Server, err error) 
 		}
 	}
 	enrollments := admin.NewEnrollments(0, o.Now)
+	s.record = enrollments
 	challenges := newChallenges(enrollments, int64(cfg.EST.Limits.Body), cfg.EST.Limits.BodyTimeout, o.Now)
 	counted := metrics.New(metrics.Options{Version: o.Version, Look: s.state, Logger: o.Logger.Named("metrics")})
 	if o.Wire != nil {
@@ -463,6 +465,9 @@ func roots(chain []*x509.Certificate) []*x509.Certificate {
 
 // ESTAddr is where EST clients are served.
 func (s *Server) ESTAddr() net.Addr { return s.estListener.Addr() }
+
+// Enrollments are the last ones, as the admin port shows them.
+func (s *Server) Enrollments() *admin.Enrollments { return s.record }
 
 // Run serves until ctx ends. Then it is not ready any more, but goes on for
 // est.drain_delay, closes its ports, finishes what is in flight, for at most est.drain,
