@@ -15,6 +15,7 @@ import (
 	"ciscora/config"
 	"ciscora/ra/fault"
 	"ciscora/ra/lab"
+	"ciscora/ra/scenario"
 	"ciscora/ra/tracelog"
 )
 
@@ -105,6 +106,12 @@ func (c *cli) lab(ctx context.Context, o lab.Options, logs *held, once, asJSON, 
 		o.KeyLog = keys
 		fmt.Fprintf(c.env.Stderr, "ra: TLS secrets go to %s (SSLKEYLOGFILE)\n", path)
 	}
+	player, err := scenario.NewPlayer()
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, player.Close()) }()
+	o.Cards, o.Catalog = player, sync.OnceValues(scenario.Catalog)
 	l, err := lab.Start(ctx, o)
 	if err != nil {
 		return err

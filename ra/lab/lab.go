@@ -26,6 +26,8 @@ import (
 
 	"ciscora/config"
 	"ciscora/msca/certsrv"
+	"ciscora/ra/console"
+	"ciscora/ra/explain"
 	"ciscora/ra/fault"
 	"ciscora/ra/ledger"
 	"ciscora/ra/server"
@@ -67,6 +69,11 @@ type Options struct {
 	// Logged is called whenever something has been written to one of the
 	// emulated logs of RA and CA, from several goroutines; nil = nobody is told.
 	Logged func()
+	// Catalog is what is known of failures, by which the console's pages tell a cause;
+	// nil = they tell none.
+	Catalog func() (*explain.Catalog, error)
+	// Cards are the failures that the console's pages can play; nil = none.
+	Cards console.Cards
 	// KeyLog gets the secrets of each TLS connection to RA and CA, in the form of
 	// SSLKEYLOGFILE, by which Wireshark decrypts a capture; nil = none are told.
 	// There is no such thing outside a lab.
@@ -98,6 +105,7 @@ type Lab struct {
 	network Network
 	flight  *flight
 	record  *recording
+	pages   *pages
 	ca      *CA
 	ra      *server.Server
 	creds   config.Credentials
@@ -238,6 +246,8 @@ func Start(ctx context.Context, o Options) (_ *Lab, err error) {
 		EST: estListener, Admin: adminListener, Requests: l.ca.Queue(), Faults: AdminFaults(l.Faults), Hooks: hooks, Wire: l.record.wire, Logger: o.Logger, Now: o.Now,
 	}
 	serverOptions.OpenAdmin = o.OpenAdmin
+	l.pages = l.newPages(o)
+	serverOptions.Lab = l.pages.options()
 	if raConfig.Admin.Guarded() && !o.OpenAdmin {
 		l.AdminCurl = l.Path(fileAdminCurl)
 	}
@@ -279,6 +289,10 @@ func (l *Lab) run(ctx context.Context, caListener net.Listener) {
 	servers.Go(func() {
 		defer l.cancel()
 		caErr = l.ca.Serve(caCtx, caListener)
+	})
+	servers.Go(func() {
+		<-ctx.Done()
+		l.pages.phones.Close()
 	})
 	go func() {
 		defer close(l.done)

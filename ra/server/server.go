@@ -27,6 +27,7 @@ import (
 	"ciscora/ra/access"
 	"ciscora/ra/access/revocation"
 	"ciscora/ra/admin"
+	"ciscora/ra/console"
 	"ciscora/ra/ledger"
 	"ciscora/ra/metrics"
 	"ciscora/ra/policy"
@@ -51,6 +52,8 @@ type Options struct {
 	// Wire records what goes over the wire, lines of the emulated logs included; nil =
 	// what admin.detail says, and no lines.
 	Wire *wire.Recorder
+	// Lab is what a lab's pages can do besides: it counts where Requests is set.
+	Lab console.Lab
 	// Events also sees each event of the front end (est.Event) and of the core
 	// (ra.Event).
 	Events  func(context.Context, any)
