@@ -1,7 +1,6 @@
 package scenario
 
 import (
-	"context"
 	"crypto/rand"
 	"errors"
 	"fmt"
