@@ -202,7 +202,7 @@ func describe(l *lab.Lab) labDescription {
 }
 
 func (c *cli) printAddresses(l *lab.Lab, keep bool) {
-	fmt.Fprintf(c.env.Stdout, "EST      %s/.well-known/est\n", l.ESTURL)
+	fmt.Fprintf(c.env.Stdout, "console  %s/\nEST      %s/.well-known/est\n", l.AdminURL, l.ESTURL)
 	for _, url := range l.ForPhones {
 		fmt.Fprintf(c.env.Stdout, "         %s/.well-known/est (for phones)\n", url)
 	}

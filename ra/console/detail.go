@@ -63,8 +63,8 @@ func (c *console) addDetail(s *story) {
 		}
 		lines[l.Log] = append(lines[l.Log], logLine{of, l.Text})
 	}
-	if c.Lab != nil && c.Lab.PhoneLines != nil {
-		for _, text := range c.Lab.PhoneLines(s.Title) {
+	if c.Lab != nil && c.Lab.PhoneLines != nil && s.CN != "" {
+		for _, text := range c.Lab.PhoneLines(s.CN) {
 			lines["capf"] = append(lines["capf"], logLine{ofClient, line(text)})
 		}
 	}
@@ -135,7 +135,7 @@ func (s *story) export() any {
 		Logs       map[string][]string `json:"logs,omitempty"`
 		Cut        bool                `json:"cut,omitempty"`
 	}{
-		Enrollment: s.Enrollment, CN: s.Title, State: s.State, Status: s.Status, ReqID: s.ReqID, Identity: s.Identity, Label: s.Label,
+		Enrollment: s.Enrollment, CN: s.CN, State: s.State, Status: s.Status, ReqID: s.ReqID, Identity: s.Identity, Label: s.Label,
 		Template: s.Template, Began: s.Began.UTC(), Took: ms(s.Took), Error: s.Error, Legs: []exportedLeg{},
 	}
 	if s.Verdict.Title != "" {

@@ -132,8 +132,10 @@ func (c *console) act(w http.ResponseWriter, r *http.Request) {
 func (c *console) begin(what, of string) (page string, err error) {
 	switch {
 	case what == "enroll" && c.Lab.Enroll != nil:
-		name, err := c.Lab.Enroll()
-		return "/console/live?" + url.Values{"cn": {name}}.Encode(), err
+		// Its name is known once the RA has read its CSR, which it does after the log-in:
+		// the list of all shows it before.
+		_, err := c.Lab.Enroll()
+		return "/console/live", err
 	case what == "play" && c.Lab.Cards != nil:
 		id, err := c.Lab.Cards.Play(of)
 		return "/console/lab/plays/" + url.PathEscape(id), err

@@ -20,7 +20,7 @@ import (
 
 // story is one enrollment with all that is known of it.
 type story struct {
-	Title, State, Identity, Client, UserAgent, Label, Template, Error, Enrollment, Replica string
+	Title, CN, State, Identity, Client, UserAgent, Label, Template, Error, Enrollment, Replica string
 	Row                                                                                    int64
 	ReqID, Status                                                                          int
 	Challenged, Finished, Orphan                                                           bool
@@ -81,8 +81,8 @@ func ofRow(r ledger.Row) story {
 
 // complete counts times from the first thing that happened.
 func (s *story) complete() {
-	if s.Title == "" {
-		s.Title = "(no name)"
+	if s.CN = s.Title; s.Title == "" {
+		s.Title = "Enrollment " + s.Enrollment // until its CSR is read
 	}
 	for _, l := range s.Legs {
 		if l.Start.Before(s.Began) {
@@ -205,7 +205,7 @@ func (s story) text() string {
 		}
 	}
 	say("enrollment", s.Enrollment)
-	say("name", s.Title)
+	say("name", s.CN)
 	say("identity", s.Identity)
 	say("client", s.Client)
 	say("label", s.Label)

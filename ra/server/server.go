@@ -6,6 +6,7 @@ package server
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"crypto/tls"
 	"crypto/x509"
@@ -126,6 +127,9 @@ func New(ctx context.Context, cfg *config.RA, o Options) (_ *Server, err error) 
 	} else if cfg.Admin.Detail && s.adminListener != nil {
 		o.Wire = wire.New(wire.Options{ID: est.RequestID, Now: o.Now})
 	}
+	o.Wire.OnName(func(id, cn string) {
+		enrollments.Update(id, func(x *admin.Enrollment) { x.CN = cmp.Or(x.CN, cn) })
+	})
 	listeners := []func(context.Context, any){
 		legs(o.Wire),
 		(&eventLog{log: o.Logger}).event,

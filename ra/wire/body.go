@@ -60,6 +60,9 @@ func (b Body) View() View {
 		return View{Title: fmt.Sprintf("%d bytes of %s, not kept", b.Length, b.named())}
 	}
 	der := fromText(b.raw)
+	if bytes.HasPrefix(b.raw, []byte("-----BEGIN CERTIFICATE-----")) {
+		return b.certificates(der) // IIS has no kind for it
+	}
 	switch b.kind {
 	case "application/pkcs10":
 		return b.csr(der)

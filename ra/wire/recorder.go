@@ -36,6 +36,8 @@ type Options struct {
 type Recorder struct {
 	Options
 
+	names func(id, cn string) // nil = nobody is told
+
 	mu    sync.Mutex // guards all below
 	byID  map[string]*list.Element
 	order list.List // of *record; the oldest in front
@@ -71,6 +73,14 @@ func New(o Options) *Recorder {
 		o.Now = time.Now
 	}
 	return &Recorder{Options: o, byID: map[string]*list.Element{}, ports: map[string]*port{}}
+}
+
+// OnName calls f with the common name in each CSR that nobody but the recorder has read,
+// since its client was refused before. It is called before anything is recorded.
+func (r *Recorder) OnName(f func(id, cn string)) {
+	if r != nil {
+		r.names = f
+	}
 }
 
 // Get returns what is known of an enrollment.
