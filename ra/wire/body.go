@@ -83,7 +83,7 @@ func (b Body) named() string {
 	if b.kind == "" {
 		return "no kind that is told"
 	}
-	return printable.Line(b.kind, maxValue)
+	return line(b.kind)
 }
 
 func (b Body) title(what string) string {
@@ -150,7 +150,7 @@ func (b Body) csr(der []byte) View {
 // kinds alone.
 func csrFields(der []byte) (fields []ntlm.Field) {
 	add := func(name, value string) {
-		fields = append(fields, ntlm.Field{Name: name, Value: printable.Line(value, maxValue)})
+		fields = append(fields, ntlm.Field{Name: name, Value: line(value)})
 	}
 	csr, err := x509.ParseCertificateRequest(der)
 	if err != nil {
@@ -210,7 +210,8 @@ func (b Body) form() View {
 	}
 	for _, name := range []string{"Mode", "CertAttrib", "FriendlyType", "ThumbPrint", "TargetStoreFlags", "SaveCert"} {
 		if values.Has(name) {
-			v.Fields = append(v.Fields, ntlm.Field{Name: name, Value: printable.Line(strings.Join(strings.Split(strings.TrimSpace(values.Get(name)), "\r\n"), "; "), maxValue)})
+			value := strings.ReplaceAll(strings.TrimSpace(values.Get(name)), "\r\n", "; ")
+			v.Fields = append(v.Fields, ntlm.Field{Name: name, Value: line(value)})
 		}
 	}
 	for _, f := range csrFields(fromText([]byte(values.Get("CertRequest")))) {
@@ -228,7 +229,7 @@ func (b Body) page() View {
 	if mark == "" {
 		return v
 	}
-	v.Mark = printable.Line(mark, maxValue)
+	v.Mark = line(mark)
 	for m := range strings.SplitSeq(v.Mark, ", ") {
 		if i := strings.Index(text, m); i >= 0 {
 			v.Before, v.Mark, v.After = text[:i], m, text[i+len(m):]

@@ -12,7 +12,6 @@ import (
 	"strings"
 	"time"
 
-	"ciscora/internal/printable"
 	"ciscora/internal/x501"
 )
 
@@ -20,7 +19,7 @@ import (
 const maxPeer = 8
 
 func readTLS(s tls.ConnectionState, name string, role Role, at time.Time) TLS {
-	t := TLS{Name: printable.Line(name, maxValue), Resumed: s.DidResume, Peer: s.PeerCertificates, At: at, Role: role}
+	t := TLS{Name: line(name), Resumed: s.DidResume, Peer: s.PeerCertificates, At: at, Role: role}
 	if s.Version != 0 {
 		t.Version = tls.VersionName(s.Version)
 	}
@@ -138,7 +137,6 @@ func tree(all []*x509.Certificate, wrong func(*x509.Certificate) []string) []Cer
 }
 
 func read(c *x509.Certificate) Certificate {
-	line := func(s string) string { return printable.Line(s, maxValue) }
 	v := Certificate{
 		Subject: line(x501.Text(c.RawSubject)), Issuer: line(x501.Text(c.RawIssuer)), Serial: c.SerialNumber.Text(16),
 		NotBefore: c.NotBefore.UTC(), NotAfter: c.NotAfter.UTC(), Key: keyOf(c.PublicKey), Signature: c.SignatureAlgorithm.String(),

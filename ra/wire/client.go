@@ -11,8 +11,6 @@ import (
 	"strconv"
 	"strings"
 	"time"
-
-	"ciscora/internal/printable"
 )
 
 func itoa(n int) string { return strconv.Itoa(n) }
@@ -39,8 +37,8 @@ func (r *Recorder) Middleware(next http.Handler) http.Handler {
 			x.TLS = &t
 		}
 		x.Request = Message{
-			Line:    printable.Line(req.Method+" "+req.RequestURI+" "+req.Proto, maxValue),
-			Headers: append([]Header{{Name: "Host", Value: printable.Line(req.Host, maxValue)}}, readHeaders(req.Header)...),
+			Line:    line(req.Method + " " + req.RequestURI + " " + req.Proto),
+			Headers: append([]Header{{Name: "Host", Value: line(req.Host)}}, readHeaders(req.Header)...),
 			Body:    Body{kind: strings.ToLower(kindOf(req.Header)), Length: int(max(req.ContentLength, 0))},
 		}
 		asked := x

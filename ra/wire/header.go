@@ -45,6 +45,9 @@ var shown = map[string]bool{
 	"X-Powered-By": true,
 }
 
+// line is one line of what came from outside, cut before it is looked at.
+func line(s string) string { return printable.Line(printable.Cut(s, 4*maxValue), maxValue) }
+
 // readHeaders returns a header's lines by their names.
 func readHeaders(h http.Header) (all []Header) {
 	names := make([]string, 0, len(h))
@@ -64,14 +67,14 @@ func readHeaders(h http.Header) (all []Header) {
 }
 
 func readHeader(name, value string) Header {
-	h := Header{Name: printable.Line(name, maxValue)}
+	h := Header{Name: line(name)}
 	switch canonical := http.CanonicalHeaderKey(name); {
 	case canonical == "Authorization", canonical == "Proxy-Authorization":
 		h.Value, h.Token = readCredentials(value, true)
 	case canonical == "Www-Authenticate", canonical == "Proxy-Authenticate":
 		h.Value, h.Token = readCredentials(value, false)
 	case shown[canonical]:
-		h.Value = printable.Line(value, maxValue)
+		h.Value = line(value)
 	default:
 		h.Value = fmt.Sprintf("%d characters, not shown", len(value))
 	}
@@ -92,7 +95,7 @@ func readCredentials(value string, sent bool) (string, *Token) {
 	rest = strings.TrimSpace(rest)
 	if !strings.EqualFold(scheme, "NTLM") && !strings.EqualFold(scheme, "Negotiate") {
 		if !sent && strings.EqualFold(scheme, "Basic") {
-			return printable.Line(scheme+" "+rest, maxValue), nil
+			return line(scheme + " " + rest), nil
 		}
 		return fmt.Sprintf("%s, %d characters, not shown", scheme, len(rest)), nil
 	}
@@ -129,7 +132,7 @@ func dissect(b []byte) *Token {
 		t.Title = "SPNEGO NegTokenInit"
 		in, err := spnego.ParseInit(b)
 		if err != nil {
-			add("not readable", printable.Line(err.Error(), maxValue))
+			add("not readable", line(err.Error()))
 			return t
 		}
 		for _, m := range in.Mechanisms {
@@ -140,7 +143,7 @@ func dissect(b []byte) *Token {
 		t.Title = "SPNEGO NegTokenResp"
 		in, err := spnego.ParseResponse(b)
 		if err != nil {
-			add("not readable", printable.Line(err.Error(), maxValue))
+			add("not readable", line(err.Error()))
 			return t
 		}
 		if state, ok := negStates[in.State]; ok {
@@ -169,7 +172,7 @@ func inner(b []byte) *Token {
 		return &Token{Title: fmt.Sprintf("a token of %d bytes, which is none of NTLM, not shown", len(b))}
 	}
 	for i := range fields {
-		fields[i].Value = printable.Line(fields[i].Value, maxValue)
+		fields[i].Value = line(fields[i].Value)
 	}
 	return &Token{Title: title, Fields: fields}
 }

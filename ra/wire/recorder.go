@@ -165,7 +165,7 @@ func (r *Recorder) Line(ctx context.Context, log, text string, ofLeg bool) {
 }
 
 func (x *record) line(log, text string, leg int) {
-	text = printable.Line(text, 4*maxValue)
+	text = printable.Line(printable.Cut(text, 8*maxValue), 4*maxValue)
 	if len(x.Lines) == maxLines || !x.take(len(text)) {
 		x.Cut = true
 		return
@@ -243,7 +243,7 @@ func (r *Recorder) handshake(ctx context.Context, h msca.Handshake) {
 	s := &Handshake{Ends: Ends{address(h.Local), address(h.Remote)}, Start: h.Start, Took: h.Duration}
 	s.TLS = readTLS(h.State, h.Name, Server, h.Start.Add(h.Duration))
 	if h.Err != nil {
-		s.Error = printable.Line(h.Err.Error(), maxValue)
+		s.Error = line(h.Err.Error())
 		if len(s.TLS.Peer) == 0 {
 			s.TLS.Peer = unverified(h.Err)
 		}
@@ -257,7 +257,7 @@ func (r *Recorder) exchange(ctx context.Context, e msca.Exchange) {
 		return
 	}
 	x := &Exchange{Ends: Ends{address(e.Local), address(e.Remote)}, Start: e.Start, Took: e.Duration}
-	x.Request = Message{Line: printable.Line(e.Method+" "+e.URI+" HTTP/1.1", maxValue), Headers: append([]Header{{Name: "Host", Value: printable.Line(e.Host, maxValue)}}, readHeaders(e.Request)...)}
+	x.Request = Message{Line: line(e.Method + " " + e.URI + " HTTP/1.1"), Headers: append([]Header{{Name: "Host", Value: line(e.Host)}}, readHeaders(e.Request)...)}
 	if e.Form != "" {
 		x.Request.Body = body(typeForm, []byte(e.Form), len(e.Form), nil)
 	}
@@ -265,7 +265,7 @@ func (r *Recorder) exchange(ctx context.Context, e msca.Exchange) {
 		x.Answer = &Message{Line: statusLine(e.Status), Headers: readHeaders(e.Answer), Body: body(kindOf(e.Answer), e.Body, len(e.Body), e.Answer)}
 	}
 	if e.Err != nil {
-		x.Error = printable.Line(e.Err.Error(), maxValue)
+		x.Error = line(e.Err.Error())
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -320,7 +320,7 @@ func body(kind string, raw []byte, length int, h http.Header) Body {
 }
 
 func statusLine(status int) string {
-	return printable.Line("HTTP/1.1 "+itoa(status)+" "+http.StatusText(status), maxValue)
+	return line("HTTP/1.1 " + itoa(status) + " " + http.StatusText(status))
 }
 
 func address(a net.Addr) string {
