@@ -127,6 +127,10 @@ func (s *Server) Renew(n int) error {
 	return s.authority.renew(s.opts, n)
 }
 
+// Forget forgets all requests, those that wait for a manager too. The certificates stay
+// what they are, and the ReqIDs go on: none comes twice while the CA runs.
+func (s *Server) Forget() error { return s.requests.clear() }
+
 // Requests returns all requests by ReqID: of a CA that has had many, many.
 func (s *Server) Requests() []Request {
 	return s.requests.list(func(int) bool { return true })

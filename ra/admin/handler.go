@@ -25,6 +25,7 @@ type Options struct {
 	Lockouts    Lockouts
 	Certsrv     CertsrvQueue // only where the built-in CA runs
 	Faults      Faults       // only where faults are allowed
+	Lab         *Lab         // only in a lab
 	Guard       *Guard       // nil: the port is open to whoever reaches it
 	// Hosts are names, besides localhost and addresses, by which a client may
 	// call the port where it listens on a loopback address.

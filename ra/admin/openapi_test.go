@@ -71,7 +71,11 @@ func describe(t *testing.T) *openapi3.T {
 			}
 			good.WithContent(openapi3.NewContentWithJSONSchemaRef(schema))
 		} else {
-			good.WithContent(openapi3.NewContentWithSchema(openapi3.NewStringSchema(), []string{r.media}))
+			schema := openapi3.NewStringSchema()
+			if r.media == "application/json" {
+				schema = openapi3.NewObjectSchema()
+			}
+			good.WithContent(openapi3.NewContentWithSchema(schema, []string{r.media}))
 		}
 		status := max(r.status, http.StatusOK)
 		operation.AddResponse(status, good)

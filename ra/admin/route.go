@@ -49,6 +49,11 @@ func (h *handler) routes() []route {
 	}
 	limit := parameter{name: "limit", help: "at most so many", kind: numberParameter, low: 1, high: maxLimit, fallback: defaultLimit}
 	cursor := parameter{name: "cursor", help: "next of the answer before"}
+	inLab := h.Lab != nil
+	lab := h.Lab
+	if lab == nil {
+		lab = &Lab{}
+	}
 	return []route{
 		{method: "GET", path: "/healthz", name: "health", help: "ok, while the process serves.", media: "text/plain", on: true, serve: h.healthz},
 		{
@@ -74,15 +79,34 @@ func (h *handler) routes() []route {
 			help:  "Server-sent events: each enrollment, as /enrollments/{id} shows it, whenever something of it has changed; the event lost where changes that were missed are forgotten. Last-Event-ID goes on behind an event.",
 			query: append(names[:3:3], parameter{name: "after", help: "go on behind the event of this id, as the header Last-Event-ID; 0: begin with what is remembered"}),
 		},
-		{method: "GET", path: "/lockouts", name: "listLockouts", help: "At whom, and from where, was guessed.", on: h.Lockouts != nil, serve: h.listLockouts, gives: []any{LockoutList{}}, fails: []int{503}},
-		{method: "DELETE", path: "/lockouts", name: "forgiveAll", help: "Open all doors.", on: h.Lockouts != nil, serve: h.forgive, gives: []any{Forgiven{}}, fails: []int{503}},
-		{method: "DELETE", path: "/lockouts/{name}", name: "forgive", help: "Open the door of an account, a user or an address.", on: h.Lockouts != nil, serve: h.forgive, gives: []any{Forgiven{}}, fails: []int{503}},
-		{method: "GET", path: "/faults", name: "listFaults", help: "The faults that are on.", on: h.Faults != nil, serve: h.listFaults, gives: []any{FaultList{}}},
 		{
-			method: "POST", path: "/faults", name: "orderFault", on: h.Faults != nil, serve: h.orderFault, takes: FaultOrder{}, also: []string{"text/plain", "application/x-www-form-urlencoded"}, status: 201, gives: []any{OrderedFault{}},
-			help: "Turn a fault on. The body is JSON, or the spec alone as text; docs/faults.md has the words.",
+			method: "DELETE", path: "/enrollments", name: "forgetEnrollments", on: inLab && h.Enrollments != nil, serve: h.forgetEnrollments, query: names, gives: []any{Removed{}},
+			help: "Forget enrollments, those under way too. In a lab alone.",
 		},
-		{method: "DELETE", path: "/faults", name: "clearFaults", help: "Turn all faults off.", on: h.Faults != nil, serve: h.clearFaults, gives: []any{Removed{}}},
+		{method: "GET", path: "/info", name: "info", help: "Addresses, account, files: all that a client's test needs. In a lab alone.", on: lab.Info != nil, serve: h.info, gives: []any{Info{}}},
+		{
+			method: "GET", path: "/logs/{name}", name: "log", on: lab.Lines != nil, serve: h.log, gives: []any{LineList{}},
+			help: "The last lines of the log nginx, ciscora, iis or capf; with cn or label those of its enrollments. In a lab alone.",
+			query: append(names[:2:2],
+				parameter{name: "since", help: "lines behind this one, next of the answer before; or since a time"},
+				parameter{name: "limit", help: "at most so many", kind: numberParameter, low: 1, high: maxLimit, fallback: maxLimit}),
+		},
+		{
+			method: "POST", path: "/reset", name: "reset", on: inLab, serve: h.reset, gives: []any{ResetDone{}}, fails: []int{503},
+			help: "Take back what tests have left: faults, lock-outs, enrollments, requests that wait for a manager; of one label or name, or of all. In a lab alone.",
+			query: append(names[:2:2],
+				parameter{name: "ledger", help: "and empty the ledger", kind: flagParameter},
+				parameter{name: "ca", help: "and forget the CA's requests", kind: flagParameter}),
+		},
+		{method: "GET", path: "/lockouts", name: "listLockouts", help: "At whom, and from where, was guessed.", on: h.Lockouts != nil, serve: h.listLockouts, query: names[1:2:2], gives: []any{LockoutList{}}, fails: []int{503}},
+		{method: "DELETE", path: "/lockouts", name: "forgiveAll", help: "Open all doors, or those under a label.", on: h.Lockouts != nil, serve: h.forgive, query: names[1:2:2], gives: []any{Forgiven{}}, fails: []int{503}},
+		{method: "DELETE", path: "/lockouts/{name}", name: "forgive", help: "Open the door of an account, a user or an address.", on: h.Lockouts != nil, serve: h.forgive, gives: []any{Forgiven{}}, fails: []int{503}},
+		{method: "GET", path: "/faults", name: "listFaults", help: "The faults that are on.", on: h.Faults != nil, serve: h.listFaults, query: names[:2:2], gives: []any{FaultList{}}},
+		{
+			method: "POST", path: "/faults", name: "orderFault", on: h.Faults != nil, serve: h.orderFault, takes: FaultOrder{}, also: []string{"text/plain", "application/x-www-form-urlencoded"}, status: 201, gives: []any{Fault{}},
+			help: "Turn a fault on, and say what it will do, and to whom. The body is JSON, or the spec alone as text; docs/faults.md has the words.",
+		},
+		{method: "DELETE", path: "/faults", name: "clearFaults", help: "Turn all faults off, or those that were ordered for a label or a name.", on: h.Faults != nil, serve: h.clearFaults, query: names[:2:2], gives: []any{Removed{}}},
 		{method: "DELETE", path: "/faults/{id}", name: "removeFault", help: "Turn a fault off.", on: h.Faults != nil, serve: h.removeFault, gives: []any{Removed{}}},
 		{
 			method: "GET", path: "/certsrv/requests", name: "listRequests", on: h.Certsrv != nil, serve: h.listRequests, gives: []any{RequestList{}},

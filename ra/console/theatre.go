@@ -21,16 +21,16 @@ import (
 // story is one enrollment with all that is known of it.
 type story struct {
 	Title, CN, State, Identity, Client, UserAgent, Label, Template, Error, Enrollment, Replica string
-	Row                                                                                    int64
-	ReqID, Status                                                                          int
-	Challenged, Finished, Orphan                                                           bool
-	Candidates                                                                             []int
-	Began                                                                                  time.Time
-	Took                                                                                   time.Duration
-	Legs                                                                                   []leg
-	Hint                                                                                   string
-	Detail                                                                                 *detail // nil: nothing was recorded
-	Verdict                                                                                verdict
+	Row                                                                                        int64
+	ReqID, Status                                                                              int
+	Challenged, Finished, Orphan                                                               bool
+	Candidates                                                                                 []int
+	Began                                                                                      time.Time
+	Took                                                                                       time.Duration
+	Legs                                                                                       []leg
+	Hint                                                                                       string
+	Detail                                                                                     *detail // nil: nothing was recorded
+	Verdict                                                                                    verdict
 }
 
 // leg is one exchange with the CA.

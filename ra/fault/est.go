@@ -48,6 +48,7 @@ func (r *Registry) EST(label, id func(context.Context) string) func(http.Handler
 				}
 				scope.Select(f)
 			}
+			r.know(scope, label(ctx), req)
 			req = req.WithContext(ctx)
 			h := &estAnswer{held: hold(w), registry: r, scope: scope, place: Place("est." + path.Base(req.URL.Path))}
 			req = req.WithContext(context.WithValue(ctx, estAnswerKey{}, h))

@@ -33,6 +33,10 @@ type Fault struct {
 	Probability float64       // 0 = always
 	Seed        uint64        // of Probability
 
+	// Whom it bites, of those that an EST server knows by label and name; "" = all.
+	// With a * at the end: all that begin so.
+	Label, CN string
+
 	delay   time.Duration
 	number  int
 	hresult uint32
@@ -114,10 +118,14 @@ func Parse(spec string) (Fault, error) {
 				err = fmt.Errorf("want a whole number")
 			}
 			seeded = true
+		case name == "label":
+			f.Label, err = readSelector(value)
+		case name == "cn":
+			f.CN, err = readSelector(value)
 		case name == "retry-after" && kind == "status":
 			f.RetryAfter, err = readNumber(value, 1, 1<<30)
 		default:
-			names := []string{"count", "skip", "for", "probability", "seed"}
+			names := []string{"count", "skip", "for", "probability", "seed", "label", "cn"}
 			if kind == "status" {
 				names = append(names, "retry-after")
 			}
@@ -132,6 +140,8 @@ func Parse(spec string) (Fault, error) {
 		return Fault{}, wrong("probability", "probability needs a seed, so that it happens again: add seed=1")
 	case seeded && f.Probability == 0:
 		return Fault{}, wrong("seed", "seed is for a probability: add probability=0.5")
+	case f.Place == ESTTLS && f.selects():
+		return Fault{}, wrong(string(f.Place), "%s is before anybody has said a label or a name: leave label and cn away", f.Place)
 	}
 	return f, nil
 }
@@ -221,6 +231,12 @@ func (f Fault) String() string {
 	}
 	if f.Probability > 0 {
 		fmt.Fprintf(&b, ",probability=%s,seed=%d", strconv.FormatFloat(f.Probability, 'g', -1, 64), f.Seed)
+	}
+	if f.Label != "" {
+		fmt.Fprintf(&b, ",label=%s", f.Label)
+	}
+	if f.CN != "" {
+		fmt.Fprintf(&b, ",cn=%s", f.CN)
 	}
 	return b.String()
 }

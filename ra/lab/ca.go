@@ -27,10 +27,11 @@ type CAOptions struct {
 	Faults *fault.Registry // nil = none
 	// Logged is called after each line of the access log; nil = nobody is told.
 	Logged func()
-	Entry  func(certsrv.AccessEntry)     // gets each of these lines; nil = nobody does
+	Seen   func(certsrv.AccessEntry)     // each of them; nil = nobody
 	KeyLog io.Writer                     // see [Options.KeyLog]
 	NewKey func() (crypto.Signer, error) // see [Options.NewKey]
-	Port   int                           // that the access log has; 0 = the listener\'s
+	Rand   io.Reader                     // of serial numbers; nil = chance
+	Port   int                           // that the access log has; 0 = the listener's
 }
 
 // CA is the built-in Microsoft CA as certsrv.yaml describes it: what `ra
@@ -72,6 +73,7 @@ func OpenCA(cfg *config.Certsrv, o CAOptions) (*CA, error) {
 		Now:     o.Now,
 		Logger:  o.Logger,
 		NewKey:  o.newKey(),
+		Rand:    o.Rand,
 	}
 	for _, t := range cfg.Templates {
 		options.Templates = append(options.Templates, certsrv.Template{
@@ -106,9 +108,9 @@ func OpenCA(cfg *config.Certsrv, o CAOptions) (*CA, error) {
 			if o.Port != 0 {
 				e.Port = o.Port
 			}
-			ca.accessLog.Log(w3cEntry(e))
-			if o.Entry != nil {
-				o.Entry(e)
+			ca.accessLog.Log(tracelog.W3CEntry(e))
+			if o.Seen != nil {
+				o.Seen(e)
 			}
 			if o.Logged != nil {
 				o.Logged()

@@ -29,9 +29,7 @@ type TB interface {
 // Test is a lab for one test of an EST client.
 type Test struct {
 	*Lab
-	URL            string // https://127.0.0.1:PORT, where /.well-known/est is
-	User, Password string
-
+	URL  string // https://127.0.0.1:PORT, where /.well-known/est is
 	last string // the enrollment that Next told of; "0" = none
 }
 
@@ -63,7 +61,7 @@ func NewTest(t TB, options ...func(*Options)) *Test {
 	if err != nil {
 		t.Fatalf("start the lab: %v", err)
 	}
-	test := &Test{Lab: l, URL: l.ESTURL, User: l.creds.User, Password: string(l.creds.Password), last: "0"}
+	test := &Test{Lab: l, URL: l.ESTURL, last: "0"}
 	t.Cleanup(func() {
 		if t.Failed() {
 			test.tell(t)

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"ciscora/est/capf"
+	"ciscora/ra/admin"
 	"ciscora/ra/tracelog"
 )
 
@@ -31,7 +32,7 @@ type SamplePhone struct {
 // CSR and its certificate in the folder phone, and CAPF's trace in
 // logs/capf.log. The result tells how it went; the error is about this machine.
 func (l *Lab) EnrollPhone(ctx context.Context) (SamplePhone, error) {
-	phone, err := capf.NewPhone(rand.Reader, "", sampleKeyType)
+	phone, err := l.samplePhone()
 	if err != nil {
 		return SamplePhone{}, err
 	}
@@ -55,7 +56,7 @@ func (l *Lab) enrollPhone(ctx context.Context, phone *capf.Phone) (SamplePhone, 
 		return SamplePhone{}, fmt.Errorf("open CAPF's trace: %w", err)
 	}
 	defer trace.Close()
-	client, err := l.Client(CAPFTrace(tracelog.NewCAPF(l.record.phones.trace(phone.Name, trace), tracelog.Options{Now: l.now}), l.now))
+	client, err := l.Client(CAPFTrace(tracelog.NewCAPF(l.record.phones.trace(phone.Name, l.book.writer("capf", admin.Line{CN: phone.Name}, trace)), tracelog.Options{Now: l.now}), l.now))
 	if err != nil {
 		return SamplePhone{}, err
 	}
@@ -65,6 +66,18 @@ func (l *Lab) enrollPhone(ctx context.Context, phone *capf.Phone) (SamplePhone, 
 	}
 	sample.ReqID = l.reqIDOf(sample.Result.Certificates[0])
 	return sample, nil
+}
+
+func (l *Lab) samplePhone() (*capf.Phone, error) {
+	newKey := l.draws.rsaKeys("the sample phone's key")
+	if newKey == nil {
+		return capf.NewPhone(rand.Reader, "", sampleKeyType)
+	}
+	key, err := newKey()
+	if err != nil {
+		return nil, err
+	}
+	return capf.NewPhoneWithKey(l.draws.stream("the sample phone"), "", key)
 }
 
 // Client returns an EST client with libest's habits for this lab's RA and

@@ -25,7 +25,7 @@ func (s *Server) newConsole(o Options, enrollments *admin.Enrollments) (http.Han
 		options.Recordings = o.Wire
 	}
 	if o.Requests != nil {
-		lab := o.Lab
+		lab := o.LabPages
 		lab.Faults, lab.Queue, lab.Lockouts = o.Faults, o.Requests, lockouts{s.core}
 		if reset := lab.Reset; reset != nil {
 			lab.Reset = func(ctx context.Context) error {

@@ -6,7 +6,6 @@ package server
 
 import (
 	"bytes"
-	"cmp"
 	"context"
 	"crypto/tls"
 	"crypto/x509"
@@ -48,16 +47,22 @@ type Options struct {
 	// OpenAdmin leaves the admin port open to whoever reaches it, whatever the
 	// configuration says: for a lab alone.
 	OpenAdmin bool
+	// AdminHosts are names, besides localhost and addresses, by which the admin port may
+	// be called where it listens on a loopback address.
+	AdminHosts []string
+	// Lab is what the admin port has in a lab alone; nil in all else.
+	Lab *admin.Lab
 	// Hooks decorate what the RA takes from outside.
 	Hooks Hooks
-	// Wire records what goes over the wire, lines of the emulated logs included; nil =
-	// what admin.detail says, and no lines.
+	// Wire records what goes over the wire; nil = what admin.detail says.
 	Wire *wire.Recorder
-	// Lab is what a lab's pages can do besides: it counts where Requests is set.
-	Lab console.Lab
+	// LabPages is what a lab's pages can do besides: it counts where Requests is set.
+	LabPages console.Lab
 	// Events also sees each event of the front end (est.Event) and of the core
 	// (ra.Event).
-	Events  func(context.Context, any)
+	Events func(context.Context, any)
+	// Lines is shown what is written to the emulated logs; nil = nobody is.
+	Lines   LineFunc
 	Version string // of this build, as other replicas are told it
 	Logger  *zap.Logger
 	Now     func() time.Time
@@ -107,7 +112,7 @@ func New(ctx context.Context, cfg *config.RA, o Options) (_ *Server, err error) 
 			s.abandon(o)
 		}
 	}()
-	if s.trace, err = openTraceLogs(cfg, o.Now); err != nil {
+	if s.trace, err = openTraceLogs(cfg, o.Lines, o.Now); err != nil {
 		return nil, err
 	}
 	if s.estListener, err = open(ctx, cfg, "est.listen", cfg.EST.Listen, o.EST); err != nil {
@@ -122,14 +127,9 @@ func New(ctx context.Context, cfg *config.RA, o Options) (_ *Server, err error) 
 	s.record = enrollments
 	challenges := newChallenges(enrollments, int64(cfg.EST.Limits.Body), cfg.EST.Limits.BodyTimeout, o.Now)
 	counted := metrics.New(metrics.Options{Version: o.Version, Look: s.state, Logger: o.Logger.Named("metrics")})
-	if o.Wire != nil {
-		s.trace.seen = o.Wire.Line
-	} else if cfg.Admin.Detail && s.adminListener != nil {
+	if o.Wire == nil && cfg.Admin.Detail && s.adminListener != nil {
 		o.Wire = wire.New(wire.Options{ID: est.RequestID, Now: o.Now})
 	}
-	o.Wire.OnName(func(id, cn string) {
-		enrollments.Update(id, func(x *admin.Enrollment) { x.CN = cmp.Or(x.CN, cn) })
-	})
 	listeners := []func(context.Context, any){
 		legs(o.Wire),
 		(&eventLog{log: o.Logger}).event,
@@ -190,6 +190,8 @@ func New(ctx context.Context, cfg *config.RA, o Options) (_ *Server, err error) 
 				Certsrv:     o.Requests,
 				Faults:      o.Faults,
 				Guard:       guard,
+				Hosts:       o.AdminHosts,
+				Lab:         o.Lab,
 				Logger:      o.Logger,
 			}),
 			ReadHeaderTimeout: 10 * time.Second,
@@ -313,6 +315,7 @@ func accessOptions(cfg *config.RA, book *ledger.Ledger, o Options) (_ access.Opt
 
 		CheckTemplate: cfg.CA.TemplateCheck == "list",
 		Generation:    o.Hooks.Generation,
+		Apart:         o.Hooks.Apart,
 	}
 	if cfg.EST.Users != "" {
 		if options.Users, err = access.OpenUsers(cfg.EST.Users, o.Now, o.Logger); err != nil {
@@ -472,6 +475,12 @@ func roots(chain []*x509.Certificate) []*x509.Certificate {
 
 // ESTAddr is where EST clients are served.
 func (s *Server) ESTAddr() net.Addr { return s.estListener.Addr() }
+
+// ForgetLedger empties the ledger: for a lab alone.
+func (s *Server) ForgetLedger(ctx context.Context) error {
+	_, err := s.ledger.Clear(ctx)
+	return err
+}
 
 // Enrollments are the last ones, as the admin port shows them.
 func (s *Server) Enrollments() *admin.Enrollments { return s.record }

@@ -3,6 +3,7 @@ package server
 import (
 	"context"
 
+	"ciscora/est"
 	"ciscora/ra"
 	"ciscora/ra/wire"
 )
@@ -14,8 +15,12 @@ func legs(w *wire.Recorder) func(context.Context, any) {
 		return func(context.Context, any) {}
 	}
 	return func(ctx context.Context, event any) {
-		if l, ok := event.(ra.Leg); ok {
-			w.Leg(ctx, string(l.Phase), l.Start)
+		switch e := event.(type) {
+		case ra.Leg:
+			w.Leg(ctx, string(e.Phase), e.Start)
+		case est.ConnectionOpened, est.ConnectionClosed:
+		default:
+			w.Event(ctx)
 		}
 	}
 }

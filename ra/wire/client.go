@@ -10,7 +10,6 @@ import (
 	"net/http"
 	"strconv"
 	"strings"
-	"time"
 )
 
 func itoa(n int) string { return strconv.Itoa(n) }
@@ -59,31 +58,7 @@ func (r *Recorder) Middleware(next http.Handler) http.Handler {
 			})
 		}()
 		next.ServeHTTP(answer, req)
-		if sent.length < int(req.ContentLength) && req.Header.Get("Expect") == "" {
-			r.finish(id, w, sent)
-		}
 	})
-}
-
-// unreadTime is how long the rest of a body is waited for that nobody has read: it has
-// come long ago, with its header, unless the client is slow.
-const unreadTime = 100 * time.Millisecond
-
-// finish reads a CSR that was refused unread, which net/http would throw away: it tells
-// whose it was.
-func (r *Recorder) finish(id string, w http.ResponseWriter, body *tee) {
-	control := http.NewResponseController(w)
-	if control.SetReadDeadline(time.Now().Add(unreadTime)) != nil {
-		return
-	}
-	_, err := io.Copy(io.Discard, io.LimitReader(body, 64<<10))
-	_ = control.SetReadDeadline(time.Time{}) // net/http sets its own for what comes next
-	if err != nil || r.names == nil {
-		return
-	}
-	if csr, err := x509.ParseCertificateRequest(fromText(body.kept.Bytes())); err == nil {
-		r.names(id, csr.Subject.CommonName)
-	}
 }
 
 // tee keeps the beginning of a request's body.

@@ -36,8 +36,6 @@ type Options struct {
 type Recorder struct {
 	Options
 
-	names func(id, cn string) // nil = nobody is told
-
 	mu    sync.Mutex // guards all below
 	byID  map[string]*list.Element
 	order list.List // of *record; the oldest in front
@@ -48,8 +46,9 @@ type Recorder struct {
 type record struct {
 	Record
 
-	id   string
-	left int // bytes that may still be kept
+	id    string
+	left  int  // bytes that may still be kept
+	ofLeg bool // the newest event is the newest leg's
 }
 
 // port is what is known of a connection to the CA, by its address at the RA's side.
@@ -73,14 +72,6 @@ func New(o Options) *Recorder {
 		o.Now = time.Now
 	}
 	return &Recorder{Options: o, byID: map[string]*list.Element{}, ports: map[string]*port{}}
-}
-
-// OnName calls f with the common name in each CSR that nobody but the recorder has read,
-// since its client was refused before. It is called before anything is recorded.
-func (r *Recorder) OnName(f func(id, cn string)) {
-	if r != nil {
-		r.names = f
-	}
 }
 
 // Get returns what is known of an enrollment.
@@ -136,7 +127,8 @@ func (r *Recorder) locked(id string, f func(*record)) {
 	f(at.Value.(*record))
 }
 
-// Leg ends a leg of an enrollment: what has come since the one before was part of it.
+// Leg ends a leg of an enrollment: what has come since the one before was part of it, and
+// the lines that come before the next event tell of it.
 func (r *Recorder) Leg(ctx context.Context, name string, start time.Time) {
 	if r == nil {
 		return
@@ -145,22 +137,31 @@ func (r *Recorder) Leg(ctx context.Context, name string, start time.Time) {
 		if len(x.Legs) < maxSteps {
 			x.Legs = append(x.Legs, Leg{Name: name, Start: start, Steps: x.UnderWay})
 		}
-		x.UnderWay = nil
+		x.UnderWay, x.ofLeg = nil, true
 	})
 }
 
-// Line is a line of a log that tells of an enrollment; ofLeg says that it tells of the
-// newest leg.
-func (r *Recorder) Line(ctx context.Context, log, text string, ofLeg bool) {
+// Event is any other event of an enrollment.
+func (r *Recorder) Event(ctx context.Context) {
+	if r == nil {
+		return
+	}
+	r.change(r.ID(ctx), func(x *record) { x.ofLeg = false })
+}
+
+// Lines are lines of a log about an enrollment's newest event.
+func (r *Recorder) Lines(ctx context.Context, log string, text []byte) {
 	if r == nil {
 		return
 	}
 	r.change(r.ID(ctx), func(x *record) {
 		leg := -1
-		if ofLeg {
+		if x.ofLeg {
 			leg = len(x.Legs) - 1
 		}
-		x.line(log, text, leg)
+		for l := range bytes.Lines(text) {
+			x.line(log, string(bytes.TrimRight(l, "\r\n")), leg)
+		}
 	})
 }
 

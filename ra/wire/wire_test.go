@@ -230,7 +230,7 @@ func TestWhatIsKeptIsBounded(t *testing.T) {
 				Local: ours, Remote: theirs, Method: "GET", URI: "/" + long, Request: http.Header{"User-Agent": {long}}, Status: 200,
 				Answer: http.Header{"Content-Type": {"text/html"}, "Server": {long}}, Body: []byte(long),
 			})
-			r.Line(ctx, "nginx", long, false)
+			r.Lines(ctx, "nginx", []byte(long))
 			r.Leg(ctx, "login", noon)
 		}
 	}
@@ -280,32 +280,26 @@ func TestTheCAsLinesFindTheirEnrollment(t *testing.T) {
 	}
 }
 
-func TestARefusedCSRsNameIsTold(t *testing.T) {
+func TestLinesBelongToTheEventBefore(t *testing.T) {
 	r := newRecorder()
-	named := map[string]string{}
-	r.OnName(func(id, cn string) { named[id] = cn })
-	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
-		r.Middleware(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusUnauthorized) })).ServeHTTP(w, req.WithContext(of(t, "1")))
-	}))
-	defer server.Close()
-	resp, err := server.Client().Post(server.URL, "application/pkcs10", strings.NewReader(base64.StdEncoding.EncodeToString(csr(t, "SEP7", "x"))))
-	if err != nil {
-		t.Fatal(err)
-	}
-	resp.Body.Close()
-	server.Client().CloseIdleConnections()
-	server.Close()
-	if named["1"] != "SEP7" {
-		t.Errorf("%q", named)
+	ctx := of(t, "1")
+	r.Lines(ctx, "nginx", []byte("at first\n"))
+	r.Leg(ctx, "login", noon)
+	r.Lines(ctx, "nginx", []byte("of the log-in\r\nstill\n"))
+	r.Event(ctx)
+	r.Lines(ctx, "nginx", []byte("of the answer\n"))
+	record, _ := r.Get("1")
+	if got := fmt.Sprint(record.Lines); got != "[{nginx at first -1} {nginx of the log-in 0} {nginx still 0} {nginx of the answer -1}]" {
+		t.Error(got)
 	}
 }
 
 func TestWithoutARecorderNothingHappens(t *testing.T) {
 	var r *wire.Recorder
 	r.Leg(t.Context(), "login", noon)
-	r.Line(t.Context(), "nginx", "x", true)
+	r.Event(t.Context())
+	r.Lines(t.Context(), "nginx", []byte("x"))
 	r.CALine("127.0.0.1:1", "x")
-	r.OnName(nil)
 	r.Clear()
 	if _, ok := r.Get("1"); ok || r.Trace() != nil {
 		t.Error("it records")
