@@ -25,7 +25,8 @@ type Options struct {
 	Now         func() time.Time
 }
 
-// Capture keeps connections.
+// Capture keeps connections. A nil one keeps none: listeners and dialers stay as they
+// are.
 type Capture struct {
 	Options
 
@@ -50,7 +51,12 @@ func New(o Options) *Capture {
 }
 
 // Listener keeps the connections that it accepts.
-func (c *Capture) Listener(l net.Listener) net.Listener { return listener{l, c} }
+func (c *Capture) Listener(l net.Listener) net.Listener {
+	if c == nil {
+		return l
+	}
+	return listener{l, c}
+}
 
 type listener struct {
 	net.Listener
@@ -71,6 +77,9 @@ type DialFunc = func(ctx context.Context, network, address string) (net.Conn, er
 
 // Dial keeps the connections that dial opens.
 func (c *Capture) Dial(dial DialFunc) DialFunc {
+	if c == nil {
+		return dial
+	}
 	return func(ctx context.Context, network, address string) (net.Conn, error) {
 		conn, err := dial(ctx, network, address)
 		if err != nil {
@@ -193,6 +202,9 @@ func (c *Capture) Write(p []byte) (int, error) {
 // Clear forgets what was kept of connections that have ended, and the beginnings of
 // those that go on.
 func (c *Capture) Clear() {
+	if c == nil {
+		return
+	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.connections, c.randoms = nil, nil

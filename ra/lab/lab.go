@@ -80,6 +80,9 @@ type Options struct {
 	// Logged is called whenever something has been written to one of the
 	// emulated logs of RA and CA, from several goroutines; nil = nobody is told.
 	Logged func()
+	// Unrecorded keeps nothing of what goes over the wires: the console's pages show the
+	// legs alone then.
+	Unrecorded bool
 	// Catalog is what is known of failures, by which the console's pages tell a cause;
 	// nil = they tell none.
 	Catalog func() (*explain.Catalog, error)
@@ -205,7 +208,7 @@ func Start(ctx context.Context, o Options) (_ *Lab, err error) {
 	if err != nil {
 		return nil, err
 	}
-	l := &Lab{Dir: dir, Temporary: o.Dir == "", Profile: o.Profile, Faults: o.Faults, others: o.Variant.Trust, draws: draws{o.Seed}, options: o, network: o.Network, flight: newFlight(), book: newLogBook(o.Now), record: newRecording(o.Now), now: o.Now, done: make(chan struct{})}
+	l := &Lab{Dir: dir, Temporary: o.Dir == "", Profile: o.Profile, Faults: o.Faults, others: o.Variant.Trust, draws: draws{o.Seed}, options: o, network: o.Network, flight: newFlight(), book: newLogBook(o.Now), record: newRecording(o.Now, o.Unrecorded), now: o.Now, done: make(chan struct{})}
 	for _, spec := range o.Early {
 		if _, err := l.Faults.Order(spec); err != nil {
 			return nil, err

@@ -6,6 +6,7 @@ import (
 	"io"
 	"net"
 	"strconv"
+	"sync"
 	"time"
 
 	"ciscora/est"
@@ -20,19 +21,28 @@ type recording struct {
 	wire    *wire.Recorder
 	capture *capture.Capture
 	phones  *phoneLines
+
+	mu     sync.Mutex // guards both
+	line   bytes.Buffer
+	worded *tracelog.W3C // writes into line
 }
 
-func newRecording(now func() time.Time) *recording {
-	return &recording{
-		wire:    wire.New(wire.Options{ID: est.RequestID, Now: now}),
-		capture: capture.New(capture.Options{Now: now}),
-		phones:  newPhoneLines(now),
+// newRecording keeps nothing where unrecorded is set.
+func newRecording(now func() time.Time, unrecorded bool) *recording {
+	r := &recording{phones: newPhoneLines(now)}
+	r.worded = tracelog.NewW3C(&r.line)
+	if !unrecorded {
+		r.wire, r.capture = wire.New(wire.Options{ID: est.RequestID, Now: now}), capture.New(capture.Options{Now: now})
 	}
+	return r
 }
 
 // keys gets the secrets of TLS, and w too, which may be nil.
 func (r *recording) keys(w io.Writer) io.Writer {
-	if w == nil {
+	switch {
+	case r.capture == nil:
+		return w
+	case w == nil:
 		return r.capture
 	}
 	return io.MultiWriter(r.capture, w)
@@ -45,11 +55,17 @@ func (r *recording) listener(next func(net.Listener) net.Listener) func(net.List
 
 // caLine is the line of the CA's log about a request.
 func (r *recording) caLine(e certsrv.AccessEntry) {
-	var line bytes.Buffer
-	tracelog.NewW3C(&line).Log(tracelog.W3CEntry(e))
-	for text := range bytes.Lines(line.Bytes()) {
-		if !bytes.HasPrefix(text, []byte("#")) {
-			r.wire.CALine(net.JoinHostPort(e.ClientIP, strconv.Itoa(e.ClientPort)), string(bytes.TrimSpace(text)))
+	if r.wire == nil {
+		return
+	}
+	client := net.JoinHostPort(e.ClientIP, strconv.Itoa(e.ClientPort))
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.line.Reset()
+	r.worded.Log(tracelog.W3CEntry(e))
+	for text := range bytes.Lines(r.line.Bytes()) {
+		if !bytes.HasPrefix(text, []byte("#")) { // its header
+			r.wire.CALine(client, string(bytes.TrimSpace(text)))
 		}
 	}
 }
