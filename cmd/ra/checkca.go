@@ -89,11 +89,13 @@ failed requests.`,
 			}
 			o.Enroll = true
 		}
-		report := check.Report{Target: o.CA.URL, Findings: []check.Finding{}}
-		if err := check.CA(ctx, o, &report); err != nil {
-			return usageError{err}
-		}
-		return c.show(report, asJSON)
+		return c.report(asJSON, func(r *check.Report) error {
+			r.Target = o.CA.URL
+			if err := check.CA(ctx, o, r); err != nil {
+				return usageError{err}
+			}
+			return nil
+		})
 	})
 	return cmd
 }
