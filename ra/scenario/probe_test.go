@@ -103,6 +103,7 @@ probe:
 		{"trusts: [asa]", "trusts: [asb]", `probe.mended: phone.trusts: there is no certificate "asb"`},
 		{"AES128-SHA", "AES129-SHA", `there is no cipher "AES129-SHA"`},
 		{"shows: [asa]", "shows: [asa], redirects: [asa]", "server.redirects: what sends one elsewhere speaks https"},
+		{"shows: [asa]", "shows: [asa], refuses: rst", `server.refuses: "rst" is no way`},
 		{`["1.0"]`, `["1.9"]`, `"1.9" is no version`},
 		{"cn: a}", "cn: a, by: root}", `asa is issued by "root", which stands not before it`},
 		{"kind: note\n", "profile: modern\nsteps: [start]\n", "a probe is a note's"},
