@@ -17,6 +17,7 @@ import (
 	"ciscora/config"
 	"ciscora/ra/fault"
 	"ciscora/ra/lab"
+	"ciscora/ra/scenario"
 	"ciscora/ra/tracelog"
 )
 
@@ -143,6 +144,12 @@ func (c *cli) lab(ctx context.Context, o lab.Options, logs *held, once, asJSON, 
 		o.KeyLog = keys
 		fmt.Fprintf(c.env.Stderr, "ra: TLS secrets go to %s (SSLKEYLOGFILE)\n", path)
 	}
+	player, err := scenario.NewPlayer()
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, player.Close()) }()
+	o.Cards, o.Catalog = player, sync.OnceValues(scenario.Catalog)
 	l, err := lab.Start(ctx, o)
 	if err != nil {
 		return err
@@ -242,7 +249,7 @@ func describe(l *lab.Lab) labDescription {
 }
 
 func (c *cli) printAddresses(l *lab.Lab, keep bool) {
-	fmt.Fprintf(c.env.Stdout, "EST      %s/.well-known/est\n", l.ESTURL)
+	fmt.Fprintf(c.env.Stdout, "console  %s/\nEST      %s/.well-known/est\n", l.AdminURL, l.ESTURL)
 	for _, url := range l.ForPhones {
 		fmt.Fprintf(c.env.Stdout, "         %s/.well-known/est (for phones)\n", url)
 	}

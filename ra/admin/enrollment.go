@@ -52,6 +52,7 @@ type Leg struct {
 	Name     string        `json:"name"` // such as login or submit
 	Start    time.Time     `json:"start"`
 	Duration time.Duration `json:"-"`      // took_ms in JSON
+	Limit    time.Duration `json:"-"`      // that it took too long for; 0 = it did not
 	Status   int           `json:"status"` // HTTP; 0 = no answer
 	Bytes    int           `json:"bytes"`  // of the answer's body
 	Error    string        `json:"error"`

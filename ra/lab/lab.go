@@ -27,6 +27,8 @@ import (
 
 	"ciscora/config"
 	"ciscora/msca/certsrv"
+	"ciscora/ra/console"
+	"ciscora/ra/explain"
 	"ciscora/ra/fault"
 	"ciscora/ra/ledger"
 	"ciscora/ra/server"
@@ -75,9 +77,19 @@ type Options struct {
 	Network Network
 	// Watch sees each step of each enrollment as it happens; nil = nobody does.
 	Watch func(Step)
+	// Middleware sees each EST operation before its faults do; the first is outermost.
+	Middleware []func(http.Handler) http.Handler
 	// Logged is called whenever something has been written to one of the
 	// emulated logs of RA and CA, from several goroutines; nil = nobody is told.
 	Logged func()
+	// Unrecorded keeps nothing of what goes over the wires: the console's pages show the
+	// legs alone then.
+	Unrecorded bool
+	// Catalog is what is known of failures, by which the console's pages tell a cause;
+	// nil = they tell none.
+	Catalog func() (*explain.Catalog, error)
+	// Cards are the failures that the console's pages can play; nil = none.
+	Cards console.Cards
 	// KeyLog gets the secrets of each TLS connection to RA and CA, in the form of
 	// SSLKEYLOGFILE, by which Wireshark decrypts a capture; nil = none are told.
 	// There is no such thing outside a lab.
@@ -117,6 +129,8 @@ type Lab struct {
 	book    *logBook
 	network Network
 	flight  *flight
+	record  *recording
+	pages   *pages
 	ca      *CA
 	ra      *server.Server
 	creds   config.Credentials
@@ -145,6 +159,7 @@ type Variant struct {
 	Enroll     []string // who may enroll for the lab's template
 	MinKeySize int      // of the lab's template, in bits
 	Patience   time.Duration
+	Handshake  time.Duration // how long the RA bears with a handshake, and with a header
 	// Trust stands in both trust stores, before the lab's root. Both are the same then,
 	// as CUCM's are: the issuing CA is in neither.
 	Trust []*x509.Certificate
@@ -182,6 +197,9 @@ func (v Variant) apply(ra *config.RA, ca *config.Certsrv) {
 	if v.Patience != 0 {
 		ra.EST.Patience = v.Patience
 	}
+	if v.Handshake != 0 {
+		ra.EST.Limits.HeaderTimeout = v.Handshake
+	}
 	if v.MinKeySize != 0 {
 		ca.Templates[0].MinKeySize = v.MinKeySize
 	}
@@ -196,7 +214,7 @@ func Start(ctx context.Context, o Options) (_ *Lab, err error) {
 	if err != nil {
 		return nil, err
 	}
-	l := &Lab{Dir: dir, Temporary: o.Dir == "", Profile: o.Profile, Faults: o.Faults, others: o.Variant.Trust, draws: draws{o.Seed}, options: o, network: o.Network, flight: newFlight(), book: newLogBook(o.Now), now: o.Now, done: make(chan struct{})}
+	l := &Lab{Dir: dir, Temporary: o.Dir == "", Profile: o.Profile, Faults: o.Faults, others: o.Variant.Trust, draws: draws{o.Seed}, options: o, network: o.Network, flight: newFlight(), book: newLogBook(o.Now), record: newRecording(o.Now, o.Unrecorded), now: o.Now, done: make(chan struct{})}
 	for _, spec := range o.Early {
 		if _, err := l.Faults.Order(spec); err != nil {
 			return nil, err
@@ -241,7 +259,7 @@ func Start(ctx context.Context, o Options) (_ *Lab, err error) {
 	}
 	alone := func(context.Context) bool { return true } // until it is known better
 	calls := newCallers(l.book, func(ctx context.Context) bool { return alone(ctx) })
-	if l.ca, err = OpenCA(caConfig, CAOptions{Seen: calls.seen, Logger: o.Logger.Named("certsrv"), Now: o.Now, Faults: l.Faults, Logged: o.Logged, KeyLog: o.KeyLog, NewKey: o.NewKey, Rand: l.draws.stream("serials"), Port: o.Variant.port()}); err != nil {
+	if l.ca, err = OpenCA(caConfig, CAOptions{Seen: func(e certsrv.AccessEntry) { calls.seen(e); l.record.caLine(e) }, Logger: o.Logger.Named("certsrv"), Now: o.Now, Faults: l.Faults, Logged: o.Logged, KeyLog: l.record.keys(o.KeyLog), NewKey: o.NewKey, Rand: l.draws.stream("serials"), Port: o.Variant.port()}); err != nil {
 		return nil, err
 	}
 	opened = append(opened, l.ca)
@@ -263,14 +281,21 @@ func Start(ctx context.Context, o Options) (_ *Lab, err error) {
 		shaped, anyHost := hooks.TLS, l.anyHost(hosts, l.keys)
 		hooks.TLS = func(c *tls.Config) *tls.Config { return shaped(anyHost(c)) }
 	}
-	hooks.TLS = keyLogged(hooks.TLS, o.KeyLog)
-	hooks.Dial = func(server.DialFunc) server.DialFunc { return calls.dial(l.Faults.Dial(l.dialCA(caListener.Addr()))) }
+	hooks.TLS = keyLogged(hooks.TLS, l.record.keys(o.KeyLog))
+	hooks.Listener = l.record.listener(hooks.Listener)
+	hooks.Middleware = append(slices.Clone(o.Middleware), hooks.Middleware...)
+	l.Faults.Behind(l.ca)
+	hooks.Dial = func(server.DialFunc) server.DialFunc {
+		return calls.dial(l.Faults.Dial(l.record.capture.Dial(l.dialCA(caListener.Addr()))))
+	}
 	hooks.Resolve = func(server.ResolveFunc) server.ResolveFunc { return l.Faults.Resolve(resolver(caConfig.Hosts)) }
 	serverOptions := server.Options{
-		EST: estListener, Admin: adminListener, Requests: l.ca.Queue(), Faults: AdminFaults(l.Faults), Hooks: hooks, Logger: o.Logger, Now: o.Now,
+		EST: estListener, Admin: adminListener, Requests: l.ca.Queue(), Faults: AdminFaults(l.Faults), Hooks: hooks, Wire: l.record.wire, Logger: o.Logger, Now: o.Now,
 	}
+	l.pages = l.newPages(o)
+	serverOptions.LabPages = l.pages.options()
 	serverOptions.OpenAdmin, serverOptions.AdminHosts = o.OpenAdmin, o.Hosts
-	serverOptions.Lab, serverOptions.Lines, serverOptions.Version = l.admin(hosts, raConfig.CA.Template), l.book.write, o.Version
+	serverOptions.Lab, serverOptions.Lines, serverOptions.Version = l.admin(hosts, raConfig.CA.Template), l.lines, o.Version
 	if raConfig.Admin.Guarded() && !o.OpenAdmin {
 		l.AdminCurl = l.Path(fileAdminCurl)
 	}
@@ -312,6 +337,10 @@ func (l *Lab) run(ctx context.Context, caListener net.Listener) {
 	servers.Go(func() {
 		defer l.cancel()
 		caErr = l.ca.Serve(caCtx, caListener)
+	})
+	servers.Go(func() {
+		<-ctx.Done()
+		l.pages.phones.Close()
 	})
 	go func() {
 		defer close(l.done)

@@ -39,12 +39,24 @@ func (l *Lab) EnrollPhone(ctx context.Context) (SamplePhone, error) {
 	if err := l.writePhone(phone); err != nil {
 		return SamplePhone{}, err
 	}
+	sample, err := l.enrollPhone(ctx, phone)
+	if err != nil || len(sample.Result.Certificates) == 0 {
+		return sample, err
+	}
+	if err := os.WriteFile(l.Path("phone", "certificate.pem"), encodeCertificates(sample.Result.Certificates[0].Raw), 0o600); err != nil {
+		return sample, fmt.Errorf("keep the phone's certificate: %w", err)
+	}
+	return sample, nil
+}
+
+// enrollPhone enrolls a phone, with CAPF's trace in logs/capf.log.
+func (l *Lab) enrollPhone(ctx context.Context, phone *capf.Phone) (SamplePhone, error) {
 	trace, err := os.OpenFile(l.Path("logs", "capf.log"), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
 	if err != nil {
 		return SamplePhone{}, fmt.Errorf("open CAPF's trace: %w", err)
 	}
 	defer trace.Close()
-	client, err := l.Client(CAPFTrace(tracelog.NewCAPF(l.book.writer("capf", admin.Line{CN: phone.Name}, trace), tracelog.Options{Now: l.now}), l.now))
+	client, err := l.Client(CAPFTrace(tracelog.NewCAPF(l.record.phones.trace(phone.Name, l.book.writer("capf", admin.Line{CN: phone.Name}, trace)), tracelog.Options{Now: l.now}), l.now))
 	if err != nil {
 		return SamplePhone{}, err
 	}
@@ -53,9 +65,6 @@ func (l *Lab) EnrollPhone(ctx context.Context) (SamplePhone, error) {
 		return sample, nil
 	}
 	sample.ReqID = l.reqIDOf(sample.Result.Certificates[0])
-	if err := os.WriteFile(l.Path("phone", "certificate.pem"), encodeCertificates(sample.Result.Certificates[0].Raw), 0o600); err != nil {
-		return sample, fmt.Errorf("keep the phone's certificate: %w", err)
-	}
 	return sample, nil
 }
 

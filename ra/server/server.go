@@ -27,10 +27,12 @@ import (
 	"ciscora/ra/access"
 	"ciscora/ra/access/revocation"
 	"ciscora/ra/admin"
+	"ciscora/ra/console"
 	"ciscora/ra/ledger"
 	"ciscora/ra/metrics"
 	"ciscora/ra/policy"
 	"ciscora/ra/queue"
+	"ciscora/ra/wire"
 )
 
 // Options is what does not stand in the configuration.
@@ -52,6 +54,10 @@ type Options struct {
 	Lab *admin.Lab
 	// Hooks decorate what the RA takes from outside.
 	Hooks Hooks
+	// Wire records what goes over the wire; nil = what admin.detail says.
+	Wire *wire.Recorder
+	// LabPages is what a lab's pages can do besides: it counts where Requests is set.
+	LabPages console.Lab
 	// Events also sees each event of the front end (est.Event) and of the core
 	// (ra.Event).
 	Events func(context.Context, any)
@@ -81,6 +87,7 @@ type Server struct {
 	hooks                      Hooks
 	replicas                   replicas
 	draining                   atomic.Bool
+	outgrown                   atomic.Pointer[time.Time] // since when the ledger is no use, as far as was asked
 
 	look []func() // at files that are read again when they change
 }
@@ -121,7 +128,11 @@ func New(ctx context.Context, cfg *config.RA, o Options) (_ *Server, err error) 
 	s.record = enrollments
 	challenges := newChallenges(enrollments, int64(cfg.EST.Limits.Body), cfg.EST.Limits.BodyTimeout, o.Now)
 	counted := metrics.New(metrics.Options{Version: o.Version, Look: s.state, Logger: o.Logger.Named("metrics")})
+	if o.Wire == nil && cfg.Admin.Detail && s.adminListener != nil {
+		o.Wire = wire.New(wire.Options{ID: est.RequestID, Now: o.Now})
+	}
 	listeners := []func(context.Context, any){
+		legs(o.Wire),
 		(&eventLog{log: o.Logger}).event,
 		s.trace.event,
 		(&recorder{enrollments, challenges}).event,
@@ -143,11 +154,15 @@ func New(ctx context.Context, cfg *config.RA, o Options) (_ *Server, err error) 
 	if s.core, err = newCore(cfg, s.ledger, o, tell); err != nil {
 		return nil, err
 	}
-	if s.est, err = newFrontEnd(cfg, s.core, o, tell, append([]func(http.Handler) http.Handler{challenges.middleware}, o.Hooks.Middleware...)...); err != nil {
-		return nil, err
-	}
 	live, err := newLiveTLS(cfg, files.EST, o.Now, o.Logger)
 	if err != nil {
+		return nil, err
+	}
+	encryption, err := s.keyEncryption(live, o)
+	if err != nil {
+		return nil, err
+	}
+	if s.est, err = newFrontEnd(cfg, s.core, o, encryption, tell, append([]func(http.Handler) http.Handler{challenges.middleware, o.Wire.Middleware}, o.Hooks.Middleware...)...); err != nil {
 		return nil, err
 	}
 	s.estTLS = o.Hooks.tls(live.listener())
@@ -155,7 +170,7 @@ func New(ctx context.Context, cfg *config.RA, o Options) (_ *Server, err error) 
 	s.leaves = live.leaves
 
 	if s.adminListener != nil {
-		guard, listener, err := AdminPort(cfg.Admin, s.adminListener, o.Now, o.Logger)
+		guard, listener, err := AdminPort(cfg.Admin.Admin, s.adminListener, o.Now, o.Logger)
 		if err != nil {
 			return nil, cfg.Problem("admin", err)
 		}
@@ -236,6 +251,7 @@ func newCore(cfg *config.RA, book *ledger.Ledger, o Options, tell func(context.C
 			},
 			NameCheck:      nameChecks[cfg.CA.NameCheck],
 			Trust:          trust,
+			Trace:          o.Wire.Trace(),
 			Dial:           o.Hooks.dial(),
 			Resolve:        o.Hooks.resolve(),
 			UserAgent:      userAgent(cfg),
@@ -358,7 +374,7 @@ func userAgent(cfg *config.RA) string {
 	return "ra"
 }
 
-func newFrontEnd(cfg *config.RA, core *ra.RA, o Options, tell func(context.Context, any), middleware ...func(http.Handler) http.Handler) (*est.Server, error) {
+func newFrontEnd(cfg *config.RA, core *ra.RA, o Options, encryption est.KeyEncryption, tell func(context.Context, any), middleware ...func(http.Handler) http.Handler) (*est.Server, error) {
 	proxies, err := cfg.EST.ProxyNetworks()
 	if err != nil {
 		return nil, err
@@ -379,6 +395,7 @@ func newFrontEnd(cfg *config.RA, core *ra.RA, o Options, tell func(context.Conte
 		},
 		Patience:          cfg.EST.Patience,
 		ServerKeygen:      cfg.EST.ServerKeygen,
+		KeyEncryption:     encryption,
 		TrustRA:           cfg.EST.CMCRA,
 		ProofOfPossession: func(label string) bool { return demandsPossession(cfg, label) },
 		Names:             policy.Names,
