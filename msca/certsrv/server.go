@@ -22,11 +22,10 @@ import (
 )
 
 const (
-	headerTimeout  = 30 * time.Second
-	bodyTimeout    = 30 * time.Second
-	keepAlive      = 120 * time.Second // IIS's connection time-out
-	drainTimeout   = 10 * time.Second
-	maxHeaderBytes = 32 << 10
+	headerTimeout = 30 * time.Second
+	bodyTimeout   = 30 * time.Second
+	keepAlive     = 120 * time.Second // IIS's connection time-out
+	drainTimeout  = 10 * time.Second
 )
 
 // Server is the CA with its IIS. It is safe for concurrent use.
@@ -40,6 +39,7 @@ type Server struct {
 	iis         *iis
 
 	lockouts *lockouts
+	open     connections
 
 	manager sync.Mutex // one decision of a manager at a time
 	users   atomic.Pointer[[]User]
@@ -67,6 +67,7 @@ func New(o Options) (*Server, error) {
 		policy:   policy{domain: o.Domain, templates: o.Templates},
 		requests: newRequests(kept, o.FirstReqID, o.Logger),
 		lockouts: newLockouts(o.Lockout, o.Now),
+		open:     connections{all: map[net.Conn]*openConnection{}},
 	}
 	users := slices.Clone(o.Users)
 	s.users.Store(&users)
@@ -128,6 +129,10 @@ func (s *Server) Renew(n int) error {
 	return s.authority.renew(s.opts, n)
 }
 
+// Forget forgets all requests, those that wait for a manager too. The certificates stay
+// what they are, and the ReqIDs go on: none comes twice while the CA runs.
+func (s *Server) Forget() error { return s.requests.clear() }
+
 // Requests returns all requests by ReqID: of a CA that has had many, many.
 func (s *Server) Requests() []Request {
 	return s.requests.list(func(int) bool { return true })
@@ -176,8 +181,11 @@ func (s *Server) Serve(ctx context.Context, l net.Listener) error {
 		BaseContext:       func(net.Listener) context.Context { return context.WithoutCancel(ctx) },
 		ConnContext: func(ctx context.Context, c net.Conn) context.Context {
 			styled, _ := c.(*mannerConn)
-			return withConnection(ctx, &connection{exchange: acceptor.NewExchange(binding), styled: styled})
+			login := &connection{exchange: acceptor.NewExchange(binding), styled: styled}
+			s.open.opened(c, login)
+			return withConnection(ctx, login)
 		},
+		ConnState: s.open.changed,
 	}
 	if stdlog, err := zap.NewStdLogAt(s.opts.Logger, zap.DebugLevel); err == nil {
 		server.ErrorLog = stdlog

@@ -142,8 +142,9 @@ type failing struct{ err error }
 
 func (f failing) Read([]byte) (int, error) { return 0, f.err }
 
-// drip sends an answer, its head included, one byte in each such time.
-func (h *held) drip(ctx context.Context, every time.Duration) {
+// drip sends an answer, its head included, one byte in each such time, until ctx ends or
+// over is closed.
+func (h *held) drip(ctx context.Context, every time.Duration, over <-chan struct{}) {
 	conn, _, err := http.NewResponseController(h.inner).Hijack()
 	if err != nil {
 		hangUp()
@@ -157,7 +158,14 @@ func (h *held) drip(ctx context.Context, every time.Duration) {
 		if _, err := conn.Write(all.Bytes()[i : i+1]); err != nil {
 			return
 		}
-		if wait(ctx, every) != nil {
+		timer := time.NewTimer(every)
+		select {
+		case <-timer.C:
+		case <-over:
+			timer.Stop()
+			return
+		case <-ctx.Done():
+			timer.Stop()
 			return
 		}
 	}

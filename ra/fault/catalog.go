@@ -18,6 +18,7 @@ const (
 	CertsrvFetch    Place = "certsrv.fetch"
 	CertsrvChain    Place = "certsrv.chain"
 	CertsrvAny      Place = "certsrv.any"
+	CertsrvCRL      Place = "certsrv.crl"
 	CertsrvCA       Place = "certsrv.ca"
 	ESTTLS          Place = "est.tls"
 	ESTCACerts      Place = "est.cacerts"
@@ -125,19 +126,24 @@ func Catalog() []Entry {
 		{pages, "no-dc", "", "401.1: IIS reaches no domain controller", noValue},
 		{pages, "403.4", "", "403.4: TLS is required", noValue},
 		{pages, "403.7", "", "403.7: a client certificate is required", noValue},
-		{pages, "404", "", "404: there is no such page", noValue},
+		{append(slices.Clone(pages), CertsrvCRL), "404", "", "404: there is no such page", noValue},
 		{pages, "500", "", "500: IIS failed", noValue},
 		{pages, "503", "", "503 of http.sys: the application pool is stopped", noValue},
 		{pages, "asp-timeout", "", "500.100: the ASP script took too long", noValue},
 		{pages, "service-stopped", "", "the page that tells 0x800706ba: the CA's service is stopped", noValue},
+		{pages, "redirect", "", "a redirect to another server, as behind a load balancer", noValue},
 		{pages, "language", "LANGUAGE", "the page comes in fr, de, ja or ru", language},
 		{one(CertsrvAny), "keepalive", "N", "a connection takes N requests after its first, and is closed with the last one's answer: Apache's MaxKeepAliveRequests N", number},
+		{one(CertsrvAny), "clock", "DURATION", "IIS's clock, as its Date header tells it, is ahead by so much", duration},
 		{one(CertsrvLogin), "basic-only", "", "IIS offers Basic alone", noValue},
+		{one(CertsrvLogin), "kerberos-only", "", "IIS offers Negotiate alone, and takes no NTLM in it: NTLM is off in the domain", noValue},
 		{one(CertsrvTemplate), "absent", "[TEMPLATE]", "the template is not in the list (without a value: the list is empty)", optionalText},
 		{one(CertsrvSubmit, CertsrvCA), "denied", "[HRESULT]", "the policy denies the request, with 0x80094012 or the code that is given", optionalHRESULT},
 		{one(CertsrvSubmit, CertsrvCA), "pending", "", "a manager has to approve the request", noValue},
 		{one(CertsrvSubmit, CertsrvCA), "wrong-key", "", "the CA certifies another key", noValue},
 		{one(CertsrvFetch), "wrong-key", "", "certnew.cer gives a certificate for another key", noValue},
+		{one(CertsrvCRL), "stale", "", "the CA's revocation list has expired", noValue},
+		{one(CertsrvCRL), "revoked", "", "IIS's own certificate is on the CA's revocation list", noValue},
 		{one(CertsrvCA), "renewed", "N", "the CA has been renewed N times, with new keys; stays once it bit", number},
 
 		{operations, "status", "STATUS", "the answer is this HTTP status; with retry-after=SECONDS (or date+SECONDS, or any word) that header, with body=good the body of a good answer, with body=text one of several lines and control bytes", status},
@@ -176,7 +182,7 @@ func Catalog() []Entry {
 
 // Places lists all places.
 func Places() []Place {
-	return append([]Place{Resolve, CertsrvTLS, CertsrvCA, ESTTLS}, both...)
+	return append([]Place{Resolve, CertsrvTLS, CertsrvCRL, CertsrvCA, ESTTLS}, both...)
 }
 
 // kindsAt lists the kinds at a place.

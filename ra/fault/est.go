@@ -44,6 +44,7 @@ func (r *Registry) EST(label, id func(context.Context) string) func(http.Handler
 				}
 				scope.Select(f)
 			}
+			r.know(scope, label(ctx), req)
 			req = req.WithContext(ctx)
 			h := &estAnswer{held: hold(w), registry: r, scope: scope, place: Place("est." + path.Base(req.URL.Path))}
 			req = req.WithContext(context.WithValue(ctx, estAnswerKey{}, h))
@@ -297,7 +298,7 @@ func (h *estAnswer) change(ctx context.Context, f Fault) (sent bool) {
 		_, _ = h.inner.Write(h.body.Bytes()[half:])
 		return true
 	case "drip":
-		h.drip(ctx, f.delay)
+		h.drip(ctx, f.delay, h.registry.ended())
 		hangUp()
 	}
 	if err != nil {

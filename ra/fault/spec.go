@@ -33,6 +33,10 @@ type Fault struct {
 	Probability float64       // 0 = always
 	Seed        uint64        // of Probability
 
+	// Whom it bites, of those that an EST server knows by label and name; "" = all.
+	// With a * at the end: all that begin so.
+	Label, CN string
+
 	delay   time.Duration
 	number  int
 	hresult uint32
@@ -115,10 +119,14 @@ func Parse(spec string) (Fault, error) {
 				err = fmt.Errorf("want a whole number")
 			}
 			seeded = true
+		case name == "label":
+			f.Label, err = readSelector(value)
+		case name == "cn":
+			f.CN, err = readSelector(value)
 		case slices.Contains(paramsOf(f.Place, kind), name):
 			err = f.readParam(name, value)
 		default:
-			names := append([]string{"count", "skip", "for", "probability", "seed"}, paramsOf(f.Place, kind)...)
+			names := append([]string{"count", "skip", "for", "probability", "seed", "label", "cn"}, paramsOf(f.Place, kind)...)
 			return Fault{}, &SpecError{Spec: spec, Part: part, Message: fmt.Sprintf("unknown parameter %q", name), Nearest: nearest.Name(name, names)}
 		}
 		if err != nil {
@@ -130,6 +138,8 @@ func Parse(spec string) (Fault, error) {
 		return Fault{}, wrong("probability", "probability needs a seed, so that it happens again: add seed=1")
 	case seeded && f.Probability == 0:
 		return Fault{}, wrong("seed", "seed is for a probability: add probability=0.5")
+	case f.Place == ESTTLS && f.selects():
+		return Fault{}, wrong(string(f.Place), "%s is before anybody has said a label or a name: leave label and cn away", f.Place)
 	}
 	return f, nil
 }
@@ -228,6 +238,12 @@ func (f Fault) String() string {
 	}
 	if f.Probability > 0 {
 		fmt.Fprintf(&b, ",probability=%s,seed=%d", strconv.FormatFloat(f.Probability, 'g', -1, 64), f.Seed)
+	}
+	if f.Label != "" {
+		fmt.Fprintf(&b, ",label=%s", f.Label)
+	}
+	if f.CN != "" {
+		fmt.Fprintf(&b, ",cn=%s", f.CN)
 	}
 	return b.String()
 }

@@ -62,7 +62,7 @@ ProxyPass /certsrv {{.Backend}}/certsrv
 <Location /certsrv>
   AuthType GSSAPI
   AuthName certsrv
-  GssapiAllowedMech ntlmssp
+  {{.Mechanism}}
   GssapiConnectionBound On
   Require valid-user
 </Location>
@@ -87,6 +87,13 @@ type apache struct {
 // startApache starts an Apache that closes its connections after so many requests,
 // in front of the lab's CA. It ends with the test.
 func startApache(t *testing.T, l *lab.Lab, keepAlive int) apache {
+	t.Helper()
+	return startApacheThatTakes(t, l, keepAlive, func(string) string { return "GssapiAllowedMech ntlmssp" })
+}
+
+// startApacheThatTakes is startApache with the mechanism that it takes, as its
+// configuration has it; mechanism may put files into the folder.
+func startApacheThatTakes(t *testing.T, l *lab.Lab, keepAlive int, mechanism func(dir string) string) apache {
 	t.Helper()
 	path := program(t, "apache2")
 	creds, err := config.LoadCredentials(l.Path("credentials.yaml"))
@@ -113,14 +120,14 @@ func startApache(t *testing.T, l *lab.Lab, keepAlive int) apache {
 	if err != nil {
 		t.Fatal(err)
 	}
-	backend := loggedIn(t, l, creds)
+	backend, allowed := loggedIn(t, l, creds), mechanism(dir)
 	// The port is free when it is chosen; where another took it meanwhile, the next.
 	for range 5 {
 		a := apache{dir: dir, address: freePort(t)}
 		_, port, _ := net.SplitHostPort(a.address)
 		var conf bytes.Buffer
 		if err := apacheConfig.Execute(&conf, map[string]any{
-			"Dir": dir, "Port": port, "User": name, "Modules": apacheModules, "KeepAlive": keepAlive, "Backend": backend,
+			"Dir": dir, "Port": port, "User": name, "Modules": apacheModules, "KeepAlive": keepAlive, "Backend": backend, "Mechanism": allowed,
 			"Certificate": l.Path("est.pem"), "Key": l.Path("est.key"),
 		}); err != nil {
 			t.Fatal(err)
@@ -282,7 +289,8 @@ func startBehindApache(t *testing.T, profile config.Profile, keepAlive int) (*la
 	t.Helper()
 	b := &behind{stands: make(chan struct{})}
 	l, err := lab.Start(t.Context(), lab.Options{
-		Dir: t.TempDir(), EST: "127.0.0.1:0", Certsrv: "127.0.0.1:0", Admin: "127.0.0.1:0", Profile: profile, Network: b,
+		NewKey: sharedKeys(t),
+		Dir:    t.TempDir(), EST: "127.0.0.1:0", Certsrv: "127.0.0.1:0", Admin: "127.0.0.1:0", Profile: profile, Network: b,
 	})
 	if err != nil {
 		t.Fatal(err)

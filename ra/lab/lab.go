@@ -27,6 +27,8 @@ import (
 
 	"ciscora/config"
 	"ciscora/msca/certsrv"
+	"ciscora/ra/console"
+	"ciscora/ra/explain"
 	"ciscora/ra/fault"
 	"ciscora/ra/ledger"
 	"ciscora/ra/server"
@@ -48,6 +50,16 @@ type Options struct {
 	EST     string // the RA's address; "" = 127.0.0.1:8084, port 0 works
 	Certsrv string // the built-in CA's; "" = 127.0.0.1:8443
 	Admin   string // the admin port's; "" = 127.0.0.1:8085
+	// User and Password are the lab's account; "" = LAB\ciscora, and the password of an
+	// earlier run in Dir, or else a new one.
+	User, Password string
+	// Hosts are names and addresses of the RA besides this machine's own.
+	Hosts []string
+	// AnyHost shows each client a certificate for the name that it asks for (SNI).
+	AnyHost bool
+	// Seed makes the lab the same each time: keys, serial numbers, password and the
+	// sample phone. Whoever knows it knows the keys. 0 = all is left to chance.
+	Seed uint64
 	// OpenAdmin leaves the admin port open to whoever reaches it; else it wants a token
 	// where it listens beyond loopback, see [Lab.AdminCurl].
 	OpenAdmin bool
@@ -70,14 +82,23 @@ type Options struct {
 	// Logged is called whenever something has been written to one of the
 	// emulated logs of RA and CA, from several goroutines; nil = nobody is told.
 	Logged func()
+	// Unrecorded keeps nothing of what goes over the wires: the console's pages show the
+	// legs alone then.
+	Unrecorded bool
+	// Catalog is what is known of failures, by which the console's pages tell a cause;
+	// nil = they tell none.
+	Catalog func() (*explain.Catalog, error)
+	// Cards are the failures that the console's pages can play; nil = none.
+	Cards console.Cards
 	// KeyLog gets the secrets of each TLS connection to RA and CA, in the form of
 	// SSLKEYLOGFILE, by which Wireshark decrypts a capture; nil = none are told.
 	// There is no such thing outside a lab.
 	KeyLog io.Writer
 	// NewKey makes the keys of the CA and of both TLS servers; nil = new ones, RSA 2048.
-	NewKey func() (crypto.Signer, error)
-	Logger *zap.Logger
-	Now    func() time.Time
+	NewKey  func() (crypto.Signer, error)
+	Version string // of this build, as /info tells it
+	Logger  *zap.Logger
+	Now     func() time.Time
 }
 
 // Lab is a running lab.
@@ -90,6 +111,9 @@ type Lab struct {
 	AdminURL   string   // http://HOST:PORT
 	AdminCurl  string   // the file for curl -K that has the admin port's token; "" where it wants none
 	Roots      *x509.CertPool
+	User       string // the lab's account
+	Password   string
+	Made       bool // the password was made for this run
 	Profile    config.Profile
 	Edited     []Edit // configurations of an earlier run that were edited
 	// Faults are ordered here while the lab runs:
@@ -98,8 +122,15 @@ type Lab struct {
 	Faults *fault.Registry
 
 	others  []*x509.Certificate // Variant.Trust
+	draws   draws
+	keys    []crypto.Signer // of the RA's certificates, the cheapest first
+	options Options
+	ports   struct{ est, certsrv, admin int }
+	book    *logBook
 	network Network
 	flight  *flight
+	record  *recording
+	pages   *pages
 	ca      *CA
 	ra      *server.Server
 	creds   config.Credentials
@@ -183,7 +214,7 @@ func Start(ctx context.Context, o Options) (_ *Lab, err error) {
 	if err != nil {
 		return nil, err
 	}
-	l := &Lab{Dir: dir, Temporary: o.Dir == "", Profile: o.Profile, Faults: o.Faults, others: o.Variant.Trust, network: o.Network, flight: newFlight(), now: o.Now, done: make(chan struct{})}
+	l := &Lab{Dir: dir, Temporary: o.Dir == "", Profile: o.Profile, Faults: o.Faults, others: o.Variant.Trust, draws: draws{o.Seed}, options: o, network: o.Network, flight: newFlight(), book: newLogBook(o.Now), record: newRecording(o.Now, o.Unrecorded), now: o.Now, done: make(chan struct{})}
 	for _, spec := range o.Early {
 		if _, err := l.Faults.Order(spec); err != nil {
 			return nil, err
@@ -210,12 +241,15 @@ func Start(ctx context.Context, o Options) (_ *Lab, err error) {
 	l.ForPhones = urlsBeyondLoopback(estListener.Addr())
 	l.CertsrvURL = "https://" + reachable(caListener.Addr()) + "/certsrv"
 	l.AdminURL = "http://" + reachable(adminListener.Addr())
+	l.ports.est, l.ports.certsrv, l.ports.admin = portOf(estListener), portOf(caListener), portOf(adminListener)
 
 	// Both servers run with the very files that they leave in the folder, so
 	// what works here works with `ra serve` and `ra certsrv` too.
-	if l.creds, err = loadCredentials(l.Path(fileCredentials)); err != nil {
+	if l.creds, err = l.account(o.User, o.Password); err != nil {
 		return nil, err
 	}
+	l.User, l.Password = l.creds.User, string(l.creds.Password)
+	hosts := append(hostsOf(estListener.Addr()), o.Hosts...)
 	caYAML, raYAML := l.certsrvConfig(caListener.Addr()), l.raConfig(estListener.Addr(), caListener.Addr(), adminListener.Addr())
 	raYAML.EST.Lockout.Failures = o.Lockout
 	o.Variant.apply(&raYAML, &caYAML)
@@ -223,28 +257,45 @@ func Start(ctx context.Context, o Options) (_ *Lab, err error) {
 	if err != nil {
 		return nil, err
 	}
-	if l.ca, err = OpenCA(caConfig, CAOptions{Logger: o.Logger.Named("certsrv"), Now: o.Now, Faults: l.Faults, Logged: o.Logged, KeyLog: o.KeyLog, NewKey: o.NewKey, Port: o.Variant.port()}); err != nil {
+	alone := func(context.Context) bool { return true } // until it is known better
+	calls := newCallers(l.book, func(ctx context.Context) bool { return alone(ctx) })
+	if l.ca, err = OpenCA(caConfig, CAOptions{Seen: func(e certsrv.AccessEntry) { calls.seen(e); l.record.caLine(e) }, Logger: o.Logger.Named("certsrv"), Now: o.Now, Faults: l.Faults, Logged: o.Logged, KeyLog: l.record.keys(o.KeyLog), NewKey: o.NewKey, Rand: l.draws.stream("serials"), Port: o.Variant.port()}); err != nil {
 		return nil, err
 	}
 	opened = append(opened, l.ca)
 	l.Roots = x509.NewCertPool()
 	l.Roots.AddCert(l.ca.Root())
-	raConfig, err := l.writeRAConfig(raYAML, hostsOf(estListener.Addr()))
+	raConfig, err := l.writeRAConfig(raYAML, hosts)
 	if err != nil {
 		return nil, err
 	}
 	hooks := FaultHooks(l.Faults, func(kind, value string) (tls.Certificate, error) {
-		return l.ca.Shape(kind, value, hostsOf(estListener.Addr()))
+		return l.ca.Shape(kind, value, hosts)
 	})
-	hooks.TLS = keyLogged(hooks.TLS, o.KeyLog)
+	hooks.Middleware = append([]func(http.Handler) http.Handler{l.learnNames}, hooks.Middleware...)
+	setApart(&hooks)
+	if raConfig.CA.Sessions != config.SessionsPerEnrollment {
+		alone = hooks.Isolate
+	}
+	if o.AnyHost {
+		shaped, anyHost := hooks.TLS, l.anyHost(hosts, l.keys)
+		hooks.TLS = func(c *tls.Config) *tls.Config { return shaped(anyHost(c)) }
+	}
+	hooks.TLS = keyLogged(hooks.TLS, l.record.keys(o.KeyLog))
+	hooks.Listener = l.record.listener(hooks.Listener)
 	hooks.Middleware = append(slices.Clone(o.Middleware), hooks.Middleware...)
 	l.Faults.Behind(l.ca)
-	hooks.Dial = func(server.DialFunc) server.DialFunc { return l.Faults.Dial(l.dialCA(caListener.Addr())) }
+	hooks.Dial = func(server.DialFunc) server.DialFunc {
+		return calls.dial(l.Faults.Dial(l.record.capture.Dial(l.dialCA(caListener.Addr()))))
+	}
 	hooks.Resolve = func(server.ResolveFunc) server.ResolveFunc { return l.Faults.Resolve(resolver(caConfig.Hosts)) }
 	serverOptions := server.Options{
-		EST: estListener, Admin: adminListener, Requests: l.ca.Queue(), Faults: AdminFaults(l.Faults), Hooks: hooks, Logger: o.Logger, Now: o.Now,
+		EST: estListener, Admin: adminListener, Requests: l.ca.Queue(), Faults: AdminFaults(l.Faults), Hooks: hooks, Wire: l.record.wire, Logger: o.Logger, Now: o.Now,
 	}
-	serverOptions.OpenAdmin = o.OpenAdmin
+	l.pages = l.newPages(o)
+	serverOptions.LabPages = l.pages.options()
+	serverOptions.OpenAdmin, serverOptions.AdminHosts = o.OpenAdmin, o.Hosts
+	serverOptions.Lab, serverOptions.Lines, serverOptions.Version = l.admin(hosts, raConfig.CA.Template), l.lines, o.Version
 	if raConfig.Admin.Guarded() && !o.OpenAdmin {
 		l.AdminCurl = l.Path(fileAdminCurl)
 	}
@@ -286,6 +337,10 @@ func (l *Lab) run(ctx context.Context, caListener net.Listener) {
 	servers.Go(func() {
 		defer l.cancel()
 		caErr = l.ca.Serve(caCtx, caListener)
+	})
+	servers.Go(func() {
+		<-ctx.Done()
+		l.pages.phones.Close()
 	})
 	go func() {
 		defer close(l.done)
@@ -441,6 +496,9 @@ func (o Options) withDefaults() Options {
 	}
 	if o.Network == nil {
 		o.Network = tcp{}
+	}
+	if o.NewKey == nil {
+		o.NewKey = draws{o.Seed}.rsaKeys("keys")
 	}
 	if o.Faults == nil {
 		o.Faults = fault.NewRegistry(fault.Options{Now: o.Now, Logger: o.Logger.Named("fault")})

@@ -18,6 +18,7 @@ import (
 )
 
 func TestAHostThatIsSilentLeavesTimeForTheNext(t *testing.T) {
+	t.Parallel()
 	server := ledgertest.StartPostgres(t)
 	first := server.Relay(t)
 	first.SetSilent(true)
@@ -39,6 +40,7 @@ func TestAHostThatIsSilentLeavesTimeForTheNext(t *testing.T) {
 }
 
 func TestConnectionsOnWhichTheServerFellSilentAreLeftForTheNextHost(t *testing.T) {
+	t.Parallel()
 	server := ledgertest.StartPostgres(t)
 	first := server.Relay(t)
 	l, err := ledger.Open(t.Context(), ledgertest.Through(first, server.Relay(t)), ledger.Options{})
@@ -69,6 +71,7 @@ func TestConnectionsOnWhichTheServerFellSilentAreLeftForTheNextHost(t *testing.T
 }
 
 func TestConnectionsThatTheServerEndedCostNoClientAnError(t *testing.T) {
+	t.Parallel()
 	x := newReplicas(t)
 	l := x.open("a", long)
 	for round := range 6 {

@@ -172,6 +172,7 @@ func TestALockedDatabaseIsWaitedForAndThenTold(t *testing.T) {
 }
 
 func TestAPostgreSQLThatIsAwayComesBack(t *testing.T) {
+	t.Parallel()
 	server := ledgertest.StartPostgres(t)
 	server.Stop(t)
 	l, err := ledger.Open(t.Context(), server.DSN, ledger.Options{})

@@ -27,10 +27,12 @@ import (
 	"ciscora/ra/access"
 	"ciscora/ra/access/revocation"
 	"ciscora/ra/admin"
+	"ciscora/ra/console"
 	"ciscora/ra/ledger"
 	"ciscora/ra/metrics"
 	"ciscora/ra/policy"
 	"ciscora/ra/queue"
+	"ciscora/ra/wire"
 )
 
 // Options is what does not stand in the configuration.
@@ -45,11 +47,22 @@ type Options struct {
 	// OpenAdmin leaves the admin port open to whoever reaches it, whatever the
 	// configuration says: for a lab alone.
 	OpenAdmin bool
+	// AdminHosts are names, besides localhost and addresses, by which the admin port may
+	// be called where it listens on a loopback address.
+	AdminHosts []string
+	// Lab is what the admin port has in a lab alone; nil in all else.
+	Lab *admin.Lab
 	// Hooks decorate what the RA takes from outside.
 	Hooks Hooks
+	// Wire records what goes over the wire; nil = what admin.detail says.
+	Wire *wire.Recorder
+	// LabPages is what a lab's pages can do besides: it counts where Requests is set.
+	LabPages console.Lab
 	// Events also sees each event of the front end (est.Event) and of the core
 	// (ra.Event).
-	Events  func(context.Context, any)
+	Events func(context.Context, any)
+	// Lines is shown what is written to the emulated logs; nil = nobody is.
+	Lines   LineFunc
 	Version string // of this build, as other replicas are told it
 	Logger  *zap.Logger
 	Now     func() time.Time
@@ -63,6 +76,7 @@ type Server struct {
 
 	est    *est.Server
 	core   *ra.RA
+	record *admin.Enrollments
 	ledger *ledger.Ledger
 	admin  *http.Server // nil where the admin port is off
 
@@ -73,6 +87,7 @@ type Server struct {
 	hooks                      Hooks
 	replicas                   replicas
 	draining                   atomic.Bool
+	outgrown                   atomic.Pointer[time.Time] // since when the ledger is no use, as far as was asked
 
 	look []func() // at files that are read again when they change
 }
@@ -98,7 +113,7 @@ func New(ctx context.Context, cfg *config.RA, o Options) (_ *Server, err error) 
 			s.abandon(o)
 		}
 	}()
-	if s.trace, err = openTraceLogs(cfg, o.Now); err != nil {
+	if s.trace, err = openTraceLogs(cfg, o.Lines, o.Now); err != nil {
 		return nil, err
 	}
 	if s.estListener, err = open(ctx, cfg, "est.listen", cfg.EST.Listen, o.EST); err != nil {
@@ -110,9 +125,14 @@ func New(ctx context.Context, cfg *config.RA, o Options) (_ *Server, err error) 
 		}
 	}
 	enrollments := admin.NewEnrollments(0, o.Now)
+	s.record = enrollments
 	challenges := newChallenges(enrollments, int64(cfg.EST.Limits.Body), cfg.EST.Limits.BodyTimeout, o.Now)
 	counted := metrics.New(metrics.Options{Version: o.Version, Look: s.state, Logger: o.Logger.Named("metrics")})
+	if o.Wire == nil && cfg.Admin.Detail && s.adminListener != nil {
+		o.Wire = wire.New(wire.Options{ID: est.RequestID, Now: o.Now})
+	}
 	listeners := []func(context.Context, any){
+		legs(o.Wire),
 		(&eventLog{log: o.Logger}).event,
 		s.trace.event,
 		(&recorder{enrollments, challenges}).event,
@@ -134,11 +154,15 @@ func New(ctx context.Context, cfg *config.RA, o Options) (_ *Server, err error) 
 	if s.core, err = newCore(cfg, s.ledger, o, tell); err != nil {
 		return nil, err
 	}
-	if s.est, err = newFrontEnd(cfg, s.core, o, tell, append([]func(http.Handler) http.Handler{challenges.middleware}, o.Hooks.Middleware...)...); err != nil {
-		return nil, err
-	}
 	live, err := newLiveTLS(cfg, files.EST, o.Now, o.Logger)
 	if err != nil {
+		return nil, err
+	}
+	encryption, err := s.keyEncryption(live, o)
+	if err != nil {
+		return nil, err
+	}
+	if s.est, err = newFrontEnd(cfg, s.core, o, encryption, tell, append([]func(http.Handler) http.Handler{challenges.middleware, o.Wire.Middleware}, o.Hooks.Middleware...)...); err != nil {
 		return nil, err
 	}
 	s.estTLS = o.Hooks.tls(live.listener())
@@ -146,7 +170,7 @@ func New(ctx context.Context, cfg *config.RA, o Options) (_ *Server, err error) 
 	s.leaves = live.leaves
 
 	if s.adminListener != nil {
-		guard, listener, err := AdminPort(cfg.Admin, s.adminListener, o.Now, o.Logger)
+		guard, listener, err := AdminPort(cfg.Admin.Admin, s.adminListener, o.Now, o.Logger)
 		if err != nil {
 			return nil, cfg.Problem("admin", err)
 		}
@@ -171,6 +195,8 @@ func New(ctx context.Context, cfg *config.RA, o Options) (_ *Server, err error) 
 				Certsrv:     o.Requests,
 				Faults:      o.Faults,
 				Guard:       guard,
+				Hosts:       o.AdminHosts,
+				Lab:         o.Lab,
 				Logger:      o.Logger,
 			}),
 			ReadHeaderTimeout: 10 * time.Second,
@@ -225,6 +251,7 @@ func newCore(cfg *config.RA, book *ledger.Ledger, o Options, tell func(context.C
 			},
 			NameCheck:      nameChecks[cfg.CA.NameCheck],
 			Trust:          trust,
+			Trace:          o.Wire.Trace(),
 			Dial:           o.Hooks.dial(),
 			Resolve:        o.Hooks.resolve(),
 			UserAgent:      userAgent(cfg),
@@ -293,6 +320,7 @@ func accessOptions(cfg *config.RA, book *ledger.Ledger, o Options) (_ access.Opt
 
 		CheckTemplate: cfg.CA.TemplateCheck == "list",
 		Generation:    o.Hooks.Generation,
+		Apart:         o.Hooks.Apart,
 	}
 	if cfg.EST.Users != "" {
 		if options.Users, err = access.OpenUsers(cfg.EST.Users, o.Now, o.Logger); err != nil {
@@ -346,7 +374,7 @@ func userAgent(cfg *config.RA) string {
 	return "ra"
 }
 
-func newFrontEnd(cfg *config.RA, core *ra.RA, o Options, tell func(context.Context, any), middleware ...func(http.Handler) http.Handler) (*est.Server, error) {
+func newFrontEnd(cfg *config.RA, core *ra.RA, o Options, encryption est.KeyEncryption, tell func(context.Context, any), middleware ...func(http.Handler) http.Handler) (*est.Server, error) {
 	proxies, err := cfg.EST.ProxyNetworks()
 	if err != nil {
 		return nil, err
@@ -367,6 +395,7 @@ func newFrontEnd(cfg *config.RA, core *ra.RA, o Options, tell func(context.Conte
 		},
 		Patience:          cfg.EST.Patience,
 		ServerKeygen:      cfg.EST.ServerKeygen,
+		KeyEncryption:     encryption,
 		TrustRA:           cfg.EST.CMCRA,
 		ProofOfPossession: func(label string) bool { return demandsPossession(cfg, label) },
 		Names:             policy.Names,
@@ -452,6 +481,15 @@ func roots(chain []*x509.Certificate) []*x509.Certificate {
 
 // ESTAddr is where EST clients are served.
 func (s *Server) ESTAddr() net.Addr { return s.estListener.Addr() }
+
+// ForgetLedger empties the ledger: for a lab alone.
+func (s *Server) ForgetLedger(ctx context.Context) error {
+	_, err := s.ledger.Clear(ctx)
+	return err
+}
+
+// Enrollments are the last ones, as the admin port shows them.
+func (s *Server) Enrollments() *admin.Enrollments { return s.record }
 
 // Run serves until ctx ends. Then it is not ready any more, but goes on for
 // est.drain_delay, closes its ports, finishes what is in flight, for at most est.drain,
