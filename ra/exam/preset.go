@@ -192,7 +192,7 @@ func strongSwanVersion(ctx context.Context, program string) string {
 
 func moduleVersion(name string) string {
 	if name != "globalsign" {
-		return ""
+		return "of this program"
 	}
 	info, ok := debug.ReadBuildInfo()
 	if !ok {

@@ -52,21 +52,24 @@ func (c command) run(ctx context.Context) (ended, error) {
 	if err := cmd.Start(); err != nil {
 		return ended{}, &startError{err}
 	}
-	done := make(chan error, 1)
-	go func() { done <- cmd.Wait() }()
+	var err error // of the end; read it after done
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		err = cmd.Wait()
+	}()
 	timer := time.NewTimer(c.limit)
 	defer timer.Stop()
 	var e ended
-	var err error
 	select {
-	case err = <-done:
+	case <-done:
 	case <-timer.C:
 		e.Hung = true
 		killGroup(cmd.Process.Pid)
-		err = <-done
+		<-done
 	case <-ctx.Done():
 		killGroup(cmd.Process.Pid)
-		_ = <-done // how it ended is of no interest any more
+		<-done
 		killMarked(c.mark)
 		return ended{}, context.Cause(ctx)
 	}

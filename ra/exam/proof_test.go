@@ -58,7 +58,7 @@ func TestEachCaseIsPassedByARightClientAndFailedByAWrongOne(t *testing.T) {
 			}
 			for _, r := range results {
 				if r.Verdict == test.want {
-					t.Logf("%s: %s", r.Card.ID, r.Reason)
+					t.Logf("%5.1f s %s: %s", r.Took.Seconds(), r.Card.ID, r.Reason)
 					continue
 				}
 				t.Errorf("%s: %s, %s; want %s", r.Card.ID, r.Verdict, r.Reason, test.want)

@@ -18,9 +18,20 @@ var errCut = errors.New("the connection was cut off")
 
 // careful tells an end without closure alert from one with it, which crypto/tls does not
 // at the border of a record.
-type careful struct{ net.Conn }
+type careful struct {
+	net.Conn
+	until time.Time
+}
+
+// silence is how long the client bears with a server that says nothing.
+const silence = 5 * time.Second
 
 func (c careful) Read(p []byte) (int, error) {
+	at := c.until
+	if soon := time.Now().Add(silence); time.Until(at) < time.Minute && soon.Before(at) {
+		at = soon // the wrong client that waits for ever does so here too
+	}
+	_ = c.SetReadDeadline(at) // a connection that is closed fails in Read
 	n, err := c.Conn.Read(p)
 	if errors.Is(err, io.EOF) {
 		err = errCut
@@ -64,7 +75,7 @@ func (c *client) dial(host, port string, unverified bool) (*tls.Conn, error) {
 	if c.wrong("auth-server-first") {
 		config.VerifyConnection = nil
 	}
-	var conn net.Conn = careful{raw}
+	var conn net.Conn = careful{raw, c.until}
 	if c.wrong("tls-truncation") {
 		conn = raw
 	}
