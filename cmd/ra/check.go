@@ -67,11 +67,10 @@ that stands there.`,
 		case timeout <= 0:
 			return usagef("--timeout %s: want a time above 0", timeout)
 		}
-		report := check.Report{Target: path, Findings: []check.Finding{}}
-		if err := c.checkConfigured(ctx, path, timeout, &report); err != nil {
-			return err
-		}
-		return c.show(report, asJSON)
+		return c.report(asJSON, func(r *check.Report) error {
+			r.Target = path
+			return c.checkConfigured(ctx, path, timeout, r)
+		})
 	})
 	cmd.AddCommand(c.checkCACommand())
 	cmd.AddCommand(c.checkESTCommand())

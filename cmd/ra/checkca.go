@@ -62,8 +62,9 @@ needs none is checked.
 With --record it writes down how the CA answers, in text: statuses, heads, marks,
 sizes and times, with names and numbers replaced and without secrets. Read it, pass it
 on if you like, and hold the built-in CA against it: ra certsrv --compare FILE.
-Recording logs in once, and hands in one request, for a template that there is not,
-which the CA denies and keeps among its failed requests.`,
+Recording logs in once, and again only where the CA ends the connection; it hands in
+one request, for a template that there is not, which the CA denies and keeps among its
+failed requests.`,
 		Example: `  ra check ca --config ra.yaml
   ra check ca --url https://lab-dc.michamen.com/certsrv --trust root.pem
   ra check ca --url https://lab-dc.michamen.com/certsrv --trust root.pem --user 'MICHAMEN\ciscora' --password-file pw --template CiscoRA
@@ -88,11 +89,13 @@ which the CA denies and keeps among its failed requests.`,
 			}
 			o.Enroll = true
 		}
-		report := check.Report{Target: o.CA.URL, Findings: []check.Finding{}}
-		if err := check.CA(ctx, o, &report); err != nil {
-			return usageError{err}
-		}
-		return c.show(report, asJSON)
+		return c.report(asJSON, func(r *check.Report) error {
+			r.Target = o.CA.URL
+			if err := check.CA(ctx, o, r); err != nil {
+				return usageError{err}
+			}
+			return nil
+		})
 	})
 	return cmd
 }

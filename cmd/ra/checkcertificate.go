@@ -6,6 +6,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"ciscora/internal/printable"
 	"ciscora/ra/check"
 	"ciscora/ra/check/endpoint"
 )
@@ -44,7 +45,7 @@ argument is no file but HOST:PORT, the chain is fetched from that server.`,
 			return err
 		}
 		o.Outside, o.Targets = outside, args
-		r.Target = strings.Join(args, ", ")
+		r.Target = printable.Line(strings.Join(args, ", "), 0)
 		return ended(ctx, endpoint.Certificate(ctx, o, r))
 	})
 	return cmd

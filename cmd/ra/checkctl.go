@@ -5,6 +5,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"ciscora/internal/printable"
 	"ciscora/ra/check"
 	"ciscora/ra/check/endpoint"
 )
@@ -28,7 +29,7 @@ TSP's own certificate is.`,
 		if err != nil {
 			return err
 		}
-		r.Target = args[0]
+		r.Target = printable.Line(args[0], 0)
 		return ended(ctx, endpoint.CTL(endpoint.CTLOptions{Outside: outside, Dir: args[0]}, r))
 	})
 	return cmd

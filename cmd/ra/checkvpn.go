@@ -5,6 +5,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"ciscora/internal/printable"
 	"ciscora/ra/check"
 	"ciscora/ra/check/endpoint"
 )
@@ -34,7 +35,7 @@ The phone's configuration comes from TFTP: tftp -i CUCM get SEP8CB64F576113.cnf.
 		if err != nil {
 			return err
 		}
-		o.Outside, o.URL, r.Target = outside, args[0], args[0]
+		o.Outside, o.URL, r.Target = outside, args[0], printable.Line(args[0], 0)
 		return ended(ctx, endpoint.VPN(ctx, o, r))
 	})
 	return cmd

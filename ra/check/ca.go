@@ -112,11 +112,7 @@ func (c *caCheck) clientCertificate(ctx context.Context) {
 		c.report.OK(name, "no client certificate is asked for in the handshake")
 		return
 	}
-	f := Finding{
-		Name: name, State: Warn, Seen: "a client certificate is asked for in the handshake, and not demanded",
-		Reason: "the binding negotiates client certificates: harmless to this client",
-		Fix:    "netsh http show sslcert: Negotiate Client Certificate can be off",
-	}
+	f := Finding{Name: name, State: OK, Seen: "a client certificate is asked for in the handshake, and not demanded"}
 	a, err := c.ask(ctx, request{method: "GET", target: c.url.Path})
 	if err != nil || a.status == 403 {
 		f.State, f.Seen = Fail, "a client certificate is demanded, and there is none to show"

@@ -225,9 +225,9 @@ func (c *caCheck) negotiate(ctx context.Context, offered bool) bool {
 		c.report.OK(name, "takes NTLM in SPNEGO")
 		return true
 	}
-	f := Finding{Name: name, State: Warn, Seen: "offered, and takes no NTLM in it", Reason: "NTLM is off, or another program answers", Fix: "see ca.auth.kerberos"}
+	f := Finding{Name: name, State: Warn, Seen: "offered, and takes no NTLM in it", Symptom: "who speaks Negotiate and has no ticket (curl --negotiate, .NET outside the domain) gets 401", Reason: "NTLM is off, or another program answers", Fix: "see ca.auth.kerberos"}
 	if c.CA.Authentication == "negotiate" {
-		f.State, f.Symptom = Fail, capfAuth
+		f.State, f.Symptom = Fail, cesRefuses+"; CAPF: "+capfAuth
 	}
 	c.report.Add(f)
 	return false

@@ -52,6 +52,7 @@ func (c *caCheck) fresh(name, from string, list *x509.RevocationList, chain []*x
 	switch {
 	case len(chain) > 0 && by < 0:
 		f.State = Fail
+		f.Symptom = "who checks revocation refuses the CA's certificates: 0x80092012 CRYPT_E_NO_REVOCATION_CHECK"
 		f.Reason, f.Fix = "none of the CA's certificates has signed the list", "certutil -CRL on the CA; see whether several CAs answer behind one name"
 	case now.After(list.NextUpdate):
 		f.State = Fail

@@ -155,7 +155,7 @@ func TestWhatTheServersTLSIsLikeIsTold(t *testing.T) {
 	defer ca.Close()
 	r := runCA(t, oddOptions(ca))
 	wantFinding(t, r, "ca.tls.versions", check.Warn, "TLS 1.0, TLS 1.1: deprecated")
-	wantFinding(t, r, "ca.tls.client", check.Warn, "not demanded")
+	wantFinding(t, r, "ca.tls.client", check.OK, "not demanded")
 	wantFinding(t, r, "ca.login", check.OK, "")
 }
 

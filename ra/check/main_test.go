@@ -123,8 +123,8 @@ func wellFormed(t *testing.T, r check.Report) {
 		switch {
 		case f.Name == "", f.Seen == "":
 			t.Errorf("%+v: a finding without a name or what was seen", f)
-		case (f.State == check.Fail || f.State == check.Warn) && (f.Reason == "" || f.Fix == ""):
-			t.Errorf("%s %s: without a reason or a fix", f.State, f.Name)
+		case (f.State == check.Fail || f.State == check.Warn) && (f.Symptom == "" || f.Reason == "" || f.Fix == ""):
+			t.Errorf("%s %s: without a symptom, a reason or a fix: %+v", f.State, f.Name, f)
 		}
 		if text := fmt.Sprint(f); strings.Contains(text, password) || strings.Contains(text, "TlRMTVNTUA") || strings.ContainsAny(text, "\n\x1b") {
 			t.Errorf("%s: a secret or a control character in it: %s", f.Name, text)

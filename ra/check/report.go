@@ -30,10 +30,18 @@ type Finding struct {
 type Report struct {
 	Target   string    `json:"target"` // what was checked, as the user named it
 	Findings []Finding `json:"findings"`
+
+	// Added, where set, hears each finding as it comes: what hangs takes its time.
+	Added func(Finding) `json:"-"`
 }
 
 // Add appends a finding.
-func (r *Report) Add(f Finding) { r.Findings = append(r.Findings, f) }
+func (r *Report) Add(f Finding) {
+	r.Findings = append(r.Findings, f)
+	if r.Added != nil {
+		r.Added(f)
+	}
+}
 
 // OK adds that name is as it should be.
 func (r *Report) OK(name, seen string) { r.Add(Finding{Name: name, State: OK, Seen: seen}) }

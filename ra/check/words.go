@@ -21,6 +21,9 @@ const (
 const (
 	cesRefuses = "***EST [WARNING][est_enroll_auth:394]--> HTTP authentication failed. Auth type=1"
 	capfAuth   = "Enrollment rv = 22 (EST_ERR_AUTH_FAIL)"
+	cesNoChain = "nginx: [warn] ra_certsrv_ca_plugin_postconf: Unable to retrieve CA Cert chain from CA"
+	// Inferred: libest 2.1.0 answers so where its CA fails (docs/reference/libest.md).
+	capfBadRequest = "CAPF: Enrollment rv = 13 (EST_ERR_HTTP_BAD_REQ)"
 )
 
 // cesLogIn is CES's line for a log-in that failed, with curl's return code.
@@ -41,10 +44,12 @@ func cesLine(write func(*tracelog.NGINX)) string {
 // cesSays is what CES logs of a failure at a phase; "" where it has no word for it.
 func cesSays(e *msca.Error) string {
 	switch {
-	case e.CurlCode == 0 && e.Phase == msca.PhaseLogin, e.Kind == msca.KindTemplateNotListed:
-		return cesRefuses + "; CAPF: " + capfAuth
+	case e.CurlCode == 0 && e.Phase == msca.PhaseChain:
+		return cesNoChain
+	case e.CurlCode == 0 && (e.Phase == msca.PhaseSubmit || e.Phase == msca.PhaseFetch):
+		return capfBadRequest
 	case e.CurlCode == 0:
-		return ""
+		return cesRefuses + "; CAPF: " + capfAuth
 	case e.Phase == msca.PhaseChain:
 		return cesLine(func(n *tracelog.NGINX) {
 			n.ChainFailed(nil, tracelog.Failure{Code: e.CurlCode, Text: e.CurlText, URL: e.URL})

@@ -61,7 +61,7 @@ func (c *console) addDetail(s *story) {
 		if place, ok := places[l.Leg]; ok {
 			of = strconv.Itoa(place)
 		}
-		lines[l.Log] = append(lines[l.Log], logLine{of, l.Text})
+		lines[l.Log] = append(lines[l.Log], logLine{of, line(l.Text)})
 	}
 	if c.Lab != nil && c.Lab.PhoneLines != nil && s.CN != "" {
 		for _, text := range c.Lab.PhoneLines(s.CN) {

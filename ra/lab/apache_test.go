@@ -82,6 +82,7 @@ func needApache(t *testing.T) {
 type apache struct {
 	dir     string
 	address string // host:port
+	end     func() // waits until it has ended, too
 }
 
 // startApache starts an Apache that closes its connections after so many requests,
@@ -149,7 +150,7 @@ func startApacheThatTakes(t *testing.T, l *lab.Lab, keepAlive int, mechanism fun
 
 // run starts the program and returns once it takes connections; or what it said,
 // where it ended before.
-func (a apache) run(t *testing.T, path, users string) (said string, up bool) {
+func (a *apache) run(t *testing.T, path, users string) (said string, up bool) {
 	t.Helper()
 	cmd := exec.Command(path, "-f", filepath.Join(a.dir, "httpd.conf"), "-DFOREGROUND")
 	cmd.Env = append(os.Environ(), "NTLM_USER_FILE="+users)
@@ -177,6 +178,10 @@ func (a apache) run(t *testing.T, path, users string) (said string, up bool) {
 		case <-tick.C:
 		}
 	}
+	a.end = func() {
+		_ = cmd.Process.Signal(syscall.SIGWINCH) // what is under way is finished, and logged
+		<-ended
+	}
 	t.Cleanup(func() {
 		_ = cmd.Process.Signal(syscall.SIGTERM) // it ends its children
 		<-ended
@@ -195,8 +200,11 @@ type request struct {
 	line   string // GET /certsrv/ HTTP/1.1
 }
 
+// requests ends Apache, which writes a line after its answer has gone out, and returns
+// all that were made.
 func (a apache) requests(t *testing.T) (list []request) {
 	t.Helper()
+	a.end()
 	log, err := os.ReadFile(filepath.Join(a.dir, "access.log"))
 	if err != nil {
 		t.Fatal(err)

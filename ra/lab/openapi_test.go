@@ -76,7 +76,7 @@ func TestALabAnswersAsItsDescriptionSays(t *testing.T) {
 		{"GET", "/enrollments?after=0&wait=1s", "", 200},
 		{"GET", "/enrollments/" + seen.ID, "", 200},
 		{"GET", "/enrollments/none", "", 404},
-		{"GET", "/enrollments?nmae=x", "", 400},
+		{"GET", "/enrollments?name=x", "", 400},
 		{"GET", "/lockouts", "", 200},
 		{"DELETE", "/lockouts/nobody", "", 404},
 		{"DELETE", "/lockouts", "", 200},

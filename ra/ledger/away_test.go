@@ -19,7 +19,7 @@ import (
 
 func TestAHostThatIsSilentLeavesTimeForTheNext(t *testing.T) {
 	t.Parallel()
-	server := ledgertest.StartPostgres(t)
+	server := postgres.Postgres(t)
 	first := server.Relay(t)
 	first.SetSilent(true)
 	began := time.Now()
@@ -41,7 +41,7 @@ func TestAHostThatIsSilentLeavesTimeForTheNext(t *testing.T) {
 
 func TestConnectionsOnWhichTheServerFellSilentAreLeftForTheNextHost(t *testing.T) {
 	t.Parallel()
-	server := ledgertest.StartPostgres(t)
+	server := postgres.Postgres(t)
 	first := server.Relay(t)
 	l, err := ledger.Open(t.Context(), ledgertest.Through(first, server.Relay(t)), ledger.Options{})
 	must(t, err)

@@ -17,7 +17,7 @@ import (
 // of that same call, and what was claimed before is renewed, or lost, by the rules.
 func TestAStatementOnADeadLinkIsTriedAtTheNextHost(t *testing.T) {
 	t.Parallel()
-	server := ledgertest.StartPostgres(t)
+	server := postgres.Postgres(t)
 	first := server.Relay(t)
 	core, logs := observer.New(zap.InfoLevel)
 	l, err := ledger.Open(t.Context(), ledgertest.Through(first, server.Relay(t)), ledger.Options{Logger: zap.New(core)})
@@ -75,7 +75,7 @@ func TestAServerThatIsSlowIsNotGivenUp(t *testing.T) {
 // ends it.
 func TestAPlainReadDoesNotWaitForADeadServer(t *testing.T) {
 	t.Parallel()
-	server := ledgertest.StartPostgres(t)
+	server := postgres.Postgres(t)
 	relay := server.Relay(t)
 	l, err := ledger.Open(t.Context(), relay.DSN, ledger.Options{})
 	must(t, err)

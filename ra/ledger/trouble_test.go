@@ -211,7 +211,7 @@ func TestAPostgreSQLThatIsAwayComesBack(t *testing.T) {
 }
 
 func TestAPostgreSQLOfANewerVersionIsRefused(t *testing.T) {
-	server := ledgertest.StartPostgres(t)
+	server := postgres.Postgres(t)
 	l, err := ledger.Open(t.Context(), server.DSN, ledger.Options{})
 	must(t, err)
 	must(t, l.Ready(t.Context()))
@@ -230,7 +230,7 @@ func TestAPostgreSQLOfANewerVersionIsRefused(t *testing.T) {
 }
 
 func TestReplicasThatStartAtOnceMakeOneTable(t *testing.T) {
-	server := ledgertest.StartPostgres(t)
+	server := postgres.Postgres(t)
 	opened := make(chan *ledger.Ledger, 8)
 	for range cap(opened) {
 		go func() {

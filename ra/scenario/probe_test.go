@@ -1,6 +1,7 @@
 package scenario_test
 
 import (
+	"os"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -103,6 +104,7 @@ probe:
 		{"trusts: [asa]", "trusts: [asb]", `probe.mended: phone.trusts: there is no certificate "asb"`},
 		{"AES128-SHA", "AES129-SHA", `there is no cipher "AES129-SHA"`},
 		{"shows: [asa]", "shows: [asa], redirects: [asa]", "server.redirects: what sends one elsewhere speaks https"},
+		{"shows: [asa]", "shows: [asa], refuses: rst", `server.refuses: "rst" is no way`},
 		{`["1.0"]`, `["1.9"]`, `"1.9" is no version`},
 		{"cn: a}", "cn: a, by: root}", `asa is issued by "root", which stands not before it`},
 		{"kind: note\n", "profile: modern\nsteps: [start]\n", "a probe is a note's"},
@@ -111,5 +113,25 @@ probe:
 		if err == nil || !strings.Contains(err.Error(), test.want) {
 			t.Errorf("%s: %v, want %s", test.new, err, test.want)
 		}
+	}
+}
+
+// The page's example is a probe.
+func TestTheProbeOfThePageCanBeRead(t *testing.T) {
+	page, err := os.ReadFile("../../docs/check-endpoints.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, rest, _ := strings.Cut(string(page), "```yaml\n")
+	example, _, ok := strings.Cut(rest, "```")
+	if !ok {
+		t.Fatal("there is no example")
+	}
+	card, err := scenario.Parse("x.yaml", []byte("name: x\nkind: note\ntitle: t\ndocument: d\ntells: {asa: no shared cipher}\nexplanation: e\nfix: f\n"+example))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if result := scenario.Run(t.Context(), card, scenario.Options{Dir: filepath.Join(t.TempDir(), "x")}); !result.Passed {
+		t.Errorf("%+v", result)
 	}
 }

@@ -102,6 +102,9 @@ func (s Stage) check() error {
 			problems = append(problems, fmt.Errorf("%q is no version: write 3.0, 1.0, 1.1 or 1.2", v))
 		}
 	}
+	if r := hello.Refusal(s.Server.Refuses); r != hello.WithAlert && r != hello.WithReset && r != hello.WithClose {
+		problems = append(problems, fmt.Errorf("server.refuses: %q is no way: leave it out, or write reset or close", r))
+	}
 	if len(s.Server.Redirects) > 0 && !s.Server.HTTPS {
 		problems = append(problems, errors.New("server.redirects: what sends one elsewhere speaks https"))
 	}

@@ -18,7 +18,7 @@ import (
 func TestAnRAWhoseLedgerIsSilentAtTheStartServesTheChainAtOnce(t *testing.T) {
 	t.Parallel()
 	s := newSite(t)
-	database := ledgertest.StartPostgres(t)
+	database := postgres.Postgres(t)
 	relay := database.Relay(t)
 	relay.SetSilent(true)
 	cfg := s.load("profile: modern\nadmin: {listen: \"127.0.0.1:0\"}\nledger: {dsn: \"" + relay.DSN + "\"}\n")
@@ -160,7 +160,7 @@ func TestALedgerOfANewerVersionIsToldAfterARefusal(t *testing.T) {
 func TestReplicasThatAreNotAlikeSayIt(t *testing.T) {
 	t.Parallel()
 	s := newSite(t)
-	database := ledgertest.StartPostgres(t)
+	database := postgres.Postgres(t)
 	text := "profile: modern\nadmin: {listen: \"127.0.0.1:0\"}\nledger: {dsn: \"" + database.DSN + "\"}\n"
 	one, other := s.load(text), s.load(text)
 	other.CA.Template, other.CA.TemplateCheck = "Another", "list"

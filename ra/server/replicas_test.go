@@ -26,7 +26,7 @@ func TestReplicasIssueOneCertificatePerCSRAndServeEveryClient(t *testing.T) {
 		t.Run(fmt.Sprint(replicas, " replicas"), func(t *testing.T) {
 			t.Parallel()
 			s := newSite(t)
-			database := ledgertest.StartPostgres(t)
+			database := postgres.Postgres(t)
 			s.load("profile: modern\nadmin: {listen: \"\"}\nledger: {dsn: \"" + database.DSN + "\"}\n" +
 				"logs: {files: {nginx: \"\", ciscora: \"\"}}\n")
 			config := filepath.Join(s.dir, "ra.yaml")

@@ -46,7 +46,24 @@ var shown = map[string]bool{
 }
 
 // line is one line of what came from outside, cut before it is looked at.
-func line(s string) string { return printable.Line(printable.Cut(s, 4*maxValue), maxValue) }
+func line(s string) string {
+	if len(s) <= maxValue && plain(s) {
+		return s
+	}
+	return printable.Line(printable.Cut(s, 4*maxValue), maxValue)
+}
+
+// plain tells whether s is what [printable.Line] would make of it, as nearly all is.
+func plain(s string) bool {
+	blank := true
+	for i := range len(s) {
+		if s[i] < ' ' || s[i] > '~' || blank && s[i] == ' ' {
+			return false
+		}
+		blank = s[i] == ' '
+	}
+	return !blank || s == ""
+}
 
 // readHeaders returns a header's lines by their names.
 func readHeaders(h http.Header) (all []Header) {

@@ -93,7 +93,7 @@ type Message struct {
 // Line is a line of a log.
 type Line struct {
 	Log  string `json:"log"`
-	Text string `json:"text"`
+	Text string `json:"text"` // as it was written: whoever shows it makes it printable
 	// Leg is the place, in Legs, of the leg that the line tells of; -1 = none.
 	Leg int `json:"leg"`
 }

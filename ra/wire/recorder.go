@@ -166,7 +166,7 @@ func (r *Recorder) Lines(ctx context.Context, log string, text []byte) {
 }
 
 func (x *record) line(log, text string, leg int) {
-	text = printable.Line(printable.Cut(text, 8*maxValue), 4*maxValue)
+	text = printable.Cut(text, 4*maxValue)
 	if len(x.Lines) == maxLines || !x.take(len(text)) {
 		x.Cut = true
 		return

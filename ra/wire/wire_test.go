@@ -329,3 +329,18 @@ func FuzzExchange(f *testing.F) {
 		_ = text(t, r, "1")
 	})
 }
+
+func TestNothingThatIsShownBreaksALine(t *testing.T) {
+	r := newRecorder()
+	for _, value := range []string{"a\nb", "a\u202eb", " a", "a  b", "a ", "\x1b[2J", ""} {
+		r.Trace().Exchange(of(t, "1"), msca.Exchange{Local: ours, Remote: theirs, Method: "GET", URI: "/" + value, Request: http.Header{"User-Agent": {value}}})
+	}
+	record, _ := r.Get("1")
+	for _, s := range record.UnderWay {
+		for _, h := range s.Exchange.Request.Headers {
+			if strings.ContainsAny(h.Value, "\n\u202e\x1b") || strings.Contains(h.Value, "  ") || strings.TrimSpace(h.Value) != h.Value {
+				t.Errorf("%q", h.Value)
+			}
+		}
+	}
+}

@@ -45,7 +45,7 @@ func (k Kind) advice() string {
 	case PKCS7, PKCS7PEM:
 		return "then upload each of its certificates by itself"
 	case PKCS12:
-		return "-nocerts in place of the two gives its private key"
+		return "-nocerts in place of the two gives its private key, -legacy is for files of old Windows"
 	case WithBOM:
 		return "in an editor save it as ANSI, or as UTF-8 without BOM"
 	case UTF16:

@@ -12,6 +12,7 @@ import (
 	"slices"
 	"strings"
 
+	"ciscora/internal/printable"
 	"ciscora/ra/check"
 	"ciscora/ra/check/certfile"
 )
@@ -123,7 +124,7 @@ func fileFinding(target string, f certfile.File) check.Finding {
 	out := check.Finding{
 		Name: "certificate.file", State: check.Fail, Seen: "it is " + string(f.Kind),
 		Symptom: "Expressway says Invalid certificate: The file provided is not a valid X.509 PEM certificate file.",
-		Reason:  "X.509 in PEM is wanted, whatever the file is called", Fix: f.Kind.Mend(target),
+		Reason:  "X.509 in PEM is wanted, whatever the file is called", Fix: printable.Line(f.Kind.Mend(target), 0),
 	}
 	if f.Broken != nil {
 		out.Seen = "a certificate in it cannot be read: " + shown(f.Broken.Error())

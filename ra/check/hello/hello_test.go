@@ -18,6 +18,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
@@ -249,16 +250,26 @@ func TestAResponderAnswersWithinItsLimits(t *testing.T) {
 			t.Errorf("%s %v: %s, want %s", test.version, test.suites, got, test.want)
 		}
 	}
-	for how, want := range map[hello.Refusal]error{hello.WithClose: hello.ErrClosed, hello.WithReset: hello.ErrReset, hello.NotAtAll: hello.ErrSilent} {
+	for how, want := range map[hello.Refusal]error{hello.WithClose: hello.ErrClosed, hello.WithReset: hello.ErrReset} {
 		r.Refuse, r.Versions = how, []hello.Version{hello.TLS12}
-		p := run(r)
-		if how == hello.NotAtAll {
-			p.Timeout = 100 * time.Millisecond // there is nothing to wait for
-		}
-		if _, err := p.Ask(t.Context(), hello.Offer(hello.TLS10, hello.SuitesOf(hello.TLS10), "")); !errors.Is(err, want) {
+		if _, err := run(r).Ask(t.Context(), hello.Offer(hello.TLS10, hello.SuitesOf(hello.TLS10), "")); !errors.Is(err, want) {
 			t.Errorf("%s: %v", how, err)
 		}
 	}
+}
+
+func TestSilenceEndsWithTheTimeOfAConnection(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		ours, theirs := net.Pipe()
+		defer theirs.Close()
+		go func() { _, _ = hello.ReadClient(theirs) }() // and no answer
+		began := time.Now()
+		p := hello.Prober{Timeout: 5 * time.Second, Dial: func(context.Context, string, string) (net.Conn, error) { return ours, nil }}
+		_, err := p.Ask(t.Context(), hello.Offer(hello.TLS12, hello.SuitesOf(hello.TLS12), ""))
+		if took := time.Since(began); !errors.Is(err, hello.ErrSilent) || took != 5*time.Second {
+			t.Errorf("%v after %s", err, took)
+		}
+	})
 }
 
 func TestWhatIsNoTLSIsToldAsWhatItIs(t *testing.T) {

@@ -64,6 +64,10 @@ func (p Prober) Ask(ctx context.Context, c Client) (Answer, error) {
 	return a, nil
 }
 
+// resetOnWindows is WSAECONNRESET, which package syscall has on Windows alone, and where
+// ECONNRESET is another number.
+const resetOnWindows = syscall.Errno(10054)
+
 // asRefusal tells how a connection ended.
 func asRefusal(ctx context.Context, err error) error {
 	var other *NotTLS
@@ -73,7 +77,7 @@ func asRefusal(ctx context.Context, err error) error {
 		return err
 	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
 		return ErrClosed
-	case errors.Is(err, syscall.ECONNRESET), errors.Is(err, syscall.EPIPE):
+	case errors.Is(err, syscall.ECONNRESET), errors.Is(err, syscall.EPIPE), errors.Is(err, resetOnWindows):
 		return ErrReset
 	case errors.Is(err, os.ErrDeadlineExceeded), ctx.Err() != nil:
 		return ErrSilent

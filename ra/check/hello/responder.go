@@ -29,10 +29,9 @@ const (
 	WithAlert Refusal = ""      // protocol version, or handshake failure
 	WithReset Refusal = "reset" // as TC and CE endpoints do
 	WithClose Refusal = "close" // as SChannel does
-	NotAtAll  Refusal = "none"  // it keeps silent
 )
 
-// patience is how long a responder waits for a hello, and keeps silent.
+// patience is how long a responder waits for a hello, and then for whoever asked to go.
 const patience = 10 * time.Second
 
 // Serve answers whoever connects until ctx ends. It closes the listener.
@@ -79,8 +78,6 @@ func (r Responder) answer(ctx context.Context, conn net.Conn) {
 		if tcp, ok := conn.(*net.TCPConn); ok {
 			_ = tcp.SetLinger(0) // closing then resets
 		}
-	case NotAtAll:
-		_, _ = conn.Read(make([]byte, 1))
 	}
 }
 
