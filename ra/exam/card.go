@@ -48,6 +48,8 @@ type Card struct {
 	// Needs are abilities of a client besides the operations of the stages.
 	Needs  []string `yaml:"needs"`
 	Stages []Stage  `yaml:"stages"`
+	// Password is the account's; "" = a new one.
+	Password string `yaml:"password"`
 	// Waits says that the case waits more than it works.
 	Waits bool `yaml:"waits"`
 	// NotYet says what of the catalogue's row is not examined.

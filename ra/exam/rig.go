@@ -35,6 +35,7 @@ type rig struct {
 	keys      *scenario.Keys
 	log       *zap.Logger
 	name      string // of the client's CSRs, with a number
+	password  string // of the account; "" = a new one
 	runs      int
 	server    *server
 	elsewhere *server // nil until it is needed
@@ -49,8 +50,8 @@ type server struct {
 	issuing, root  *x509.Certificate
 }
 
-func newRig(ctx context.Context, dir, name string, keys *scenario.Keys, log *zap.Logger) (*rig, error) {
-	g := &rig{dir: dir, name: name, keys: keys, log: log}
+func newRig(ctx context.Context, dir string, card Card, keys *scenario.Keys, log *zap.Logger) (*rig, error) {
+	g := &rig{dir: dir, name: "exam-" + card.ID, password: card.Password, keys: keys, log: log}
 	var err error
 	g.server, err = g.start(ctx, "server")
 	return g, err
@@ -64,7 +65,7 @@ func (g *rig) start(ctx context.Context, name string) (*server, error) {
 	}
 	var err error
 	s.Lab, err = lab.Start(ctx, lab.Options{
-		Dir: dir, EST: estAddress, Certsrv: otherAddress, Admin: otherAddress, Profile: config.ProfileModern, Network: s.tap,
+		Dir: dir, EST: estAddress, Certsrv: otherAddress, Admin: otherAddress, Profile: config.ProfileModern, Network: s.tap, Unrecorded: true, Password: g.password,
 		Middleware: []func(http.Handler) http.Handler{s.tap.handler}, NewKey: g.keys.InTurn(), Variant: lab.Variant{Handshake: handshake}, Logger: g.log,
 	})
 	if err != nil {

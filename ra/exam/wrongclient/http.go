@@ -103,6 +103,10 @@ func (c *client) basic() string {
 	if c.get("USER") == "" {
 		return ""
 	}
+	if password := c.get("PASSWORD"); c.wrong("auth-basic") {
+		password, _, _ = strings.Cut(password, ":")
+		return "Basic " + base64.StdEncoding.EncodeToString([]byte(c.get("USER")+":"+password))
+	}
 	return "Basic " + base64.StdEncoding.EncodeToString([]byte(c.get("USER")+":"+c.get("PASSWORD")))
 }
 
