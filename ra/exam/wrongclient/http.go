@@ -61,6 +61,10 @@ func (c *client) request(method string, u *url.URL, makeBody maker) (*answer, er
 		switch {
 		case a.status == 401 && (!asked || c.wrong("auth-wrong") && tries < 2):
 			tries++
+			if digest := c.digest(a, method, u); digest != "" {
+				asked, authorization = true, digest
+				break
+			}
 			if asked = c.answerable(a); !asked {
 				return nil, &statusError{a.status, a.body}
 			}
