@@ -88,6 +88,8 @@ func words() map[string]word {
 		"asked-encryption":         plain(encryptionProblem),
 		"labelled":                 plain(labelProblem),
 		"new-key":                  plain(newKeyProblem),
+		"bound":                    plain(boundProblem),
+		"p384-key":                 negative(p384Problem),
 		"posts-only":               negative(postsOnlyProblem),
 		"verified-post":            plain(newSessionProblem),
 		"pause":                    {aTime, true, pauseProblem},

@@ -160,6 +160,9 @@ type Variant struct {
 	MinKeySize int      // of the lab's template, in bits
 	Patience   time.Duration
 	Handshake  time.Duration // how long the RA bears with a handshake, and with a header
+	// DigestUsers is the file of those who may enroll, by HTTP Digest; "" = whom the CA
+	// knows may, by Basic.
+	DigestUsers string
 	// Trust stands in both trust stores, before the lab's root. Both are the same then,
 	// as CUCM's are: the issuing CA is in neither.
 	Trust []*x509.Certificate
@@ -196,6 +199,10 @@ func (v Variant) apply(ra *config.RA, ca *config.Certsrv) {
 	}
 	if v.Patience != 0 {
 		ra.EST.Patience = v.Patience
+	}
+	if v.DigestUsers != "" {
+		ra.EST.DigestUsers = v.DigestUsers
+		ra.EST.Authentication = []config.Authentication{config.AuthenticateUsers, config.AuthenticateCertificate}
 	}
 	if v.Handshake != 0 {
 		ra.EST.Limits.HeaderTimeout = v.Handshake
