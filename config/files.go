@@ -90,6 +90,7 @@ func (c *RA) Files() (Files, error) {
 	}
 	f.EST = c.estFiles(&problems)
 	f.CATrust = c.caTrust(&problems)
+	c.keygenFiles(&problems)
 	var err error
 	f.Credentials, err = LoadCredentials(c.CA.Credentials)
 	note("ca.credentials", err)

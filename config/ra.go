@@ -93,6 +93,18 @@ type EST struct {
 	// ServerKeygen serves /serverkeygen: the RA makes the key. Default false.
 	ServerKeygen bool `yaml:"server_keygen"`
 
+	// ServerKeygenKeys is the file of secret keys under which clients may ask for theirs
+	// to be encrypted (RFC 7030 §4.4.1.1): lines of the DecryptKeyIdentifier (as text, or
+	// 0x and hexadecimal digits), a colon and an AES key in hexadecimal digits, mode 0600.
+	// It is read again when it changes.
+	ServerKeygenKeys string `yaml:"server_keygen_keys" file:"yes"`
+
+	// ServerKeygenCertificates are PEM files of certificates under whose keys clients may
+	// ask for theirs to be encrypted, by the subjectKeyIdentifier (RFC 7030 §4.4.1.2),
+	// besides the certificate that they show themselves. They are read again when they
+	// change.
+	ServerKeygenCertificates []string `yaml:"server_keygen_certificates" file:"yes"`
+
 	// Labels are additional path segments (RFC 7030 §3.2.2) and what each
 	// changes. A request with a label that is not here gets 404.
 	Labels map[string]Label `yaml:"labels"`

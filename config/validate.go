@@ -74,6 +74,15 @@ func (e *EST) validate(l *loader) {
 		l.report("est.patience", "%s is more than can be kept, want %s or less: the status line has nine bytes to send, one each 8s, and libest's client gives up 10s after the last", formatDuration(e.Patience), formatDuration(longestPatience))
 	}
 	e.validateProxies(l)
+	if !e.ServerKeygen {
+		const unused = "is for /serverkeygen alone, which is off: set est.server_keygen, or remove this"
+		if e.ServerKeygenKeys != "" {
+			l.report("est.server_keygen_keys", unused)
+		}
+		if len(e.ServerKeygenCertificates) > 0 {
+			l.report("est.server_keygen_certificates", unused)
+		}
+	}
 	if e.Revocation == RevocationOff && len(e.CRLs) > 0 {
 		l.report("est.crls", "is not asked where est.revocation is off: set that to soft or hard, or remove this")
 	}

@@ -54,7 +54,7 @@ func newImage(t *testing.T) *image {
 		t.Fatal(err)
 	}
 	line := func(instruction string) string {
-		m := regexp.MustCompile(`(?m)^` + instruction + ` (.*)$`).FindAllStringSubmatch(string(text), -1)
+		m := regexp.MustCompile(`(?m)^`+instruction+` (.*)$`).FindAllStringSubmatch(string(text), -1)
 		if len(m) == 0 {
 			t.Fatalf("the Dockerfile has no %s", instruction)
 		}

@@ -10,8 +10,12 @@ var (
 	ParseCSR      = parseCSR
 	DecodeBody    = decodeBody
 	SelfContained = selfContained
-	KeygenParts   = keygenParts
 )
+
+// KeygenParts is the answer of /serverkeygen with a key that is not encrypted.
+func KeygenParts(key, p7 []byte) ([]byte, error) {
+	return keygenParts(part{typePKCS8, key}, part{typeCertsOnly, p7})
+}
 
 // SameSubject compares by the names that crypto/x509 reads.
 func SameSubject(csr *x509.CertificateRequest, old *x509.Certificate) error {

@@ -40,6 +40,9 @@ type Options struct {
 	Label func(label string) bool
 	// ServerKeygen serves /serverkeygen (RFC 7030 §4.4).
 	ServerKeygen bool
+	// KeyEncryption is with what it encrypts the keys that it makes, where clients ask
+	// for it. The zero value refuses these.
+	KeyEncryption KeyEncryption
 	// ProofOfPossession tells whether enrollments under a label, "" without one, must
 	// prove that the CSR's key belongs to who speaks on the TLS connection
 	// (RFC 7030 §3.5). A proof that is there is always checked. nil: it is demanded
@@ -127,6 +130,7 @@ type Server struct {
 	label         func(string) bool
 	challenge     string
 	serverKeygen  bool
+	keyEncryption KeyEncryption
 	trustRA       bool
 	possession    func(label string) bool
 	names         func(*x509.CertificateRequest) (subject, altNames []byte, err error)
@@ -193,6 +197,7 @@ func New(o Options) (*Server, error) {
 		label:         o.Label,
 		challenge:     `Basic realm="` + strings.NewReplacer(`\`, `\\`, `"`, `\"`).Replace(o.Realm) + `"`,
 		serverKeygen:  o.ServerKeygen,
+		keyEncryption: o.KeyEncryption,
 		trustRA:       o.TrustRA,
 		possession:    o.ProofOfPossession,
 		names:         o.Names,

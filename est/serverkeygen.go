@@ -19,16 +19,10 @@ const (
 	keygenBoundary = "est-server-boundary"
 )
 
-// The attributes by which a client asks for its key under another one (RFC 7030
-// §4.4.1.1, §4.4.1.2).
-var (
-	oidDecryptKeyIdentifier           = asn1.ObjectIdentifier{1, 2, 840, 113549, 1, 9, 16, 2, 37}
-	oidAsymmetricDecryptKeyIdentifier = asn1.ObjectIdentifier{1, 2, 840, 113549, 1, 9, 16, 2, 54}
-)
-
 // serverkeygen makes a key and a certificate for it (RFC 7030 §4.4). The CSR names
 // the subject; its key and its signature count for nothing. A client that wants
-// the key encrypted beyond TLS is refused: never is it sent the key otherwise.
+// the key encrypted beyond TLS gets it so, or is refused: never is it sent the key
+// otherwise.
 func (s *Server) serverkeygen(x *exchange, w http.ResponseWriter, r *http.Request) error {
 	r, release, err := s.admit(x, r)
 	if err != nil {
@@ -49,10 +43,9 @@ func (s *Server) serverkeygen(x *exchange, w http.ResponseWriter, r *http.Reques
 	if err := x.checkPossession(r, csr, false); err != nil {
 		return err
 	}
-	for _, a := range attributesOf(csr) {
-		if a.Type.Equal(oidDecryptKeyIdentifier) || a.Type.Equal(oidAsymmetricDecryptKeyIdentifier) {
-			return &refusal{why: refusedUnimplemented, text: "the CSR asks for its key to be encrypted (RFC 7030 section 4.4.1), which this server cannot do: make the key yourself and use simpleenroll, or leave the attribute out"}
-		}
+	envelope, err := s.keyEncryption.envelopeFor(r, csr) // before anything is issued
+	if err != nil {
+		return err
 	}
 	s.report(r.Context(), CSRRead{x.origin(), csr})
 	cert, key, err := s.ca.ServerKeyGen(r.Context(), csr, x.received.Label, r)
@@ -67,7 +60,11 @@ func (s *Server) serverkeygen(x *exchange, w http.ResponseWriter, r *http.Reques
 	if err != nil {
 		return err
 	}
-	answer, err := keygenParts(key, p7)
+	made, err := s.keyPart(envelope, key)
+	if err != nil {
+		return err
+	}
+	answer, err := keygenParts(made, part{typeCertsOnly, p7})
 	if err != nil {
 		return err
 	}
@@ -133,18 +130,21 @@ func withoutKey(der []byte) ([]byte, error) {
 	return asn1.Marshal(csr)
 }
 
+// part is one of a multipart answer.
+type part struct {
+	contentType string
+	der         []byte
+}
+
 // keygenParts is the body with both parts, the key first (RFC 7030 §4.4.2, RFC 8951
 // §3.2.4).
-func keygenParts(key, p7 []byte) ([]byte, error) {
+func keygenParts(both ...part) ([]byte, error) {
 	var b bytes.Buffer
 	parts := multipart.NewWriter(&b)
 	if err := parts.SetBoundary(keygenBoundary); err != nil {
 		return nil, err
 	}
-	for _, part := range []struct {
-		contentType string
-		der         []byte
-	}{{typePKCS8, key}, {typeCertsOnly, p7}} {
+	for _, part := range both {
 		w, err := parts.CreatePart(textproto.MIMEHeader{"Content-Type": {part.contentType}, "Content-Transfer-Encoding": {"base64"}})
 		if err != nil {
 			return nil, err

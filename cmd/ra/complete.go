@@ -8,6 +8,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"ciscora/config"
+	"ciscora/ra/check/endpoint"
 	"ciscora/ra/fault"
 	"ciscora/ra/ledger"
 	"ciscora/ra/scenario"
@@ -25,6 +26,7 @@ func completed() map[string]func() []string {
 		"log-level": fixed("debug", "info", "warn", "error"),
 		"key-type":  fixed(keyTypes...),
 		"client":    fixed("capf", "globalsign"),
+		"as":        endpoint.ClientNames,
 		"fault":     faultNames,
 		"state":     states,
 	}
@@ -79,7 +81,7 @@ func completeCards(_ *cobra.Command, args []string, begun string) ([]string, cob
 	if strings.ContainsAny(begun, `./\`) {
 		return []string{"yaml"}, cobra.ShellCompDirectiveFilterFileExt
 	}
-	cards, err := scenario.Cards()
+	cards, err := chooseCards(nil, true, scenario.Probed)
 	if err != nil {
 		return nil, cobra.ShellCompDirectiveError
 	}

@@ -33,7 +33,7 @@ func startLab(t *testing.T, env map[string]string, args ...string) (next func() 
 	}()
 	t.Cleanup(func() {
 		cancel()
-		go io.Copy(io.Discard, out) // what it still says
+		go func() { _, _ = io.Copy(io.Discard, out) }() // what it still says
 		if status := <-ended; status != exitDone {
 			t.Errorf("status %d: %s", status, complaints.String())
 		}
@@ -57,7 +57,7 @@ func TestALabTellsItsAddressesFirstAndThenEachEvent(t *testing.T) {
 	if first.Event != "listening" || first.Admin == "" || first.User != "tester" || first.Password != "s3cret" {
 		t.Errorf("%+v", first)
 	}
-	resp, err := http.Get(first.Admin + "/info") //nolint:noctx // the test's own
+	resp, err := http.Get(first.Admin + "/info")
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -17,16 +17,13 @@ func (s *Server) lookup(domain, user string) (ntlm.Account, bool) {
 	return accounts{domain: s.opts.Domain, users: *s.users.Load()}.lookup(domain, user)
 }
 
-// lookup finds an account by the names of a type 3 message: DOMAIN\user, a bare
-// name (of the CA's domain), or a whole user@domain where the part behind the @ is
-// the domain's NetBIOS or DNS name (docs/reference/windows-auth.md 4).
+// lookup finds an account by the names of a type 3 message: domain\user, a bare name
+// (of the CA's domain), or a whole user@domain, where the domain is the CA's NetBIOS
+// or DNS name (docs/reference/windows-auth.md 4).
 func (a accounts) lookup(domain, user string) (ntlm.Account, bool) {
 	if domain == "" {
 		if name, suffix, ok := strings.Cut(user, "@"); ok {
 			user, domain = name, suffix
-			if strings.EqualFold(suffix, dnsDomain(a.domain)) {
-				domain = a.domain
-			}
 		}
 	}
 	asked := user
@@ -42,10 +39,11 @@ func (a accounts) lookup(domain, user string) (ntlm.Account, bool) {
 	return ntlm.Account{}, false
 }
 
-// splitUser is ntlm.ParseUser with the domain of bare names filled in.
+// splitUser is ntlm.ParseUser with the home domain by its NetBIOS name, where a name
+// has it by its DNS name, or none.
 func splitUser(home, s string) (domain, user string) {
 	domain, user = ntlm.ParseUser(s)
-	if domain == "" {
+	if domain == "" || strings.EqualFold(domain, dnsDomain(home)) {
 		domain = home
 	}
 	return domain, user

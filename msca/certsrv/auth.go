@@ -14,10 +14,11 @@ import (
 // connection a request comes on. HTTP/1.1 answers one request of it at a time, so
 // it needs no lock.
 type connection struct {
-	exchange *ntlm.Exchange
-	who      *ntlm.Identity // nil until logged in
-	requests int            // that have come
-	styled   *mannerConn    // nil where heads are as net/http writes them
+	exchange   *ntlm.Exchange
+	challenged bool           // and the answer to the challenge is due
+	who        *ntlm.Identity // nil until logged in
+	requests   int            // that have come
+	styled     *mannerConn    // nil where heads are as net/http writes them
 }
 
 type connectionKey struct{}
@@ -52,7 +53,7 @@ func logIn(h http.Header, r *http.Request) (*ntlm.Identity, *answer) {
 		}
 		return c.who, nil
 	}
-	c.who = nil
+	c.who, c.challenged = nil, false
 	scheme, text, _ := strings.Cut(authorization, " ")
 	accept := c.exchange.Accept
 	switch {
@@ -73,6 +74,7 @@ func logIn(h http.Header, r *http.Request) (*ntlm.Identity, *answer) {
 	case err != nil:
 		return nil, unauthorized(1, refusal(err))
 	case who == nil:
+		c.challenged = true
 		return nil, challenge(value)
 	case reply != nil:
 		h["WWW-Authenticate"] = []string{value} // not Go's spelling, but IIS's

@@ -7,9 +7,8 @@ import (
 	"ciscora/msca/ntlm"
 )
 
-// logIn is logIn, or with
-// Basic, where that is on, it is who the request itself names (RFC 7617), and the
-// connection is nobody's.
+// logIn is logIn, or with Basic, where that is on, it is who the request itself names
+// (RFC 7617), and the connection is nobody's.
 func (i *iis) logIn(h http.Header, r *http.Request) (*ntlm.Identity, *answer) {
 	name, password, basic := r.BasicAuth()
 	if !i.server.opts.Basic || !basic {
@@ -20,7 +19,7 @@ func (i *iis) logIn(h http.Header, r *http.Request) (*ntlm.Identity, *answer) {
 		c.who = nil
 	}
 	domain, user := ntlm.ParseUser(name)
-	account, known := accounts{domain: i.server.opts.Domain, users: i.server.opts.Users}.lookup(domain, user)
+	account, known := i.server.lookup(domain, user)
 	hash := ntlm.NTHash(password)
 	right := subtle.ConstantTimeCompare(hash[:], account.NTHash[:]) == 1
 	if !known || !i.server.lockouts.permit(account.String(), right) {

@@ -168,7 +168,7 @@ func TestBasicIsOfferedAndTakenWhereItIsOn(t *testing.T) {
 	if got := b.get("/").header.Values("WWW-Authenticate"); len(got) != 3 || !strings.HasPrefix(got[2], `Basic realm="127.0.0.1`) {
 		t.Errorf("offered: %q", got)
 	}
-	for _, name := range []string{srv.User, "ciscora", "ciscora@lab.test", `lab\CISCORA`} {
+	for _, name := range []string{srv.User, "ciscora", "ciscora@lab.test", `lab\CISCORA`, `lab.test\ciscora`} {
 		if got := b.do(http.MethodGet, "/", "", basic(name, srv.Password)...); got.status != http.StatusOK || log.last(t).User != srv.User {
 			t.Errorf("%s: %d as %q", name, got.status, log.last(t).User)
 		}
@@ -186,6 +186,12 @@ func TestBasicIsOfferedAndTakenWhereItIsOn(t *testing.T) {
 	}
 	if got := b.do(http.MethodGet, "/", "", basic(srv.User, srv.Password)...); got.status != http.StatusUnauthorized {
 		t.Errorf("locked: %d", got.status)
+	}
+	if err := srv.Server.SetUsers([]certsrv.User{certsrv.NewUser(`LAB\new`, "new")}); err != nil {
+		t.Fatal(err)
+	}
+	if got := b.do(http.MethodGet, "/", "", basic("new", "new")...); got.status != http.StatusOK {
+		t.Errorf("an account that came later: %d", got.status)
 	}
 	off := newBrowser(t, start(t))
 	if got := off.do(http.MethodGet, "/", "", basic(off.srv.User, off.srv.Password)...); got.status != http.StatusUnauthorized || len(got.header.Values("WWW-Authenticate")) != 2 {

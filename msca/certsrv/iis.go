@@ -75,6 +75,7 @@ func newIIS(s *Server) (*iis, error) {
 		"/certsrv/certnew.cer":  s.certnewCer,
 		"/certsrv/certnew.p7b":  s.certnewP7B,
 		"/certsrv/certcarc.asp": s.certcarc,
+		"/certsrv/certcrl.crl":  s.certcrl,
 	}}, nil
 }
 
@@ -83,7 +84,7 @@ func (i *iis) handler() http.Handler {
 	for _, wrap := range slices.Backward(i.server.opts.Middleware) {
 		h = wrap(h)
 	}
-	return counted(accessLog(h, i.server.opts.Now, i.server.opts.AccessLog))
+	return i.bounded(counted(accessLog(h, i.server.opts.Now, i.server.opts.AccessLog)))
 }
 
 // counted counts the requests of each connection.

@@ -91,7 +91,9 @@ func opened(t testing.TB, dir string) (s *certsrv.Server, took time.Duration, gr
 	t.Helper()
 	before := heap()
 	began := time.Now()
-	s, err := certsrv.New(certsrv.Options{Dir: dir})
+	o := certsrv.Options{Dir: dir}
+	quickKeys(&o)
+	s, err := certsrv.New(o)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -23,6 +23,8 @@ func TestWhoMayLogIn(t *testing.T) {
 	}{
 		{"the account as it is written", srv.User, srv.Password, 301, 0},
 		{"domain and name in another case", `lab\CISCORA`, srv.Password, 301, 0},
+		{"the DNS domain before the name", `lab.test\ciscora`, srv.Password, 301, 0},
+		{"the DNS domain in another case", `Lab.Test\ciscora`, srv.Password, 301, 0},
 		{"the bare name", "ciscora", srv.Password, 301, 0},
 		{"the name with the DNS domain", "ciscora@lab.test", srv.Password, 301, 0},
 		{"the name with the NetBIOS domain", "ciscora@LAB", srv.Password, 301, 0},
@@ -30,6 +32,7 @@ func TestWhoMayLogIn(t *testing.T) {
 		{"an empty password", srv.User, "", 401, 2148074252},
 		{"an unknown user", `LAB\nobody`, srv.Password, 401, 2148074252},
 		{"another domain", `OTHER\ciscora`, srv.Password, 401, 2148074252},
+		{"a domain below the DNS domain", `sub.lab.test\ciscora`, srv.Password, 401, 2148074252},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			got := newBrowser(t, srv).logIn(c.user, c.password, nil)

@@ -83,6 +83,7 @@ type reply struct {
 	status int
 	header http.Header
 	body   string
+	closes bool // the connection, with it
 }
 
 // do sends one request and reads the whole answer. path is behind /certsrv.
@@ -112,7 +113,7 @@ func (b *browser) do(method, path, body string, header ...string) reply {
 	if err != nil {
 		b.t.Fatal(err)
 	}
-	return reply{resp.StatusCode, resp.Header, string(data)}
+	return reply{resp.StatusCode, resp.Header, string(data), resp.Close}
 }
 
 func (b *browser) get(path string) reply { b.t.Helper(); return b.do(http.MethodGet, path, "") }

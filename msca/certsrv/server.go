@@ -22,23 +22,24 @@ import (
 )
 
 const (
-	headerTimeout  = 30 * time.Second
-	bodyTimeout    = 30 * time.Second
-	keepAlive      = 120 * time.Second // IIS's connection time-out
-	drainTimeout   = 10 * time.Second
-	maxHeaderBytes = 32 << 10
+	headerTimeout = 30 * time.Second
+	bodyTimeout   = 30 * time.Second
+	keepAlive     = 120 * time.Second // IIS's connection time-out
+	drainTimeout  = 10 * time.Second
 )
 
 // Server is the CA with its IIS. It is safe for concurrent use.
 type Server struct {
 	opts        Options
 	authority   *authority
+	successors  successors
 	policy      policy
 	requests    *requests
 	certificate tls.Certificate // IIS's own
 	iis         *iis
 
 	lockouts *lockouts
+	open     connections
 
 	manager sync.Mutex // one decision of a manager at a time
 	users   atomic.Pointer[[]User]
@@ -66,6 +67,7 @@ func New(o Options) (*Server, error) {
 		policy:   policy{domain: o.Domain, templates: o.Templates},
 		requests: newRequests(kept, o.FirstReqID, o.Logger),
 		lockouts: newLockouts(o.Lockout, o.Now),
+		open:     connections{all: map[net.Conn]*openConnection{}},
 	}
 	users := slices.Clone(o.Users)
 	s.users.Store(&users)
@@ -179,8 +181,11 @@ func (s *Server) Serve(ctx context.Context, l net.Listener) error {
 		BaseContext:       func(net.Listener) context.Context { return context.WithoutCancel(ctx) },
 		ConnContext: func(ctx context.Context, c net.Conn) context.Context {
 			styled, _ := c.(*mannerConn)
-			return withConnection(ctx, &connection{exchange: acceptor.NewExchange(binding), styled: styled})
+			login := &connection{exchange: acceptor.NewExchange(binding), styled: styled}
+			s.open.opened(c, login)
+			return withConnection(ctx, login)
 		},
+		ConnState: s.open.changed,
 	}
 	if stdlog, err := zap.NewStdLogAt(s.opts.Logger, zap.DebugLevel); err == nil {
 		server.ErrorLog = stdlog

@@ -16,13 +16,12 @@ func (s *Server) root(c call) *answer {
 	if m.Redirect == "none" {
 		return s.landing(c)
 	}
-	return m.redirect(moved(c), c.Host)
+	return m.redirect(moved("https://"+c.Host+"/certsrv/"), c.Host)
 }
 
 // moved is the redirect from /certsrv to /certsrv/, with the host as the client
 // wrote it. It is 123 bytes long plus the URL.
-func moved(c call) *answer {
-	location := "https://" + c.Host + "/certsrv/"
+func moved(location string) *answer {
 	return &answer{
 		status:      http.StatusMovedPermanently,
 		contentType: "text/html; charset=UTF-8",
@@ -57,22 +56,6 @@ func staticError(status, sub int, win32 uint32) *answer {
 		body:        fmt.Appendf(nil, staticFrame, title),
 	}
 }
-
-// httpSysUnauthorized is what the kernel's part of IIS says to a type 1 message.
-const httpSysUnauthorized = `<!DOCTYPE HTML PUBLIC "-//W3C//DTD HTML 4.01//EN""http://www.w3.org/TR/html4/strict.dtd">` + "\r\n" +
-	"<html><head><title>Not Authorized</title>\r\n" +
-	`<meta http-equiv="Content-Type" content="text/html; charset=us-ascii"></head>` + "\r\n" +
-	"<body><h2>Not Authorized</h2>\r\n" +
-	"<hr><p>HTTP Error 401. The requested resource requires user authentication.</p>\r\n" +
-	"</body></html>\r\n"
-
-// httpSysUnavailable is what it says when the application pool is stopped.
-const httpSysUnavailable = `<!DOCTYPE HTML PUBLIC "-//W3C//DTD HTML 4.01//EN""http://www.w3.org/TR/html4/strict.dtd">` + "\r\n" +
-	"<html><head><title>Service Unavailable</title>\r\n" +
-	`<meta http-equiv="Content-Type" content="text/html; charset=us-ascii"></head>` + "\r\n" +
-	"<body><h2>Service Unavailable</h2>\r\n" +
-	"<hr><p>HTTP Error 503. The service is unavailable.</p>\r\n" +
-	"</body></html>\r\n"
 
 const staticFrame = "<!DOCTYPE html>\r\n" +
 	`<html><head><meta http-equiv="Content-Type" content="text/html; charset=iso-8859-1"/>` + "\r\n" +

@@ -3,6 +3,10 @@ package certsrv_test
 import (
 	"bytes"
 	"context"
+	"crypto"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
 	"crypto/rsa"
 	"crypto/x509"
 	"fmt"
@@ -17,16 +21,25 @@ import (
 )
 
 // kept starts a CA on dir, for one user, until the test says end or is over.
-func kept(t *testing.T, dir string) (srv *certsrv.TestServer, end func()) {
+func kept(t *testing.T, dir string, change ...func(*certsrv.Options)) (srv *certsrv.TestServer, end func()) {
 	t.Helper()
-	srv = certsrv.NewTestServer(templates, func(o *certsrv.Options) { o.Dir = dir })
+	options := []func(*certsrv.Options){templates, quickKeys, func(o *certsrv.Options) { o.Dir = dir }}
+	srv = certsrv.NewTestServer(append(options, change...)...)
 	t.Cleanup(srv.Close)
 	return srv, srv.Close
 }
 
+// quickKeys are for those who do not look at them: RSA's would be most of a test's time.
+func quickKeys(o *certsrv.Options) {
+	o.NewKey = func(string) (crypto.Signer, error) { return ecdsa.GenerateKey(elliptic.P256(), rand.Reader) }
+}
+
+// usualKeys are those that a CA with a folder makes itself.
+func usualKeys(o *certsrv.Options) { o.NewKey = nil }
+
 func TestTheCAIsTheSameAfterARestart(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "ca")
-	srv, end := kept(t, dir)
+	srv, end := kept(t, dir, usualKeys)
 	root, issuing := srv.Server.Chain()[1], srv.Server.Chain()[0]
 	if key, ok := issuing.PublicKey.(*rsa.PublicKey); !ok || key.N.BitLen() != 2048 {
 		t.Errorf("issuing CA's key is %T, want RSA 2048", issuing.PublicKey)
@@ -71,7 +84,7 @@ func TestTheCAIsTheSameAfterARestart(t *testing.T) {
 	}
 	f.Close()
 
-	srv, end = kept(t, dir)
+	srv, end = kept(t, dir, usualKeys)
 	if !srv.Server.Root().Equal(root) || !srv.Server.Chain()[0].Equal(issuing) {
 		t.Error("another CA")
 	}
@@ -115,7 +128,7 @@ func TestTheCAIsTheSameAfterARestart(t *testing.T) {
 	if err := os.Remove(filepath.Join(dir, "root.key")); err != nil {
 		t.Fatal(err)
 	}
-	_, end = kept(t, dir)
+	_, end = kept(t, dir, usualKeys)
 	end()
 
 	for _, c := range []struct{ damage, want string }{

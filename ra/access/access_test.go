@@ -4,8 +4,10 @@ import (
 	"context"
 	"crypto/tls"
 	"errors"
+	"fmt"
 	"net/http"
 	"net/http/httptest"
+	"os"
 	"strings"
 	"sync"
 	"testing"
@@ -17,9 +19,21 @@ import (
 	"ciscora/msca/certsrv"
 	"ciscora/ra/access"
 	"ciscora/ra/ledger"
+	"ciscora/ra/ledger/ledgertest"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+// postgres is the server of the tests with replicas.
+var postgres ledgertest.Server
+
+func TestMain(m *testing.M) {
+	goleak.VerifyTestMain(m, goleak.Cleanup(func(code int) {
+		if err := postgres.Close(); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			code = 1
+		}
+		os.Exit(code)
+	}))
+}
 
 // label is what the tests ask for.
 var label = access.Label{Template: "CiscoRA", Pooled: true}

@@ -12,7 +12,6 @@ import (
 	"ciscora/msca/certsrv"
 	"ciscora/ra/access"
 	"ciscora/ra/ledger"
-	"ciscora/ra/ledger/ledgertest"
 )
 
 // blip is a CA whose domain controller is away for a moment: it refuses whatever comes.
@@ -124,7 +123,7 @@ func TestABlipUnderARightPasswordCountsOnceOverAllReplicas(t *testing.T) {
 	pooled := label.Pooled
 	defer func() { label.Pooled = pooled }()
 	label.Pooled = false // a log-in each
-	database := ledgertest.StartPostgres(t)
+	database := postgres.Postgres(t)
 	var away blip
 	var bad refusals
 	change := func(o *access.Options) {

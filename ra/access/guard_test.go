@@ -16,7 +16,6 @@ import (
 	"ciscora/msca/certsrv"
 	"ciscora/ra/access"
 	"ciscora/ra/ledger"
-	"ciscora/ra/ledger/ledgertest"
 )
 
 // refusals counts the log-ins that a CA refused, as an administrator does: by its log.
@@ -339,7 +338,7 @@ func TestWhoGoesOnGuessingAtAClosedDoorLearnsNothingFromIt(t *testing.T) {
 }
 
 func TestTwoReplicasGuardAnAccountTogether(t *testing.T) {
-	database := ledgertest.StartPostgres(t)
+	database := postgres.Postgres(t)
 	open := func(o *access.Options) {
 		book, err := ledger.Open(t.Context(), database.DSN, ledger.Options{})
 		if err != nil {

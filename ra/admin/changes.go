@@ -107,8 +107,8 @@ func (f *Follower) Position() string {
 	return f.of.changes.epoch + "-" + strconv.FormatUint(f.seen, 10)
 }
 
-// Next returns what has changed since, at most so many; call it again until it has
-// nothing.
+// Next returns what has changed since, at most so many; More is ready again where there
+// may be more than that.
 func (f *Follower) Next(most int) []Change {
 	s := f.of
 	s.mu.Lock()
@@ -119,6 +119,12 @@ func (f *Follower) Next(most int) []Change {
 		f.seen = e.changed
 		if f.filter.matches(e) {
 			found = append(found, Change{Position: f.Position(), Enrollment: e.clone()})
+		}
+	}
+	if len(found) == most {
+		select {
+		case f.more <- struct{}{}:
+		default:
 		}
 	}
 	return found

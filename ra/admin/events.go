@@ -1,7 +1,6 @@
 package admin
 
 import (
-	"bytes"
 	"cmp"
 	"encoding/json"
 	"errors"
@@ -43,6 +42,11 @@ func (h *handler) events(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	stream := http.NewResponseController(w)
+	send := func(text []byte) bool {
+		_ = stream.SetWriteDeadline(time.Now().Add(eventTimeout)) // where there is none to set, none is needed
+		_, err := w.Write(text)                                   //nolint:gosec // no page: events, whose texts are JSON
+		return err == nil && stream.Flush() == nil
+	}
 	// The position at once: who is cut off before the first event goes on from here.
 	text := fmt.Appendf(nil, "id: %s\nretry: 1000\n\n", follower.Position())
 	if lost {
@@ -50,40 +54,30 @@ func (h *handler) events(w http.ResponseWriter, r *http.Request) {
 	}
 	beat := time.NewTicker(eventBeat)
 	defer beat.Stop()
-	for {
-		if len(text) > 0 {
-			_ = stream.SetWriteDeadline(time.Now().Add(eventTimeout)) // where there is none to set, none is needed
-			if _, err := w.Write(text); err != nil || stream.Flush() != nil {
-				return // the client is gone
-			}
-			text = nil
-		}
+	for send(text) { // else the client is gone
 		select {
 		case <-r.Context().Done():
 			return
 		case <-beat.C:
 			text = []byte(":\n\n")
-			continue
 		case <-follower.More():
-		}
-		for {
-			changes := follower.Next(eventBatch)
-			if len(changes) == 0 {
-				break
-			}
-			var batch bytes.Buffer
-			for _, c := range changes {
-				data, err := json.Marshal(c.Enrollment)
-				if err != nil {
-					h.Logger.Error("an event cannot be written: " + err.Error())
-					return
-				}
-				fmt.Fprintf(&batch, "id: %s\nevent: enrollment\ndata: %s\n\n", c.Position, data)
-			}
-			_ = stream.SetWriteDeadline(time.Now().Add(eventTimeout))
-			if _, err := w.Write(batch.Bytes()); err != nil || stream.Flush() != nil {
+			if text, err = nextEvents(follower); err != nil {
+				h.Logger.Error("an event cannot be written: " + err.Error())
 				return
 			}
 		}
 	}
+}
+
+// nextEvents are the next of a follower's, in the form of a stream.
+func nextEvents(f *Follower) ([]byte, error) {
+	var text []byte
+	for _, c := range f.Next(eventBatch) {
+		data, err := json.Marshal(c.Enrollment)
+		if err != nil {
+			return nil, err
+		}
+		text = fmt.Appendf(text, "id: %s\nevent: enrollment\ndata: %s\n\n", c.Position, data)
+	}
+	return text, nil
 }

@@ -101,8 +101,6 @@ func schemaOfParameter(p parameter) *openapi3.Schema {
 		for _, word := range p.words {
 			s.Enum = append(s.Enum, word)
 		}
-	case timeParameter:
-		s = openapi3.NewDateTimeSchema()
 	case durationParameter:
 		s.Example = "10s"
 	}

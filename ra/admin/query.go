@@ -29,7 +29,6 @@ const (
 	numberParameter
 	durationParameter
 	wordParameter
-	timeParameter
 )
 
 // check tells what is wrong with a value.
@@ -46,10 +45,6 @@ func (p parameter) check(value string) error {
 	case wordParameter:
 		if !slices.Contains(p.words, value) {
 			return fmt.Errorf("%s %q is not known, want one of %v", p.name, value, p.words)
-		}
-	case timeParameter:
-		if _, err := time.Parse(time.RFC3339, value); err != nil {
-			return fmt.Errorf("%s %q is no time, want one such as 2026-11-26T08:15:00Z", p.name, value)
 		}
 	}
 	return nil
@@ -109,11 +104,6 @@ func (q query) number(name string) int {
 func (q query) duration(name string) time.Duration {
 	d, _ := time.ParseDuration(q.text(name)) // "" is none
 	return d
-}
-
-func (q query) time(name string) time.Time {
-	t, _ := time.Parse(time.RFC3339, q.text(name)) // "" is none
-	return t
 }
 
 type queryKey struct{}

@@ -38,6 +38,8 @@ func placeOfPage(r *http.Request) Place {
 		return CertsrvFetch
 	case strings.HasSuffix(path, "/certnew.p7b"):
 		return CertsrvChain
+	case strings.HasSuffix(path, "/certcrl.crl"):
+		return CertsrvCRL
 	}
 	return ""
 }
@@ -98,6 +100,16 @@ func (r *Registry) Certsrv(pages Pages) func(http.Handler) http.Handler {
 			if used := func(f Fault) bool { return isKeepAlive(f) && before >= f.number }; len(r.bite(scope, used, CertsrvAny)) > 0 {
 				w.Header().Set("Connection", "close")
 			}
+			for _, f := range r.bite(scope, isClock, CertsrvAny) {
+				w.Header().Set("Date", r.now().Add(f.delay).UTC().Format(http.TimeFormat))
+			}
+			anonymous := before == 0 && req.Header.Get("Authorization") == ""
+			if anonymous || begins(req) && !logsIn(req) {
+				if faults := r.bite(scope, isOffer, CertsrvLogin); len(faults) > 0 {
+					pages.AnswerAs(w, req, faults[0].Kind)
+					return
+				}
+			}
 			places := []Place{CertsrvAny, placeOfPage(req)}
 			switch {
 			case logsIn(req):
@@ -106,14 +118,10 @@ func (r *Registry) Certsrv(pages Pages) func(http.Handler) http.Handler {
 					places = append(places, page) // a log-in with the page's own request
 				}
 			case begins(req):
-				if faults := r.bite(scope, func(f Fault) bool { return f.Kind == "basic-only" }, CertsrvLogin); len(faults) > 0 {
-					pages.AnswerAs(w, req, "basic-only")
-					return
-				}
 				next.ServeHTTP(w, req)
 				return
 			}
-			faults := r.bite(scope, func(f Fault) bool { return f.Kind != "basic-only" && !isKeepAlive(f) && !isPolicy(f) }, places...)
+			faults := r.bite(scope, func(f Fault) bool { return !isOffer(f) && !isClock(f) && !isKeepAlive(f) && !isPolicy(f) }, places...)
 			if len(faults) == 0 {
 				next.ServeHTTP(w, req)
 				return
@@ -124,6 +132,11 @@ func (r *Registry) Certsrv(pages Pages) func(http.Handler) http.Handler {
 }
 
 func isKeepAlive(f Fault) bool { return f.Kind == "keepalive" }
+
+func isClock(f Fault) bool { return f.Kind == "clock" }
+
+// isOffer tells which faults are about the log-ins that IIS offers.
+func isOffer(f Fault) bool { return f.Kind == "basic-only" || f.Kind == "kerberos-only" }
 
 // isPolicy tells which faults the CA's policy has, and not its pages.
 func isPolicy(f Fault) bool {
@@ -155,7 +168,7 @@ func (r *Registry) disturb(pages Pages, faults []Fault, next http.Handler, w htt
 				h.header.Del("Content-Length")
 			}
 		case "drip":
-			h.drip(req.Context(), f.delay)
+			h.drip(req.Context(), f.delay, r.ended())
 			hangUp()
 		case "truncate":
 			h.truncate()

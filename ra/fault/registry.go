@@ -33,11 +33,12 @@ type Registry struct {
 	log     *zap.Logger
 	foreign bool
 
-	mu     sync.Mutex // guards all below and the state of every fault
-	all    []*active
-	nextID int
-	bound  map[string]*Scope // connections of selected enrollments, by the client's address
-	over   chan struct{}     // closed by Clear, for who waits in a fault
+	mu        sync.Mutex // guards all below and the state of every fault
+	all       []*active
+	nextID    int
+	bound     map[string]*Scope // connections of selected enrollments, by the client's address
+	over      chan struct{}     // closed by Clear, for who waits in a fault
+	authority Authority         // nil where none is behind the front end
 
 	generation atomic.Uint64
 }
@@ -99,6 +100,9 @@ func (r *Registry) parse(spec string) (Fault, error) {
 func (r *Registry) check(f Fault) error {
 	if r.foreign && f.Place.AtCA() {
 		return &SpecError{Spec: f.String(), Part: string(f.Place), Message: "is inside the CA, and only the built-in one can have it: order it from ra lab or ra certsrv (--fault, or its own admin port)"}
+	}
+	if r.foreign && f.Place.AtEST() && f.Kind == "p7" && needsAuthority(f.Value) {
+		return &SpecError{Spec: f.String(), Part: f.Value, Message: "needs certificates that only the lab's CA makes: order it from ra lab"}
 	}
 	if r.foreign && f.Place == ESTTLS && needsCertificate(f.Kind) {
 		return &SpecError{Spec: f.String(), Part: f.Kind, Message: "needs a certificate for the RA with something wrong about it, and only the lab's CA makes one: order it from ra lab"}

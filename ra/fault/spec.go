@@ -25,7 +25,7 @@ type Fault struct {
 	Kind  string
 	Value string // as it was written; "" without one
 
-	RetryAfter int // seconds, with status; 0 = no such header
+	RetryAfter int // seconds, with status; 0 = no such header, or one that is no number: see paramsOf
 
 	// How long it lives. Skip counts before Count does.
 	Skip, Count int           // 0 = none, without end
@@ -40,6 +40,7 @@ type Fault struct {
 	delay   time.Duration
 	number  int
 	hresult uint32
+	params  []param // of its kind alone, in the order of paramsOf
 
 	over chan struct{} // of one that is on: closed when it is removed
 }
@@ -122,13 +123,10 @@ func Parse(spec string) (Fault, error) {
 			f.Label, err = readSelector(value)
 		case name == "cn":
 			f.CN, err = readSelector(value)
-		case name == "retry-after" && kind == "status":
-			f.RetryAfter, err = readNumber(value, 1, 1<<30)
+		case slices.Contains(paramsOf(f.Place, kind), name):
+			err = f.readParam(name, value)
 		default:
-			names := []string{"count", "skip", "for", "probability", "seed", "label", "cn"}
-			if kind == "status" {
-				names = append(names, "retry-after")
-			}
+			names := append([]string{"count", "skip", "for", "probability", "seed", "label", "cn"}, paramsOf(f.Place, kind)...)
 			return Fault{}, &SpecError{Spec: spec, Part: part, Message: fmt.Sprintf("unknown parameter %q", name), Nearest: nearest.Name(name, names)}
 		}
 		if err != nil {
@@ -180,6 +178,12 @@ func (f *Fault) readValue(entry Entry, hasValue bool) (err error) {
 		if !slices.Contains(Languages(), f.Value) {
 			return fmt.Errorf("%s=%s: want one of %s", f.Kind, f.Value, strings.Join(Languages(), ", "))
 		}
+	case oneOf:
+		if words := strings.Split(entry.Value, "|"); !slices.Contains(words, f.Value) {
+			return fmt.Errorf("%s=%s: want one of %s", f.Kind, f.Value, strings.Join(words, ", "))
+		}
+	case size:
+		f.number, err = readNumber(f.Value, 1, 1<<20)
 	case text, optionalText:
 		if strings.ContainsFunc(f.Value, func(r rune) bool { return r < ' ' || r == 0x7f }) {
 			return fmt.Errorf("%s: the value has a control character", f.Kind)
@@ -219,6 +223,9 @@ func (f Fault) String() string {
 	}
 	if f.RetryAfter > 0 {
 		fmt.Fprintf(&b, ",retry-after=%d", f.RetryAfter)
+	}
+	for _, p := range f.params {
+		fmt.Fprintf(&b, ",%s=%s", p.name, p.value)
 	}
 	if f.Skip > 0 {
 		fmt.Fprintf(&b, ",skip=%d", f.Skip)

@@ -72,7 +72,7 @@ func TestThePagesTestsRunTogetherOnOneLab(t *testing.T) {
 					write(t, dir, "java", "//", "DeviceTest.java")
 					run(t, dir, javac, "-cp", "/usr/share/java/*", "DeviceTest.java")
 					run(t, dir, java, "-cp", ".:/usr/share/java/*", "org.junit.platform.console.ConsoleLauncher",
-						"--select-class", "DeviceTest", "--config", "junit.jupiter.execution.parallel.enabled=true", "--fail-if-no-tests", "--details", "none")
+						"--select-class", "DeviceTest", "--config", "junit.jupiter.execution.parallel.enabled=true", "--fail-if-no-tests", "--details", "tree")
 				})
 			})
 			if left := l.Faults.List(); len(left) > 0 {

@@ -44,6 +44,26 @@ func (a adminFaults) List() []admin.Fault {
 	return list
 }
 
+// AdminFaults is the CA's registry as its own admin port has it. The RA in front of it
+// does not know of these faults, and would keep the connections that pass them by: so
+// the CA hangs up.
+func (ca *CA) AdminFaults() admin.Faults { return hangingUp{AdminFaults(ca.faults), ca} }
+
+type hangingUp struct {
+	admin.Faults
+	ca *CA
+}
+
+// Order turns a fault on.
+func (h hangingUp) Order(spec string) (id string, err error) {
+	before := h.ca.faults.Generation()
+	id, err = h.Faults.Order(spec)
+	if h.ca.faults.Generation() != before {
+		h.ca.HangUp()
+	}
+	return id, err
+}
+
 // OrderFaults turns on the faults that a configuration names; key is where they
 // stand in it.
 func OrderFaults(faults *fault.Registry, specs []string, problem func(key string, err error) error) error {

@@ -9,7 +9,6 @@ import (
 	"io"
 	"net/http"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
@@ -162,7 +161,8 @@ func TestAnRAStartsInFrontOfACAThatClosesItsConnectionsAfterAFewRequests(t *test
 			t.Run(fmt.Sprintf("%s at %d", profile, n), func(t *testing.T) {
 				t.Parallel()
 				l, err := lab.Start(t.Context(), lab.Options{
-					Dir: t.TempDir(), EST: "127.0.0.1:0", Certsrv: "127.0.0.1:0", Admin: "127.0.0.1:0",
+					NewKey: sharedKeys(t),
+					Dir:    t.TempDir(), EST: "127.0.0.1:0", Certsrv: "127.0.0.1:0", Admin: "127.0.0.1:0",
 					Profile: profile, Early: []string{fmt.Sprintf("certsrv.any:keepalive=%d", n)},
 				})
 				if err != nil {
@@ -176,37 +176,5 @@ func TestAnRAStartsInFrontOfACAThatClosesItsConnectionsAfterAFewRequests(t *test
 				}
 			})
 		}
-	}
-}
-
-// IIS shows the page of a stopped service in place of a log-in's answer, once. The
-// connection looks as if it were logged in, and it is not: that must cost nobody more
-// than another log-in, and not every client of the account its certificate for as
-// long as a log-in vouches.
-func TestAConnectionThatIsNotLoggedInAfterAllIsNotKept(t *testing.T) {
-	for _, profile := range []config.Profile{config.ProfileCUCM, config.ProfileModern} {
-		t.Run(string(profile), func(t *testing.T) {
-			l := start(t, lab.Options{Profile: profile})
-			enroll := func(i int) {
-				if got := enrollAs(t, l, fmt.Sprintf("SEP%012d", i), "", 20*time.Second); got.RV != capf.StatusNone {
-					t.Errorf("phone %d: %v (%v)", i, got.RV, got.Err)
-				}
-			}
-			// So many at once that some need a connection that is new.
-			if _, err := l.Faults.Order("certsrv.login:service-stopped,count=1"); err != nil {
-				t.Fatal(err)
-			}
-			var all sync.WaitGroup
-			for i := range 8 {
-				all.Go(func() { enroll(i) })
-			}
-			all.Wait()
-			if on := l.Faults.List(); len(on) != 0 {
-				t.Fatalf("the fault did not bite: %+v", on)
-			}
-			for i := range 5 {
-				enroll(100 + i)
-			}
-		})
 	}
 }

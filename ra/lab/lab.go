@@ -77,6 +77,8 @@ type Options struct {
 	Network Network
 	// Watch sees each step of each enrollment as it happens; nil = nobody does.
 	Watch func(Step)
+	// Middleware sees each EST operation before its faults do; the first is outermost.
+	Middleware []func(http.Handler) http.Handler
 	// Logged is called whenever something has been written to one of the
 	// emulated logs of RA and CA, from several goroutines; nil = nobody is told.
 	Logged func()
@@ -157,6 +159,7 @@ type Variant struct {
 	Enroll     []string // who may enroll for the lab's template
 	MinKeySize int      // of the lab's template, in bits
 	Patience   time.Duration
+	Handshake  time.Duration // how long the RA bears with a handshake, and with a header
 	// Trust stands in both trust stores, before the lab's root. Both are the same then,
 	// as CUCM's are: the issuing CA is in neither.
 	Trust []*x509.Certificate
@@ -193,6 +196,9 @@ func (v Variant) apply(ra *config.RA, ca *config.Certsrv) {
 	}
 	if v.Patience != 0 {
 		ra.EST.Patience = v.Patience
+	}
+	if v.Handshake != 0 {
+		ra.EST.Limits.HeaderTimeout = v.Handshake
 	}
 	if v.MinKeySize != 0 {
 		ca.Templates[0].MinKeySize = v.MinKeySize
@@ -277,6 +283,8 @@ func Start(ctx context.Context, o Options) (_ *Lab, err error) {
 	}
 	hooks.TLS = keyLogged(hooks.TLS, l.record.keys(o.KeyLog))
 	hooks.Listener = l.record.listener(hooks.Listener)
+	hooks.Middleware = append(slices.Clone(o.Middleware), hooks.Middleware...)
+	l.Faults.Behind(l.ca)
 	hooks.Dial = func(server.DialFunc) server.DialFunc {
 		return calls.dial(l.Faults.Dial(l.record.capture.Dial(l.dialCA(caListener.Addr()))))
 	}

@@ -290,7 +290,7 @@ func TestALabTellsWhyItAnswersAsItDoes(t *testing.T) {
 
 func TestASecondLabOnTheSameFolderIsRefused(t *testing.T) {
 	l := start(t, lab.Options{})
-	_, err := lab.Start(t.Context(), lab.Options{Dir: l.Dir, EST: "127.0.0.1:0", Certsrv: "127.0.0.1:0", Admin: "127.0.0.1:0"})
+	_, err := lab.Start(t.Context(), lab.Options{Dir: l.Dir, EST: "127.0.0.1:0", Certsrv: "127.0.0.1:0", Admin: "127.0.0.1:0", NewKey: sharedKeys(t)})
 	if err == nil || !strings.Contains(err.Error(), l.Dir) {
 		t.Errorf("Start = %v, want an error that names the folder", err)
 	}
@@ -300,7 +300,7 @@ func TestASecondLabOnTheSameFolderIsRefused(t *testing.T) {
 func TestAPortInUseIsNamedByItsFlag(t *testing.T) {
 	l := start(t, lab.Options{})
 	taken := strings.TrimPrefix(l.ESTURL, "https://")
-	_, err := lab.Start(t.Context(), lab.Options{Dir: t.TempDir(), EST: taken, Certsrv: "127.0.0.1:0", Admin: "127.0.0.1:0"})
+	_, err := lab.Start(t.Context(), lab.Options{Dir: t.TempDir(), EST: taken, Certsrv: "127.0.0.1:0", Admin: "127.0.0.1:0", NewKey: sharedKeys(t)})
 	if err == nil || !strings.Contains(err.Error(), "--est: "+taken+" is in use") {
 		t.Errorf("Start = %v", err)
 	}

@@ -8,6 +8,7 @@ import (
 	"crypto/rand"
 	"crypto/tls"
 	"fmt"
+	"net"
 	"net/http"
 	"time"
 
@@ -109,6 +110,11 @@ func (l *Lab) HTTPClient() *http.Client {
 		DialContext: l.network.DialContext, DisableKeepAlives: true,
 		TLSClientConfig: &tls.Config{RootCAs: l.Roots, MinVersion: tls.VersionTLS12, Time: l.now},
 	}}
+}
+
+// DialContext connects to the lab, also where it is in memory.
+func (l *Lab) DialContext(ctx context.Context, network, address string) (net.Conn, error) {
+	return l.network.DialContext(ctx, network, address)
 }
 
 // Enrollments is what the RA's admin port shows.

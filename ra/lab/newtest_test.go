@@ -88,7 +88,7 @@ type bench struct {
 func (b *bench) Cleanup(f func()) { b.ends = append(b.ends, f) }
 
 func (b *bench) TempDir() string {
-	dir, err := os.MkdirTemp("", "lab-bench-") //nolint:usetesting // the benchmark's own would keep all of its turns'
+	dir, err := os.MkdirTemp("", "lab-bench-")
 	if err != nil {
 		b.Fatal(err)
 	}

@@ -14,7 +14,7 @@ import (
 // A lab that listens on all addresses tells those that phones can use, and its
 // certificate carries them.
 func TestALabOnAllAddressesTellsThoseForPhones(t *testing.T) {
-	l, err := lab.Start(t.Context(), lab.Options{Dir: t.TempDir(), EST: "0.0.0.0:0", Certsrv: "127.0.0.1:0", Admin: "127.0.0.1:0"})
+	l, err := lab.Start(t.Context(), lab.Options{Dir: t.TempDir(), EST: "0.0.0.0:0", Certsrv: "127.0.0.1:0", Admin: "127.0.0.1:0", NewKey: sharedKeys(t)})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -12,7 +12,8 @@ import (
 // What stands in one log and in another names the same things, in the document's form.
 func TestTheLogsNameAddressesPortsAndProcessesAsTheDocumentDoes(t *testing.T) {
 	l, err := lab.Start(t.Context(), lab.Options{
-		Dir: t.TempDir(), EST: "0.0.0.0:0", Certsrv: "127.0.0.1:0", Admin: "127.0.0.1:0",
+		NewKey: sharedKeys(t),
+		Dir:    t.TempDir(), EST: "0.0.0.0:0", Certsrv: "127.0.0.1:0", Admin: "127.0.0.1:0",
 		Variant: lab.Variant{CAURL: "https://lab-dc.michamen.com:443/certsrv", CANames: []string{"lab-dc.michamen.com"}},
 	})
 	if err != nil {

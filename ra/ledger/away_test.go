@@ -18,7 +18,8 @@ import (
 )
 
 func TestAHostThatIsSilentLeavesTimeForTheNext(t *testing.T) {
-	server := ledgertest.StartPostgres(t)
+	t.Parallel()
+	server := postgres.Postgres(t)
 	first := server.Relay(t)
 	first.SetSilent(true)
 	began := time.Now()
@@ -39,7 +40,8 @@ func TestAHostThatIsSilentLeavesTimeForTheNext(t *testing.T) {
 }
 
 func TestConnectionsOnWhichTheServerFellSilentAreLeftForTheNextHost(t *testing.T) {
-	server := ledgertest.StartPostgres(t)
+	t.Parallel()
+	server := postgres.Postgres(t)
 	first := server.Relay(t)
 	l, err := ledger.Open(t.Context(), ledgertest.Through(first, server.Relay(t)), ledger.Options{})
 	must(t, err)
@@ -69,6 +71,7 @@ func TestConnectionsOnWhichTheServerFellSilentAreLeftForTheNextHost(t *testing.T
 }
 
 func TestConnectionsThatTheServerEndedCostNoClientAnError(t *testing.T) {
+	t.Parallel()
 	x := newReplicas(t)
 	l := x.open("a", long)
 	for round := range 6 {

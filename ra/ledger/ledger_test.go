@@ -416,6 +416,25 @@ func TestRetentionRemovesWhatIsDecidedAndOld(t *testing.T) {
 	})
 }
 
+func TestAClearedLedgerHasNothing(t *testing.T) {
+	overEachStore(t, func(t *testing.T, d *database) {
+		l := d.open("a")
+		claim(t, l, request("one", `LAB\alice`))
+		claim(t, l, request("two", `LAB\alice`))
+		if n, err := l.Clear(t.Context()); err != nil || n != 2 {
+			t.Errorf("%d %v", n, err)
+		}
+		rows, err := l.List(t.Context(), ledger.Filter{})
+		if err != nil || len(rows) != 0 {
+			t.Errorf("%v %v", rows, err)
+		}
+		// The first is at work still, and shuts nobody out.
+		if again := claim(t, l, request("one", `LAB\alice`)); !again.Mine {
+			t.Errorf("%+v", again)
+		}
+	})
+}
+
 func TestTheMedianOfWhatPendingRequestsWaited(t *testing.T) {
 	overEachStore(t, func(t *testing.T, d *database) {
 		l := d.open("a")

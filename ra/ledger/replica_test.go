@@ -125,6 +125,7 @@ func TestAReplicaWhoseConnectionEndsLosesWhatOthersTakeAndKeepsTheRest(t *testin
 }
 
 func TestAReplicaThatIsHeldUpIsFenced(t *testing.T) {
+	t.Parallel()
 	x := newReplicas(t)
 	const lease = time.Second
 	a, b, c := x.open("a", lease), x.open("b", lease), x.open("c", lease)
@@ -155,6 +156,7 @@ func TestAReplicaThatIsHeldUpIsFenced(t *testing.T) {
 }
 
 func TestAReplicaThatBeatsKeepsItsClaimsForManyLeases(t *testing.T) {
+	t.Parallel()
 	x := newReplicas(t)
 	const lease = 500 * time.Millisecond
 	a, b := x.open("a", lease), x.open("b", lease)
@@ -187,6 +189,7 @@ func TestAClaimThatCouldNotBeGivenBackIsFreeOnceTheServerIsThere(t *testing.T) {
 // Each round the row goes to whoever gets it. Whatever happens to the replicas, no
 // change is written by one that does not have the claim any more.
 func TestNoChangeIsLostWhileReplicasPauseAndLoseTheirConnections(t *testing.T) {
+	t.Parallel()
 	x := newReplicas(t)
 	const lease = 200 * time.Millisecond // short enough to be lost often on a machine that is busy
 	names := []string{"a", "b", "c"}
@@ -246,6 +249,7 @@ func TestNoChangeIsLostWhileReplicasPauseAndLoseTheirConnections(t *testing.T) {
 }
 
 func TestOneReplicaSearchesAtATime(t *testing.T) {
+	t.Parallel()
 	x := newReplicas(t)
 	a, b := x.open("a", time.Second), x.open("b", time.Second)
 	must(t, b.Ready(t.Context()))

@@ -16,7 +16,8 @@ import (
 // A link that goes down under a statement: the next host has the claim within the time
 // of that same call, and what was claimed before is renewed, or lost, by the rules.
 func TestAStatementOnADeadLinkIsTriedAtTheNextHost(t *testing.T) {
-	server := ledgertest.StartPostgres(t)
+	t.Parallel()
+	server := postgres.Postgres(t)
 	first := server.Relay(t)
 	core, logs := observer.New(zap.InfoLevel)
 	l, err := ledger.Open(t.Context(), ledgertest.Through(first, server.Relay(t)), ledger.Options{Logger: zap.New(core)})
@@ -42,6 +43,7 @@ func TestAStatementOnADeadLinkIsTriedAtTheNextHost(t *testing.T) {
 // A server that is there and slow is waited for: a lock that somebody holds, and no
 // connection to spare.
 func TestAServerThatIsSlowIsNotGivenUp(t *testing.T) {
+	t.Parallel()
 	x := newReplicas(t)
 	core, logs := observer.New(zap.InfoLevel)
 	l, err := ledger.Open(t.Context(), x.dsn, ledger.Options{Logger: zap.New(core)})
@@ -72,7 +74,8 @@ func TestAServerThatIsSlowIsNotGivenUp(t *testing.T) {
 // What is asked without a deadline has one, see reading.go; here it is the silence that
 // ends it.
 func TestAPlainReadDoesNotWaitForADeadServer(t *testing.T) {
-	server := ledgertest.StartPostgres(t)
+	t.Parallel()
+	server := postgres.Postgres(t)
 	relay := server.Relay(t)
 	l, err := ledger.Open(t.Context(), relay.DSN, ledger.Options{})
 	must(t, err)

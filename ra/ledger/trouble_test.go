@@ -172,6 +172,7 @@ func TestALockedDatabaseIsWaitedForAndThenTold(t *testing.T) {
 }
 
 func TestAPostgreSQLThatIsAwayComesBack(t *testing.T) {
+	t.Parallel()
 	server := ledgertest.StartPostgres(t)
 	server.Stop(t)
 	l, err := ledger.Open(t.Context(), server.DSN, ledger.Options{})
@@ -210,7 +211,7 @@ func TestAPostgreSQLThatIsAwayComesBack(t *testing.T) {
 }
 
 func TestAPostgreSQLOfANewerVersionIsRefused(t *testing.T) {
-	server := ledgertest.StartPostgres(t)
+	server := postgres.Postgres(t)
 	l, err := ledger.Open(t.Context(), server.DSN, ledger.Options{})
 	must(t, err)
 	must(t, l.Ready(t.Context()))
@@ -229,7 +230,7 @@ func TestAPostgreSQLOfANewerVersionIsRefused(t *testing.T) {
 }
 
 func TestReplicasThatStartAtOnceMakeOneTable(t *testing.T) {
-	server := ledgertest.StartPostgres(t)
+	server := postgres.Postgres(t)
 	opened := make(chan *ledger.Ledger, 8)
 	for range cap(opened) {
 		go func() {

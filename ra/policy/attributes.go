@@ -28,6 +28,7 @@ var otherAttributes = []asn1.ObjectIdentifier{
 	{1, 3, 6, 1, 4, 1, 311, 21, 20},      // client info (MS-WCCE §2.2.2.7.4)
 	{1, 2, 840, 113549, 1, 9, 16, 2, 37}, // decryptKeyID (RFC 7030 §4.4.1.1), which the front end answers
 	{1, 2, 840, 113549, 1, 9, 16, 2, 54}, // asymmDecryptKeyID (RFC 7030 §4.4.1.2), likewise
+	{1, 2, 840, 113549, 1, 9, 15},        // SMIMECapabilities (RFC 7030 §4.4.1), likewise
 	{1, 3, 6, 1, 5, 5, 7, 7, 36},         // changeSubjectName (RFC 6402 §2.8), likewise
 }
 

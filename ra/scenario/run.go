@@ -63,7 +63,10 @@ func Run(ctx context.Context, card Card, o Options) Result {
 }
 
 func run(ctx context.Context, card Card, o Options) ([]Check, error) {
-	if err := o.Keys.intoLab(o.Dir); err != nil {
+	if card.probed() {
+		return runProbe(ctx, card, o)
+	}
+	if err := o.Keys.IntoLab(o.Dir); err != nil {
 		return nil, err
 	}
 	p := &play{card: card, options: o, tail: newTail(o.Dir, o.Line)}
@@ -154,7 +157,7 @@ func (p *play) start(ctx context.Context) error {
 		// Nobody looks at its pages.
 		Unrecorded: true,
 		Logged:     p.tail.poke,
-		NewKey:     p.options.Keys.inTurn(),
+		NewKey:     p.options.Keys.InTurn(),
 	}
 	for _, subject := range c.Trust {
 		certificate, err := authorityNamed(subject)

@@ -31,6 +31,7 @@ func beyond(t *testing.T, srv *server.Server) string {
 }
 
 func TestTheTokenOfTheAdminPortIsReadAnewAndABadOneKeepsTheOld(t *testing.T) {
+	t.Parallel()
 	s := newSite(t)
 	path := filepath.Join(s.dir, "admin.token")
 	const first, second = "first-token-of-the-admin-port", "second-token-of-the-admin-port"

@@ -16,8 +16,9 @@ import (
 // A PostgreSQL whose packets are dropped at the start, as behind a firewall: the chain is
 // served from the first second, one line says what is wrong, and it heals by itself.
 func TestAnRAWhoseLedgerIsSilentAtTheStartServesTheChainAtOnce(t *testing.T) {
+	t.Parallel()
 	s := newSite(t)
-	database := ledgertest.StartPostgres(t)
+	database := postgres.Postgres(t)
 	relay := database.Relay(t)
 	relay.SetSilent(true)
 	cfg := s.load("profile: modern\nadmin: {listen: \"127.0.0.1:0\"}\nledger: {dsn: \"" + relay.DSN + "\"}\n")
@@ -111,6 +112,7 @@ func startNewer(t *testing.T) *ledgertest.Postgres {
 }
 
 func TestALedgerOfANewerVersionEndsTheRAWithTheReason(t *testing.T) {
+	t.Parallel()
 	s := newSite(t)
 	database := startNewer(t)
 	srv, err := server.New(t.Context(), s.load("admin: {listen: \"\"}\nledger:\n  dsn: \""+database.DSN+"\"\n"), server.Options{Logger: s.log})
@@ -124,6 +126,7 @@ func TestALedgerOfANewerVersionEndsTheRAWithTheReason(t *testing.T) {
 
 // What is wrong may change while the RA waits: the later reason is told, too.
 func TestALedgerOfANewerVersionIsToldAfterARefusal(t *testing.T) {
+	t.Parallel()
 	s := newSite(t)
 	database := startNewer(t)
 	database.Stop(t)
@@ -155,8 +158,9 @@ func TestALedgerOfANewerVersionIsToldAfterARefusal(t *testing.T) {
 
 // Two replicas whose configurations differ in what decides about certificates say so both.
 func TestReplicasThatAreNotAlikeSayIt(t *testing.T) {
+	t.Parallel()
 	s := newSite(t)
-	database := ledgertest.StartPostgres(t)
+	database := postgres.Postgres(t)
 	text := "profile: modern\nadmin: {listen: \"127.0.0.1:0\"}\nledger: {dsn: \"" + database.DSN + "\"}\n"
 	one, other := s.load(text), s.load(text)
 	other.CA.Template, other.CA.TemplateCheck = "Another", "list"

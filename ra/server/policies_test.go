@@ -123,6 +123,7 @@ func TestNothingGetsPastAPolicyOrARenewalThatTheCAWouldSee(t *testing.T) {
   trust: [trust.pem, root.pem]
   authentication: [relay, certificate]
   server_keygen: true
+  drain_delay: 0s
   policies: {phones: {subject: ["CN=SEP[0-9A-F]{12}"], san: ["dns:`+phone+`[.]test"]}}
   policy: phones
 admin: {listen: ""}

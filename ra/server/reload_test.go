@@ -50,6 +50,7 @@ func TestReloadOpensLogsAnewAndTellsWhatIsWrong(t *testing.T) {
 
 // The CA's server gets a certificate of another root: ca.trust counts without a restart.
 func TestAChangedWebTrustStoreCounts(t *testing.T) {
+	t.Parallel()
 	s := newSite(t)
 	good, err := os.ReadFile(filepath.Join(s.dir, "root.pem"))
 	if err != nil {

@@ -20,11 +20,13 @@ import (
 // died with it before it got to the CA is told to come back: two minutes later it is
 // known that nothing comes of it any more (ra/sim plays that).
 func TestReplicasIssueOneCertificatePerCSRAndServeEveryClient(t *testing.T) {
+	t.Parallel()
 	const clients = 500
 	for _, replicas := range []int{2, 3} {
 		t.Run(fmt.Sprint(replicas, " replicas"), func(t *testing.T) {
+			t.Parallel()
 			s := newSite(t)
-			database := ledgertest.StartPostgres(t)
+			database := postgres.Postgres(t)
 			s.load("profile: modern\nadmin: {listen: \"\"}\nledger: {dsn: \"" + database.DSN + "\"}\n" +
 				"logs: {files: {nginx: \"\", ciscora: \"\"}}\n")
 			config := filepath.Join(s.dir, "ra.yaml")
@@ -129,6 +131,7 @@ func TestReplicasIssueOneCertificatePerCSRAndServeEveryClient(t *testing.T) {
 // A PostgreSQL that is away: enrollments are answered 503, /cacerts goes on, and
 // the RA recovers by itself.
 func TestAnRAWhoseLedgerIsAwayServesTheChainAndRecovers(t *testing.T) {
+	t.Parallel()
 	s := newSite(t)
 	database := ledgertest.StartPostgres(t)
 	database.Stop(t)

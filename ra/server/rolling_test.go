@@ -78,6 +78,7 @@ func (s *site) readiness(r *running, page string) (ready admin.Readiness, ok boo
 }
 
 func TestAnRAThatIsEndedSaysSoBeforeItsPortsClose(t *testing.T) {
+	t.Parallel()
 	s := newSite(t)
 	cfg := s.load("admin: {listen: \"127.0.0.1:0\"}\n")
 	cfg.EST.DrainDelay = 2 * time.Second

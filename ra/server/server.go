@@ -87,6 +87,7 @@ type Server struct {
 	hooks                      Hooks
 	replicas                   replicas
 	draining                   atomic.Bool
+	outgrown                   atomic.Pointer[time.Time] // since when the ledger is no use, as far as was asked
 
 	look []func() // at files that are read again when they change
 }
@@ -153,11 +154,15 @@ func New(ctx context.Context, cfg *config.RA, o Options) (_ *Server, err error) 
 	if s.core, err = newCore(cfg, s.ledger, o, tell); err != nil {
 		return nil, err
 	}
-	if s.est, err = newFrontEnd(cfg, s.core, o, tell, append([]func(http.Handler) http.Handler{challenges.middleware, o.Wire.Middleware}, o.Hooks.Middleware...)...); err != nil {
-		return nil, err
-	}
 	live, err := newLiveTLS(cfg, files.EST, o.Now, o.Logger)
 	if err != nil {
+		return nil, err
+	}
+	encryption, err := s.keyEncryption(live, o)
+	if err != nil {
+		return nil, err
+	}
+	if s.est, err = newFrontEnd(cfg, s.core, o, encryption, tell, append([]func(http.Handler) http.Handler{challenges.middleware, o.Wire.Middleware}, o.Hooks.Middleware...)...); err != nil {
 		return nil, err
 	}
 	s.estTLS = o.Hooks.tls(live.listener())
@@ -369,7 +374,7 @@ func userAgent(cfg *config.RA) string {
 	return "ra"
 }
 
-func newFrontEnd(cfg *config.RA, core *ra.RA, o Options, tell func(context.Context, any), middleware ...func(http.Handler) http.Handler) (*est.Server, error) {
+func newFrontEnd(cfg *config.RA, core *ra.RA, o Options, encryption est.KeyEncryption, tell func(context.Context, any), middleware ...func(http.Handler) http.Handler) (*est.Server, error) {
 	proxies, err := cfg.EST.ProxyNetworks()
 	if err != nil {
 		return nil, err
@@ -390,6 +395,7 @@ func newFrontEnd(cfg *config.RA, core *ra.RA, o Options, tell func(context.Conte
 		},
 		Patience:          cfg.EST.Patience,
 		ServerKeygen:      cfg.EST.ServerKeygen,
+		KeyEncryption:     encryption,
 		TrustRA:           cfg.EST.CMCRA,
 		ProofOfPossession: func(label string) bool { return demandsPossession(cfg, label) },
 		Names:             policy.Names,

@@ -24,8 +24,12 @@ import (
 
 	"ciscora/config"
 	"ciscora/msca/certsrv"
+	"ciscora/ra/ledger/ledgertest"
 	"ciscora/ra/server"
 )
+
+// postgres is the server of the tests that leave it alone.
+var postgres ledgertest.Server
 
 func TestMain(m *testing.M) {
 	for variable, program := range map[string]func() error{replicaConfig: replicaMain, probeURL: probeMain} {
@@ -38,7 +42,13 @@ func TestMain(m *testing.M) {
 		}
 		return
 	}
-	goleak.VerifyTestMain(m)
+	goleak.VerifyTestMain(m, goleak.Cleanup(func(code int) {
+		if err := postgres.Close(); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			code = 1
+		}
+		os.Exit(code)
+	}))
 }
 
 // Nobody need wonder whether a fault, or a CA for the lab, sits in a production

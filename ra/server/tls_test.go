@@ -70,6 +70,7 @@ func shownTo(t *testing.T, address string, client *tls.Config) string {
 }
 
 func TestTheListenersFilesAreReadAnewAndBadOnesKeepTheOld(t *testing.T) {
+	t.Parallel()
 	s := newSite(t)
 	ec, rs := newKeys(t)
 	certificate, key := selfSigned(t, "first", ec)
@@ -130,6 +131,7 @@ func TestCertificatesOfRSAAndECDSAServeTheClientsThatCanUseThem(t *testing.T) {
 
 // A client's session is not resumed across a change of the trust store.
 func TestAChangeOfTheTrustStoreEndsTheSessionsOfTheOldOne(t *testing.T) {
+	t.Parallel()
 	s := newSite(t)
 	ec, _ := newKeys(t)
 	phones, _ := selfSigned(t, "phones", ec)

@@ -26,7 +26,8 @@ func (a *authority) iis(next http.Handler) http.Handler {
 			a.AnswerAs(w, r, "no-dc")
 		case l != nil && l.unlogged && !a.w.isCalm() && isLastLeg(r):
 			l.unlogged = false // requests of a connection take turns
-			a.AnswerAs(w, r, "service-stopped")
+			// As something before IIS answers, which knows of no log-in.
+			http.Error(w, "The service is unavailable for a moment.", http.StatusOK)
 		case strings.HasPrefix(r.RemoteAddr, "others"):
 			next.ServeHTTP(w, r)
 		case r.Method == http.MethodPost && strings.HasSuffix(r.URL.Path, "/certfnsh.asp"):
@@ -175,14 +176,16 @@ func (a *authority) meet(w http.ResponseWriter, r *http.Request, fate Fate, thin
 	case CallFailed:
 		time.Sleep(think)
 		unseen()
+		r.Header.Del("Authorization") // that was good for one try
 		page := httptest.NewRecorder()
 		a.AnswerAs(page, r, "service-stopped")
 		copyAnswer(w, page, strings.NewReplacer("0x800706ba", "0x800706be", "800706BA", "800706BE", "1722", "1726"))
 		return
 	case ScriptTime:
 		time.Sleep(think)
-		later()
 		a.AnswerAs(w, r, "asp-timeout")
+		r.Header.Del("Authorization") // that was good for one try
+		later()
 		return
 	case LoginGone:
 		if r.Header.Get("Authorization") != "" {

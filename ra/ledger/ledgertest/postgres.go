@@ -27,6 +27,7 @@ type Postgres struct {
 
 	bin       string
 	dir       string
+	database  string              // "" = postgres
 	user      *syscall.Credential // nil: this process's own
 	databases atomic.Int64
 }
@@ -72,7 +73,11 @@ type Server struct {
 
 // Database returns the DSN of a new empty database; see [StartPostgres] for where
 // there is none.
-func (s *Server) Database(t testing.TB) string {
+func (s *Server) Database(t testing.TB) string { t.Helper(); return s.Postgres(t).DSN }
+
+// Postgres returns the server with a new empty database, for a test that leaves the server
+// itself alone; see [StartPostgres] for where there is none.
+func (s *Server) Postgres(t testing.TB) *Postgres {
 	t.Helper()
 	s.once.Do(func() { s.p, s.err = New() })
 	need(t, s.err)
@@ -80,7 +85,7 @@ func (s *Server) Database(t testing.TB) string {
 	if err := s.p.command("createdb", "-h", s.p.dir, "-U", userName, name); err != nil {
 		t.Fatal(err)
 	}
-	return s.p.dsn(name)
+	return &Postgres{DSN: s.p.dsn(name), bin: s.p.bin, dir: s.p.dir, user: s.p.user, database: name}
 }
 
 // Close ends the server, if there is one.

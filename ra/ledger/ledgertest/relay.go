@@ -15,6 +15,7 @@ type Relay struct {
 	DSN, Address string
 
 	network, to string
+	database    string
 	listener    net.Listener
 	all         sync.WaitGroup
 
@@ -29,7 +30,12 @@ type Relay struct {
 // Relay makes a relay, which ends with the test.
 func (p *Postgres) Relay(t testing.TB) *Relay {
 	t.Helper()
-	return NewRelay(t, "unix", p.Socket())
+	r := NewRelay(t, "unix", p.Socket())
+	if p.database != "" {
+		r.database = p.database
+		r.DSN = Through(r)
+	}
+	return r
 }
 
 // NewRelay makes one that leads to any server.
@@ -45,14 +51,14 @@ func NewRelay(t testing.TB, network, address string) *Relay {
 // RelayOn is NewRelay for a port that is open already, in another network namespace maybe.
 func RelayOn(t testing.TB, l net.Listener, network, address string) *Relay {
 	t.Helper()
-	r := &Relay{listener: l, Address: l.Addr().String(), network: network, to: address, conns: map[net.Conn]bool{}}
+	r := &Relay{listener: l, Address: l.Addr().String(), network: network, to: address, database: "postgres", conns: map[net.Conn]bool{}}
 	r.DSN = Through(r)
 	r.all.Go(r.accept)
 	t.Cleanup(r.close)
 	return r
 }
 
-// Through is the DSN by several relays, in this order.
+// Through is the DSN by several relays to one database, in this order.
 func Through(relays ...*Relay) string {
 	hosts := ""
 	for i, r := range relays {
@@ -61,7 +67,7 @@ func Through(relays ...*Relay) string {
 		}
 		hosts += r.Address
 	}
-	return "postgres://" + userName + "@" + hosts + "/postgres?sslmode=disable"
+	return "postgres://" + userName + "@" + hosts + "/" + relays[0].database + "?sslmode=disable"
 }
 
 // SetSilent drops all that comes from now on, or lets it through again; what was dropped
