@@ -448,15 +448,6 @@ func roots(chain []*x509.Certificate) []*x509.Certificate {
 // ESTAddr is where EST clients are served.
 func (s *Server) ESTAddr() net.Addr { return s.estListener.Addr() }
 
-// ForgetLedger empties the ledger: for a lab alone.
-func (s *Server) ForgetLedger(ctx context.Context) error {
-	_, err := s.ledger.Clear(ctx)
-	return err
-}
-
-// Enrollments are the last ones, as the admin port shows them.
-func (s *Server) Enrollments() *admin.Enrollments { return s.record }
-
 // Run serves until ctx ends. Then it is not ready any more, but goes on for
 // est.drain_delay, closes its ports, finishes what is in flight, for at most est.drain,
 // and returns nil. Call it once. It fails where the ledger is none of this version.
