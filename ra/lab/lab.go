@@ -23,6 +23,7 @@ import (
 
 	"ciscora/config"
 	"ciscora/msca/certsrv"
+	"ciscora/ra/admin"
 	"ciscora/ra/fault"
 	"ciscora/ra/ledger"
 	"ciscora/ra/server"
@@ -61,7 +62,7 @@ type Lab struct {
 	draws   draws
 	keys    []crypto.Signer // of the RA's certificates, the cheapest first
 	options Options
-	ports   struct{ est, certsrv, admin int }
+	at      struct{ est, certsrv, admin admin.InfoAddress }
 	book    *logBook
 	network Network
 	flight  *flight
@@ -117,7 +118,7 @@ func Start(ctx context.Context, o Options) (_ *Lab, err error) {
 	l.ForPhones = urlsBeyondLoopback(estListener.Addr())
 	l.CertsrvURL = "https://" + reachable(caListener.Addr()) + "/certsrv"
 	l.AdminURL = "http://" + reachable(adminListener.Addr())
-	l.ports.est, l.ports.certsrv, l.ports.admin = portOf(estListener), portOf(caListener), portOf(adminListener)
+	l.at.est, l.at.certsrv, l.at.admin = placeOf(l.ESTURL+"/.well-known/est", estListener), placeOf(l.CertsrvURL, caListener), placeOf(l.AdminURL, adminListener)
 
 	// Both servers run with the very files that they leave in the folder, so
 	// what works here works with `ra serve` and `ra certsrv` too.
