@@ -84,6 +84,12 @@ func (s *Server) AnswerAs(w http.ResponseWriter, r *http.Request, kind string) b
 	return true
 }
 
+// LoggedIn tells whether somebody has logged in on r's connection.
+func (s *Server) LoggedIn(r *http.Request) bool {
+	c, ok := r.Context().Value(connectionKey{}).(*connection)
+	return ok && c.who != nil
+}
+
 // RequestsBefore tells how many requests came before r on its connection.
 func (s *Server) RequestsBefore(r *http.Request) int {
 	c, ok := r.Context().Value(connectionKey{}).(*connection)

@@ -224,12 +224,28 @@ var allFlags = []struct {
 	bit  uint32
 	name string
 }{
-	{flagUnicode, "UNICODE"}, {flagOEM, "OEM"}, {flagRequestTarget, "REQUEST_TARGET"}, {flagSign, "SIGN"}, {flagSeal, "SEAL"},
-	{0x40, "DATAGRAM"}, {0x80, "LM_KEY"}, {flagNTLM, "NTLM"}, {0x800, "ANONYMOUS"}, {0x1000, "OEM_DOMAIN_SUPPLIED"},
-	{0x2000, "OEM_WORKSTATION_SUPPLIED"}, {flagAlwaysSign, "ALWAYS_SIGN"}, {flagTargetTypeDomain, "TARGET_TYPE_DOMAIN"},
-	{0x20000, "TARGET_TYPE_SERVER"}, {flagExtendedSessionSecurity, "EXTENDED_SESSIONSECURITY"}, {0x100000, "IDENTIFY"},
-	{0x400000, "NON_NT_SESSION_KEY"}, {flagTargetInfo, "TARGET_INFO"}, {flagVersion, "VERSION"}, {flag128, "128"},
-	{flagKeyExchange, "KEY_EXCH"}, {flag56, "56"},
+	{flagUnicode, "UNICODE"},
+	{flagOEM, "OEM"},
+	{flagRequestTarget, "REQUEST_TARGET"},
+	{flagSign, "SIGN"},
+	{flagSeal, "SEAL"},
+	{0x40, "DATAGRAM"},
+	{0x80, "LM_KEY"},
+	{flagNTLM, "NTLM"},
+	{0x800, "ANONYMOUS"},
+	{0x1000, "OEM_DOMAIN_SUPPLIED"},
+	{0x2000, "OEM_WORKSTATION_SUPPLIED"},
+	{flagAlwaysSign, "ALWAYS_SIGN"},
+	{flagTargetTypeDomain, "TARGET_TYPE_DOMAIN"},
+	{0x20000, "TARGET_TYPE_SERVER"},
+	{flagExtendedSessionSecurity, "EXTENDED_SESSIONSECURITY"},
+	{0x100000, "IDENTIFY"},
+	{0x400000, "NON_NT_SESSION_KEY"},
+	{flagTargetInfo, "TARGET_INFO"},
+	{flagVersion, "VERSION"},
+	{flag128, "128"},
+	{flagKeyExchange, "KEY_EXCH"},
+	{flag56, "56"},
 }
 
 func flagNames(flags uint32) string {
