@@ -60,7 +60,7 @@ func (s *Server) shapeOther(kind, value string, hosts []string) (c tls.Certifica
 		}
 	case "key":
 		var key crypto.Signer
-		if key, err = rsa.GenerateKey(rand.Reader, weakBits); err == nil { //nolint:gosec // weak is what is asked for
+		if key, err = rsa.GenerateKey(rand.Reader, weakBits); err == nil {
 			c, err = a.shapedFor(key, a.newest(), func(*x509.Certificate) {}, hosts)
 		}
 	case "critical-extension":

@@ -90,6 +90,7 @@ func words() map[string]word {
 		"new-key":                  plain(newKeyProblem),
 		"bound":                    plain(boundProblem),
 		"p384-key":                 negative(p384Problem),
+		"nothing-behind":           plain(behindProblem),
 		"posts-only":               negative(postsOnlyProblem),
 		"verified-post":            plain(newSessionProblem),
 		"pause":                    {aTime, true, pauseProblem},

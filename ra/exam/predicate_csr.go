@@ -386,3 +386,12 @@ func p384Problem(r *run) string {
 	}
 	return ""
 }
+
+func behindProblem(r *run) string {
+	for _, q := range r.requests {
+		if len(q.behind) > 0 {
+			return fmt.Sprintf("%d bytes came behind %s %s: %q", len(q.behind), q.method, q.operation(), q.behind[:min(len(q.behind), 20)])
+		}
+	}
+	return ""
+}

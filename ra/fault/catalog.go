@@ -162,7 +162,7 @@ func Catalog() []Entry {
 		{operations, "header-case", "lower|upper", "the names of the answer's headers are in lower or upper case", oneOf},
 		{operations, "header-size", "N", "the answer has one header more, of N bytes", size},
 		{operations, "header-lines", "N", "the answer has N headers more", size},
-		{operations, "http", "1.0", "the answer is HTTP/1.0", oneOf},
+		{operations, "http", "1.0|1.1", "the answer is HTTP/1.0; or HTTP/1.1, and written past net/http", oneOf},
 		{operations, "interim", "102|103", "an interim answer comes first; with times=N so many", oneOf},
 		{operations, "gzip", "", "the body is compressed, which nobody asked for", noValue},
 		{operations, "length", "N|+N|-N|two", "Content-Length is N, with 0 the body is empty too; N bytes more than the body has; below zero; or is there twice", text},

@@ -195,11 +195,18 @@ func (h *estAnswer) sendRaw(ctx context.Context) {
 		all, body = append(all, body[:len(body)/2]...), nil
 	}
 	if n := h.shape.split; n > 0 && n < len(all) {
-		// A write is a record.
+		// A write is a record; the pause has it arrive by itself.
 		if _, err := conn.Write(all[:n]); err != nil {
 			return
 		}
 		all = all[n:]
+		timer := time.NewTimer(splitPause)
+		defer timer.Stop()
+		select {
+		case <-timer.C:
+		case <-ctx.Done():
+			return
+		}
 	}
 	all = append(all, body...)
 	if h.shape.tail {
@@ -236,6 +243,9 @@ func (h *estAnswer) endRaw(conn net.Conn, buffered *bufio.ReadWriter) {
 		_, _ = buffered.ReadByte() // the next request, or that there is none
 	}
 }
+
+// splitPause is how long the second record of a split answer comes behind the first.
+const splitPause = 100 * time.Millisecond
 
 // maxEndless is how much an answer without an end has, in bytes: more than a client may
 // use of a machine.

@@ -236,6 +236,9 @@ func (c *client) head(method string, u *url.URL, body []byte, authorization stri
 	}
 	b.WriteString("\r\n")
 	b.Write(body)
+	if c.wrong("http-behind") {
+		b.WriteString("\r\n")
+	}
 	return b.Bytes()
 }
 
