@@ -1,4 +1,6 @@
-# docker build -t ra . && docker run --rm -p 8084:8084 ra
+# docker build -t ra . && docker run --rm -p 8084:8084 -p 8085:8085 ra
+# By itself it is a lab, the target of a client's tests (docs/testing.md): whoever reaches
+# port 8085 sees its account, orders faults and resets it.
 FROM golang:1.26 AS build
 WORKDIR /src
 COPY go.mod go.sum ./
@@ -15,7 +17,7 @@ COPY --from=build /out/tmp /tmp
 COPY --from=build --chown=65532:65532 /out/data /data
 USER 65532:65532
 WORKDIR /data
-EXPOSE 8084
+EXPOSE 8084 8085
 HEALTHCHECK --interval=10s --timeout=5s --start-period=10s CMD ["/ra", "check", "--self"]
 ENTRYPOINT ["/ra"]
-CMD ["lab", "--est", "0.0.0.0:8084"]
+CMD ["lab", "--est", "0.0.0.0:8084", "--admin", "0.0.0.0:8085", "--open-admin", "--any-host"]

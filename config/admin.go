@@ -26,6 +26,15 @@ type Admin struct {
 	TLS AdminTLS `yaml:"tls"`
 }
 
+// RAAdmin is the RA's admin port.
+type RAAdmin struct {
+	Admin
+
+	// Detail keeps, in memory, what goes over the wire for the last 500 enrollments, which
+	// the console then shows; credentials, tokens and keys are left out. Default false.
+	Detail bool `yaml:"detail"`
+}
+
 // AdminTLS makes the admin port HTTPS.
 type AdminTLS struct {
 	// Certificate and Key are the port's: a PEM chain, leaf first, and the leaf's

@@ -6,11 +6,20 @@ import (
 )
 
 // fields yields the keys of a struct with their values, in the order of the
-// type.
+// type; those of an embedded struct are its own.
 func fields(v reflect.Value) iter.Seq2[reflect.StructField, reflect.Value] {
 	return func(yield func(reflect.StructField, reflect.Value) bool) {
 		for i := range v.NumField() {
-			if f := v.Type().Field(i); f.Tag.Get("yaml") != "" && !yield(f, v.Field(i)) {
+			f := v.Type().Field(i)
+			if f.Anonymous {
+				for f, fv := range fields(v.Field(i)) {
+					f.Index = append([]int{i}, f.Index...)
+					if !yield(f, fv) {
+						return
+					}
+				}
+			}
+			if f.Tag.Get("yaml") != "" && !yield(f, v.Field(i)) {
 				return
 			}
 		}

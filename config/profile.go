@@ -61,7 +61,7 @@ func Default(profile Profile) RA {
 
 			Rotate: Rotate{Size: 100 << 20, Keep: 7},
 		},
-		Admin: Admin{Listen: "127.0.0.1:8085"},
+		Admin: RAAdmin{Admin: Admin{Listen: "127.0.0.1:8085"}},
 	}
 	if profile == ProfileCUCM {
 		c.EST.TLS = TLS{Min: tls.VersionTLS12, Max: tls.VersionTLS12}

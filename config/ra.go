@@ -9,11 +9,11 @@ type RA struct {
 	// which behaves as CES of CUCM 12.5. Default modern.
 	Profile Profile `yaml:"profile" enum:"modern cucm-12.5"`
 
-	EST    EST    `yaml:"est"`
-	CA     CA     `yaml:"ca"`
-	Ledger Ledger `yaml:"ledger"`
-	Logs   Logs   `yaml:"logs"`
-	Admin  Admin  `yaml:"admin"`
+	EST    EST     `yaml:"est"`
+	CA     CA      `yaml:"ca"`
+	Ledger Ledger  `yaml:"ledger"`
+	Logs   Logs    `yaml:"logs"`
+	Admin  RAAdmin `yaml:"admin"`
 
 	// Faults are faults that are on from the start, such as
 	// "est.simpleenroll:delay=12s". `ra serve` refuses them without --allow-faults.

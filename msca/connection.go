@@ -32,6 +32,7 @@ type connection struct {
 	w      *bufio.Writer
 	closed atomic.Bool
 	busy   atomic.Bool // a request is under way
+	trace  *traced     // nil = nobody listens
 }
 
 // newConnection takes over a connection whose handshake is done: from here on
@@ -76,8 +77,9 @@ func (e *transferError) Unwrap() error { return e.err }
 // roundTrip sends one request and reads its answer whole. When it fails, or the
 // CA announces it, the connection is closed: an answer left unread would be taken
 // for that of the next request. What came whole counts, even if
-// ctx ended meanwhile. An error is a *transferError.
-func (c *connection) roundTrip(ctx context.Context, req *http.Request) (*answer, error) {
+// ctx ended meanwhile. An error is a *transferError. form is the request's body, for the
+// trace.
+func (c *connection) roundTrip(ctx context.Context, req *http.Request, form string) (a *answer, err error) {
 	if c.closed.Load() {
 		return nil, &transferError{err: net.ErrClosed, expected: -1}
 	}
@@ -87,6 +89,10 @@ func (c *connection) roundTrip(ctx context.Context, req *http.Request) (*answer,
 	}
 	c.busy.Store(true)
 	defer c.busy.Store(false)
+	if c.trace != nil {
+		ended := c.trace.exchange(ctx, c.tls, req, form)
+		defer func() { ended(a, err) }()
+	}
 	stop := context.AfterFunc(ctx, func() { _ = c.raw.SetDeadline(time.Unix(1, 0)) })
 	a, last, err := c.exchange(req)
 	inTime := stop()

@@ -124,6 +124,7 @@ func (c *Client) dialAny(ctx context.Context, targets []string) (net.Conn, error
 
 func (c *Client) handshake(ctx context.Context, on errand, raw *wire) (*connection, error) {
 	var t *tls.Conn
+	trace := c.traced()
 	err := c.leg(ctx, on, PhaseHandshake, func(ctx context.Context, _ *Leg) error {
 		cfg := c.tls
 		if c.opts.Trust != nil {
@@ -133,12 +134,17 @@ func (c *Client) handshake(ctx context.Context, on errand, raw *wire) (*connecti
 			}
 		}
 		t = tls.Client(raw, cfg)
-		return t.HandshakeContext(ctx)
+		start := c.opts.Now()
+		err := t.HandshakeContext(ctx)
+		trace.handshake(ctx, start, t, cfg.ServerName, err)
+		return err
 	})
 	if err != nil {
 		return nil, err
 	}
-	return newConnection(raw, t), nil
+	conn := newConnection(raw, t)
+	conn.trace = trace
+	return conn, nil
 }
 
 // unansweredError is the end of a request that carried credentials.
@@ -160,7 +166,7 @@ func (c *Client) logIn(ctx context.Context, leg *Leg, conn *connection, cred Cre
 			req.Header.Set("Authorization", authorization)
 		}
 		proving := a != nil
-		if a, err = conn.roundTrip(ctx, req); err != nil {
+		if a, err = conn.roundTrip(ctx, req, ""); err != nil {
 			return proving, err
 		}
 		leg.Status, leg.Bytes = a.status, len(a.body)

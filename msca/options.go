@@ -57,6 +57,9 @@ type Options struct {
 	// on the goroutine of the caller of the Session and must not call it.
 	Observe func(ctx context.Context, leg Leg)
 
+	// Trace hears what goes over the wire; nil = nobody does.
+	Trace *Trace
+
 	Now    func() time.Time // default time.Now
 	Logger *zap.Logger      // default none; gets one debug line a leg
 }
@@ -136,10 +139,11 @@ type Leg struct {
 	URL      string // the page's; before the log-in the CA's
 	Start    time.Time
 	Duration time.Duration
-	Status   int   // of the last answer, 0 without one
-	Bytes    int   // of the last answer's body
-	ReqID    int   // the CA's number of the request, 0 where there is none
-	Err      error // an [*Error], or nil
+	Limit    time.Duration // that it took too long for; 0 = it did not
+	Status   int           // of the last answer, 0 without one
+	Bytes    int           // of the last answer's body
+	ReqID    int           // the CA's number of the request, 0 where there is none
+	Err      error         // an [*Error], or nil
 }
 
 // Client talks to one CA. It has no state besides its options: use it from any

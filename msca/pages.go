@@ -46,6 +46,7 @@ type page struct {
 	message     string // the CA's words
 	down        bool   // the page says that the CA's service does not run
 	text        string // the beginning of its text, for errors
+	mark        string // that decided the outcome; "" = there is none
 }
 
 // The markers: element ids, link and numbers, which no translation touches.
@@ -90,6 +91,7 @@ func readPage(a *answer) page {
 	// By far the most frequent page, for which nothing else need be looked for.
 	if link := linkIssued.FindStringSubmatch(s); link != nil {
 		p.outcome, p.disposition, p.reqID = outcomeIssued, dispositionIssued, number(link[1])
+		p.mark = link[0]
 		return p
 	}
 	s = codeElement.ReplaceAllString(s, " ") // scripts are not the answer
@@ -104,24 +106,26 @@ func readPage(a *answer) page {
 	title, _ := after(s, markTitle)
 	switch {
 	case markRevoked.MatchString(s):
-		p.outcome, p.disposition = outcomeRevoked, dispositionRevoked
+		p.mark, p.outcome, p.disposition = "locIssRev", outcomeRevoked, dispositionRevoked
 		p.reqID, p.message = readReason(reason)
 	case markDenied.MatchString(s) || hasReason:
-		p.outcome, p.disposition = outcomeDenied, dispositionDenied
+		p.mark, p.outcome, p.disposition = "locDenied, locInfoReqIDandReason", outcomeDenied, dispositionDenied
 		p.reqID, p.message = readReason(reason)
 	case hasReqID || markChkPnd.MatchString(s):
-		p.outcome, p.disposition = outcomePending, dispositionPending
+		p.mark, p.outcome, p.disposition = "locInfoReqID, locInfoChkPnd", outcomePending, dispositionPending
 		p.reqID = number(digits.FindString(reqID))
 	case row != nil:
 		d, _ := strconv.ParseUint(row[1], 16, 32)
-		p.disposition = int(d)
+		p.disposition, p.mark = int(d), row[1]+" before locDispSpacer"
 		p.outcome = outcomeOf(p.disposition)
 		p.addDispositionMessage(s)
 	case p.hresult != 0:
-		p.outcome = outcomeFailed
+		p.outcome, p.mark = outcomeFailed, fmt.Sprintf("0x%08x", p.hresult)
 		p.addDispositionMessage(s)
 	default:
-		p.outcome, p.disposition = outcomeTitled(title)
+		if p.outcome, p.disposition = outcomeTitled(title); p.outcome != outcomeUnknown {
+			p.mark = title
+		}
 	}
 	return p
 }

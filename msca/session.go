@@ -137,6 +137,9 @@ func (c *Client) measure(ctx context.Context, on errand, phase Phase, run func(c
 			e.URL = leg.URL
 		}
 		leg.Err = e
+		if e.Kind == KindTimeout {
+			leg.Limit = limit
+		}
 		if phase == PhaseConnect {
 			leg.Phase = e.Phase // to dial may have been to look up the name
 		}

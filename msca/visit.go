@@ -217,7 +217,7 @@ func (v *visit) transfer(ctx context.Context, conn *connection, q query, form, a
 			return nil, &Error{Kind: KindFenced, Err: err}
 		}
 	}
-	a, err := conn.roundTrip(ctx, req)
+	a, err := conn.roundTrip(ctx, req, form)
 	if err == nil {
 		v.leg.Status, v.leg.Bytes = a.status, len(a.body)
 	}

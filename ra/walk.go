@@ -43,7 +43,9 @@ func (r *RA) walk(ctx context.Context, who *asking, what askedFor, renewal bool)
 	defer done()
 
 	if h.reqID() == 0 {
-		if r.mannerOf(who.Label).collects() {
+		// What a lab does to one enrollment must not hold up the others, which wait for
+		// who looks first; what is lost of it is sought by time.
+		if r.mannerOf(who.Label).collects() && !r.Isolate(ctx) {
 			// What comes of a POST is sought above the highest number known before it.
 			if err := r.search.Establish(ctx, session); err != nil {
 				h.notSent(err)

@@ -23,6 +23,8 @@ func (c *cli) certsrvCommand() *cobra.Command {
 	var path, level string
 	var specs []string
 	var vary int
+	var compare string
+	var asJSON bool
 	cmd := &cobra.Command{
 		Use:   "certsrv --config certsrv.yaml",
 		Short: "Run the built-in Microsoft CA alone",
@@ -36,9 +38,14 @@ With --vary SEED it does what is not known of real CAs as the seed says, and pri
 what that is: order and case of headers, chunks, cookies, languages, code pages, key
 types, cross certificates, the look of the list of templates. A client that enrolls
 under many seeds does not rely on what it has only seen here. Give it a folder of
-its own: a CA that is there keeps its keys, and one that a seed renews stays renewed.`,
+its own: a CA that is there keeps its keys, and one that a seed renews stays renewed.
+
+With --compare FILE it serves nothing, and says where it answers otherwise than a real
+CA whose answers ra check ca --record has written down: exit status 0 nowhere, 1
+somewhere. The CA that is compared is one in memory; with --vary, in that manner.`,
 		Example: `  ra certsrv --config certsrv.yaml
   ra certsrv --config certsrv.yaml --vary 17
+  ra certsrv --compare ca.yaml
   curl --ntlm -K curl.conf https://127.0.0.1:8443/certsrv/`,
 		Args: cobra.NoArgs,
 	}
@@ -46,7 +53,17 @@ its own: a CA that is there keeps its keys, and one that a seed renews stays ren
 	cmd.Flags().StringVar(&level, "log-level", "info", "debug, info, warn or error")
 	cmd.Flags().StringArrayVar(&specs, "fault", nil, "a fault that is on from the start, `PLACE:KIND`; repeatable; see ra lab faults")
 	cmd.Flags().IntVar(&vary, "vary", 0, "do from this `seed` what is not known of real CAs; certsrv.yaml's vary")
+	cmd.Flags().StringVar(&compare, "compare", "", "say where the built-in CA differs from the real one in this `file` of ra check ca --record")
+	cmd.Flags().BoolVar(&asJSON, "json", false, "with --compare: print JSON")
 	cmd.RunE = c.run(func(ctx context.Context, _ []string) error {
+		switch {
+		case vary < 0:
+			return usagef("--vary %d: want a seed of 0 or more", vary)
+		case compare != "":
+			return c.compareCA(ctx, compare, uint64(vary), asJSON)
+		case asJSON:
+			return usagef("--json goes with --compare")
+		}
 		hangups := catchHangups()
 		defer hangups.stop()
 		cfg, err := c.loadCertsrv(path)
@@ -54,9 +71,7 @@ its own: a CA that is there keeps its keys, and one that a seed renews stays ren
 			return configError(err)
 		}
 		if cmd.Flags().Changed("vary") {
-			if cfg.Vary = vary; vary < 0 {
-				return usagef("--vary %d: want a seed of 0 or more", vary)
-			}
+			cfg.Vary = vary
 		}
 		log, err := newLogger(c.env.Stderr, level)
 		if err != nil {

@@ -12,59 +12,96 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
+
+	"ciscora/ra/check"
 )
 
 const defaultAdmin = "127.0.0.1:8085"
 
 func (c *cli) checkCommand() *cobra.Command {
-	var self bool
+	var self, asJSON bool
 	var address, path string
+	var timeout time.Duration
 	cmd := &cobra.Command{
-		Use:   "check --self",
-		Short: "Ask the RA on this machine whether it is alive: the container's health check",
-		Long: `check --self asks /healthz of the admin port, which answers as long as the RA
-lives, with or without its CA, and needs no token. Exit status 0: alive; 1: not.
+		Use:   "check --config ra.yaml",
+		Short: "Probe a live CA, EST server or RA: what is wrong, how it shows, how to mend it",
+		Long: `check looks at live systems and only reads: nothing is enrolled unless --enroll is
+given. Each check is ok, warn, FAIL or skip, and says what was seen; of what is wrong
+it says how the product shows it (CES's log, a CAPF trace, IIS's log), why, and what
+helps. The exit status is 0 without a FAIL, 1 with one, 2 where the command line or
+the configuration is wrong.
 
-Where admin.tls is set, --config is needed, too: the answer must come with the
-certificate that stands there.`,
-		Example: `  ra check --self
+With --config alone it checks all that an RA needs: the files that ra.yaml names and
+how long they last, its CA (as check ca), and its own EST port (as check est): for a
+cron job, or before traffic is sent to it. The account of ca.credentials logs in once,
+and, where that went well, once more without channel binding; never again after a
+refusal.
+
+check --self asks /healthz of the admin port, which answers as long as the RA lives,
+with or without its CA, and needs no token: a container's health check. Where
+admin.tls is set, --config is needed, too: the answer must come with the certificate
+that stands there.`,
+		Example: `  ra check --config ra.yaml
+  ra check --config ra.yaml --json | jq '.findings[] | select(.state == "FAIL")'
+  ra check ca --url https://lab-dc.michamen.com/certsrv --trust root.pem --user 'MICHAMEN\ciscora' --password-file pw --template CiscoRA
+  ra check est https://127.0.0.1:8084 --cacert lab/trust.pem
+  ra check --self
   ra check --self --admin 127.0.0.1:9085
   ra check --self --config ra.yaml`,
 		Args: cobra.NoArgs,
 	}
+	cmd.AddCommand(c.checkTLSCommand(), c.checkListenCommand(), c.checkCertificateCommand(), c.checkCAPFCommand(), c.checkCTLCommand(), c.checkVPNCommand())
 	cmd.Flags().BoolVar(&self, "self", false, "check the RA on this machine")
-	cmd.Flags().StringVar(&address, "admin", "", "its admin port's `address` (default "+defaultAdmin+")")
-	cmd.Flags().StringVar(&path, "config", "", "take the address from this ra.yaml")
+	cmd.Flags().StringVar(&address, "admin", "", "with --self: its admin port's `address` (default "+defaultAdmin+")")
+	cmd.Flags().StringVar(&path, "config", "", "check what this ra.yaml says; with --self: take the address from it")
+	cmd.Flags().DurationVar(&timeout, "timeout", defaultStep, "for each step")
+	cmd.Flags().BoolVar(&asJSON, "json", false, "print the report as JSON")
 	cmd.RunE = c.run(func(ctx context.Context, _ []string) error {
-		if !self {
-			return usagef("nothing to check: only --self is there so far")
-		}
-		var port *tls.Config // of the admin port; nil: plain HTTP
 		switch {
-		case address != "" && path != "":
-			return usagef("--admin and --config both name the admin port: give one")
-		case path != "":
-			cfg, err := c.loadRA(path)
-			if err != nil {
-				return configError(err)
-			}
-			if address, err = cfg.Admin.Address(); err != nil {
-				return usageError{cfg.Problem("admin.listen", err)}
-			}
-			if port, err = cfg.Admin.TLS.Config(); err != nil {
-				return err
-			}
-		case address == "":
-			address = defaultAdmin
+		case self:
+			return c.checkSelf(ctx, address, path)
+		case path == "":
+			return usagef("nothing to check: --config ra.yaml checks an RA, --self the one that runs on this machine; ra check --help lists what else can be checked")
+		case address != "":
+			return usagef("--admin goes with --self")
+		case timeout <= 0:
+			return usagef("--timeout %s: want a time above 0", timeout)
 		}
-		answer, err := checkHealth(ctx, address, port)
+		return c.report(asJSON, func(r *check.Report) error {
+			r.Target = path
+			return c.checkConfigured(ctx, path, timeout, r)
+		})
+	})
+	cmd.AddCommand(c.checkCACommand())
+	cmd.AddCommand(c.checkESTCommand())
+	return cmd
+}
+
+func (c *cli) checkSelf(ctx context.Context, address, path string) error {
+	var port *tls.Config // of the admin port; nil: plain HTTP
+	switch {
+	case address != "" && path != "":
+		return usagef("--admin and --config both name the admin port: give one")
+	case path != "":
+		cfg, err := c.loadRA(path)
 		if err != nil {
+			return configError(err)
+		}
+		if address, err = cfg.Admin.Address(); err != nil {
+			return usageError{cfg.Problem("admin.listen", err)}
+		}
+		if port, err = cfg.Admin.TLS.Config(); err != nil {
 			return err
 		}
-		fmt.Fprintln(c.env.Stdout, answer)
-		return nil
-	})
-	return cmd
+	case address == "":
+		address = defaultAdmin
+	}
+	answer, err := checkHealth(ctx, address, port)
+	if err != nil {
+		return err
+	}
+	fmt.Fprintln(c.env.Stdout, answer)
+	return nil
 }
 
 // checkHealth asks the admin port; it returns the first line of the answer.

@@ -131,7 +131,7 @@ enrolls them at a Microsoft CA's Web Enrollment pages (/certsrv), as Cisco's CES
 	}
 	root.SetVersionTemplate(buildVersion().line() + "\n")
 	root.SetFlagErrorFunc(suggestFlag)
-	root.AddCommand(c.labCommand(), c.serveCommand(), c.certsrvCommand(), c.enrollCommand(), c.ledgerCommand(), c.scenarioCommand(), c.explainCommand(), c.checkCommand(), c.configCommand(), c.versionCommand())
+	root.AddCommand(c.labCommand(), c.serveCommand(), c.certsrvCommand(), c.enrollCommand(), c.ledgerCommand(), c.scenarioCommand(), c.examCommand(), c.examClientCommand(), c.explainCommand(), c.checkCommand(), c.configCommand(), c.versionCommand())
 	completeFlags(root)
 	return root
 }

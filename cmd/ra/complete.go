@@ -8,6 +8,8 @@ import (
 	"github.com/spf13/cobra"
 
 	"ciscora/config"
+	"ciscora/ra/check/endpoint"
+	"ciscora/ra/exam"
 	"ciscora/ra/fault"
 	"ciscora/ra/ledger"
 	"ciscora/ra/scenario"
@@ -25,8 +27,14 @@ func completed() map[string]func() []string {
 		"log-level": fixed("debug", "info", "warn", "error"),
 		"key-type":  fixed(keyTypes...),
 		"client":    fixed("capf", "globalsign"),
+		"as":        endpoint.ClientNames,
 		"fault":     faultNames,
-		"state":     states,
+		// of ra exam
+		"case":       caseNames,
+		"level":      func() []string { return examWords(exam.Levels()) },
+		"operations": exam.Operations,
+		"can":        exam.Abilities,
+		"state":      states,
 	}
 }
 
@@ -42,6 +50,26 @@ func faultNames() []string {
 		}
 	}
 	return names
+}
+
+func caseNames() []string {
+	cards, err := exam.Cards()
+	if err != nil {
+		return nil
+	}
+	var names []string
+	for _, c := range cards {
+		names = append(names, cobra.CompletionWithDesc(c.ID, c.Title))
+	}
+	return names
+}
+
+func examWords(levels []exam.Level) []string {
+	var words []string
+	for _, l := range levels {
+		words = append(words, string(l))
+	}
+	return words
 }
 
 func states() []string {
@@ -79,7 +107,7 @@ func completeCards(_ *cobra.Command, args []string, begun string) ([]string, cob
 	if strings.ContainsAny(begun, `./\`) {
 		return []string{"yaml"}, cobra.ShellCompDirectiveFilterFileExt
 	}
-	cards, err := scenario.Cards()
+	cards, err := chooseCards(nil, true, scenario.Probed)
 	if err != nil {
 		return nil, cobra.ShellCompDirectiveError
 	}

@@ -33,6 +33,7 @@ type enrollFlags struct {
 	timeout            time.Duration
 	count, concurrency int
 	reenroll, asJSON   bool
+	swarm              swarmFlags
 }
 
 func (c *cli) enrollCommand() *cobra.Command {
@@ -48,11 +49,15 @@ with a certificate.
 It answers Basic challenges, and no Digest, which libest answers. Its proof of
 possession, as libest's client's, is not taken by libest's own server.
 
-With --count it enrolls many phones and prints a summary.`,
+With --count it enrolls many phones and prints a summary: a cluster's renewal, with
+--over the time that it takes, phones that come again (--retries), that are doubled or
+have a wrong password first, and several kinds of key (--key-type rsa2048=90,ec256=10).
+On a terminal the numbers of the moment show; --report keeps them with a picture.`,
 		Example: `  ra enroll --url https://127.0.0.1:8084 --cacert DIR/trust.pem --user 'LAB\ciscora' --password-file pw --out phone
   ra enroll --url https://127.0.0.1:8084 --cacert DIR/trust.pem --user 'LAB\ciscora' --password-file pw --csr phone.csr --log capf.log
   ra enroll --url https://127.0.0.1:8084 --cacert DIR/trust.pem --re-enroll --cert phone.pem --key phone.key --out phone2
-  ra enroll --url https://127.0.0.1:8084 --cacert DIR/trust.pem --user 'LAB\ciscora' --password-file pw --count 500 --concurrency 20 --key-type ec256`,
+  ra enroll --url https://127.0.0.1:8084 --cacert DIR/trust.pem --user 'LAB\ciscora' --password-file pw --count 500 --concurrency 20 --key-type ec256
+  ra enroll --url https://127.0.0.1:8084 --cacert DIR/trust.pem --user 'LAB\ciscora' --password-file pw --count 2000 --over 5m --arrival peak --retries 3 --report renewal.html`,
 		Args: cobra.NoArgs,
 	}
 	fl := cmd.Flags()
@@ -63,7 +68,7 @@ With --count it enrolls many phones and prints a summary.`,
 	fl.StringVar(&f.passwordFile, "password-file", "", "`file` with its password, mode 0600; or a credentials.yaml, which names the user too")
 	fl.StringVar(&f.csr, "csr", "", "enroll this CSR, PEM or DER, instead of making a key")
 	fl.StringVar(&f.cn, "cn", "", "name of the phone (default SEP and twelve random hex digits)")
-	fl.StringVar(&f.keyType, "key-type", "rsa2048", "rsa2048, rsa3072, rsa4096, ec256, ec384 or ec521")
+	fl.StringVar(&f.keyType, "key-type", "rsa2048", "rsa2048, rsa3072, rsa4096, ec256, ec384 or ec521; with --count also several with their shares, as rsa2048=90,ec256=10")
 	fl.StringVar(&f.out, "out", "", "once there is a certificate write `FILE`.pem, FILE.der and, where a key was made, FILE.key and FILE.csr; until a manager has decided FILE.pending.key and FILE.pending.csr")
 	fl.DurationVar(&f.timeout, "timeout", 10*time.Second, "for each read, as libest")
 	fl.IntVar(&f.count, "count", 1, "how many phones")
@@ -74,6 +79,7 @@ With --count it enrolls many phones and prints a summary.`,
 	fl.StringVar(&f.key, "key", "", "PEM `file` of its key")
 	fl.StringVar(&f.log, "log", "", "append CAPF's trace to this `file`")
 	fl.BoolVar(&f.asJSON, "json", false, "print one JSON object")
+	f.swarm.register(fl)
 	for _, required := range []string{"url", "cacert"} {
 		if err := cmd.MarkFlagRequired(required); err != nil {
 			panic(err) // a flag that is not there: a mistake in this function
@@ -104,7 +110,7 @@ func (f enrollFlags) check() error {
 	case f.client == "globalsign" && (f.count > 1 || f.log != ""):
 		return usagef("--client globalsign: --count and --log are CAPF's")
 	}
-	return nil
+	return f.swarm.check(f.count)
 }
 
 func (c *cli) enroll(ctx context.Context, f enrollFlags) error {

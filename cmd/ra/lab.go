@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -9,18 +10,21 @@ import (
 	"os"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/spf13/cobra"
 
 	"ciscora/config"
 	"ciscora/ra/fault"
 	"ciscora/ra/lab"
+	"ciscora/ra/scenario"
 	"ciscora/ra/tracelog"
 )
 
 func (c *cli) labCommand() *cobra.Command {
 	var o lab.Options
 	var profile, level string
+	var passwordFile string
 	var faults []string
 	var once, asJSON, keep bool
 	cmd := &cobra.Command{
@@ -37,6 +41,11 @@ too, the trust anchor, the account and the logs of the real products' kinds.
 SIGHUP opens the logs anew and reads certificates, trust and accounts again; it ends
 nothing, so a lab outlives its terminal.
 
+As the target of a client's tests, in a container or beside it: --user and
+--password-file, or RA_LAB_USER and RA_LAB_PASSWORD in the environment, make the
+account known; --host names the certificate, --any-host shows one for whatever name
+is asked for; GET /info on the admin port tells all of it, /openapi.json the rest.
+
 With SSLKEYLOGFILE=FILE in the environment, the secrets of the TLS connections to
 RA and CA go there, for Wireshark. No other command has that.`,
 		Example: `  ra lab
@@ -44,6 +53,8 @@ RA and CA go there, for Wireshark. No other command has that.`,
   ra lab --dir ./lab --profile modern    keep the CA and its requests in ./lab
   ra lab --est 0.0.0.0:8084              let phones on the network in
   ra lab --fault certsrv.login:hang      a CA that does not answer the log-in (ra lab faults lists all)
+  RA_LAB_PASSWORD=secret ra lab --user tester --est 0.0.0.0:8084 --admin 0.0.0.0:8085 --open-admin --any-host
+                                         the target of a CI job's tests
   SSLKEYLOGFILE=keys.log ra lab          a capture of its ports can be decrypted`,
 		Args: cobra.NoArgs,
 	}
@@ -54,11 +65,16 @@ RA and CA go there, for Wireshark. No other command has that.`,
 	f.StringVar(&o.Certsrv, "certsrv", "127.0.0.1:8443", "the built-in CA's `address`")
 	f.StringVar(&o.Admin, "admin", "127.0.0.1:8085", "the admin port's `address`")
 	f.BoolVar(&o.OpenAdmin, "open-admin", false, "beyond loopback, too, the admin port is for all who reach it: no token")
+	f.StringVar(&o.User, "user", "", "the account's `name` (default RA_LAB_USER, or else "+lab.User+")")
+	f.StringVar(&passwordFile, "password-file", "", "`file` with its password, mode 0600, or a credentials.yaml (default RA_LAB_PASSWORD, or else one is made and printed)")
+	f.StringArrayVar(&o.Hosts, "host", nil, "a further `name` or address of the RA, in its certificate; repeatable")
+	f.BoolVar(&o.AnyHost, "any-host", false, "show a certificate for whatever name a client asks for (SNI)")
+	f.Uint64Var(&o.Seed, "seed", 0, "make keys, serial numbers, password and phone from `N`, the same each time: whoever knows N knows the keys")
 	f.StringVar(&profile, "profile", string(config.ProfileCUCM), "cucm-12.5 behaves as CES, modern as one would wish")
 	f.StringArrayVar(&faults, "fault", nil, "a fault that is on from the start, `PLACE:KIND`; repeatable; see ra lab faults")
 	f.IntVar(&o.Lockout, "lockout", 0, "the RA's guard: after `N` refused log-ins no other password is tried at the account for a while (0 = no guard)")
 	f.BoolVar(&once, "once", false, "enroll the sample phone, print the result, and end")
-	f.BoolVar(&asJSON, "json", false, "print addresses and paths (with --once: the result) as one JSON object")
+	f.BoolVar(&asJSON, "json", false, "print addresses, account and paths as one JSON object once the ports are open, and then each event as another (with --once: the result alone)")
 	f.StringVar(&level, "log-level", "error", "the structured log on standard error: debug, info, warn or error")
 	cmd.RunE = c.run(func(ctx context.Context, _ []string) error {
 		var err error
@@ -73,6 +89,10 @@ RA and CA go there, for Wireshark. No other command has that.`,
 		if o.Lockout < 0 {
 			return usagef("--lockout: %d is negative, want 0 (no guard) or more", o.Lockout)
 		}
+		if err := c.labAccount(&o, passwordFile); err != nil {
+			return err
+		}
+		o.Version = buildVersion().name()
 		logs := &held{w: c.env.Stderr}
 		log, err := newLogger(logs, level)
 		if err != nil {
@@ -86,6 +106,25 @@ RA and CA go there, for Wireshark. No other command has that.`,
 	})
 	cmd.AddCommand(c.faultsCommand())
 	return cmd
+}
+
+// labAccount finds the lab's account on the command line and in the environment.
+func (c *cli) labAccount(o *lab.Options, passwordFile string) error {
+	o.User = cmp.Or(o.User, c.variable("RA_LAB_USER"))
+	o.Password = c.variable("RA_LAB_PASSWORD")
+	if passwordFile != "" {
+		creds, err := readPassword(cmp.Or(o.User, lab.User), passwordFile)
+		if err != nil {
+			return usagef("--password-file: %w", err)
+		}
+		o.User, o.Password = creds.User, string(creds.Password)
+	}
+	return nil
+}
+
+func (c *cli) variable(name string) string {
+	value, _ := c.env.LookupEnv(name)
+	return value
 }
 
 func (c *cli) lab(ctx context.Context, o lab.Options, logs *held, once, asJSON, keep bool) (err error) {
@@ -105,6 +144,12 @@ func (c *cli) lab(ctx context.Context, o lab.Options, logs *held, once, asJSON, 
 		o.KeyLog = keys
 		fmt.Fprintf(c.env.Stderr, "ra: TLS secrets go to %s (SSLKEYLOGFILE)\n", path)
 	}
+	player, err := scenario.NewPlayer()
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, player.Close()) }()
+	o.Cards, o.Catalog = player, sync.OnceValues(scenario.Catalog)
 	l, err := lab.Start(ctx, o)
 	if err != nil {
 		return err
@@ -123,8 +168,15 @@ func (c *cli) lab(ctx context.Context, o lab.Options, logs *held, once, asJSON, 
 	if o.OpenAdmin {
 		fmt.Fprintf(c.env.Stderr, "ra: WARNING: whoever reaches %s sees all, orders faults and approves requests (--open-admin)\n", l.AdminURL)
 	}
-	if !asJSON {
+	events := &labEvents{out: json.NewEncoder(c.env.Stdout), now: time.Now}
+	switch {
+	case !asJSON:
 		c.printAddresses(l, keep)
+	case !once:
+		if err := events.tell("listening", describe(l)); err != nil {
+			return err
+		}
+		defer events.follow(ctx, l.Enrollments())()
 	}
 	wait := newIdle(c.env.Stderr, !asJSON && isTerminal(c.env.Stderr), countdown("waiting for an answer"))
 	legs.waits(wait)
@@ -156,7 +208,7 @@ func (c *cli) lab(ctx context.Context, o lab.Options, logs *held, once, asJSON, 
 		return c.printSample(phone, asJSON)
 	case asJSON:
 		c.warnOfSample(phone)
-		if err := json.NewEncoder(c.env.Stdout).Encode(describe(l)); err != nil {
+		if err := errors.Join(events.tell("sample", resultOf(phone)), events.tell("ready", nil)); err != nil {
 			return err
 		}
 	default:
@@ -179,6 +231,8 @@ type labDescription struct {
 	Dir         string   `json:"dir"`
 	Trust       string   `json:"trust"`
 	Credentials string   `json:"credentials"`
+	User        string   `json:"user"`
+	Password    string   `json:"password"`
 	Curl        string   `json:"curl_config"`
 	AdminCurl   string   `json:"admin_curl_config,omitempty"`
 	RAConfig    string   `json:"ra_config"`
@@ -189,13 +243,13 @@ type labDescription struct {
 func describe(l *lab.Lab) labDescription {
 	return labDescription{
 		EST: l.ESTURL, ForPhones: l.ForPhones, Certsrv: l.CertsrvURL, Admin: l.AdminURL, Profile: string(l.Profile), Dir: l.Dir,
-		Trust: l.Path("trust.pem"), Credentials: l.Path("credentials.yaml"), Curl: l.Path("curl.conf"), AdminCurl: l.AdminCurl,
+		Trust: l.Path("trust.pem"), Credentials: l.Path("credentials.yaml"), User: l.User, Password: l.Password, Curl: l.Path("curl.conf"), AdminCurl: l.AdminCurl,
 		RAConfig: l.Path("ra.yaml"), CAConfig: l.Path("certsrv.yaml"), Logs: l.Path("logs"),
 	}
 }
 
 func (c *cli) printAddresses(l *lab.Lab, keep bool) {
-	fmt.Fprintf(c.env.Stdout, "EST      %s/.well-known/est\n", l.ESTURL)
+	fmt.Fprintf(c.env.Stdout, "console  %s/\nEST      %s/.well-known/est\n", l.AdminURL, l.ESTURL)
 	for _, url := range l.ForPhones {
 		fmt.Fprintf(c.env.Stdout, "         %s/.well-known/est (for phones)\n", url)
 	}
@@ -203,7 +257,11 @@ func (c *cli) printAddresses(l *lab.Lab, keep bool) {
 	if l.Temporary && !keep {
 		state += ", removed at the end (--keep, --dir)"
 	}
-	fmt.Fprintf(c.env.Stdout, "certsrv  %s\nadmin    %s\nstate    %s\nprofile  %s\n\n", l.CertsrvURL, l.AdminURL, state, l.Profile)
+	account := l.User + ", its password in " + l.Path("credentials.yaml")
+	if l.Made && l.Temporary { // nobody else can know it
+		account = l.User + " with the password " + l.Password
+	}
+	fmt.Fprintf(c.env.Stdout, "certsrv  %s\nadmin    %s\naccount  %s\nstate    %s\nprofile  %s\n\n", l.CertsrvURL, l.AdminURL, account, state, l.Profile)
 }
 
 // printNext prints what a newcomer can paste. No command carries the password.
@@ -243,15 +301,16 @@ func quoted(path string) string {
 
 // sampleResult is what `ra lab --once --json` prints.
 type sampleResult struct {
-	Phone   string `json:"phone"`
-	Status  int    `json:"rv"`
-	Name    string `json:"rv_name"`
-	Subject string `json:"subject,omitempty"`
-	ReqID   int    `json:"req_id,omitempty"`
-	Issuer  string `json:"issuer,omitempty"`
-	Serial  string `json:"serial,omitempty"`
-	Took    string `json:"took"`
-	Error   string `json:"error,omitempty"`
+	Phone   string  `json:"phone"`
+	Status  int     `json:"rv"`
+	Name    string  `json:"rv_name"`
+	Subject string  `json:"subject,omitempty"`
+	ReqID   int     `json:"req_id,omitempty"`
+	Issuer  string  `json:"issuer,omitempty"`
+	Serial  string  `json:"serial,omitempty"`
+	Took    string  `json:"took"` // by its older name
+	TookMS  float64 `json:"took_ms"`
+	Error   string  `json:"error,omitempty"`
 }
 
 // warnOfSample tells that the sample phone failed: the lab stays, to find out why.
@@ -272,15 +331,8 @@ func sampleFailure(p lab.SamplePhone) error {
 // printSample prints how the sample phone's enrollment went; its failure is the
 // error.
 func (c *cli) printSample(p lab.SamplePhone, asJSON bool) error {
-	r := p.Result
-	out := sampleResult{Phone: p.Name, Status: int(r.RV), Name: r.RV.String(), ReqID: p.ReqID, Took: r.Duration.String()}
+	out := resultOf(p)
 	failure := sampleFailure(p)
-	if failure != nil {
-		out.Error = failure.Error()
-	} else {
-		cert := r.Certificates[0]
-		out.Subject, out.Issuer, out.Serial = tracelog.OneLine(cert.RawSubject), tracelog.OneLine(cert.RawIssuer), cert.SerialNumber.Text(16)
-	}
 	if asJSON {
 		if err := json.NewEncoder(c.env.Stdout).Encode(out); err != nil {
 			return err
@@ -294,4 +346,16 @@ func (c *cli) printSample(p lab.SamplePhone, asJSON bool) error {
 		fmt.Fprintf(c.env.Stdout, "\nsubject  %s\nReqID    %d\nissuer   %s\nserial   %s\n", out.Subject, out.ReqID, out.Issuer, out.Serial)
 	}
 	return failure
+}
+
+func resultOf(p lab.SamplePhone) sampleResult {
+	r := p.Result
+	out := sampleResult{Phone: p.Name, Status: int(r.RV), Name: r.RV.String(), ReqID: p.ReqID, Took: r.Duration.String(), TookMS: float64(r.Duration.Microseconds()) / 1000}
+	if failure := sampleFailure(p); failure != nil {
+		out.Error = failure.Error()
+	} else {
+		cert := r.Certificates[0]
+		out.Subject, out.Issuer, out.Serial = tracelog.OneLine(cert.RawSubject), tracelog.OneLine(cert.RawIssuer), cert.SerialNumber.Text(16)
+	}
+	return out
 }

@@ -45,17 +45,17 @@ func (c *cli) scenarioListCommand() *cobra.Command {
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print JSON")
 	cmd.Flags().BoolVar(&markdown, "markdown", false, "print the index of all failures, by what the logs say")
 	cmd.RunE = c.run(func(context.Context, []string) error {
-		cards, err := scenario.Cards()
+		more := scenario.Probed
+		if markdown {
+			more = scenario.Notes
+		}
+		cards, err := chooseCards(nil, true, more)
 		if err != nil {
 			return err
 		}
 		switch {
 		case markdown:
-			notes, err := scenario.Notes()
-			if err != nil {
-				return err
-			}
-			_, err = fmt.Fprint(c.env.Stdout, scenario.Index(append(cards, notes...)))
+			_, err = fmt.Fprint(c.env.Stdout, scenario.Index(cards))
 			return err
 		case asJSON:
 			type entry struct {
@@ -74,7 +74,10 @@ func (c *cli) scenarioListCommand() *cobra.Command {
 		table := tabwriter.NewWriter(c.env.Stdout, 0, 8, 2, ' ', 0)
 		for _, card := range cards {
 			from := card.Document
-			if from == "" {
+			switch {
+			case card.Kind == "note":
+				from = "ra check"
+			case from == "":
 				from = "inferred"
 			}
 			fmt.Fprintf(table, "%s\t%s\t%s\n", card.Name, from, card.Title)

@@ -29,7 +29,9 @@ func (c *cli) scenarioRunCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "run NAME|FILE... | --all",
 		Short: "Play scenarios in real time and compare the logs, line by line",
-		Long: `run plays each scenario in a lab of its own, on loopback and free ports. One that
+		Long: `run plays each scenario in a lab of its own, on loopback and free ports; for the
+failures of other products (TMS, Expressway, TSP, VPN phones) it runs ra check against
+a server, a client or a file that is made to be as the document has it. One that
 is named shows the lines as they come, then the verdict: why it failed, how to mend
 it, and what differs from its card, if anything does (-v: all that was compared).
 F1 to F9, and the beginning of a name, will do; ./FILE.yaml is a card of one's own.
@@ -47,7 +49,7 @@ cards.`,
 	cmd.Flags().BoolVarP(&f.verbose, "verbose", "v", false, "show all that was compared, not only what differs")
 	cmd.Flags().StringVar(&f.keep, "keep", "", "leave the labs with their logs in this `folder`")
 	cmd.RunE = c.run(func(ctx context.Context, args []string) error {
-		cards, err := chooseCards(args, f.all)
+		cards, err := chooseCards(args, f.all, scenario.Probed)
 		if err != nil {
 			return err
 		}

@@ -120,3 +120,79 @@ func TestASummaryIsOneLine(t *testing.T) {
 		t.Errorf("%q, want %q", got, want)
 	}
 }
+
+func TestPhonesComeAgainUntilTheyHaveTheirCertificate(t *testing.T) {
+	w := newWorld(t)
+	var mu sync.Mutex
+	asked := map[string]int{}
+	url, _ := serve(t, w.tls, func(n int, r request, conn *tls.Conn) {
+		mu.Lock()
+		asked[r.body]++
+		first := asked[r.body] == 1
+		mu.Unlock()
+		if first {
+			_, _ = io.WriteString(conn, "HTTP/1.1 503 Service Unavailable\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
+			return
+		}
+		issueEach(t, w, func([]byte) {})(n, r, conn)
+	})
+	var live []capf.Live
+	options := capf.SwarmOptions{
+		Client: w.client(t, url, func(o *capf.Options) { o.Now = time.Now }), Count: 10, Concurrency: 3, Key: newKey(t),
+		Over: 20 * time.Millisecond, Arrival: capf.Peak, Retry: capf.Retry{Times: 2, Wait: time.Millisecond},
+		Watch: func(l capf.Live) { live = append(live, l) },
+	}
+	s := capf.Swarm(t.Context(), options)
+	if s.OK != 10 || s.Failed != 0 || s.Retries != 10 || len(s.Samples) != 10 {
+		t.Errorf("%+v", s)
+	}
+	for body, n := range asked {
+		if n != 2 {
+			t.Errorf("%d requests with %.20s", n, body)
+		}
+	}
+	last := live[len(live)-1]
+	if last.Done != 10 || last.Asking != 0 || last.Waiting != 0 || last.Total != 10 {
+		t.Errorf("in the end %+v", last)
+	}
+	for _, l := range live {
+		if l.Asking < 0 || l.Waiting < 0 || l.Asking > 10 {
+			t.Errorf("%+v", l)
+		}
+	}
+	options.Retry = capf.Retry{}
+	if s := capf.Swarm(t.Context(), options); s.Failed != 10 || s.Retries != 0 {
+		t.Errorf("without another try: %+v", s)
+	}
+}
+
+func TestASwarmDoublesRequestsAndTriesWrongPasswords(t *testing.T) {
+	w := newWorld(t)
+	var requests atomic.Int32
+	url, _ := serve(t, w.tls, issueEach(t, w, func([]byte) { requests.Add(1) }))
+	client := w.client(t, url, func(o *capf.Options) { o.Now = time.Now })
+	s := capf.Swarm(t.Context(), capf.SwarmOptions{Client: client, Count: 6, Concurrency: 2, Key: newKey(t), Duplicates: 1, Wrong: client, WrongPasswords: 1})
+	// The server asks nobody for a password: it takes each, and gives each request a
+	// certificate of its own.
+	if s.OK != 6 || s.Doubled != 6 || s.DoubledApart != 6 || s.WrongTaken != 6 || s.Wrong != 0 || requests.Load() != 18 {
+		t.Errorf("%+v, %d requests", s, requests.Load())
+	}
+}
+
+func TestTheSameSeedDrawsTheSamePhones(t *testing.T) {
+	w := newWorld(t)
+	url, _ := serve(t, w.tls, issueEach(t, w, func([]byte) {}))
+	kinds := func(seed uint64) map[string]int {
+		s := capf.Swarm(t.Context(), capf.SwarmOptions{
+			Client: w.client(t, url, func(o *capf.Options) { o.Now = time.Now }), Count: 20, Concurrency: 4, Seed: seed,
+			KeyTypes: []capf.KeyShare{{KeyType: "ec256", Weight: 3}, {KeyType: "ec384", Weight: 1}},
+		})
+		if s.OK != 20 {
+			t.Errorf("%+v", s)
+		}
+		return map[string]int{"ec256": s.ByKey["ec256"].OK, "ec384": s.ByKey["ec384"].OK}
+	}
+	if a, b := kinds(1), kinds(1); !maps.Equal(a, b) || a["ec256"] == 0 || a["ec384"] == 0 || a["ec256"] < a["ec384"] {
+		t.Errorf("%v and %v", a, b)
+	}
+}

@@ -21,6 +21,7 @@ type AccessEntry struct {
 	Port               int
 	User               string // DOMAIN\user, "" for a request without a log-in
 	ClientIP           string
+	ClientPort         int
 	UserAgent, Referer string
 	Status, SubStatus  int // Status 0 when there was no answer at all
 	Win32              uint32
@@ -64,7 +65,7 @@ func accessLog(next http.Handler, now func() time.Time, log func(AccessEntry)) h
 				SubStatus: l.sub,
 				Win32:     l.win32,
 			}
-			e.ClientIP, _ = splitAddress(r.RemoteAddr)
+			e.ClientIP, e.ClientPort = splitAddress(r.RemoteAddr)
 			if local, ok := r.Context().Value(http.LocalAddrContextKey).(net.Addr); ok {
 				e.ServerIP, e.Port = splitAddress(local.String())
 			}

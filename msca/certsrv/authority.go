@@ -58,6 +58,14 @@ func (a *authority) newest() *pair {
 // generation returns the CA certificate of a renewal, 0 being the first and -1 the
 // newest; nil where there is none.
 func (a *authority) generation(n int) *x509.Certificate {
+	if p := a.pairOf(n); p != nil {
+		return p.certificate
+	}
+	return nil
+}
+
+// pairOf is generation with the key.
+func (a *authority) pairOf(n int) *pair {
 	a.mu.RLock()
 	defer a.mu.RUnlock()
 	if n == -1 {
@@ -66,7 +74,7 @@ func (a *authority) generation(n int) *x509.Certificate {
 	if n < 0 || n >= len(a.issuing) {
 		return nil
 	}
-	return a.issuing[n].certificate
+	return a.issuing[n]
 }
 
 // renewals is how often the CA's certificate was renewed.

@@ -75,6 +75,7 @@ func newIIS(s *Server) (*iis, error) {
 		"/certsrv/certnew.cer":  s.certnewCer,
 		"/certsrv/certnew.p7b":  s.certnewP7B,
 		"/certsrv/certcarc.asp": s.certcarc,
+		"/certsrv/certcrl.crl":  s.certcrl,
 	}}, nil
 }
 

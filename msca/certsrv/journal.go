@@ -187,6 +187,31 @@ func (j *journal) highest() int { return j.index.highest() }
 
 func (j *journal) backward(each func(id, disposition int) bool) error { return j.index.backward(each) }
 
+// clear empties the file, and the index first: what that says of a file is known by the
+// file's lines.
+func (j *journal) clear() error {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	if j.broken != nil {
+		return j.broken
+	}
+	err := j.index.empty()
+	if err == nil {
+		err = j.file.Truncate(0)
+	}
+	if err == nil {
+		_, err = j.file.Seek(0, io.SeekStart)
+	}
+	if err == nil {
+		j.head, j.since = head{}, 0
+		err = j.index.cover(j.head)
+	}
+	if err != nil {
+		j.broken = fmt.Errorf("certsrv: empty the journal: %w, restart the CA", err)
+	}
+	return j.broken
+}
+
 func (j *journal) close() error {
 	j.mu.Lock()
 	defer j.mu.Unlock()

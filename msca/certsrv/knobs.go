@@ -25,9 +25,10 @@ type Decision struct {
 // AnswerAs answers in place of the page as IIS, or the CA behind it, does when
 // something is wrong (docs/reference/certsrv.md 1.1, 1.3, 1.5): wrong-password,
 // locked, no-dc, 403.4, 403.7, 404, 500, 503, asp-timeout, service-stopped,
-// basic-only. It returns false, and has not answered, for other kinds. What ASP
-// says (asp-timeout, service-stopped) is said to who logs in with the request, or has;
-// others get the 401 that they would get without it.
+// basic-only, kerberos-only, redirect, and in place of certcrl.crl stale and revoked. It
+// returns false, and has not answered, for other kinds. What ASP says (asp-timeout,
+// service-stopped) is said to who logs in with the request, or has; others get the 401
+// that they would get without it.
 func (s *Server) AnswerAs(w http.ResponseWriter, r *http.Request, kind string) bool {
 	var a *answer
 	switch kind {
@@ -38,6 +39,15 @@ func (s *Server) AnswerAs(w http.ResponseWriter, r *http.Request, kind string) b
 	case "basic-only":
 		a = unauthorized(2, win32AccessDenied)
 		a.challenges = []string{`Basic realm="` + hostname(r) + `"`}
+	case "kerberos-only":
+		a = unauthorized(2, win32AccessDenied)
+		a.challenges = []string{"Negotiate"}
+	case "redirect":
+		a = moved("https://other." + dnsDomain(s.opts.Domain) + "/certsrv/")
+	case "stale":
+		a = s.revocationList(call{Request: r, query: parseParams(r.URL.RawQuery)}, -time.Hour)
+	case "revoked":
+		a = s.revocationList(call{Request: r, query: parseParams(r.URL.RawQuery)}, crlValidity, s.certificate.Leaf.SerialNumber)
 	case "403.4":
 		a = staticError(http.StatusForbidden, 4, win32AccessDenied)
 	case "403.7":
@@ -128,8 +138,9 @@ func (s *Server) OtherCertificate() ([]byte, error) {
 
 // Shape makes IIS's certificate as something is wrong with it: self-signed,
 // self-signed-ca, missing-intermediate, unknown-root, wrong-name, wrong-name-cn
-// (value: the CN, lab-dc without one), expired, not-yet-valid. hosts are those
-// that it should have.
+// (value: the CN, lab-dc without one), expired, not-yet-valid; or a front end's: revoked, key, cn-only,
+// san, eku, critical-extension, issuer, extra-certificates, rotate. hosts are those that
+// it should have.
 func (s *Server) Shape(kind, value string, hosts []string) (tls.Certificate, error) {
 	now := s.opts.Now()
 	a := s.authority
@@ -163,6 +174,9 @@ func (s *Server) Shape(kind, value string, hosts []string) (tls.Certificate, err
 		return a.serverBetween(issuing, hosts, issuing.certificate.NotBefore.Add(-time.Hour), now.Add(-time.Minute))
 	case "not-yet-valid":
 		return a.serverBetween(issuing, hosts, now.Add(24*time.Hour), to)
+	}
+	if c, ok, err := s.shapeOther(kind, value, hosts); ok {
+		return c, err
 	}
 	return tls.Certificate{}, fmt.Errorf("certsrv: there is no certificate of the kind %q", kind)
 }

@@ -45,6 +45,7 @@ type shelf interface {
 	// backward calls each with the requests' numbers and dispositions, the newest
 	// first, until it returns false.
 	backward(each func(id, disposition int) bool) error
+	clear() error // forgets all
 	close() error
 }
 
@@ -170,6 +171,14 @@ func (m *memory) backward(each func(id, disposition int) bool) error {
 			return nil
 		}
 	}
+	return nil
+}
+
+func (m *memory) clear() error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	clear(m.byID)
+	m.last = 0
 	return nil
 }
 

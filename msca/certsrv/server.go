@@ -32,6 +32,7 @@ const (
 type Server struct {
 	opts        Options
 	authority   *authority
+	successors  successors
 	policy      policy
 	requests    *requests
 	certificate tls.Certificate // IIS's own
@@ -127,6 +128,10 @@ func (s *Server) Renew(n int) error {
 	}
 	return s.authority.renew(s.opts, n)
 }
+
+// Forget forgets all requests, those that wait for a manager too. The certificates stay
+// what they are, and the ReqIDs go on: none comes twice while the CA runs.
+func (s *Server) Forget() error { return s.requests.clear() }
 
 // Requests returns all requests by ReqID: of a CA that has had many, many.
 func (s *Server) Requests() []Request {

@@ -16,13 +16,12 @@ func (s *Server) root(c call) *answer {
 	if m.Redirect == "none" {
 		return s.landing(c)
 	}
-	return m.redirect(moved(c), c.Host)
+	return m.redirect(moved("https://"+c.Host+"/certsrv/"), c.Host)
 }
 
 // moved is the redirect from /certsrv to /certsrv/, with the host as the client
 // wrote it. It is 123 bytes long plus the URL.
-func moved(c call) *answer {
-	location := "https://" + c.Host + "/certsrv/"
+func moved(location string) *answer {
 	return &answer{
 		status:      http.StatusMovedPermanently,
 		contentType: "text/html; charset=UTF-8",

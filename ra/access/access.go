@@ -64,6 +64,9 @@ type Options struct {
 	// Isolate tells whether the request that a context belongs to gets connections
 	// to the CA of its own, never kept ones; nil: none does.
 	Isolate func(context.Context) bool
+	// Apart, where set, tells labels whose clients' refused log-ins are counted apart from
+	// all others', as those of another RA: in a lab, whose tests run at the same time.
+	Apart func(label string) bool
 	// Generation, where set, grows when the kept connections, and what log-ins have
 	// proven, are to be used no more: in a lab, where what a new connection meets has
 	// changed. It is called under a lock and must not wait.

@@ -3,6 +3,7 @@ package access
 import (
 	"context"
 	"fmt"
+	"strings"
 	"time"
 
 	"ciscora/ra/ledger"
@@ -12,10 +13,20 @@ import (
 type LockedOut struct {
 	Kind    string // "account", "user", "address"
 	Name    string
+	Label   string    // under which they are counted apart; in Name, too
 	Refused int       // log-ins that count
 	Trying  int       // log-ins that are under way, in all replicas
 	Closed  bool      // no guess is tried before Until
 	Until   time.Time // when it is forgotten, if nothing else is refused
+}
+
+// underLabel stands in a name between what is counted and the label ([Options].Apart).
+const underLabel = " under the label "
+
+func under(at ledger.GuessAt, label string) ledger.GuessAt {
+	at.Name += underLabel + label
+	at.Key += "\x00" + label
+	return at
 }
 
 // LockedOut lists what the guard counts now, those with most refusals first, over all
@@ -34,8 +45,9 @@ func (a *Access) LockedOut(ctx context.Context) ([]LockedOut, error) {
 		if g.Kind == ledger.GuessAddress {
 			limit *= addressShare
 		}
+		_, label, _ := strings.Cut(g.Name, underLabel)
 		all = append(all, LockedOut{
-			Kind: string(g.Kind), Name: g.Name, Refused: g.Refused, Trying: g.Held,
+			Kind: string(g.Kind), Name: g.Name, Label: label, Refused: g.Refused, Trying: g.Held,
 			Closed: g.Refused >= limit, Until: a.Now().Add(g.Left),
 		})
 	}
@@ -61,8 +73,12 @@ func (a *Access) Forgive(ctx context.Context, name string) (found bool, err erro
 	a.guard.guessing.Clear()
 	var at []ledger.GuessAt
 	if name != "" {
+		account := accountAt(name)
+		if of, label, apart := strings.Cut(name, underLabel); apart {
+			account = under(accountAt(of), label)
+		}
 		at = []ledger.GuessAt{
-			accountAt(name), {Kind: ledger.GuessUser, Name: name}, {Kind: ledger.GuessAddress, Name: name},
+			account, {Kind: ledger.GuessUser, Name: name}, {Kind: ledger.GuessAddress, Name: name},
 		}
 	}
 	n, err := a.guard.ledger.Forgive(ctx, at...)

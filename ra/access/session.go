@@ -127,9 +127,14 @@ func (a *Access) written(creds msca.Credentials) accountKey {
 
 // presentedTo is the password that an identity brings to the CA.
 func (a *Access) presentedTo(who *Identity) presented {
+	creds, at, address := who.creds, accountAt(who.creds.User), who.client
+	if a.Apart != nil && a.Apart(who.Label) {
+		at, address = under(at, who.Label), address+underLabel+who.Label
+		creds.Password = who.Label + "\x00" + creds.Password // another one, to the guard's memories
+	}
 	return presented{
-		at: accountAt(who.creds.User), address: who.client, fixed: true,
-		key: a.written(who.creds),
+		at: at, address: address, fixed: true,
+		key: a.written(creds),
 		said: func(reason Reason, cause error) *Error {
 			return &Error{Reason: reason, Method: who.Method, Account: who.Account, Cause: cause}
 		},

@@ -2,6 +2,7 @@ package admin
 
 import (
 	"errors"
+	"fmt"
 	"net/http"
 	"strconv"
 	"time"
@@ -39,43 +40,68 @@ type Request struct {
 	Certificate []byte    `json:"certificate,omitempty"` // DER; base64 in JSON
 }
 
-func (h *handler) listRequests(w http.ResponseWriter, _ *http.Request) {
-	requests := h.Certsrv.List()
-	if requests == nil {
-		requests = []Request{}
+// RequestList is what /certsrv/requests answers.
+type RequestList struct {
+	Requests []Request `json:"requests"`
+	Next     string    `json:"next,omitempty"` // the cursor of the rest
+}
+
+func (h *handler) listRequests(w http.ResponseWriter, r *http.Request) {
+	q := queryOf(r)
+	after := 0
+	if q.has("cursor") {
+		var err error
+		if after, err = strconv.Atoi(q.text("cursor")); err != nil {
+			fail(w, http.StatusBadRequest, fmt.Sprintf("cursor %q is none: take next of the answer before", q.text("cursor")))
+			return
+		}
 	}
-	answer(w, http.StatusOK, struct {
-		Requests []Request `json:"requests"`
-	}{requests})
+	body := RequestList{Requests: []Request{}}
+	for _, request := range h.Certsrv.List() {
+		switch {
+		case request.ID <= after:
+		case len(body.Requests) == q.number("limit"):
+			body.Next = strconv.Itoa(body.Requests[len(body.Requests)-1].ID)
+		default:
+			body.Requests = append(body.Requests, request)
+		}
+	}
+	answer(w, http.StatusOK, body)
+}
+
+func (h *handler) approve(w http.ResponseWriter, r *http.Request) {
+	h.decide(w, r, "approved", h.Certsrv.Approve)
+}
+
+func (h *handler) deny(w http.ResponseWriter, r *http.Request) {
+	h.decide(w, r, "denied", h.Certsrv.Deny)
 }
 
 // decide approves or denies, and answers with the request as it then is.
-func (h *handler) decide(verdict string, do func(id int) error) http.HandlerFunc {
-	return func(w http.ResponseWriter, r *http.Request) {
-		id, err := strconv.Atoi(chi.URLParam(r, "id"))
-		if err != nil {
-			fail(w, http.StatusNotFound, "a request's id is a number")
-			return
-		}
-		switch err := do(id); {
-		case errors.Is(err, ErrUnknownRequest):
-			fail(w, http.StatusNotFound, err.Error())
-			return
-		case errors.Is(err, ErrNotPending):
-			fail(w, http.StatusConflict, err.Error())
-			return
-		case err != nil:
-			h.Logger.Error("request not "+verdict, zap.Int("reqID", id), zap.Error(err))
-			fail(w, http.StatusInternalServerError, err.Error())
-			return
-		}
-		h.Logger.Info("request "+verdict, zap.Int("reqID", id), zap.String("client", r.RemoteAddr))
-		for _, request := range h.Certsrv.List() {
-			if request.ID == id {
-				answer(w, http.StatusOK, request)
-				return
-			}
-		}
-		fail(w, http.StatusNotFound, ErrUnknownRequest.Error())
+func (h *handler) decide(w http.ResponseWriter, r *http.Request, verdict string, do func(id int) error) {
+	id, err := strconv.Atoi(chi.URLParam(r, "id"))
+	if err != nil {
+		fail(w, http.StatusNotFound, "a request's id is a number")
+		return
 	}
+	switch err := do(id); {
+	case errors.Is(err, ErrUnknownRequest):
+		fail(w, http.StatusNotFound, err.Error())
+		return
+	case errors.Is(err, ErrNotPending):
+		fail(w, http.StatusConflict, err.Error())
+		return
+	case err != nil:
+		h.Logger.Error("request not "+verdict, zap.Int("reqID", id), zap.Error(err))
+		fail(w, http.StatusInternalServerError, err.Error())
+		return
+	}
+	h.Logger.Info("request "+verdict, zap.Int("reqID", id), zap.String("client", r.RemoteAddr))
+	for _, request := range h.Certsrv.List() {
+		if request.ID == id {
+			answer(w, http.StatusOK, request)
+			return
+		}
+	}
+	fail(w, http.StatusNotFound, ErrUnknownRequest.Error())
 }

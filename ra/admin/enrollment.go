@@ -42,7 +42,7 @@ type Enrollment struct {
 	Challenged bool      `json:"challenged"` // the client was asked for credentials
 	Error      string    `json:"error"`      // one line; "" = none
 	Started    time.Time `json:"started"`
-	// Duration is from Started to the answer; duration_ms in JSON.
+	// Duration is from Started to the answer; took_ms in JSON.
 	Duration time.Duration `json:"-"`
 	Legs     []Leg         `json:"legs"`
 }
@@ -51,13 +51,22 @@ type Enrollment struct {
 type Leg struct {
 	Name     string        `json:"name"` // such as login or submit
 	Start    time.Time     `json:"start"`
-	Duration time.Duration `json:"-"`      // duration_ms in JSON
+	Duration time.Duration `json:"-"`      // took_ms in JSON
+	Limit    time.Duration `json:"-"`      // that it took too long for; 0 = it did not
 	Status   int           `json:"status"` // HTTP; 0 = no answer
 	Bytes    int           `json:"bytes"`  // of the answer's body
 	Error    string        `json:"error"`
 }
 
-// MarshalJSON writes durations in milliseconds, with microseconds as decimals.
+// took is how long something took, in milliseconds with microseconds as decimals.
+type took struct {
+	Took     float64 `json:"took_ms"`
+	Duration float64 `json:"duration_ms"` // by its older name
+}
+
+func tookOf(d time.Duration) took { return took{milliseconds(d), milliseconds(d)} }
+
+// MarshalJSON adds how long it took.
 func (e Enrollment) MarshalJSON() ([]byte, error) {
 	type plain Enrollment
 	if e.Legs == nil {
@@ -65,18 +74,17 @@ func (e Enrollment) MarshalJSON() ([]byte, error) {
 	}
 	return json.Marshal(struct {
 		plain
-		Duration float64 `json:"duration_ms"`
-	}{plain(e), milliseconds(e.Duration)})
+		took
+	}{plain(e), tookOf(e.Duration)})
 }
 
-// MarshalJSON writes the duration in milliseconds, with microseconds as
-// decimals.
+// MarshalJSON adds how long it took.
 func (l Leg) MarshalJSON() ([]byte, error) {
 	type plain Leg
 	return json.Marshal(struct {
 		plain
-		Duration float64 `json:"duration_ms"`
-	}{plain(l), milliseconds(l.Duration)})
+		took
+	}{plain(l), tookOf(l.Duration)})
 }
 
 func milliseconds(d time.Duration) float64 { return float64(d.Microseconds()) / 1000 }

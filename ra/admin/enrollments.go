@@ -5,8 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
-	"net/url"
-	"slices"
 	"strconv"
 	"time"
 
@@ -21,18 +19,52 @@ const (
 	maxLimit     = 1000
 )
 
-// listEnrollments answers {"enrollments": [...]}, or with wait the one
-// enrollment that was waited for.
+// EnrollmentList is what /enrollments answers.
+type EnrollmentList struct {
+	Enrollments []Enrollment `json:"enrollments"`
+	Next        string       `json:"next,omitempty"` // the cursor of the rest
+}
+
+// Removed tells how many things are gone.
+type Removed struct {
+	Removed int `json:"removed"`
+}
+
+// listEnrollments answers with a list, or with wait the one enrollment that was waited
+// for.
 func (h *handler) listEnrollments(w http.ResponseWriter, r *http.Request) {
-	filter, wait, err := parseQuery(r.URL.RawQuery)
-	if err != nil {
-		fail(w, http.StatusBadRequest, err.Error())
-		return
+	q := queryOf(r)
+	filter := filterOf(q)
+	filter.Limit = q.number("limit")
+	if after := q.text("after"); q.has("after") && after != "0" {
+		order, ok := h.Enrollments.Order(after)
+		if !ok {
+			fail(w, http.StatusNotFound, "no enrollment "+after+" to begin after: it never was, or is too long ago; after=0 begins with the oldest")
+			return
+		}
+		filter.After = order
 	}
+	filter.Next = q.has("after")
+	if q.has("cursor") {
+		cursor, err := strconv.ParseUint(q.text("cursor"), 10, 64)
+		if err != nil {
+			fail(w, http.StatusBadRequest, fmt.Sprintf("cursor %q is none: take next of the answer before", q.text("cursor")))
+			return
+		}
+		if filter.Next {
+			filter.After = max(filter.After, cursor)
+		} else {
+			filter.Before = cursor
+		}
+	}
+	wait := q.duration("wait")
 	if wait == 0 {
-		answer(w, http.StatusOK, struct {
-			Enrollments []Enrollment `json:"enrollments"`
-		}{h.Enrollments.List(filter)})
+		list, more := h.Enrollments.Page(filter)
+		body := EnrollmentList{Enrollments: list}
+		if more > 0 {
+			body.Next = strconv.FormatUint(more, 10)
+		}
+		answer(w, http.StatusOK, body)
 		return
 	}
 	ctx, cancel := context.WithTimeout(r.Context(), wait)
@@ -49,6 +81,10 @@ func (h *handler) listEnrollments(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
+func filterOf(q query) Filter {
+	return Filter{CN: q.text("cn"), Label: q.text("label"), State: State(q.text("state"))}
+}
+
 func (h *handler) getEnrollment(w http.ResponseWriter, r *http.Request) {
 	e, ok := h.Enrollments.Get(chi.URLParam(r, "id"))
 	if !ok {
@@ -58,37 +94,6 @@ func (h *handler) getEnrollment(w http.ResponseWriter, r *http.Request) {
 	answer(w, http.StatusOK, e)
 }
 
-// parseQuery reads cn, state, limit and wait. A wait of 0 is none.
-func parseQuery(raw string) (Filter, time.Duration, error) {
-	f := Filter{Limit: defaultLimit}
-	var wait time.Duration
-	query, err := url.ParseQuery(raw)
-	if err != nil {
-		return f, 0, errors.New("the query is not well-formed")
-	}
-	for name, values := range query {
-		if len(values) > 1 {
-			return f, 0, fmt.Errorf("%s is given twice", name)
-		}
-		value := values[0]
-		switch name {
-		case "cn":
-			f.CN = value
-		case "state":
-			if f.State = State(value); !slices.Contains(states, f.State) {
-				return f, 0, fmt.Errorf("state %q is not known, want one of %v", value, states)
-			}
-		case "limit":
-			if f.Limit, err = strconv.Atoi(value); err != nil || f.Limit < 1 || f.Limit > maxLimit {
-				return f, 0, fmt.Errorf("limit %q is out of range, want 1 to %d", value, maxLimit)
-			}
-		case "wait":
-			if wait, err = time.ParseDuration(value); err != nil || wait < 0 || wait > MaxWait {
-				return f, 0, fmt.Errorf("wait %q is out of range, want 0s to %s", value, MaxWait)
-			}
-		default:
-			return f, 0, fmt.Errorf("%q is not known, want cn, state, limit or wait", name)
-		}
-	}
-	return f, wait, nil
+func (h *handler) forgetEnrollments(w http.ResponseWriter, r *http.Request) {
+	answer(w, http.StatusOK, Removed{h.Enrollments.Clear(filterOf(queryOf(r)))})
 }

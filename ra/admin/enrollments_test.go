@@ -39,10 +39,10 @@ func TestAnEnrollmentIsShownLegByLeg(t *testing.T) {
 		"id": "e1", "cn": "SEP0123456789AB", "label": "wifi", "template": "WiFiClient", "identity": "LAB\\alice",
 		"client": "192.0.2.9:4711", "user_agent": "Cisco EST client 1.0",
 		"state": "failed", "finished": true, "est_status": 504, "req_id": 10, "challenged": true,
-		"error": "submit: timeout", "started": "2019-01-16T14:05:02Z", "duration_ms": 1500,
+		"error": "submit: timeout", "started": "2019-01-16T14:05:02Z", "took_ms": 1500, "duration_ms": 1500,
 		"legs": [
-			{"name": "login", "start": "2019-01-16T14:05:02Z", "duration_ms": 1.234, "status": 200, "bytes": 163, "error": ""},
-			{"name": "submit", "start": "2019-01-16T14:05:02Z", "duration_ms": 1000, "status": 0, "bytes": 0, "error": "timeout"}
+			{"name": "login", "start": "2019-01-16T14:05:02Z", "took_ms": 1.234, "duration_ms": 1.234, "status": 200, "bytes": 163, "error": ""},
+			{"name": "submit", "start": "2019-01-16T14:05:02Z", "took_ms": 1000, "duration_ms": 1000, "status": 0, "bytes": 0, "error": "timeout"}
 		]}`), &want); err != nil {
 		t.Fatal(err)
 	}
@@ -89,7 +89,7 @@ func TestABadQueryIsRefusedWithTheReason(t *testing.T) {
 		"wait=-1s":      `wait "-1s" is out of range, want 0s to 1m0s`,
 		"wait=10":       `wait "10" is out of range, want 0s to 1m0s`,
 		"state=done":    `state "done" is not known, want one of [received challenged authenticated submitted issued pending denied failed]`,
-		"name=SEP1":     `"name" is not known, want cn, state, limit or wait`,
+		"name=SEP1":     `"name" is not known, want cn, label, state, limit, wait, after or cursor`,
 		"cn=SEP1&cn=S2": `cn is given twice`,
 		"cn=%zz":        `the query is not well-formed`,
 	} {
@@ -129,7 +129,7 @@ func TestWaitWakesWhenTheEnrollmentEnds(t *testing.T) {
 		equal(t, http.StatusOK, status)
 		equal(t, "y", body["id"].(string))
 		equal(t, "issued", body["state"].(string))
-		equal(t, 2000.0, body["duration_ms"].(float64))
+		equal(t, 2000.0, body["took_ms"].(float64))
 		equal(t, 5*time.Second, time.Since(start))
 		equal(t, 0, s.Waiters())
 	})
@@ -180,7 +180,7 @@ func TestWaitEndsWithItsContextAndOnlySoManyWait(t *testing.T) {
 		}
 		synctest.Wait()
 		equal(t, admin.MaxWaiters, s.Waiters())
-		w := request(admin.New(admin.Options{Enrollments: s}), http.MethodGet, "/enrollments?wait=1s")
+		w := request(t, admin.New(admin.Options{Enrollments: s}), http.MethodGet, "/enrollments?wait=1s")
 		equal(t, http.StatusServiceUnavailable, w.Code)
 		equal(t, "1", w.Header().Get("Retry-After"))
 		cancel()

@@ -8,3 +8,5 @@ func (s *Enrollments) Waiters() int {
 }
 
 const MaxWaiters = maxWaiters
+
+const MaxFollowers = maxFollowers

@@ -6,6 +6,7 @@ import (
 	"io"
 	"mime"
 	"net/http"
+	"slices"
 	"strings"
 	"time"
 )
@@ -26,18 +27,54 @@ type Faults interface {
 type Fault struct {
 	ID        string     `json:"id"`
 	Spec      string     `json:"spec"`
+	Place     string     `json:"place"`
+	What      string     `json:"what"` // happens there
+	Whom      string     `json:"whom"` // it bites
+	Label     string     `json:"label,omitempty"`
+	CN        string     `json:"cn,omitempty"`
 	Hits      int        `json:"hits"`
 	Remaining *int       `json:"remaining,omitempty"` // of its count
 	Expires   *time.Time `json:"expires,omitempty"`
 }
 
+// FaultList is what /faults answers.
+type FaultList struct {
+	Faults []Fault `json:"faults"`
+}
+
+// FaultOrder is what is posted to /faults.
+type FaultOrder struct {
+	Spec string `json:"spec"`
+}
+
 // maxSpecBody bounds what is posted to /faults, in bytes.
 const maxSpecBody = 4 << 10
 
-func (h *handler) listFaults(w http.ResponseWriter, _ *http.Request) {
-	answer(w, http.StatusOK, struct {
-		Faults []Fault `json:"faults"`
-	}{h.Faults.List()})
+func (h *handler) listFaults(w http.ResponseWriter, r *http.Request) {
+	answer(w, http.StatusOK, FaultList{h.faultsOf(filterOf(queryOf(r)))})
+}
+
+// faultsOf are those of a label or a name, as they were ordered; all where the filter has
+// neither.
+func (h *handler) faultsOf(filter Filter) []Fault {
+	return slices.DeleteFunc(h.Faults.List(), func(f Fault) bool {
+		return !named(filter.CN, f.CN) || !named(filter.Label, f.Label)
+	})
+}
+
+func (h *handler) clearFaultsOf(filter Filter) (removed int) {
+	switch {
+	case h.Faults == nil:
+	case filter.CN == "" && filter.Label == "":
+		return h.Faults.Clear()
+	default:
+		for _, f := range h.faultsOf(filter) {
+			if h.Faults.Remove(f.ID) {
+				removed++
+			}
+		}
+	}
+	return removed
 }
 
 // orderFault takes {"spec": "..."}, a form with the field spec, or the spec alone.
@@ -52,10 +89,13 @@ func (h *handler) orderFault(w http.ResponseWriter, r *http.Request) {
 		fail(w, http.StatusBadRequest, err.Error())
 		return
 	}
-	answer(w, http.StatusCreated, struct {
-		ID   string `json:"id"`
-		Spec string `json:"spec"`
-	}{id, spec})
+	for _, f := range h.Faults.List() {
+		if f.ID == id {
+			answer(w, http.StatusCreated, f)
+			return
+		}
+	}
+	answer(w, http.StatusCreated, Fault{ID: id, Spec: spec}) // it is over already
 }
 
 var errNoSpec = errors.New(`there is no spec: post it as text, or as {"spec": "certsrv.login:hang"}`)
@@ -68,9 +108,7 @@ func readSpec(w http.ResponseWriter, r *http.Request) (string, error) {
 	text := strings.TrimSpace(string(body))
 	contentType, _, _ := mime.ParseMediaType(r.Header.Get("Content-Type")) // what cannot be read is none
 	if contentType == "application/json" || strings.HasPrefix(text, "{") {
-		var order struct {
-			Spec string `json:"spec"`
-		}
+		var order FaultOrder
 		if err := json.Unmarshal(body, &order); err != nil {
 			return "", errors.New("the body is no JSON object with a spec: " + err.Error())
 		}
@@ -84,10 +122,8 @@ func readSpec(w http.ResponseWriter, r *http.Request) (string, error) {
 	return text, nil
 }
 
-func (h *handler) clearFaults(w http.ResponseWriter, _ *http.Request) {
-	answer(w, http.StatusOK, struct {
-		Removed int `json:"removed"`
-	}{h.Faults.Clear()})
+func (h *handler) clearFaults(w http.ResponseWriter, r *http.Request) {
+	answer(w, http.StatusOK, Removed{h.clearFaultsOf(filterOf(queryOf(r)))})
 }
 
 func (h *handler) removeFault(w http.ResponseWriter, r *http.Request) {
@@ -96,7 +132,5 @@ func (h *handler) removeFault(w http.ResponseWriter, r *http.Request) {
 		fail(w, http.StatusNotFound, "there is no fault "+id+": see GET /faults")
 		return
 	}
-	answer(w, http.StatusOK, struct {
-		Removed int `json:"removed"`
-	}{1})
+	answer(w, http.StatusOK, Removed{1})
 }

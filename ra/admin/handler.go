@@ -2,7 +2,6 @@ package admin
 
 import (
 	"crypto/x509"
-	"encoding/json"
 	"net"
 	"net/http"
 	"net/netip"
@@ -26,6 +25,7 @@ type Options struct {
 	Lockouts    Lockouts
 	Certsrv     CertsrvQueue // only where the built-in CA runs
 	Faults      Faults       // only where faults are allowed
+	Lab         *Lab         // only in a lab
 	Guard       *Guard       // nil: the port is open to whoever reaches it
 	// Hosts are names, besides localhost and addresses, by which a client may
 	// call the port where it listens on a loopback address.
@@ -50,46 +50,18 @@ func New(o Options) http.Handler {
 		w.Header().Set("Allow", strings.Join(allowed(r, req.URL.Path), ", "))
 		fail(w, http.StatusMethodNotAllowed, "the method "+req.Method+" is not for "+req.URL.Path)
 	})
-	get := func(pattern string, f http.HandlerFunc) {
-		r.Get(pattern, f)
-		r.Head(pattern, f)
-	}
-	get("/healthz", h.healthz)
-	if o.Ready != nil {
-		get("/readyz", h.readyz)
-	}
-	if o.Serving != nil {
-		get("/servingz", h.servingz)
-	}
-	if o.Roots != nil {
-		get("/roots", h.roots)
-	}
-	if o.Enrollments != nil {
-		get("/enrollments", h.listEnrollments)
-		get("/enrollments/{id}", h.getEnrollment)
+	for _, t := range h.routes() {
+		if t.on {
+			t.mount(r)
+		}
 	}
 	if o.Console != nil {
 		r.Handle("/", o.Console)
 		r.Handle("/console/*", o.Console)
 	}
 	if o.Metrics != nil {
-		get("/metrics", o.Metrics.ServeHTTP)
-	}
-	if o.Lockouts != nil {
-		get("/lockouts", h.listLockouts)
-		r.Delete("/lockouts", h.forgive)
-		r.Delete("/lockouts/{name}", h.forgive)
-	}
-	if o.Faults != nil {
-		get("/faults", h.listFaults)
-		r.Post("/faults", h.orderFault)
-		r.Delete("/faults", h.clearFaults)
-		r.Delete("/faults/{id}", h.removeFault)
-	}
-	if o.Certsrv != nil {
-		get("/certsrv/requests", h.listRequests)
-		r.Post("/certsrv/requests/{id}/approve", h.decide("approved", o.Certsrv.Approve))
-		r.Post("/certsrv/requests/{id}/deny", h.decide("denied", o.Certsrv.Deny))
+		r.Get("/metrics", o.Metrics.ServeHTTP)
+		r.Head("/metrics", o.Metrics.ServeHTTP)
 	}
 	return r
 }
@@ -163,20 +135,4 @@ func allowed(routes chi.Routes, path string) []string {
 		}
 	}
 	return methods
-}
-
-func answer(w http.ResponseWriter, status int, body any) {
-	data, err := json.MarshalIndent(body, "", "  ")
-	if err != nil {
-		status, data = http.StatusInternalServerError, []byte(`{"error": "the answer could not be written as JSON"}`)
-	}
-	w.Header().Set("Content-Type", "application/json")
-	w.WriteHeader(status)
-	_, _ = w.Write(append(data, '\n')) // the client is gone: nobody is left to tell
-}
-
-func fail(w http.ResponseWriter, status int, reason string) {
-	answer(w, status, struct {
-		Error string `json:"error"`
-	}{reason})
 }

@@ -25,7 +25,7 @@ import (
 )
 
 func TestHealthIsOKWhileTheProcessServes(t *testing.T) {
-	w := request(admin.New(admin.Options{}), http.MethodGet, "/healthz")
+	w := request(t, admin.New(admin.Options{}), http.MethodGet, "/healthz")
 	equal(t, http.StatusOK, w.Code)
 	equal(t, "ok\n", w.Body.String())
 	equal(t, "text/plain; charset=utf-8", w.Header().Get("Content-Type"))
@@ -69,7 +69,7 @@ func TestRootsArePEM(t *testing.T) {
 	equal(t, map[string]any{"error": "no root is known yet: see /readyz for the reason"}, body)
 
 	roots = []*x509.Certificate{cert, cert}
-	w := request(h, http.MethodGet, "/roots")
+	w := request(t, h, http.MethodGet, "/roots")
 	equal(t, http.StatusOK, w.Code)
 	equal(t, "application/x-pem-file", w.Header().Get("Content-Type"))
 	block, rest := pem.Decode(w.Body.Bytes())
@@ -110,7 +110,7 @@ func TestMethodsAndPaths(t *testing.T) {
 		{"POST", "/certsrv/requests/1/approve", admin.Options{}, 404, ""},
 	} {
 		t.Run(c.method+c.target, func(t *testing.T) {
-			w := request(admin.New(c.options), c.method, c.target)
+			w := request(t, admin.New(c.options), c.method, c.target)
 			equal(t, c.status, w.Code)
 			equal(t, c.allow, w.Header().Get("Allow"))
 			if c.status >= 400 && !strings.Contains(w.Body.String(), `"error": `) {
@@ -243,7 +243,7 @@ func TestTheManagerSeesAndDecidesRequests(t *testing.T) {
 		"/certsrv/requests/99999999999999999999999/deny":         404,
 		"/certsrv/requests/" + strings.Repeat("9", 18) + "/deny": 404,
 	} {
-		equal(t, want, request(h, http.MethodPost, target).Code)
+		equal(t, want, request(t, h, http.MethodPost, target).Code)
 	}
 	if len(q.decided) != 2 || q.decided[0] == q.decided[1] {
 		t.Errorf("decided %v, want approve and deny", q.decided)

@@ -22,7 +22,7 @@ func (h *handler) healthz(w http.ResponseWriter, _ *http.Request) {
 
 func (h *handler) readyz(w http.ResponseWriter, r *http.Request) {
 	ready := h.Ready()
-	if r.URL.Query().Has("verbose") && h.Warnings != nil {
+	if queryOf(r).has("verbose") && h.Warnings != nil {
 		ready.Warnings = h.Warnings()
 	}
 	h.answerReadiness(w, r, ready)

@@ -58,7 +58,7 @@ func TestLockoutsAreForgivenOneByOneOrAll(t *testing.T) {
 		"/lockouts/ann%20from%20192": 200,
 		"/lockouts/nobody":           404,
 	} {
-		if w := request(h, http.MethodDelete, path); w.Code != want {
+		if w := request(t, h, http.MethodDelete, path); w.Code != want {
 			t.Errorf("%s: %d %s", path, w.Code, w.Body)
 		}
 	}
@@ -71,5 +71,5 @@ func TestLockoutsAreForgivenOneByOneOrAll(t *testing.T) {
 			t.Errorf("%q was not forgiven: %q", want, g.forgiven)
 		}
 	}
-	equal(t, http.StatusNotFound, request(admin.New(admin.Options{}), http.MethodDelete, "/lockouts").Code)
+	equal(t, http.StatusNotFound, request(t, admin.New(admin.Options{}), http.MethodDelete, "/lockouts").Code)
 }

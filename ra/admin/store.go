@@ -35,13 +35,16 @@ type Enrollments struct {
 	byID     map[string]*list.Element // by mu; *entry
 	open     *list.List               // by mu; by begin
 	finished *list.List               // by mu; by end
+	changes  changes                  // by mu
 	waiters  map[*waiter]struct{}     // by mu
 }
 
 // entry is a place in one of the lists, which owns the Enrollment.
 type entry struct {
 	Enrollment
-	order uint64
+	order   uint64        // of its begin
+	changed uint64        // its last change
+	inOrder *list.Element // of changes
 }
 
 type waiter struct {
@@ -61,6 +64,7 @@ func NewEnrollments(kept int, now func() time.Time) *Enrollments {
 	return &Enrollments{
 		kept: kept, now: now,
 		byID: map[string]*list.Element{}, open: list.New(), finished: list.New(),
+		changes: newChanges(),
 		waiters: map[*waiter]struct{}{},
 	}
 }
@@ -87,9 +91,9 @@ func (s *Enrollments) Begin(e Enrollment) {
 		}
 	}
 	s.begun++
-	at := s.open.PushBack(&entry{e, s.begun})
-	s.byID[e.ID] = at
-	s.publish(&e)
+	begun := &entry{Enrollment: e, order: s.begun}
+	s.byID[e.ID] = s.open.PushBack(begun)
+	s.publish(begun)
 }
 
 // forget removes an entry; nil is none. The caller holds mu.
@@ -99,6 +103,7 @@ func (s *Enrollments) forget(at *list.Element) {
 	}
 	e := at.Value.(*entry)
 	delete(s.byID, e.ID)
+	s.changes.forget(e)
 	if e.Finished {
 		s.finished.Remove(at)
 	} else {
@@ -139,11 +144,12 @@ func (s *Enrollments) change(id string, change func(*Enrollment), finish bool) {
 		s.open.Remove(at)
 		s.byID[id] = s.finished.PushBack(e)
 	}
-	s.publish(&e.Enrollment)
+	s.publish(e)
 }
 
 // publish wakes those who wait for the enrollment. The caller holds mu.
-func (s *Enrollments) publish(e *Enrollment) {
+func (s *Enrollments) publish(e *entry) {
+	s.changes.note(e)
 	for w := range s.waiters {
 		if w.filter.awaits(e) {
 			w.found <- e.clone()
@@ -163,49 +169,64 @@ func (s *Enrollments) Get(id string) (Enrollment, bool) {
 	return at.Value.(*entry).clone(), true
 }
 
-// Filter selects enrollments; the zero Filter selects all.
-type Filter struct {
-	CN    string // "" = any
-	State State  // "" = any
-	Limit int    // most that List returns; 0 = all
-}
-
-func (f Filter) matches(e *Enrollment) bool {
-	return (f.CN == "" || f.CN == e.CN) && (f.State == "" || f.State == e.State)
-}
-
-// awaits tells whether a wait ends with the enrollment: it is in the state that
-// is asked for, or has ended where none is.
-func (f Filter) awaits(e *Enrollment) bool {
-	return f.matches(e) && (f.State != "" || e.ended())
-}
-
-// List returns the enrollments that match, those first that began last.
-func (s *Enrollments) List(f Filter) []Enrollment {
+// Clear forgets the enrollments that match, those under way too, and tells how many
+// there were. Limit does not count.
+func (s *Enrollments) Clear(f Filter) (removed int) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.list(f, f.matches)
-}
-
-// list returns those of which match says so. The caller holds mu.
-func (s *Enrollments) list(f Filter, match func(*Enrollment) bool) []Enrollment {
-	var found []*entry
 	for _, l := range []*list.List{s.open, s.finished} {
-		for at := l.Front(); at != nil; at = at.Next() {
-			if e := at.Value.(*entry); match(&e.Enrollment) {
-				found = append(found, e)
+		for at := l.Front(); at != nil; {
+			next := at.Next()
+			if f.matches(at.Value.(*entry)) {
+				s.forget(at)
+				removed++
 			}
+			at = next
 		}
 	}
-	slices.SortFunc(found, func(a, b *entry) int { return cmp.Compare(b.order, a.order) })
+	return removed
+}
+
+// List returns the enrollments that match, those first that began last; with
+// [Filter].Next those that began first.
+func (s *Enrollments) List(f Filter) []Enrollment {
+	list, _ := s.Page(f)
+	return list
+}
+
+// Page is List; where there are more than its limit, more is the Cursor of the rest.
+func (s *Enrollments) Page(f Filter) (_ []Enrollment, more uint64) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	found := s.list(f, f.matches)
 	if f.Limit > 0 && len(found) > f.Limit {
 		found = found[:f.Limit]
+		more = found[f.Limit-1].order
 	}
 	enrollments := make([]Enrollment, len(found))
 	for i, e := range found {
 		enrollments[i] = e.clone()
 	}
-	return enrollments
+	return enrollments, more
+}
+
+// list returns those of which match says so. The caller holds mu.
+func (s *Enrollments) list(f Filter, match func(*entry) bool) []*entry {
+	var found []*entry
+	for _, l := range []*list.List{s.open, s.finished} {
+		for at := l.Front(); at != nil; at = at.Next() {
+			if e := at.Value.(*entry); match(e) {
+				found = append(found, e)
+			}
+		}
+	}
+	slices.SortFunc(found, func(a, b *entry) int {
+		if f.Next {
+			a, b = b, a
+		}
+		return cmp.Compare(b.order, a.order)
+	})
+	return found
 }
 
 // Tally is how many enrollments are remembered.
@@ -233,15 +254,15 @@ func (s *Enrollments) Tally(since time.Time) Tally {
 }
 
 // Wait returns the newest enrollment that matches and has ended, at once or as
-// soon as there is one; where the filter has a state, the newest in this state.
+// soon as there is one; where the filter has a state, the newest in this state. With
+// [Filter].Next it is the oldest that has ended, or else the first to end.
 // When the context ends first, it returns the newest that matches, unfinished,
 // or else [ErrNotFound]; with too many waiting already, [ErrTooManyWaiters].
 func (s *Enrollments) Wait(ctx context.Context, f Filter) (Enrollment, error) {
-	f.Limit = 1
 	s.mu.Lock()
 	if found := s.list(f, f.awaits); len(found) > 0 {
-		s.mu.Unlock()
-		return found[0], nil
+		defer s.mu.Unlock()
+		return found[0].clone(), nil
 	}
 	if len(s.waiters) >= maxWaiters {
 		s.mu.Unlock()
@@ -265,7 +286,7 @@ func (s *Enrollments) Wait(ctx context.Context, f Filter) (Enrollment, error) {
 	default:
 	}
 	if found := s.list(f, f.matches); len(found) > 0 {
-		return found[0], nil
+		return found[0].clone(), nil
 	}
 	return Enrollment{}, ErrNotFound
 }

@@ -11,6 +11,7 @@ import (
 	"errors"
 	"fmt"
 	"html/template"
+	"io"
 	"net/http"
 	"time"
 
@@ -27,7 +28,8 @@ type Options struct {
 	Look        func(context.Context) Overview
 	Enrollments *admin.Enrollments // of this process
 	Ledger      Ledger
-	Lab         *Lab // nil: nothing can be changed
+	Recordings  Recordings // of wires; nil: none
+	Lab         *Lab       // nil: nothing can be changed
 	Now         func() time.Time
 	Logger      *zap.Logger
 }
@@ -43,6 +45,23 @@ type Lab struct {
 	Faults   admin.Faults       // nil: none can be ordered
 	Queue    admin.CertsrvQueue // nil: the CA does not run here
 	Lockouts admin.Lockouts
+
+	// The rest is the lab's own. Each may be nil.
+
+	// Enroll lets the sample phone enroll, in the background, and returns its name.
+	Enroll func() (name string, err error)
+	// Reset takes back all faults, and forgets enrollments, recordings and lock-outs.
+	Reset func(context.Context) error
+	// FaultKinds are all that can be ordered.
+	FaultKinds []FaultKind
+	Cards      Cards
+	// Capture writes the packets of an enrollment as .pcapng.
+	Capture func(w io.Writer, enrollment string) error
+	// PhoneLines is what CAPF's trace has of a phone.
+	PhoneLines func(name string) []string
+	// Explain says what the lines of logs, by the logs' names, tell of what failed. An
+	// empty verdict: nothing.
+	Explain func(ctx context.Context, logs map[string][]string) (Verdict, error)
 }
 
 // Overview is an RA's state at one moment, in words that are shown as they are.
@@ -76,12 +95,15 @@ type Need struct {
 	Link         string // a page of the console; "" = none
 }
 
-//go:embed page/*
+//go:embed page
 var files embed.FS
 
 type console struct {
 	Options
-	pages map[string]*template.Template
+
+	pages  map[string]*template.Template
+	assets map[string]asset // by their names in addresses
+	feeds  feeds
 }
 
 // New returns the console's handler, for the paths / and /console/... The admin port
@@ -93,9 +115,13 @@ func New(o Options) (http.Handler, error) {
 	if o.Logger == nil {
 		o.Logger = zap.NewNop()
 	}
-	c := &console{Options: o, pages: map[string]*template.Template{}}
-	for _, name := range []string{"overview", "requests", "live", "enrollment", "lab", "problem"} {
-		t, err := template.New("").Funcs(c.functions()).ParseFS(files, "page/layout.html", "page/"+name+".html")
+	c := &console{Options: o, pages: map[string]*template.Template{}, feeds: feeds{shots: map[string]*shot{}}}
+	var err error
+	if c.assets, err = readAssets(); err != nil {
+		return nil, fmt.Errorf("console: %w", err)
+	}
+	for _, name := range []string{"overview", "requests", "live", "enrollment", "lab", "play", "problem"} {
+		t, err := template.New("").Funcs(c.functions()).ParseFS(files, "page/layout.html", "page/wire.html", "page/"+name+".html")
 		if err != nil {
 			return nil, fmt.Errorf("console: %w", err)
 		}
@@ -108,9 +134,10 @@ func New(o Options) (http.Handler, error) {
 	})
 	get := func(pattern string, f http.HandlerFunc) { r.Get(pattern, f); r.Head(pattern, f) }
 	get("/", c.overview)
-	get("/console/style.css", asset("style.css", "text/css; charset=utf-8"))
-	get("/console/icon.svg", asset("icon.svg", "image/svg+xml"))
+	get("/console/assets/{name}", c.asset)
+	r.Get("/console/feed", c.feed)
 	get("/console/live", c.live)
+	get("/console/live.{format}", c.live)
 	get("/console/enrollments/{id}", c.enrollment)
 	get("/console/enrollments/{id}.{format}", c.enrollment)
 	if o.Ledger != nil {
@@ -121,6 +148,7 @@ func New(o Options) (http.Handler, error) {
 	if o.Lab != nil {
 		get("/console/lab", c.lab)
 		r.Post("/console/lab", c.act)
+		get("/console/lab/plays/{id}", c.play)
 	}
 	return r, nil
 }
@@ -129,7 +157,7 @@ func New(o Options) (http.Handler, error) {
 func headers(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		h := w.Header()
-		h.Set("Content-Security-Policy", "default-src 'none'; style-src 'self'; img-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'")
+		h.Set("Content-Security-Policy", "default-src 'none'; script-src 'self'; connect-src 'self'; style-src 'self'; img-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'")
 		h.Set("Referrer-Policy", "no-referrer")
 		h.Set("X-Content-Type-Options", "nosniff")
 		h.Set("Cache-Control", "no-store")
@@ -137,22 +165,11 @@ func headers(next http.Handler) http.Handler {
 	})
 }
 
-func asset(name, kind string) http.HandlerFunc {
-	return func(w http.ResponseWriter, _ *http.Request) {
-		data, err := files.ReadFile("page/" + name)
-		if err != nil {
-			http.Error(w, err.Error(), http.StatusInternalServerError)
-			return
-		}
-		w.Header().Set("Content-Type", kind)
-		_, _ = w.Write(data) // the client is gone: nobody is left to tell
-	}
-}
-
 // page is what each page has.
 type page struct {
 	Title   string
 	Active  string // of the menu
+	Feed    string // query of the feed by which it changes by itself; "" = it stays
 	Refresh int    // seconds; 0 = it stays
 	Lab     bool
 	HasRows bool
@@ -163,7 +180,7 @@ type page struct {
 func (c *console) show(w http.ResponseWriter, r *http.Request, status int, name string, p page) {
 	p.Lab, p.HasRows = c.Lab != nil, c.Ledger != nil
 	if r.URL.Query().Has("live") {
-		p.Refresh = 5
+		p.Refresh, p.Feed = 5, ""
 	}
 	var b bytes.Buffer
 	if err := c.pages[name].ExecuteTemplate(&b, "layout", p); err != nil {
@@ -211,16 +228,18 @@ func (c *console) count() outcomes {
 	return o
 }
 
-func (c *console) overview(w http.ResponseWriter, r *http.Request) {
-	c.show(w, r, http.StatusOK, "overview", page{Title: "Overview", Active: "overview", Data: struct {
-		Overview
-		Outcomes outcomes
-	}{c.Look(r.Context()), c.count()}})
+type overviewData struct {
+	Overview
+	Outcomes outcomes
+	Phases   []Phase
 }
 
-const shownLive = 200
+func (c *console) overviewData(ctx context.Context) overviewData {
+	o := overviewData{Overview: c.Look(ctx), Outcomes: c.count()}
+	o.Phases = c.phases()
+	return o
+}
 
-func (c *console) live(w http.ResponseWriter, r *http.Request) {
-	list := c.Enrollments.List(admin.Filter{CN: r.URL.Query().Get("cn"), Limit: shownLive})
-	c.show(w, r, http.StatusOK, "live", page{Title: "Enrollments of this process", Active: "live", Data: list})
+func (c *console) overview(w http.ResponseWriter, r *http.Request) {
+	c.show(w, r, http.StatusOK, "overview", page{Title: "Overview", Active: "overview", Feed: "page=overview", Data: c.overviewData(r.Context())})
 }

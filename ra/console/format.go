@@ -3,6 +3,7 @@ package console
 import (
 	"fmt"
 	"html/template"
+	"strings"
 	"time"
 )
 
@@ -11,6 +12,8 @@ func (c *console) functions() template.FuncMap {
 		"clock":   clock,
 		"instant": instant,
 		"took":    took,
+		"at":      c.at,
+		"join":    strings.Join,
 		"left":    func(end time.Time) string { return days(end.Sub(c.Now())) },
 		"soon":    func(end time.Time) bool { return end.Sub(c.Now()) < 14*24*time.Hour },
 	}

@@ -205,6 +205,25 @@ func (k *affair) specific(e *entry) (n int) {
 	return n
 }
 
+// shared is by how many of the candidates that line of a failure is told which fewest
+// tell: who alone tells a line that is there stands before those who share all of theirs.
+func (k *affair) shared(e *entry) int {
+	fewest := len(k.candidates)
+	for _, i := range k.incidents {
+		t, _ := e.tellsOf(i.log)
+		for _, line := range t.has {
+			n := 0
+			for _, other := range k.candidates {
+				if o, _ := other.tellsOf(i.log); slices.Contains(o.has, line) {
+					n++
+				}
+			}
+			fewest = min(fewest, n)
+		}
+	}
+	return fewest
+}
+
 // missed tells whether a failure would have left lines in a log that was read, and
 // that has none.
 func (j *judgement) missed(k *affair, e *entry) bool {
@@ -262,7 +281,7 @@ func (j *judgement) rank(k *affair) (first []*entry, variants map[*entry][]strin
 			}
 			return -1
 		}
-		return cmp.Or(cmp.Compare(k.specific(b), k.specific(a)), cmp.Compare(a.order, b.order))
+		return cmp.Or(cmp.Compare(k.shared(a), k.shared(b)), cmp.Compare(k.specific(b), k.specific(a)), cmp.Compare(a.order, b.order))
 	})
 	return first, variants
 }

@@ -48,6 +48,11 @@ func (h *held) FlushError() error {
 	return nil
 }
 
+// oneWrite is how long a body may be to leave net/http in one piece with its header: a
+// longer one, which a fault may have made, goes by itself, as est sends it. strongSwan
+// reads no answer in three pieces (docs/reference/libest.md).
+const oneWrite = 3 << 10
+
 // send passes the answer on as it was given.
 func (h *held) send() {
 	if h.status == 0 {
@@ -55,7 +60,7 @@ func (h *held) send() {
 	}
 	h.copyHeader()
 	h.inner.WriteHeader(h.status)
-	if h.headFirst {
+	if h.headFirst || h.body.Len() > oneWrite {
 		_ = http.NewResponseController(h.inner).Flush() // where that is impossible there are no records either
 	}
 	_, _ = h.inner.Write(h.body.Bytes()) // who cannot be written to is gone
@@ -137,8 +142,9 @@ type failing struct{ err error }
 
 func (f failing) Read([]byte) (int, error) { return 0, f.err }
 
-// drip sends an answer, its head included, one byte in each such time.
-func (h *held) drip(ctx context.Context, every time.Duration) {
+// drip sends an answer, its head included, one byte in each such time, until ctx ends or
+// over is closed.
+func (h *held) drip(ctx context.Context, every time.Duration, over <-chan struct{}) {
 	conn, _, err := http.NewResponseController(h.inner).Hijack()
 	if err != nil {
 		hangUp()
@@ -152,7 +158,14 @@ func (h *held) drip(ctx context.Context, every time.Duration) {
 		if _, err := conn.Write(all.Bytes()[i : i+1]); err != nil {
 			return
 		}
-		if wait(ctx, every) != nil {
+		timer := time.NewTimer(every)
+		select {
+		case <-timer.C:
+		case <-over:
+			timer.Stop()
+			return
+		case <-ctx.Done():
+			timer.Stop()
 			return
 		}
 	}

@@ -40,6 +40,8 @@ func placeOfPage(r *http.Request) Place {
 		return CertsrvFetch
 	case strings.HasSuffix(path, "/certnew.p7b"):
 		return CertsrvChain
+	case strings.HasSuffix(path, "/certcrl.crl"):
+		return CertsrvCRL
 	}
 	return ""
 }
@@ -100,6 +102,16 @@ func (r *Registry) Certsrv(pages Pages) func(http.Handler) http.Handler {
 			if used := func(f Fault) bool { return isKeepAlive(f) && before >= f.number }; len(r.bite(scope, used, CertsrvAny)) > 0 {
 				w.Header().Set("Connection", "close")
 			}
+			for _, f := range r.bite(scope, isClock, CertsrvAny) {
+				w.Header().Set("Date", r.now().Add(f.delay).UTC().Format(http.TimeFormat))
+			}
+			anonymous := before == 0 && req.Header.Get("Authorization") == ""
+			if anonymous || begins(req) && !logsIn(req) {
+				if faults := r.bite(scope, isOffer, CertsrvLogin); len(faults) > 0 {
+					pages.AnswerAs(w, req, faults[0].Kind)
+					return
+				}
+			}
 			places := []Place{CertsrvAny, placeOfPage(req)}
 			switch {
 			case logsIn(req):
@@ -108,17 +120,13 @@ func (r *Registry) Certsrv(pages Pages) func(http.Handler) http.Handler {
 					places = append(places, page) // a log-in with the page's own request
 				}
 			case begins(req):
-				if faults := r.bite(scope, func(f Fault) bool { return f.Kind == "basic-only" }, CertsrvLogin); len(faults) > 0 {
-					pages.AnswerAs(w, req, "basic-only")
-					return
-				}
 				next.ServeHTTP(w, req)
 				return
 			}
 			// Who has not logged in sees no page of ASP's, and spends no fault that is one.
 			stranger := !logsIn(req) && !pages.LoggedIn(req)
 			faults := r.bite(scope, func(f Fault) bool {
-				return f.Kind != "basic-only" && !isKeepAlive(f) && !isPolicy(f) && !(stranger && isASP(f))
+				return !isOffer(f) && !isClock(f) && !isKeepAlive(f) && !isPolicy(f) && (!stranger || !isASP(f))
 			}, places...)
 			if len(faults) == 0 {
 				next.ServeHTTP(w, req)
@@ -130,6 +138,11 @@ func (r *Registry) Certsrv(pages Pages) func(http.Handler) http.Handler {
 }
 
 func isKeepAlive(f Fault) bool { return f.Kind == "keepalive" }
+
+func isClock(f Fault) bool { return f.Kind == "clock" }
+
+// isOffer tells which faults are about the log-ins that IIS offers.
+func isOffer(f Fault) bool { return f.Kind == "basic-only" || f.Kind == "kerberos-only" }
 
 // isASP tells which faults are pages that ASP makes.
 func isASP(f Fault) bool { return f.Kind == "service-stopped" || f.Kind == "asp-timeout" }
@@ -164,7 +177,7 @@ func (r *Registry) disturb(pages Pages, faults []Fault, next http.Handler, w htt
 				h.header.Del("Content-Length")
 			}
 		case "drip":
-			h.drip(req.Context(), f.delay)
+			h.drip(req.Context(), f.delay, r.ended())
 			hangUp()
 		case "truncate":
 			h.truncate()

@@ -1,23 +1,19 @@
 package fault
 
 import (
-	"bytes"
 	"context"
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
 	"crypto/x509"
-	"crypto/x509/pkix"
 	"encoding/base64"
 	"errors"
 	"fmt"
-	"math/big"
 	"net/http"
+	"net/url"
 	"path"
+	"strconv"
 	"strings"
 	"time"
 
-	"github.com/smallstep/pkcs7"
+	"go.uber.org/zap"
 )
 
 // LabelPrefix begins an EST label that selects a fault:
@@ -48,10 +44,14 @@ func (r *Registry) EST(label, id func(context.Context) string) func(http.Handler
 				}
 				scope.Select(f)
 			}
+			r.know(scope, label(ctx), req)
 			req = req.WithContext(ctx)
 			h := &estAnswer{held: hold(w), registry: r, scope: scope, place: Place("est." + path.Base(req.URL.Path))}
 			req = req.WithContext(context.WithValue(ctx, estAnswerKey{}, h))
 			h.request = req
+			if len(r.bite(scope, isPlainKey, h.place)) > 0 {
+				withoutAttributes(req)
+			}
 			if !h.replace(req.Context(), true) {
 				next.ServeHTTP(h, req)
 			}
@@ -68,6 +68,7 @@ type estAnswer struct {
 	place    Place
 	request  *http.Request
 	replaced bool
+	shape    shape
 }
 
 // Header, WriteHeader and Write leave an answer alone that a fault has given.
@@ -95,11 +96,20 @@ func (h *estAnswer) Write(p []byte) (int, error) {
 // its answer.
 func inPlace(f Fault) bool {
 	switch f.Kind {
-	case "delay", "hang", "reset", "close", "status", "no-challenge":
+	case "delay", "reset", "no-challenge", "redirect", "attributes":
 		return true
+	case "hang":
+		return f.param("after") == ""
+	case "close":
+		return f.param("when") == ""
+	case "status":
+		return f.param("body") != "good"
 	}
 	return false
 }
+
+// isPlainKey tells which fault changes the request and not its answer.
+func isPlainKey(f Fault) bool { return f.Kind == "parts" && f.Value == "plain" }
 
 type estAnswerKey struct{}
 
@@ -112,20 +122,66 @@ func (h *estAnswer) replace(ctx context.Context, everybodys bool) bool {
 		h.registry.pause(ctx, h.inner, f, false)
 		switch f.Kind {
 		case "status":
-			h.put(f.number, f.RetryAfter)
+			h.put(f.number, f.retryAfter(h.registry.now()))
+			if f.param("body") == "text" {
+				h.setBody([]byte("The first line.\r\n\x1b[31mThe second, in red.\x1b[0m\x07\r\n"))
+				h.header.Set("Content-Type", "text/plain; charset=utf-8")
+			}
 		case "no-challenge":
-			h.put(http.StatusUnauthorized, 0)
+			h.put(http.StatusUnauthorized, "")
+		case "redirect":
+			h.redirect(f)
+		case "attributes":
+			h.put(http.StatusOK, "")
+			h.header.Set("Content-Type", "application/csrattrs")
+			h.header.Set("Content-Transfer-Encoding", "base64")
+			h.setBody([]byte(base64.StdEncoding.EncodeToString(attributes(f.Value))))
 		}
 	}
 	return h.replaced
 }
 
-func (h *estAnswer) put(status, retryAfter int) {
+func (h *estAnswer) redirect(f Fault) {
+	r := h.request
+	to := *r.URL
+	to.Scheme, to.Host = "https", r.Host
+	switch f.Value {
+	case "same":
+	case "http":
+		to.Scheme = "http"
+	default:
+		if u, err := url.Parse(f.Value); err == nil {
+			to.Scheme, to.Host = u.Scheme, u.Host
+		}
+	}
+	code, err := strconv.Atoi(f.param("code"))
+	if err != nil {
+		code = http.StatusFound
+	}
+	h.put(code, "")
+	h.header.Set("Location", to.String())
+}
+
+// retryAfter is the value of the header, "" without one.
+func (f Fault) retryAfter(now time.Time) string {
+	if f.RetryAfter > 0 {
+		return strconv.Itoa(f.RetryAfter)
+	}
+	text := f.param("retry-after")
+	if later, ok := strings.CutPrefix(text, "date+"); ok {
+		if d, err := time.ParseDuration(strings.TrimSuffix(later, "s") + "s"); err == nil {
+			return now.Add(d).UTC().Format(http.TimeFormat)
+		}
+	}
+	return text
+}
+
+func (h *estAnswer) put(status int, retryAfter string) {
 	h.header = http.Header{}
 	h.body.Reset()
 	h.status = status
-	if retryAfter > 0 {
-		h.header.Set("Retry-After", fmt.Sprint(retryAfter))
+	if retryAfter != "" {
+		h.header.Set("Retry-After", retryAfter)
 	}
 	if status >= 400 {
 		h.header["Connection"] = []string{"close"}
@@ -138,46 +194,99 @@ func (h *estAnswer) put(status, retryAfter int) {
 }
 
 // finish sends the answer with what the faults make of it. A challenge goes out
-// as it is: the faults that change answers are about the answer to a client that
-// is known.
+// as it is, but for the faults that are about it: those that change answers are about
+// the answer to a client that is known.
 func (h *estAnswer) finish(ctx context.Context) {
+	if h.status == http.StatusUnauthorized && !h.replaced {
+		for _, f := range h.registry.bite(h.scope, func(f Fault) bool { return f.Kind == "challenge" }, h.place, ESTAny) {
+			h.challenge(f.Value)
+		}
+	}
 	if h.status != http.StatusOK || h.replaced {
 		h.send()
 		return
 	}
-	change := func(f Fault) bool { return !inPlace(f) }
-	for _, f := range h.registry.bite(h.scope, change, h.place, ESTAny) {
+	change := func(f Fault) bool { return !inPlace(f) && f.Kind != "challenge" && !isPlainKey(f) }
+	faults := h.registry.bite(h.scope, change, h.place, ESTAny)
+	for _, f := range faults {
+		if h.shape.take(f) {
+			continue
+		}
 		if h.change(ctx, f) {
 			return
 		}
 	}
+	if h.shape.raw {
+		h.sendRaw(ctx)
+	}
 	h.send()
+}
+
+// challenge changes the challenge of a 401.
+func (h *estAnswer) challenge(how string) {
+	name := "WWW-Authenticate" // not as net/http writes it, but as libest wants it
+	basic := strings.Join(h.header[name], ", ")
+	if basic == "" {
+		return
+	}
+	switch how {
+	case "lower":
+		h.header[name] = []string{strings.Replace(basic, "Basic ", "basic ", 1)}
+	case "unknown-first":
+		h.header[name] = []string{"Negotiate", basic}
+	case "unknown-in-line":
+		h.header[name] = []string{`Newauth realm="apps", type=1, ` + basic}
+	case "unknown-only":
+		h.header[name] = []string{`Bearer realm="estrealm"`}
+	}
 }
 
 // change does what a fault does to a good answer, and tells whether it has sent
 // it.
 func (h *estAnswer) change(ctx context.Context, f Fault) (sent bool) {
-	body := func(b []byte) {
-		h.body.Reset()
-		h.body.Write(b)
-		h.header.Set("Content-Length", fmt.Sprint(len(b)))
-	}
+	var err error
 	switch f.Kind {
 	case "content-type":
 		h.header["Content-Type"] = []string{f.Value}
 	case "no-content-type":
 		h.header["Content-Type"] = nil // net/http makes up none then
+	case "cte":
+		delete(h.header, "Content-Transfer-Encoding")
+		if f.Value != "none" {
+			h.header.Set("Content-Transfer-Encoding", f.Value)
+		}
+	case "status":
+		h.status = f.number
+		if after := f.retryAfter(h.registry.now()); after != "" {
+			h.header.Set("Retry-After", after)
+		}
+		if f.number == http.StatusNoContent {
+			h.setBody(nil)
+			h.header.Del("Content-Length")
+		}
 	case "single-line":
-		body([]byte(strings.Join(strings.Fields(h.body.String()), "")))
+		h.setBody([]byte(strings.Join(strings.Fields(h.body.String()), "")))
+	case "base64":
+		h.reform(f.Value)
+	case "gzip":
+		h.compress()
+	case "p7":
+		err = h.rearrange(f.Value)
+	case "certificate":
+		err = h.recertify(f.Value)
+	case "parts":
+		err = h.repart(f.Value)
 	case "garbage":
-		body([]byte(wrap([]byte("This is no PKCS #7, though it is base64 and long enough to look like one."), 64, "\n")))
+		h.setBody(h.encode([]byte("This is no PKCS #7, though it is base64 and long enough to look like one.")))
 	case "wrong-key":
-		if other, err := otherCertificate(); err == nil {
-			body(certsOnly(other))
+		var other []byte
+		if other, err = otherCertificate(); err == nil {
+			h.setCertificates(other)
 		}
 	case "two-certificates":
-		if other, err := otherCertificate(); err == nil {
-			body(certsOnly(append(h.certificates(), other...)))
+		var other []byte
+		if other, err = otherCertificate(); err == nil {
+			h.setCertificates(append(h.certificates(), other)...)
 		}
 	case "chunked":
 		h.header.Del("Content-Length")
@@ -189,48 +298,13 @@ func (h *estAnswer) change(ctx context.Context, f Fault) (sent bool) {
 		_, _ = h.inner.Write(h.body.Bytes()[half:])
 		return true
 	case "drip":
-		h.drip(ctx, f.delay)
+		h.drip(ctx, f.delay, h.registry.ended())
 		hangUp()
 	}
+	if err != nil {
+		h.registry.log.Error("a fault could not be made", zap.Stringer("fault", f), zap.Error(err))
+	}
 	return false
-}
-
-// certificates returns those of a certs-only answer, in DER.
-func (h *estAnswer) certificates() []byte {
-	der, err := base64.StdEncoding.DecodeString(strings.Join(strings.Fields(h.body.String()), ""))
-	if err != nil {
-		return nil
-	}
-	p7, err := pkcs7.Parse(der)
-	if err != nil {
-		return nil
-	}
-	var all bytes.Buffer
-	for _, c := range p7.Certificates {
-		all.Write(c.Raw)
-	}
-	return all.Bytes()
-}
-
-func certsOnly(certificates []byte) []byte {
-	der, err := pkcs7.DegenerateCertificate(certificates)
-	if err != nil {
-		return nil
-	}
-	return []byte(wrap(der, 64, "\n"))
-}
-
-// otherCertificate makes a certificate of a key that nobody asked with.
-func otherCertificate() ([]byte, error) {
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		return nil, err
-	}
-	template := &x509.Certificate{
-		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "another key"},
-		NotBefore: time.Unix(0, 0), NotAfter: time.Unix(1<<32, 0),
-	}
-	return x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
 }
 
 // SelectByName lets the names in a CSR select faults for their enrollment, and

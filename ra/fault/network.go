@@ -110,7 +110,7 @@ func (c *disturbedConn) meet() error {
 	scope := c.registry.scopeAt(c.RemoteAddr().String())
 	onConnection := func(f Fault) bool {
 		switch f.Kind {
-		case "stall", "reset", "refuse", "plain-http":
+		case "stall", "reset", "refuse", "plain-http", "cipher":
 			return true
 		}
 		return false
@@ -128,6 +128,12 @@ func (c *disturbedConn) meet() error {
 		case "refuse":
 			c.Close()
 			return errFault
+		case "cipher":
+			c.readSome()
+			_, _ = c.Write(serverHello(f.Value))
+			_ = c.SetReadDeadline(time.Now().Add(maxRaw))
+			_, err := io.Copy(io.Discard, c.Conn) // what the client says to that
+			return errors.Join(errFault, err)
 		case "plain-http":
 			c.readSome()
 			const page = "<html><body><h2>Bad Request</h2></body></html>"
@@ -137,6 +143,22 @@ func (c *disturbedConn) meet() error {
 		}
 	}
 	return nil
+}
+
+// serverHello chooses a cipher suite of a kind that nobody should use, in TLS 1.2.
+func serverHello(kind string) []byte {
+	suite := map[string]uint16{
+		"null":   0x003b, // TLS_RSA_WITH_NULL_SHA256
+		"anon":   0x006c, // TLS_DH_anon_WITH_AES_128_CBC_SHA256
+		"export": 0x0003, // TLS_RSA_EXPORT_WITH_RC4_40_MD5
+		"des":    0x0009, // TLS_RSA_WITH_DES_CBC_SHA
+	}[kind]
+	hello := []byte{3, 3} // and 32 bytes that are not random: nothing is encrypted with them
+	hello = append(hello, make([]byte, 32)...)
+	hello = append(hello, 0, byte(suite>>8), byte(suite), 0)
+	hello = append(hello, 0, 5, 0xff, 0x01, 0, 1, 0) // renegotiation_info (RFC 5746)
+	message := append([]byte{2, 0, 0, byte(len(hello))}, hello...)
+	return append([]byte{22, 3, 3, 0, byte(len(message))}, message...)
 }
 
 // readSome reads the ClientHello, or what of it comes first.
@@ -184,7 +206,7 @@ func (r *Registry) TLSConfig(base *tls.Config, place Place, shape Shape) *tls.Co
 		}
 		inHandshake := func(f Fault) bool {
 			switch f.Kind {
-			case "stall", "reset", "refuse", "plain-http":
+			case "stall", "reset", "refuse", "plain-http", "cipher":
 				return false
 			}
 			return true
@@ -205,8 +227,21 @@ func (r *Registry) TLSConfig(base *tls.Config, place Place, shape Shape) *tls.Co
 				config.MinVersion, config.MaxVersion = tls.VersionTLS10, tls.VersionTLS10
 			case "tls1.3":
 				config.MinVersion, config.MaxVersion = tls.VersionTLS13, tls.VersionTLS13
+			case "tls1.1":
+				config.MinVersion, config.MaxVersion = tls.VersionTLS11, tls.VersionTLS11
+			case "tls1.2":
+				config.MinVersion, config.MaxVersion = tls.VersionTLS12, tls.VersionTLS12
+			case "no-resumption":
+				config.SessionTicketsDisabled = true
 			case "client-certificate":
-				config.ClientAuth = tls.RequireAnyClientCert
+				switch f.Value {
+				case "ask":
+					config.ClientAuth = tls.VerifyClientCertIfGiven
+				case "require":
+					config.ClientAuth = tls.RequireAndVerifyClientCert
+				default:
+					config.ClientAuth = tls.RequireAnyClientCert
+				}
 			default:
 				certificate, err := shape(f.Kind, f.Value)
 				if err != nil {
@@ -224,20 +259,9 @@ func (r *Registry) TLSConfig(base *tls.Config, place Place, shape Shape) *tls.Co
 // needsCertificate tells which kinds at est.tls a Shape makes a certificate for.
 func needsCertificate(kind string) bool {
 	switch kind {
-	case "self-signed", "wrong-name", "expired", "not-yet-valid":
+	case "self-signed", "wrong-name", "expired", "not-yet-valid", "missing-intermediate", "extra-certificates", "unknown-root",
+		"revoked", "key", "cn-only", "san", "eku", "issuer", "critical-extension", "rotate":
 		return true
 	}
 	return false
-}
-
-// wait waits for d, or until ctx ends.
-func wait(ctx context.Context, d time.Duration) error {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-		return nil
-	case <-ctx.Done():
-		return ctx.Err()
-	}
 }

@@ -33,11 +33,12 @@ type Registry struct {
 	log     *zap.Logger
 	foreign bool
 
-	mu     sync.Mutex // guards all below and the state of every fault
-	all    []*active
-	nextID int
-	bound  map[string]*Scope // connections of selected enrollments, by the client's address
-	over   chan struct{}     // closed by Clear, for who waits in a fault
+	mu        sync.Mutex // guards all below and the state of every fault
+	all       []*active
+	nextID    int
+	bound     map[string]*Scope // connections of selected enrollments, by the client's address
+	over      chan struct{}     // closed by Clear, for who waits in a fault
+	authority Authority         // nil where none is behind the front end
 
 	generation atomic.Uint64
 }
@@ -56,6 +57,11 @@ type active struct {
 type Status struct {
 	ID        string     `json:"id"`
 	Spec      string     `json:"spec"`
+	Place     string     `json:"place"`
+	What      string     `json:"what"` // happens there
+	Whom      string     `json:"whom"` // it bites
+	Label     string     `json:"label,omitempty"`
+	CN        string     `json:"cn,omitempty"`
 	Hits      int        `json:"hits"`
 	Remaining *int       `json:"remaining,omitempty"` // of count
 	Expires   *time.Time `json:"expires,omitempty"`
@@ -95,6 +101,9 @@ func (r *Registry) check(f Fault) error {
 	if r.foreign && f.Place.AtCA() {
 		return &SpecError{Spec: f.String(), Part: string(f.Place), Message: "is inside the CA, and only the built-in one can have it: order it from ra lab or ra certsrv (--fault, or its own admin port)"}
 	}
+	if r.foreign && f.Place.AtEST() && f.Kind == "p7" && needsAuthority(f.Value) {
+		return &SpecError{Spec: f.String(), Part: f.Value, Message: "needs certificates that only the lab's CA makes: order it from ra lab"}
+	}
 	if r.foreign && f.Place == ESTTLS && needsCertificate(f.Kind) {
 		return &SpecError{Spec: f.String(), Part: f.Kind, Message: "needs a certificate for the RA with something wrong about it, and only the lab's CA makes one: order it from ra lab"}
 	}
@@ -117,7 +126,9 @@ func (r *Registry) Add(f Fault) (id string, err error) {
 	r.all = append(r.all, a)
 	switch f.Place {
 	case Resolve, CertsrvTLS, CertsrvLogin: // what a connection that is kept never meets
-		r.generation.Add(1)
+		if !f.selects() { // else it is for those that get connections of their own
+			r.generation.Add(1)
+		}
 	}
 	return a.id, nil
 }
@@ -180,7 +191,11 @@ func (r *Registry) List() []Status {
 		if r.spent(a) {
 			continue
 		}
-		s := Status{ID: a.id, Spec: a.fault.String(), Hits: a.hits}
+		entry, _ := entryOf(a.fault.Place, a.fault.Kind)
+		s := Status{
+			ID: a.id, Spec: a.fault.String(), Hits: a.hits,
+			Place: string(a.fault.Place), What: entry.Help, Whom: a.fault.Whom(), Label: a.fault.Label, CN: a.fault.CN,
+		}
 		if a.fault.Count > 0 {
 			left := a.fault.Count - a.hits
 			s.Remaining = &left
@@ -211,7 +226,7 @@ func (r *Registry) meet(scope *Scope, everybodys bool, wanted func(Fault) bool, 
 	var faults []Fault
 	take := func(all []*active, whose string) {
 		for _, a := range all {
-			if !slices.Contains(places, a.fault.Place) || wanted != nil && !wanted(a.fault) || r.spent(a) {
+			if !slices.Contains(places, a.fault.Place) || wanted != nil && !wanted(a.fault) || r.spent(a) || !a.fault.isFor(scope) {
 				continue
 			}
 			if a.skipped < a.fault.Skip {
@@ -239,7 +254,10 @@ func (r *Registry) meet(scope *Scope, everybodys bool, wanted func(Fault) bool, 
 type Scope struct {
 	registry   *Registry
 	enrollment string
-	faults     []*active // guarded by the registry's mu
+	faults     []*active // guarded by the registry's mu, as all below
+	label      string
+	names      []string // of its CSR, where a fault asks for them
+	apart      bool     // a fault for its label or name will bite behind the front end
 }
 
 type scopeKey struct{}
@@ -264,15 +282,15 @@ func (s *Scope) Select(f Fault) {
 	s.faults = append(s.faults, s.registry.activate(f))
 }
 
-// Selected tells whether the enrollment has selected any fault, so that it needs
-// connections of its own.
+// Selected tells whether the enrollment has selected any fault, or been selected by one,
+// so that it needs connections of its own.
 func (s *Scope) Selected() bool {
 	if s == nil {
 		return false
 	}
 	s.registry.mu.Lock()
 	defer s.registry.mu.Unlock()
-	return len(s.faults) > 0
+	return len(s.faults) > 0 || s.apart
 }
 
 // Enrollment is the id that the scope was made with.

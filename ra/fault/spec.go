@@ -25,7 +25,7 @@ type Fault struct {
 	Kind  string
 	Value string // as it was written; "" without one
 
-	RetryAfter int // seconds, with status; 0 = no such header
+	RetryAfter int // seconds, with status; 0 = no such header, or one that is no number: see paramsOf
 
 	// How long it lives. Skip counts before Count does.
 	Skip, Count int           // 0 = none, without end
@@ -33,9 +33,14 @@ type Fault struct {
 	Probability float64       // 0 = always
 	Seed        uint64        // of Probability
 
+	// Whom it bites, of those that an EST server knows by label and name; "" = all.
+	// With a * at the end: all that begin so.
+	Label, CN string
+
 	delay   time.Duration
 	number  int
 	hresult uint32
+	params  []param // of its kind alone, in the order of paramsOf
 
 	over chan struct{} // of one that is on: closed when it is removed
 }
@@ -114,13 +119,14 @@ func Parse(spec string) (Fault, error) {
 				err = fmt.Errorf("want a whole number")
 			}
 			seeded = true
-		case name == "retry-after" && kind == "status":
-			f.RetryAfter, err = readNumber(value, 1, 1<<30)
+		case name == "label":
+			f.Label, err = readSelector(value)
+		case name == "cn":
+			f.CN, err = readSelector(value)
+		case slices.Contains(paramsOf(f.Place, kind), name):
+			err = f.readParam(name, value)
 		default:
-			names := []string{"count", "skip", "for", "probability", "seed"}
-			if kind == "status" {
-				names = append(names, "retry-after")
-			}
+			names := append([]string{"count", "skip", "for", "probability", "seed", "label", "cn"}, paramsOf(f.Place, kind)...)
 			return Fault{}, &SpecError{Spec: spec, Part: part, Message: fmt.Sprintf("unknown parameter %q", name), Nearest: nearest.Name(name, names)}
 		}
 		if err != nil {
@@ -132,6 +138,8 @@ func Parse(spec string) (Fault, error) {
 		return Fault{}, wrong("probability", "probability needs a seed, so that it happens again: add seed=1")
 	case seeded && f.Probability == 0:
 		return Fault{}, wrong("seed", "seed is for a probability: add probability=0.5")
+	case f.Place == ESTTLS && f.selects():
+		return Fault{}, wrong(string(f.Place), "%s is before anybody has said a label or a name: leave label and cn away", f.Place)
 	}
 	return f, nil
 }
@@ -170,6 +178,12 @@ func (f *Fault) readValue(entry Entry, hasValue bool) (err error) {
 		if !slices.Contains(Languages(), f.Value) {
 			return fmt.Errorf("%s=%s: want one of %s", f.Kind, f.Value, strings.Join(Languages(), ", "))
 		}
+	case oneOf:
+		if words := strings.Split(entry.Value, "|"); !slices.Contains(words, f.Value) {
+			return fmt.Errorf("%s=%s: want one of %s", f.Kind, f.Value, strings.Join(words, ", "))
+		}
+	case size:
+		f.number, err = readNumber(f.Value, 1, 1<<20)
 	case text, optionalText:
 		if strings.ContainsFunc(f.Value, func(r rune) bool { return r < ' ' || r == 0x7f }) {
 			return fmt.Errorf("%s: the value has a control character", f.Kind)
@@ -210,6 +224,9 @@ func (f Fault) String() string {
 	if f.RetryAfter > 0 {
 		fmt.Fprintf(&b, ",retry-after=%d", f.RetryAfter)
 	}
+	for _, p := range f.params {
+		fmt.Fprintf(&b, ",%s=%s", p.name, p.value)
+	}
 	if f.Skip > 0 {
 		fmt.Fprintf(&b, ",skip=%d", f.Skip)
 	}
@@ -221,6 +238,12 @@ func (f Fault) String() string {
 	}
 	if f.Probability > 0 {
 		fmt.Fprintf(&b, ",probability=%s,seed=%d", strconv.FormatFloat(f.Probability, 'g', -1, 64), f.Seed)
+	}
+	if f.Label != "" {
+		fmt.Fprintf(&b, ",label=%s", f.Label)
+	}
+	if f.CN != "" {
+		fmt.Fprintf(&b, ",cn=%s", f.CN)
 	}
 	return b.String()
 }

@@ -19,6 +19,9 @@ func TestASpecIsReadAndWrittenTheSame(t *testing.T) {
 		"certsrv.ca:renewed=2", "certsrv.template:absent", "certsrv.template:absent=CiscoRA", "certsrv.chain:language=ja",
 		"est.simpleenroll:status=503,retry-after=5", "est.any:content-type=text/html; charset=utf-8", "est.tls:tls1.3",
 		"certsrv.submit:delay=3s,count=3,for=30s,probability=0.25,seed=7",
+		"est.simpleenroll:status=202,retry-after=date+4s,count=1", "est.simpleenroll:status=202,retry-after=-1", "est.cacerts:status=201,body=good",
+		"est.any:redirect=https://127.0.0.1:8443,code=307", "est.any:interim=102,times=3", "est.any:hang,after=half", "est.any:close,when=idle",
+		"est.cacerts:p7=rollover", "est.tls:san=dns-ip", "est.any:length=+500", "est.any:base64=blanks",
 	} {
 		f, err := fault.Parse(spec)
 		if err != nil {
@@ -50,6 +53,10 @@ func TestAWrongSpecSaysWhatAndWhatWasMeant(t *testing.T) {
 		{"est.simpleenroll:status=99", "status=99: want a whole number from 200 to 599"},
 		{"certsrv.submit:denied=5", "want an HRESULT"},
 		{"certsrv.submit:language=xx", "want one of fr, de, ja, ru"},
+		{"est.any:base64=lf65", "base64=lf65: want one of lf64, crlf76"},
+		{"est.any:redirect=same,code=200", "code=200: want 301 or 302"},
+		{"est.any:status=202,retry-after=a b", "want seconds, date+SECONDS"},
+		{"certsrv.submit:hang,after=half", `unknown parameter "after"`},
 		{"certsrv.login:absent", `certsrv.login has no kind "absent"`},
 		{"est.any:content-type=a\r\nb", "has a control character"},
 		{strings.Repeat("x", 600), "is longer than 512 bytes"},
@@ -95,6 +102,9 @@ func TestEveryFaultOfTheCatalogCanBeWritten(t *testing.T) {
 	values := map[string]string{"DURATION": "=5s", "STATUS": "=503", "LANGUAGE": "=fr", "N": "=2", "VALUE": "=text/plain", "": "", "[CN]": "=lab-dc", "[TEMPLATE]": "=CiscoRA", "[HRESULT]": "=0x80094012"}
 	for _, e := range fault.Catalog() {
 		value, ok := values[e.Value]
+		if word, _, several := strings.Cut(e.Value, "|"); several || word != "" && word == strings.ToLower(word) {
+			value, ok = "="+strings.ReplaceAll(word, "N", "7"), true
+		}
 		if !ok || e.Help == "" || len(e.Places) == 0 {
 			t.Errorf("%s: value %q, help %q", e.Kind, e.Value, e.Help)
 		}

@@ -62,7 +62,7 @@ ProxyPass /certsrv {{.Backend}}/certsrv
 <Location /certsrv>
   AuthType GSSAPI
   AuthName certsrv
-  GssapiAllowedMech ntlmssp
+  {{.Mechanism}}
   GssapiConnectionBound On
   Require valid-user
 </Location>
@@ -82,11 +82,19 @@ func needApache(t *testing.T) {
 type apache struct {
 	dir     string
 	address string // host:port
+	end     func() // waits until it has ended, too
 }
 
 // startApache starts an Apache that closes its connections after so many requests,
 // in front of the lab's CA. It ends with the test.
 func startApache(t *testing.T, l *lab.Lab, keepAlive int) apache {
+	t.Helper()
+	return startApacheThatTakes(t, l, keepAlive, func(string) string { return "GssapiAllowedMech ntlmssp" })
+}
+
+// startApacheThatTakes is startApache with the mechanism that it takes, as its
+// configuration has it; mechanism may put files into the folder.
+func startApacheThatTakes(t *testing.T, l *lab.Lab, keepAlive int, mechanism func(dir string) string) apache {
 	t.Helper()
 	path := program(t, "apache2")
 	creds, err := config.LoadCredentials(l.Path("credentials.yaml"))
@@ -113,14 +121,14 @@ func startApache(t *testing.T, l *lab.Lab, keepAlive int) apache {
 	if err != nil {
 		t.Fatal(err)
 	}
-	backend := loggedIn(t, l, creds)
+	backend, allowed := loggedIn(t, l, creds), mechanism(dir)
 	// The port is free when it is chosen; where another took it meanwhile, the next.
 	for range 5 {
 		a := apache{dir: dir, address: freePort(t)}
 		_, port, _ := net.SplitHostPort(a.address)
 		var conf bytes.Buffer
 		if err := apacheConfig.Execute(&conf, map[string]any{
-			"Dir": dir, "Port": port, "User": name, "Modules": apacheModules, "KeepAlive": keepAlive, "Backend": backend,
+			"Dir": dir, "Port": port, "User": name, "Modules": apacheModules, "KeepAlive": keepAlive, "Backend": backend, "Mechanism": allowed,
 			"Certificate": l.Path("est.pem"), "Key": l.Path("est.key"),
 		}); err != nil {
 			t.Fatal(err)
@@ -142,7 +150,7 @@ func startApache(t *testing.T, l *lab.Lab, keepAlive int) apache {
 
 // run starts the program and returns once it takes connections; or what it said,
 // where it ended before.
-func (a apache) run(t *testing.T, path, users string) (said string, up bool) {
+func (a *apache) run(t *testing.T, path, users string) (said string, up bool) {
 	t.Helper()
 	cmd := exec.Command(path, "-f", filepath.Join(a.dir, "httpd.conf"), "-DFOREGROUND")
 	cmd.Env = append(os.Environ(), "NTLM_USER_FILE="+users)
@@ -170,6 +178,10 @@ func (a apache) run(t *testing.T, path, users string) (said string, up bool) {
 		case <-tick.C:
 		}
 	}
+	a.end = func() {
+		_ = cmd.Process.Signal(syscall.SIGWINCH) // what is under way is finished, and logged
+		<-ended
+	}
 	t.Cleanup(func() {
 		_ = cmd.Process.Signal(syscall.SIGTERM) // it ends its children
 		<-ended
@@ -188,8 +200,11 @@ type request struct {
 	line   string // GET /certsrv/ HTTP/1.1
 }
 
+// requests ends Apache, which writes a line after its answer has gone out, and returns
+// all that were made.
 func (a apache) requests(t *testing.T) (list []request) {
 	t.Helper()
+	a.end()
 	log, err := os.ReadFile(filepath.Join(a.dir, "access.log"))
 	if err != nil {
 		t.Fatal(err)

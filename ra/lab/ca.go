@@ -27,9 +27,11 @@ type CAOptions struct {
 	Faults *fault.Registry // nil = none
 	// Logged is called after each line of the access log; nil = nobody is told.
 	Logged func()
+	Seen   func(certsrv.AccessEntry)     // each of them; nil = nobody
 	KeyLog io.Writer                     // see [Options.KeyLog]
 	NewKey func() (crypto.Signer, error) // see [Options.NewKey]
-	Port   int                           // that the access log has; 0 = the listener\'s
+	Rand   io.Reader                     // of serial numbers; nil = chance
+	Port   int                           // that the access log has; 0 = the listener's
 }
 
 // CA is the built-in Microsoft CA as certsrv.yaml describes it: what `ra
@@ -71,6 +73,7 @@ func OpenCA(cfg *config.Certsrv, o CAOptions) (*CA, error) {
 		Now:     o.Now,
 		Logger:  o.Logger,
 		NewKey:  o.newKey(),
+		Rand:    o.Rand,
 	}
 	for _, t := range cfg.Templates {
 		options.Templates = append(options.Templates, certsrv.Template{
@@ -106,6 +109,9 @@ func OpenCA(cfg *config.Certsrv, o CAOptions) (*CA, error) {
 				e.Port = o.Port
 			}
 			ca.accessLog.Log(tracelog.W3CEntry(e))
+			if o.Seen != nil {
+				o.Seen(e)
+			}
 			if o.Logged != nil {
 				o.Logged()
 			}

@@ -2,8 +2,8 @@ package lab
 
 import (
 	"bytes"
-	"crypto/ecdsa"
-	"crypto/elliptic"
+	"cmp"
+	"crypto"
 	"crypto/rand"
 	"crypto/sha256"
 	"encoding/pem"
@@ -17,6 +17,7 @@ import (
 	"go.step.sm/crypto/pemutil"
 
 	"ciscora/config"
+	"ciscora/ra/admin"
 )
 
 // Files under the lab's folder (design, section 3).
@@ -59,14 +60,26 @@ func stateFolder(dir string) (string, error) {
 	return dir, nil
 }
 
-// loadCredentials returns the account of an earlier run in this folder, or makes
-// one with a new password.
-func loadCredentials(path string) (config.Credentials, error) {
+// account returns the one of an earlier run in this folder, or makes one with a new
+// password; what is given takes its place.
+func (l *Lab) account(user, password string) (config.Credentials, error) {
+	path := l.Path(fileCredentials)
 	creds, err := config.LoadCredentials(path)
-	if !errors.Is(err, os.ErrNotExist) {
+	switch {
+	case errors.Is(err, os.ErrNotExist):
+		made, err := l.draws.text("password")
+		if err != nil {
+			return creds, err
+		}
+		creds = config.Credentials{User: User, Password: config.Secret(made)}
+		l.Made = password == ""
+	case err != nil:
 		return creds, err
+	case user == "" && password == "":
+		return creds, nil
 	}
-	creds = config.Credentials{User: User, Password: config.Secret(newPassword())}
+	creds.User = cmp.Or(user, creds.User)
+	creds.Password = cmp.Or(config.Secret(password), creds.Password)
 	return creds, config.WriteCredentials(path, creds.User, string(creds.Password))
 }
 
@@ -234,13 +247,17 @@ func (l *Lab) writeRAConfig(c config.RA, hosts []string) (*config.RA, error) {
 	if err != nil {
 		return nil, err
 	}
-	ec, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	ec, err := l.draws.ecKey("the RA's EC key")
 	if err != nil {
 		return nil, fmt.Errorf("make the RA's EC key: %w", err)
 	}
 	ecCert, err := l.ca.IssueServerCertificateFor(ec, hosts)
 	if err != nil {
 		return nil, fmt.Errorf("issue the RA's server certificate: %w", err)
+	}
+	l.keys = []crypto.Signer{ec}
+	if own, ok := rsaCert.PrivateKey.(crypto.Signer); ok {
+		l.keys = append(l.keys, own)
 	}
 	ecKey, err := encodeKey(ec)
 	if err != nil {
@@ -343,3 +360,12 @@ func (l *Lab) write(name string, data []byte) error {
 
 // newPassword returns a password of 20 characters that needs no quoting.
 func newPassword() string { return rand.Text()[:20] }
+
+// placeOf is where a listener is, as /info tells it.
+func placeOf(url string, l net.Listener) admin.InfoAddress {
+	at := admin.InfoAddress{URL: url}
+	if a, ok := l.Addr().(*net.TCPAddr); ok {
+		at.Port, at.Local = a.Port, a.IP.IsLoopback()
+	}
+	return at
+}

@@ -15,17 +15,15 @@ import (
 	"fmt"
 	"io"
 	"net"
-	"net/url"
+	"net/http"
 	"os"
 	"slices"
-	"strconv"
 	"sync"
 	"time"
 
-	"go.uber.org/zap"
-
 	"ciscora/config"
 	"ciscora/msca/certsrv"
+	"ciscora/ra/admin"
 	"ciscora/ra/fault"
 	"ciscora/ra/ledger"
 	"ciscora/ra/server"
@@ -40,43 +38,6 @@ const (
 	SupervisedTemplate = "Supervised" // behind the label "supervised"; a manager must approve
 )
 
-// Options is what a lab is made of. The zero value listens on the fixed ports of
-// `ra lab` and keeps its state in a new temporary folder.
-type Options struct {
-	Dir     string // state, kept across runs; "" = a new temporary folder
-	EST     string // the RA's address; "" = 127.0.0.1:8084, port 0 works
-	Certsrv string // the built-in CA's; "" = 127.0.0.1:8443
-	Admin   string // the admin port's; "" = 127.0.0.1:8085
-	// OpenAdmin leaves the admin port open to whoever reaches it; else it wants a token
-	// where it listens beyond loopback, see [Lab.AdminCurl].
-	OpenAdmin bool
-	Profile   config.Profile // "" = cucm-12.5
-	// Faults are those that are on; nil = none so far, see [Lab.Faults].
-	Faults *fault.Registry
-	// Early are specs of faults that are on when it starts.
-	Early []string
-	// Variant is how this lab differs from the usual one.
-	Variant Variant
-	// Lockout is the RA's est.lockout.failures; 0 = no guard, since those who try a lab
-	// out try wrong passwords all day.
-	Lockout int
-	// Network is where the lab listens and connects; nil = TCP.
-	Network Network
-	// Watch sees each step of each enrollment as it happens; nil = nobody does.
-	Watch func(Step)
-	// Logged is called whenever something has been written to one of the
-	// emulated logs of RA and CA, from several goroutines; nil = nobody is told.
-	Logged func()
-	// KeyLog gets the secrets of each TLS connection to RA and CA, in the form of
-	// SSLKEYLOGFILE, by which Wireshark decrypts a capture; nil = none are told.
-	// There is no such thing outside a lab.
-	KeyLog io.Writer
-	// NewKey makes the keys of the CA and of both TLS servers; nil = new ones, RSA 2048.
-	NewKey func() (crypto.Signer, error)
-	Logger *zap.Logger
-	Now    func() time.Time
-}
-
 // Lab is a running lab.
 type Lab struct {
 	Dir        string
@@ -87,6 +48,9 @@ type Lab struct {
 	AdminURL   string   // http://HOST:PORT
 	AdminCurl  string   // the file for curl -K that has the admin port's token; "" where it wants none
 	Roots      *x509.CertPool
+	User       string // the lab's account
+	Password   string
+	Made       bool // the password was made for this run
 	Profile    config.Profile
 	Edited     []Edit // configurations of an earlier run that were edited
 	// Faults are ordered here while the lab runs:
@@ -95,8 +59,15 @@ type Lab struct {
 	Faults *fault.Registry
 
 	others  []*x509.Certificate // Variant.Trust
+	draws   draws
+	keys    []crypto.Signer // of the RA's certificates, the cheapest first
+	options Options
+	at      struct{ est, certsrv, admin admin.InfoAddress }
+	book    *logBook
 	network Network
 	flight  *flight
+	record  *recording
+	pages   *pages
 	ca      *CA
 	ra      *server.Server
 	creds   config.Credentials
@@ -111,62 +82,6 @@ type Lab struct {
 // Edit is a configuration that was edited, and where that is kept.
 type Edit struct{ File, Kept string }
 
-// SetProfile sets the profile by its name.
-func (o *Options) SetProfile(name string) (err error) {
-	o.Profile, err = config.ParseProfile(name)
-	return err
-}
-
-// Variant is how a lab differs from the usual one; zero values change nothing.
-type Variant struct {
-	CAURL      string   // of the CA, as ra.yaml has it; any port leads to the built-in CA
-	CANames    []string // further names of the built-in CA's server, which resolve to it
-	Template   string   // the RA's
-	Enroll     []string // who may enroll for the lab's template
-	MinKeySize int      // of the lab's template, in bits
-	Patience   time.Duration
-	// Trust stands in both trust stores, before the lab's root. Both are the same then,
-	// as CUCM's are: the issuing CA is in neither.
-	Trust []*x509.Certificate
-}
-
-// port is that of the CA's URL, which IIS logs, whatever port it has here: the logs of
-// RA and CA would name two. 0 = the one that it has.
-func (v Variant) port() int {
-	u, err := url.Parse(v.CAURL)
-	if err != nil {
-		return 0 // the configuration says why
-	}
-	port, err := strconv.Atoi(u.Port())
-	if err != nil {
-		return 0
-	}
-	return port
-}
-
-func (v Variant) apply(ra *config.RA, ca *config.Certsrv) {
-	if v.CAURL != "" {
-		ra.CA.URL = v.CAURL
-	}
-	ca.Hosts = append(ca.Hosts, v.CANames...)
-	if len(v.Trust) > 0 {
-		ra.CA.Trust = append([]string{fileOthers}, ra.CA.Trust...)
-		ra.EST.Trust = ra.CA.Trust
-	}
-	if v.Template != "" {
-		ra.CA.Template = v.Template
-	}
-	if v.Enroll != nil {
-		ca.Templates[0].Enroll = v.Enroll
-	}
-	if v.Patience != 0 {
-		ra.EST.Patience = v.Patience
-	}
-	if v.MinKeySize != 0 {
-		ca.Templates[0].MinKeySize = v.MinKeySize
-	}
-}
-
 // Start brings up the CA and the RA and returns once both listen; the RA logs in
 // meanwhile, see [Lab.Ready]. The lab ends with [Lab.Close] or with ctx. An
 // address in use is an error that names the flag and the remedy.
@@ -176,7 +91,7 @@ func Start(ctx context.Context, o Options) (_ *Lab, err error) {
 	if err != nil {
 		return nil, err
 	}
-	l := &Lab{Dir: dir, Temporary: o.Dir == "", Profile: o.Profile, Faults: o.Faults, others: o.Variant.Trust, network: o.Network, flight: newFlight(), now: o.Now, done: make(chan struct{})}
+	l := &Lab{Dir: dir, Temporary: o.Dir == "", Profile: o.Profile, Faults: o.Faults, others: o.Variant.Trust, draws: draws{o.Seed}, options: o, network: o.Network, flight: newFlight(), book: newLogBook(o.Now), record: newRecording(o.Now, o.Unrecorded), now: o.Now, done: make(chan struct{})}
 	for _, spec := range o.Early {
 		if _, err := l.Faults.Order(spec); err != nil {
 			return nil, err
@@ -203,12 +118,15 @@ func Start(ctx context.Context, o Options) (_ *Lab, err error) {
 	l.ForPhones = urlsBeyondLoopback(estListener.Addr())
 	l.CertsrvURL = "https://" + reachable(caListener.Addr()) + "/certsrv"
 	l.AdminURL = "http://" + reachable(adminListener.Addr())
+	l.at.est, l.at.certsrv, l.at.admin = placeOf(l.ESTURL+"/.well-known/est", estListener), placeOf(l.CertsrvURL, caListener), placeOf(l.AdminURL, adminListener)
 
 	// Both servers run with the very files that they leave in the folder, so
 	// what works here works with `ra serve` and `ra certsrv` too.
-	if l.creds, err = loadCredentials(l.Path(fileCredentials)); err != nil {
+	if l.creds, err = l.account(o.User, o.Password); err != nil {
 		return nil, err
 	}
+	l.User, l.Password = l.creds.User, string(l.creds.Password)
+	hosts := append(hostsOf(estListener.Addr()), o.Hosts...)
 	caYAML, raYAML := l.certsrvConfig(caListener.Addr()), l.raConfig(estListener.Addr(), caListener.Addr(), adminListener.Addr())
 	raYAML.EST.Lockout.Failures = o.Lockout
 	o.Variant.apply(&raYAML, &caYAML)
@@ -216,26 +134,45 @@ func Start(ctx context.Context, o Options) (_ *Lab, err error) {
 	if err != nil {
 		return nil, err
 	}
-	if l.ca, err = OpenCA(caConfig, CAOptions{Logger: o.Logger.Named("certsrv"), Now: o.Now, Faults: l.Faults, Logged: o.Logged, KeyLog: o.KeyLog, NewKey: o.NewKey, Port: o.Variant.port()}); err != nil {
+	alone := func(context.Context) bool { return true } // until it is known better
+	calls := newCallers(l.book, func(ctx context.Context) bool { return alone(ctx) })
+	if l.ca, err = OpenCA(caConfig, CAOptions{Seen: func(e certsrv.AccessEntry) { calls.seen(e); l.record.caLine(e) }, Logger: o.Logger.Named("certsrv"), Now: o.Now, Faults: l.Faults, Logged: o.Logged, KeyLog: l.record.keys(o.KeyLog), NewKey: o.NewKey, Rand: l.draws.stream("serials"), Port: o.Variant.port()}); err != nil {
 		return nil, err
 	}
 	opened = append(opened, l.ca)
 	l.Roots = x509.NewCertPool()
 	l.Roots.AddCert(l.ca.Root())
-	raConfig, err := l.writeRAConfig(raYAML, hostsOf(estListener.Addr()))
+	raConfig, err := l.writeRAConfig(raYAML, hosts)
 	if err != nil {
 		return nil, err
 	}
 	hooks := FaultHooks(l.Faults, func(kind, value string) (tls.Certificate, error) {
-		return l.ca.Shape(kind, value, hostsOf(estListener.Addr()))
+		return l.ca.Shape(kind, value, hosts)
 	})
-	hooks.TLS = keyLogged(hooks.TLS, o.KeyLog)
-	hooks.Dial = func(server.DialFunc) server.DialFunc { return l.Faults.Dial(l.dialCA(caListener.Addr())) }
+	hooks.Middleware = append([]func(http.Handler) http.Handler{l.learnNames}, hooks.Middleware...)
+	setApart(&hooks)
+	if raConfig.CA.Sessions != config.SessionsPerEnrollment {
+		alone = hooks.Isolate
+	}
+	if o.AnyHost {
+		shaped, anyHost := hooks.TLS, l.anyHost(hosts, l.keys)
+		hooks.TLS = func(c *tls.Config) *tls.Config { return shaped(anyHost(c)) }
+	}
+	hooks.TLS = keyLogged(hooks.TLS, l.record.keys(o.KeyLog))
+	hooks.Listener = l.record.listener(hooks.Listener)
+	hooks.Middleware = append(slices.Clone(o.Middleware), hooks.Middleware...)
+	l.Faults.Behind(l.ca)
+	hooks.Dial = func(server.DialFunc) server.DialFunc {
+		return calls.dial(l.Faults.Dial(l.record.capture.Dial(l.dialCA(caListener.Addr()))))
+	}
 	hooks.Resolve = func(server.ResolveFunc) server.ResolveFunc { return l.Faults.Resolve(resolver(caConfig.Hosts)) }
 	serverOptions := server.Options{
-		EST: estListener, Admin: adminListener, Requests: l.ca.Queue(), Faults: AdminFaults(l.Faults), Hooks: hooks, Logger: o.Logger, Now: o.Now,
+		EST: estListener, Admin: adminListener, Requests: l.ca.Queue(), Faults: AdminFaults(l.Faults), Hooks: hooks, Wire: l.record.wire, Logger: o.Logger, Now: o.Now,
 	}
-	serverOptions.OpenAdmin = o.OpenAdmin
+	l.pages = l.newPages(o)
+	serverOptions.LabPages = l.pages.options()
+	serverOptions.OpenAdmin, serverOptions.AdminHosts = o.OpenAdmin, o.Hosts
+	serverOptions.Lab, serverOptions.Lines, serverOptions.Version = l.admin(hosts, raConfig.CA.Template), l.lines, o.Version
 	if raConfig.Admin.Guarded() && !o.OpenAdmin {
 		l.AdminCurl = l.Path(fileAdminCurl)
 	}
@@ -277,6 +214,10 @@ func (l *Lab) run(ctx context.Context, caListener net.Listener) {
 	servers.Go(func() {
 		defer l.cancel()
 		caErr = l.ca.Serve(caCtx, caListener)
+	})
+	servers.Go(func() {
+		<-ctx.Done()
+		l.pages.phones.Close()
 	})
 	go func() {
 		defer close(l.done)
@@ -410,31 +351,4 @@ func (cs closers) Close() error {
 		errs = append(errs, c.Close())
 	}
 	return errors.Join(errs...)
-}
-
-func (o Options) withDefaults() Options {
-	set := func(s *string, def string) {
-		if *s == "" {
-			*s = def
-		}
-	}
-	set(&o.EST, "127.0.0.1:8084")
-	set(&o.Certsrv, "127.0.0.1:8443")
-	set(&o.Admin, "127.0.0.1:8085")
-	if o.Profile == "" {
-		o.Profile = config.ProfileCUCM
-	}
-	if o.Logger == nil {
-		o.Logger = zap.NewNop()
-	}
-	if o.Now == nil {
-		o.Now = time.Now
-	}
-	if o.Network == nil {
-		o.Network = tcp{}
-	}
-	if o.Faults == nil {
-		o.Faults = fault.NewRegistry(fault.Options{Now: o.Now, Logger: o.Logger.Named("fault")})
-	}
-	return o
 }

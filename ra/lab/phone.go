@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"ciscora/est/capf"
+	"ciscora/ra/admin"
 	"ciscora/ra/tracelog"
 )
 
@@ -31,19 +32,31 @@ type SamplePhone struct {
 // CSR and its certificate in the folder phone, and CAPF's trace in
 // logs/capf.log. The result tells how it went; the error is about this machine.
 func (l *Lab) EnrollPhone(ctx context.Context) (SamplePhone, error) {
-	phone, err := capf.NewPhone(rand.Reader, "", sampleKeyType)
+	phone, err := l.samplePhone()
 	if err != nil {
 		return SamplePhone{}, err
 	}
 	if err := l.writePhone(phone); err != nil {
 		return SamplePhone{}, err
 	}
+	sample, err := l.enrollPhone(ctx, phone)
+	if err != nil || len(sample.Result.Certificates) == 0 {
+		return sample, err
+	}
+	if err := os.WriteFile(l.Path("phone", "certificate.pem"), encodeCertificates(sample.Result.Certificates[0].Raw), 0o600); err != nil {
+		return sample, fmt.Errorf("keep the phone's certificate: %w", err)
+	}
+	return sample, nil
+}
+
+// enrollPhone enrolls a phone, with CAPF's trace in logs/capf.log.
+func (l *Lab) enrollPhone(ctx context.Context, phone *capf.Phone) (SamplePhone, error) {
 	trace, err := os.OpenFile(l.Path("logs", "capf.log"), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
 	if err != nil {
 		return SamplePhone{}, fmt.Errorf("open CAPF's trace: %w", err)
 	}
 	defer trace.Close()
-	client, err := l.Client(CAPFTrace(tracelog.NewCAPF(trace, tracelog.Options{Now: l.now}), l.now))
+	client, err := l.Client(CAPFTrace(tracelog.NewCAPF(l.record.phones.trace(phone.Name, l.book.writer("capf", admin.Line{CN: phone.Name}, trace)), tracelog.Options{Now: l.now}), l.now))
 	if err != nil {
 		return SamplePhone{}, err
 	}
@@ -52,10 +65,19 @@ func (l *Lab) EnrollPhone(ctx context.Context) (SamplePhone, error) {
 		return sample, nil
 	}
 	sample.ReqID = l.reqIDOf(sample.Result.Certificates[0])
-	if err := os.WriteFile(l.Path("phone", "certificate.pem"), encodeCertificates(sample.Result.Certificates[0].Raw), 0o600); err != nil {
-		return sample, fmt.Errorf("keep the phone's certificate: %w", err)
-	}
 	return sample, nil
+}
+
+func (l *Lab) samplePhone() (*capf.Phone, error) {
+	newKey := l.draws.rsaKeys("the sample phone's key")
+	if newKey == nil {
+		return capf.NewPhone(rand.Reader, "", sampleKeyType)
+	}
+	key, err := newKey()
+	if err != nil {
+		return nil, err
+	}
+	return capf.NewPhoneWithKey(l.draws.stream("the sample phone"), "", key)
 }
 
 // Client returns an EST client with libest's habits for this lab's RA and

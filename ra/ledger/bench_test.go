@@ -85,7 +85,12 @@ func BenchmarkRows(b *testing.B) {
 	if testing.Short() {
 		sizes = sizes[:1]
 	}
-	l, err := ledger.Open(b.Context(), "sqlite:"+filepath.Join(b.TempDir(), "ra.db"), ledger.Options{})
+	// Some fifty seconds lie between two rows, so a million took a year and a half.
+	began := time.Now().Add(-600 * 24 * time.Hour)
+	var clock atomic.Int64 // seconds since
+	l, err := ledger.Open(b.Context(), "sqlite:"+filepath.Join(b.TempDir(), "ra.db"), ledger.Options{Now: func() time.Time {
+		return began.Add(time.Duration(clock.Add(10)) * time.Second)
+	}})
 	must(b, err)
 	defer l.Close()
 	rows := 0
@@ -93,21 +98,29 @@ func BenchmarkRows(b *testing.B) {
 		for ; rows < size; rows += 1000 {
 			l.Fill(b, rows, 1000)
 		}
+		day := began.Add(time.Duration(clock.Load()/2) * time.Second)
 		for name, filter := range map[string]ledger.Filter{
-			"newest":      {},
-			"by name":     {CN: fmt.Sprintf("SEP%012X", rows/2)},
-			"by ReqID":    {ReqID: rows / 2},
-			"by state":    {State: ledger.StatePending},
-			"by identity": {Identity: `relay:lab\user50`},
-			"by label":    {Label: "wifi"},
-			"orphans":     {Orphans: true},
-			"in the past": {Before: int64(rows / 2)},
+			"newest":                   {},
+			"by name":                  {CN: fmt.Sprintf("SEP%012X", rows/2)},
+			"by ReqID":                 {ReqID: rows / 2},
+			"by state":                 {State: ledger.StatePending},
+			"by identity":              {Identity: `relay:lab\user50`},
+			"by label":                 {Label: "wifi"},
+			"orphans":                  {Orphans: true},
+			"in the past":              {Before: int64(rows / 2)},
+			"of a day":                 {Since: day, Until: day.Add(24 * time.Hour)},
+			"of a day, by name":        {CN: fmt.Sprintf("SEP%012X", rows/2), Since: day.Add(-24 * time.Hour), Until: day.Add(24 * time.Hour)},
+			"of a day, one identity's": {Identity: `relay:lab\user50`, Since: day, Until: day.Add(24 * time.Hour)},
+			"before a day":             {Until: day},
+			"after a day":              {Since: day},
+			"of a day, failed":         {State: ledger.StateFailed, Since: day.Add(-48 * time.Hour), Until: day.Add(24 * time.Hour)},
+			"delivered before a day":   {State: ledger.StateDelivered, Until: day},
 		} {
 			b.Run(fmt.Sprintf("list/%s/%d", name, size), func(b *testing.B) {
 				for b.Loop() {
 					found, err := l.List(b.Context(), filter)
 					must(b, err)
-					if len(found) == 0 && name != "by state" && name != "orphans" {
+					if len(found) == 0 && name != "by state" && name != "orphans" && name != "of a day, failed" {
 						b.Fatal("nothing found")
 					}
 				}

@@ -395,6 +395,45 @@ func TestTheListShowsWhatTheFilterChooses(t *testing.T) {
 	})
 }
 
+// Replicas' clocks differ, so a row may have an earlier time than the one before it.
+func TestATimeIsFoundWhereRowsAreOutOfItsOrder(t *testing.T) {
+	overEachStore(t, func(t *testing.T, d *database) {
+		l := d.open("a")
+		start := d.clock.now()
+		for _, row := range []struct {
+			name string
+			pass time.Duration
+		}{{"one", 0}, {"two", 5 * time.Hour}, {"three", -30 * time.Minute}, {"four", 5 * time.Hour}} {
+			d.clock.pass(row.pass)
+			c := claim(t, l, request(row.name, "ann"))
+			must(t, l.Finish(t.Context(), &c, func(r *ledger.Row) { r.State = ledger.StateDelivered }))
+		}
+		at := func(hours float64) time.Time { return start.Add(time.Duration(hours * float64(time.Hour))) }
+		for _, test := range []struct {
+			filter ledger.Filter
+			want   []string
+		}{
+			{ledger.Filter{Since: at(4), Until: at(4.75)}, []string{"three"}},
+			{ledger.Filter{Since: at(4.9), Until: at(6)}, []string{"two"}},
+			{ledger.Filter{Until: at(4.7)}, []string{"three", "one"}},
+			{ledger.Filter{Since: at(4.8)}, []string{"four", "two"}},
+			{ledger.Filter{Since: at(20)}, nil},
+			{ledger.Filter{Until: at(-20)}, nil},
+			{ledger.Filter{Since: at(-20), Until: at(20)}, []string{"four", "three", "two", "one"}},
+		} {
+			rows, err := l.List(t.Context(), test.filter)
+			must(t, err)
+			var got []string
+			for _, found := range rows {
+				got = append(got, found.CN)
+			}
+			if fmt.Sprint(got) != fmt.Sprint(test.want) {
+				t.Errorf("%v to %v: %v, want %v", test.filter.Since, test.filter.Until, got, test.want)
+			}
+		}
+	})
+}
+
 func TestRetentionRemovesWhatIsDecidedAndOld(t *testing.T) {
 	overEachStore(t, func(t *testing.T, d *database) {
 		l := d.open("a")
@@ -416,6 +455,25 @@ func TestRetentionRemovesWhatIsDecidedAndOld(t *testing.T) {
 		must(t, err)
 		if n != 1200 || len(rows) != 2 {
 			t.Errorf("%d rows removed, %d left; want 1200 and 2", n, len(rows))
+		}
+	})
+}
+
+func TestAClearedLedgerHasNothing(t *testing.T) {
+	overEachStore(t, func(t *testing.T, d *database) {
+		l := d.open("a")
+		claim(t, l, request("one", `LAB\alice`))
+		claim(t, l, request("two", `LAB\alice`))
+		if n, err := l.Clear(t.Context()); err != nil || n != 2 {
+			t.Errorf("%d %v", n, err)
+		}
+		rows, err := l.List(t.Context(), ledger.Filter{})
+		if err != nil || len(rows) != 0 {
+			t.Errorf("%v %v", rows, err)
+		}
+		// The first is at work still, and shuts nobody out.
+		if again := claim(t, l, request("one", `LAB\alice`)); !again.Mine {
+			t.Errorf("%+v", again)
 		}
 	})
 }

@@ -3,6 +3,7 @@ package ledger
 import (
 	"context"
 	"fmt"
+	"math"
 	"slices"
 	"strconv"
 	"strings"
@@ -25,6 +26,10 @@ type Filter struct {
 const (
 	standardLimit = 100
 	maxLimit      = 1000
+	// clocksApart is by how much rows may be out of the order of their times: replicas
+	// whose clocks differ more do not live (a row has its replica's time, and the next
+	// free id).
+	clocksApart = time.Hour
 )
 
 // List returns the rows that the filter chooses, newest first.
@@ -113,11 +118,18 @@ func (f Filter) query() (string, []any) {
 		conditions = append(conditions, "req_id > 0") // names the index that has these alone
 		where("req_id =", f.ReqID)
 	}
+	// The times as ids, which the other indexes are ordered by: else a part of them would be
+	// read from one end to the other. "+received" keeps the planner from the times' own
+	// index, whose rows would have to be sorted.
 	if !f.Since.IsZero() {
-		where("received >=", micros(f.Since))
+		where("+received >=", micros(f.Since))
+		where("id >= coalesce((SELECT id FROM requests WHERE received <", micros(f.Since.Add(-clocksApart)))
+		conditions[len(conditions)-1] += " ORDER BY received DESC LIMIT 1), 0)"
 	}
 	if !f.Until.IsZero() {
-		where("received <", micros(f.Until))
+		where("+received <", micros(f.Until))
+		where("id <= coalesce((SELECT id FROM requests WHERE received >=", micros(f.Until.Add(clocksApart)))
+		conditions[len(conditions)-1] += fmt.Sprintf(" ORDER BY received LIMIT 1), %d)", int64(math.MaxInt64))
 	}
 	if f.Before != 0 {
 		where("id <", f.Before)
@@ -259,4 +271,15 @@ func (l *Ledger) Prune(ctx context.Context, before time.Time) (int, error) {
 			return removed, nil
 		}
 	}
+}
+
+// Clear removes all rows, those of requests under way too, and returns how many there
+// were: for a lab alone. Whoever was about to write to one finds it gone.
+func (l *Ledger) Clear(ctx context.Context) (int, error) {
+	var removed int64
+	err := l.write(ctx, change{run: func(ctx context.Context, e execer) (err error) {
+		removed, err = execOne(ctx, e, `DELETE FROM requests`)
+		return err
+	}})
+	return int(removed), err
 }

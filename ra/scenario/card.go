@@ -41,8 +41,8 @@ type Card struct {
 	// Mended plays the fix, in the same lab, once the failure was seen.
 	Mended Mended `yaml:"mended"`
 
-	// Kind is "" for a failure that can be played, and "note" for one that nothing
-	// plays: it has tells, a cause and a fix, and [Notes] returns it.
+	// Kind is "" for a failure that the lab plays, and "note" for one of other products:
+	// it has tells, a cause and a fix, perhaps a probe, and [Notes] returns it.
 	Kind string `yaml:"kind"`
 	// Tells are, by the log's name, the lines that tell this failure from others; one
 	// that begins with "! " is a line that is missing there. They may leave out what
@@ -56,6 +56,9 @@ type Card struct {
 	Elsewhere string `yaml:"elsewhere"`
 	// Known are, by the log's name, further lines that a note knows to be harmless.
 	Known map[string]string `yaml:"known"`
+
+	// Probe is what ra check says of a note's failure; nil = it is not played.
+	Probe *Probe `yaml:"probe"`
 
 	// RealTime cards need real connections: an errno decides.
 	RealTime bool `yaml:"real_time"`
@@ -139,8 +142,14 @@ var files embed.FS
 // the document first.
 func Cards() ([]Card, error) { return cardsOf("") }
 
-// Notes returns the cards of failures that nothing plays.
+// Notes returns the cards of failures that no lab plays.
 func Notes() ([]Card, error) { return cardsOf("note") }
+
+// Probed returns those of the notes that ra check is run for.
+func Probed() ([]Card, error) {
+	notes, err := Notes()
+	return slices.DeleteFunc(notes, func(c Card) bool { return !c.probed() }), err
+}
 
 func cardsOf(kind string) ([]Card, error) {
 	names, err := fs.Glob(files, "cards/*.yaml")
@@ -250,6 +259,14 @@ func parse(file string, data []byte, own bool) (Card, error) {
 	if err := root.Decode(&card); err != nil && len(problems) == 0 {
 		return card, fmt.Errorf("%s: %w", file, err)
 	}
+	if probe := valueOf(root.Content[0], "probe"); probe != nil && card.Probe != nil {
+		card.Probe.Mended = card.Probe.Stage
+		if changed := valueOf(probe, "mended"); changed != nil {
+			if err := changed.Decode(&card.Probe.Mended); err != nil && len(problems) == 0 {
+				return card, fmt.Errorf("%s: probe.mended: %w", file, err)
+			}
+		}
+	}
 	mended := valueOf(root.Content[0], "mended")
 	card.Mended.Lab = card.Lab
 	if changed := valueOf(mended, "lab"); changed != nil {
@@ -290,6 +307,12 @@ func parse(file string, data []byte, own bool) (Card, error) {
 		missing("profile, cucm-12.5 or modern,")
 	}
 	problems = append(problems, card.checkTells(file)...)
+	if card.probed() {
+		problems = append(problems, card.Probe.check(file)...)
+		if card.Kind != "note" {
+			problems = append(problems, fmt.Errorf("%s: a probe is a note's: the lab plays the others", file))
+		}
+	}
 	if len(card.Steps) == 0 && own {
 		missing("steps, such as [start, enroll],")
 	}
@@ -320,6 +343,9 @@ func (l Logs) all() map[string]string {
 
 // checkKeys reports the keys that a struct does not have.
 func checkKeys(node *yaml.Node, t reflect.Type, at string, report func(*yaml.Node, string, ...any)) {
+	if t.Kind() == reflect.Pointer {
+		t = t.Elem()
+	}
 	if node.Kind != yaml.MappingNode || t.Kind() != reflect.Struct {
 		return
 	}

@@ -15,7 +15,7 @@ func Index(cards []Card) string {
 	b.WriteString("# Failures, as the logs show them\n\n" +
 		"F1 to F9 are failures that Cisco's \"Troubleshooting CAPF Online CA\" for CUCM 12.5 shows, \"the document\"; the others are inferred, and each\n" +
 		"page says from what. [reference/README.md](reference/README.md) explains both, [reference/logs.md](reference/logs.md) tells of each line whether\n" +
-		"it is documented or reconstructed. Each can be played: `ra scenario run NAME`. These pages are written from the scenarios' cards by\n" +
+		"it is documented or reconstructed. Each but some notes can be played: `ra scenario run NAME`. These pages are written from the scenarios' cards by\n" +
 		"`go test ./ra/scenario -update`; one of them is also `ra scenario show NAME`. In the lines, what stands in braces differs from run to run, and\n" +
 		"`...` stands for other lines.\n")
 	for _, log := range []string{"nginx", "capf", "iis"} {

@@ -49,8 +49,8 @@ func MakeKeys(dir string) (*Keys, error) {
 	return k, nil
 }
 
-// intoLab puts the CA into a lab's folder, which it makes.
-func (k *Keys) intoLab(dir string) error {
+// IntoLab puts the CA into a lab's folder, which it makes.
+func (k *Keys) IntoLab(dir string) error {
 	if err := os.MkdirAll(filepath.Join(dir, "ca"), 0o700); err != nil {
 		return err
 	}
@@ -69,9 +69,9 @@ func (k *Keys) intoLab(dir string) error {
 	return nil
 }
 
-// inTurn hands out the servers' keys to one lab, which asks for one after another;
+// InTurn hands out the servers' keys to one lab, which asks for one after another;
 // nil where there are none.
-func (k *Keys) inTurn() func() (crypto.Signer, error) {
+func (k *Keys) InTurn() func() (crypto.Signer, error) {
 	if k == nil {
 		return nil
 	}

@@ -13,7 +13,7 @@ func Page(c Card) string {
 	fmt.Fprintf(&b, "# %s\n\n%s. ", c.Name, c.Title)
 	switch {
 	case c.Kind == "note":
-		b.WriteString("A note: nothing plays it")
+		b.WriteString("A note: no lab plays it")
 		if c.Document != "" {
 			fmt.Fprintf(&b, "; it is from %s", c.Document)
 		} else {
@@ -21,6 +21,9 @@ func Page(c Card) string {
 		}
 		fmt.Fprintf(&b, ".\n\n**Why:** %s\n\n**Mend it:** %s\n", strings.TrimSpace(c.Explanation), strings.TrimSpace(c.Fix))
 		c.writeTells(&b)
+		if c.probed() {
+			fmt.Fprintf(&b, "\n`%s` tells it, by the finding `%s`. `ra scenario run %s` makes what it needs and runs it, with the failure and mended.\n", c.Probe.Command(), c.Probe.Finds, c.Name)
+		}
 		return b.String()
 	case c.Document != "":
 		fmt.Fprintf(&b, "Documented by Cisco as %s (see [all failures](%s)).", c.Document, "../failures.md")

@@ -63,7 +63,10 @@ func Run(ctx context.Context, card Card, o Options) Result {
 }
 
 func run(ctx context.Context, card Card, o Options) ([]Check, error) {
-	if err := o.Keys.intoLab(o.Dir); err != nil {
+	if card.probed() {
+		return runProbe(ctx, card, o)
+	}
+	if err := o.Keys.IntoLab(o.Dir); err != nil {
 		return nil, err
 	}
 	p := &play{card: card, options: o, tail: newTail(o.Dir, o.Line)}
@@ -151,8 +154,10 @@ func (p *play) start(ctx context.Context) error {
 		Dir: p.options.Dir, EST: "127.0.0.1:0", Certsrv: "127.0.0.1:0", Admin: "127.0.0.1:0", Network: p.options.Network,
 		Variant: lab.Variant{CAURL: c.CAURL, CANames: c.CANames, Template: c.Template, Enroll: c.Enroll, MinKeySize: c.MinKeySize, Patience: time.Duration(c.Patience) * time.Second},
 		Early:   p.early,
-		Logged:  p.tail.poke,
-		NewKey:  p.options.Keys.inTurn(),
+		// Nobody looks at its pages.
+		Unrecorded: true,
+		Logged:     p.tail.poke,
+		NewKey:     p.options.Keys.InTurn(),
 	}
 	for _, subject := range c.Trust {
 		certificate, err := authorityNamed(subject)

@@ -86,7 +86,7 @@ func Failures(cards []Card) []explain.Failure {
 			Like: c.Like, Lab: c.LabOnly, Elsewhere: strings.TrimSpace(c.Elsewhere), Hosts: c.hosts(),
 			Tells: map[explain.Log]explain.Tells{}, Known: map[explain.Log][]string{},
 		}
-		if c.Kind == "" {
+		if c.Kind == "" || c.probed() {
 			f.Play = "ra scenario run " + c.Name
 		}
 		if least, most, err := c.Expect.wait(); err == nil && c.Expect.Wait != "" {

@@ -73,6 +73,31 @@ func BenchmarkEnrollment(b *testing.B) {
 	}
 }
 
+// BenchmarkDetail reports the CPU time that the RA takes for an enrollment with and without
+// admin.detail.
+func BenchmarkDetail(b *testing.B) {
+	for _, detail := range []bool{false, true} {
+		b.Run(fmt.Sprintf("detail=%v", detail), func(b *testing.B) {
+			s := newSite(b)
+			s.load(fmt.Sprintf("profile: modern\nadmin: {listen: \"127.0.0.1:0\", detail: %v}\n", detail))
+			ra := startReplica(b, filepath.Join(s.dir, "ra.yaml"), "")
+			front := s.clients(ra, 1, false)
+			front.enroll(b, newBody(b)) // the log-in, and the connection that is kept
+			bodies := make([][]byte, b.N)
+			for i := range bodies {
+				bodies[i] = newBody(b)
+			}
+			before := ra.cpu(b)
+			b.ResetTimer()
+			for _, body := range bodies {
+				front.enroll(b, body)
+			}
+			b.ReportMetric(float64((ra.cpu(b)-before).Microseconds())/float64(b.N), "us-CPU/op")
+			ra.stop()
+		})
+	}
+}
+
 // BenchmarkAtOnce reports what ten thousand clients that come at once cost the RA in
 // memory while the CA does not answer, each on a TLS connection of its own: what is in
 // use, and the growth of the resident set, garbage included. Meanwhile somebody asks

@@ -3,6 +3,7 @@ package server
 import (
 	"context"
 	"crypto/x509"
+	"errors"
 	"fmt"
 	"net/http"
 	"strings"
@@ -20,8 +21,21 @@ func (s *Server) newConsole(o Options, enrollments *admin.Enrollments) (http.Han
 		Look:        func(ctx context.Context) console.Overview { return s.overview(ctx, o.Version) },
 		Enrollments: enrollments, Ledger: s.ledger, Now: o.Now, Logger: o.Logger.Named("console"),
 	}
+	if o.Wire != nil {
+		options.Recordings = o.Wire
+	}
 	if o.Requests != nil {
-		options.Lab = &console.Lab{Faults: o.Faults, Queue: o.Requests, Lockouts: lockouts{s.core}}
+		lab := o.LabPages
+		lab.Faults, lab.Queue, lab.Lockouts = o.Faults, o.Requests, lockouts{s.core}
+		if reset := lab.Reset; reset != nil {
+			lab.Reset = func(ctx context.Context) error {
+				enrollments.Clear(admin.Filter{})
+				o.Wire.Clear()
+				_, err := lab.Lockouts.Forgive(ctx, "")
+				return errors.Join(err, reset(ctx))
+			}
+		}
+		options.Lab = &lab
 	}
 	return console.New(options)
 }

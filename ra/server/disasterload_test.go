@@ -135,16 +135,12 @@ func (l *load) recovered(t *testing.T, from time.Time) (at time.Time) {
 	return at
 }
 
-// left are those that have no certificate so far.
-func (l *load) left() (cns []string) {
+// waits tells whether a client has neither its certificate nor been told to come back for
+// one that is being found out.
+func (l *load) waits(lost map[string]bool) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	for _, p := range l.phones {
-		if p.certificate == nil {
-			cns = append(cns, p.cn)
-		}
-	}
-	return cns
+	return slices.ContainsFunc(l.phones, func(p *phone) bool { return p.certificate == nil && (!p.told || !lost[p.cn]) })
 }
 
 // try sends a CSR to a replica.
@@ -274,8 +270,7 @@ func (l *load) stop(t *testing.T, patience time.Duration) {
 			waits = false
 		case <-tick.C:
 			// Those whose POST was lost would wait for half a minute and more.
-			lost := l.x.beingFoundOut(t)
-			waits = time.Since(began) < foundOutSoon || slices.ContainsFunc(l.left(), func(cn string) bool { return !lost[cn] })
+			waits = time.Since(began) < foundOutSoon || l.waits(l.x.beingFoundOut(t))
 		}
 	}
 	l.end()

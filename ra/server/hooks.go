@@ -30,6 +30,7 @@ type Hooks struct {
 	// CSR sees each CSR before the core; its error is what the client is told.
 	CSR     func(ctx context.Context, csr *x509.CertificateRequest) error
 	Isolate func(context.Context) bool // see ra.Options
+	Apart   func(label string) bool    // see access.Options
 	// Generation grows when kept connections to the CA are to be used no more.
 	Generation func() uint64
 	Dial       func(DialFunc) DialFunc // towards the CA

@@ -13,7 +13,7 @@ type lockouts struct{ core *ra.RA }
 func (l lockouts) List(ctx context.Context) (all []admin.Lockout, err error) {
 	counted, err := l.core.LockedOut(ctx)
 	for _, c := range counted {
-		all = append(all, admin.Lockout(c))
+		all = append(all, admin.Lockout{Kind: c.Kind, Name: c.Name, Label: c.Label, Refused: c.Refused, Trying: c.Trying, Closed: c.Closed, Until: c.Until})
 	}
 	return all, err
 }

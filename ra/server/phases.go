@@ -29,18 +29,34 @@ const drains = "the RA is being ended: it takes no new clients soon"
 // serving tells whether a balancer should send clients here: while it has the chain and
 // does not drain. Without the ledger, or the CA, it still serves the chain, and says 503
 // and when to come back; where all replicas went out at once clients would be told nothing.
-// A ledger that a newer replica has brought up to date has that one to serve them.
+// A ledger that a newer replica has brought up to date has that one to serve them; it has
+// just started, and no balancer knows of it yet: so long this one says 503 and when to
+// come back, too.
 func (s *Server) serving() admin.Readiness {
-	switch ready, unusable := s.core.Ready(), s.ledger.Unusable(); {
+	ready, unusable := s.core.Ready(), s.ledger.Unusable()
+	if unusable == nil {
+		s.outgrown.Store(nil)
+	}
+	switch {
 	case s.draining.Load():
 		return admin.Readiness{Reason: drains}
-	case unusable != nil: // a newer replica serves
+	case unusable != nil && s.outlived(s.config.EST.DrainDelay):
 		return admin.Readiness{Reason: unusable.Error()}
 	case ready.Since.IsZero():
 		return admin.Readiness{Reason: "there is no CA chain yet: " + ready.Reason}
 	default:
 		return admin.Readiness{Ready: true, Since: ready.Since}
 	}
+}
+
+// outlived tells whether the ledger has been of no use for so long, as far as was asked.
+func (s *Server) outlived(patience time.Duration) bool {
+	now := s.now()
+	if s.outgrown.CompareAndSwap(nil, &now) {
+		s.log.Info("this replica is out of date: load balancers are told after est.drain_delay, when they know its successor", zap.Duration("drain_delay", patience))
+	}
+	since := s.outgrown.Load()
+	return since != nil && now.Sub(*since) >= patience
 }
 
 // awaitEnd returns when the ports are to close.

@@ -49,7 +49,7 @@ func (r *recorder) event(ctx context.Context, event any) {
 	case ra.Enrolling:
 		update(func(x *admin.Enrollment) { x.CN = e.CN })
 	case ra.Leg:
-		r.enrollments.Leg(id, admin.Leg{Name: string(e.Phase), Start: e.Start, Duration: e.Duration, Status: e.Status, Bytes: e.Bytes, Error: text(e.Err)})
+		r.enrollments.Leg(id, admin.Leg{Name: string(e.Phase), Start: e.Start, Duration: e.Duration, Limit: e.Limit, Status: e.Status, Bytes: e.Bytes, Error: text(e.Err)})
 	case ra.Submitted:
 		update(func(x *admin.Enrollment) { x.State, x.ReqID = admin.Submitted, e.ReqID })
 	case ra.Issued:

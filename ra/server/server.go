@@ -31,29 +31,8 @@ import (
 	"ciscora/ra/metrics"
 	"ciscora/ra/policy"
 	"ciscora/ra/queue"
+	"ciscora/ra/wire"
 )
-
-// Options is what does not stand in the configuration.
-type Options struct {
-	// EST and Admin are listeners that are open already; nil = the server opens
-	// those of its configuration.
-	EST, Admin net.Listener
-	// Requests is the built-in CA's queue, where one runs in this process.
-	Requests admin.CertsrvQueue
-	// Faults is what /faults of the admin port orders, where that is allowed.
-	Faults admin.Faults
-	// OpenAdmin leaves the admin port open to whoever reaches it, whatever the
-	// configuration says: for a lab alone.
-	OpenAdmin bool
-	// Hooks decorate what the RA takes from outside.
-	Hooks Hooks
-	// Events also sees each event of the front end (est.Event) and of the core
-	// (ra.Event).
-	Events  func(context.Context, any)
-	Version string // of this build, as other replicas are told it
-	Logger  *zap.Logger
-	Now     func() time.Time
-}
 
 // Server is an RA with its ports.
 type Server struct {
@@ -63,6 +42,7 @@ type Server struct {
 
 	est    *est.Server
 	core   *ra.RA
+	record *admin.Enrollments
 	ledger *ledger.Ledger
 	admin  *http.Server // nil where the admin port is off
 
@@ -73,6 +53,7 @@ type Server struct {
 	hooks                      Hooks
 	replicas                   replicas
 	draining                   atomic.Bool
+	outgrown                   atomic.Pointer[time.Time] // since when the ledger is no use, as far as was asked
 
 	look []func() // at files that are read again when they change
 }
@@ -98,7 +79,7 @@ func New(ctx context.Context, cfg *config.RA, o Options) (_ *Server, err error) 
 			s.abandon(o)
 		}
 	}()
-	if s.trace, err = openTraceLogs(cfg, o.Now); err != nil {
+	if s.trace, err = openTraceLogs(cfg, o.Lines, o.Now); err != nil {
 		return nil, err
 	}
 	if s.estListener, err = open(ctx, cfg, "est.listen", cfg.EST.Listen, o.EST); err != nil {
@@ -110,9 +91,14 @@ func New(ctx context.Context, cfg *config.RA, o Options) (_ *Server, err error) 
 		}
 	}
 	enrollments := admin.NewEnrollments(0, o.Now)
+	s.record = enrollments
 	challenges := newChallenges(enrollments, int64(cfg.EST.Limits.Body), cfg.EST.Limits.BodyTimeout, o.Now)
 	counted := metrics.New(metrics.Options{Version: o.Version, Look: s.state, Logger: o.Logger.Named("metrics")})
+	if o.Wire == nil && cfg.Admin.Detail && s.adminListener != nil {
+		o.Wire = wire.New(wire.Options{ID: est.RequestID, Now: o.Now})
+	}
 	listeners := []func(context.Context, any){
+		legs(o.Wire),
 		(&eventLog{log: o.Logger}).event,
 		s.trace.event,
 		(&recorder{enrollments, challenges}).event,
@@ -142,7 +128,7 @@ func New(ctx context.Context, cfg *config.RA, o Options) (_ *Server, err error) 
 	if err != nil {
 		return nil, err
 	}
-	if s.est, err = newFrontEnd(cfg, s.core, o, encryption, tell, append([]func(http.Handler) http.Handler{challenges.middleware}, o.Hooks.Middleware...)...); err != nil {
+	if s.est, err = newFrontEnd(cfg, s.core, o, encryption, tell, append([]func(http.Handler) http.Handler{challenges.middleware, o.Wire.Middleware}, o.Hooks.Middleware...)...); err != nil {
 		return nil, err
 	}
 	s.estTLS = o.Hooks.tls(live.listener())
@@ -150,7 +136,7 @@ func New(ctx context.Context, cfg *config.RA, o Options) (_ *Server, err error) 
 	s.leaves = live.leaves
 
 	if s.adminListener != nil {
-		guard, listener, err := AdminPort(cfg.Admin, s.adminListener, o.Now, o.Logger)
+		guard, listener, err := AdminPort(cfg.Admin.Admin, s.adminListener, o.Now, o.Logger)
 		if err != nil {
 			return nil, cfg.Problem("admin", err)
 		}
@@ -175,6 +161,8 @@ func New(ctx context.Context, cfg *config.RA, o Options) (_ *Server, err error) 
 				Certsrv:     o.Requests,
 				Faults:      o.Faults,
 				Guard:       guard,
+				Hosts:       o.AdminHosts,
+				Lab:         o.Lab,
 				Logger:      o.Logger,
 			}),
 			ReadHeaderTimeout: 10 * time.Second,
@@ -229,6 +217,7 @@ func newCore(cfg *config.RA, book *ledger.Ledger, o Options, tell func(context.C
 			},
 			NameCheck:      nameChecks[cfg.CA.NameCheck],
 			Trust:          trust,
+			Trace:          o.Wire.Trace(),
 			Dial:           o.Hooks.dial(),
 			Resolve:        o.Hooks.resolve(),
 			UserAgent:      userAgent(cfg),
@@ -297,6 +286,7 @@ func accessOptions(cfg *config.RA, book *ledger.Ledger, o Options) (_ access.Opt
 
 		CheckTemplate: cfg.CA.TemplateCheck == "list",
 		Generation:    o.Hooks.Generation,
+		Apart:         o.Hooks.Apart,
 	}
 	if cfg.EST.Users != "" {
 		if options.Users, err = access.OpenUsers(cfg.EST.Users, o.Now, o.Logger); err != nil {

@@ -34,19 +34,40 @@ type traceLogs struct {
 	pid     int
 	web     []string // subjects of the web trust store
 	server  string   // the EST listener's address, as configured: 0.0.0.0:8084
+
+	lines LineFunc // nil = nobody is shown them
+
+	mu    sync.Mutex      // guards about, where lines is set
+	about context.Context // of the event that is being written
 }
 
-func openTraceLogs(cfg *config.RA, now func() time.Time) (*traceLogs, error) {
-	t := &traceLogs{pid: os.Getpid(), rotate: cfg.Logs.Rotate}
+// LineFunc is shown what is written to an emulated log, and the context of the request
+// that it is about.
+type LineFunc func(ctx context.Context, log string, text []byte)
+
+// shown is a log whose lines somebody is shown.
+type shown struct {
+	io.Writer
+	of   *traceLogs
+	name string
+}
+
+func (w shown) Write(p []byte) (int, error) {
+	w.of.lines(w.of.about, w.name, p)
+	return w.Writer.Write(p)
+}
+
+func openTraceLogs(cfg *config.RA, lines LineFunc, now func() time.Time) (*traceLogs, error) {
+	t := &traceLogs{pid: os.Getpid(), rotate: cfg.Logs.Rotate, lines: lines, about: context.Background()}
 	if path := cfg.Logs.Files.NGINX; path != "" {
-		f, err := t.append(path)
+		f, err := t.append("nginx", path)
 		if err != nil {
 			return nil, cfg.Problem("logs.files.nginx", err)
 		}
 		t.nginx = tracelog.NewNGINX(f, tracelog.Options{PID: t.pid, Now: now})
 	}
 	if path := cfg.Logs.Files.CiscoRA; path != "" {
-		f, err := t.append(path)
+		f, err := t.append("ciscora", path)
 		if err != nil {
 			t.close()
 			return nil, cfg.Problem("logs.files.ciscora", err)
@@ -58,7 +79,7 @@ func openTraceLogs(cfg *config.RA, now func() time.Time) (*traceLogs, error) {
 
 // append opens a log to write at its end. At logs.rotate.size a new file is begun,
 // and logs.rotate.keep old ones stay, with the time in their names.
-func (t *traceLogs) append(path string) (io.Writer, error) {
+func (t *traceLogs) append(name, path string) (io.Writer, error) {
 	if err := os.MkdirAll(filepath.Dir(path), 0o750); err != nil {
 		return nil, fmt.Errorf("make the log's folder: %w", err)
 	}
@@ -74,6 +95,9 @@ func (t *traceLogs) append(path string) (io.Writer, error) {
 	}
 	log := &logFile{open: open, log: open()}
 	t.files = append(t.files, log)
+	if t.lines != nil {
+		return shown{log, t, name}, nil
+	}
 	return log, nil
 }
 
@@ -154,6 +178,12 @@ func (t *traceLogs) startUp(files config.Files, server string) {
 func (t *traceLogs) event(ctx context.Context, event any) {
 	if t.nginx == nil && t.ciscora == nil {
 		return
+	}
+	if t.lines != nil {
+		t.mu.Lock()
+		defer t.mu.Unlock()
+		t.about = ctx
+		defer func() { t.about = context.Background() }()
 	}
 	switch e := event.(type) {
 	case ra.Leg:

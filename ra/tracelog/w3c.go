@@ -15,20 +15,22 @@ import (
 // W3CEntry is one request in IIS's log. Values are as they came; the empty
 // string is what IIS logs as a hyphen (docs/reference/certsrv.md 1.4).
 type W3CEntry struct {
-	Time      time.Time // logged in UTC
-	ServerIP  string
-	Method    string
-	URIStem   string
-	URIQuery  string // without the question mark
-	Port      int
-	User      string // MICHAMEN\ciscora
-	ClientIP  string
-	UserAgent string
-	Referer   string
-	Status    int
-	SubStatus int
-	Win32     uint32
-	Taken     time.Duration // logged in whole milliseconds
+	Time     time.Time // logged in UTC
+	ServerIP string
+	Method   string
+	URIStem  string
+	URIQuery string // without the question mark
+	Port     int
+	User     string // MICHAMEN\ciscora
+	ClientIP string
+	// ClientPort is in none of the default fields.
+	ClientPort int
+	UserAgent  string
+	Referer    string
+	Status     int
+	SubStatus  int
+	Win32      uint32
+	Taken      time.Duration // logged in whole milliseconds
 }
 
 // W3C writes IIS's access log with IIS's default fields.

@@ -1,0 +1,77 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"ciscora/ra/check"
+)
+
+// errCheckFailed ends a check with exit status 1; the report has said why.
+var errCheckFailed = errors.New("a check failed")
+
+// reporting runs a check that fills a report, prints it, and fails where a finding does.
+// It defines --json.
+func (c *cli) reporting(cmd *cobra.Command, probe func(ctx context.Context, args []string, r *check.Report) error) {
+	asJSON := cmd.Flags().Bool("json", false, "print the report as JSON")
+	cmd.RunE = c.run(func(ctx context.Context, args []string) error {
+		return c.report(*asJSON, func(r *check.Report) error { return probe(ctx, args, r) })
+	})
+}
+
+// report prints what a check finds, as it comes or, as JSON, in the end. The error is
+// the check's own, or that a finding fails.
+func (c *cli) report(asJSON bool, probe func(*check.Report) error) error {
+	report := check.Report{Findings: []check.Finding{}}
+	if !asJSON {
+		report.Added = func(f check.Finding) { c.printFinding(c.env.Stdout, f) }
+	}
+	err := probe(&report)
+	switch {
+	case err != nil:
+		return err
+	case asJSON:
+		if err := writeJSON(c.env.Stdout, report); err != nil {
+			return err
+		}
+	default:
+		printCounts(c.env.Stdout, report)
+	}
+	if report.Failed() {
+		return quietError{errCheckFailed}
+	}
+	return nil
+}
+
+// printFinding writes a line, and under what is wrong its symptom, reason and fix.
+func (c *cli) printFinding(w io.Writer, f check.Finding) {
+	p, columns := newPaint(w, c.env.LookupEnv), width(w)
+	mark := fmt.Sprintf("%-4s", f.State)
+	switch f.State {
+	case check.Fail:
+		mark = p.bad(mark)
+	case check.OK:
+		mark = p.good(mark)
+	}
+	fmt.Fprintf(w, "%s  %-22s %s\n", mark, f.Name, folded(f.Seen, strings.Repeat(" ", 29), columns))
+	for _, part := range []struct{ name, text string }{{"seen as", f.Symptom}, {"because", f.Reason}, {"fix", f.Fix}} {
+		if part.text != "" {
+			fmt.Fprintf(w, "      %-8s %s\n", part.name, folded(part.text, strings.Repeat(" ", 15), columns))
+		}
+	}
+}
+
+// printCounts is the last line of a report.
+func printCounts(w io.Writer, r check.Report) {
+	counts := map[check.State]int{}
+	for _, f := range r.Findings {
+		counts[f.State]++
+	}
+	fmt.Fprintf(w, "\n%s: %d ok, %d warn, %d FAIL, %d skip\n", r.Target,
+		counts[check.OK], counts[check.Warn], counts[check.Fail], counts[check.Skip])
+}

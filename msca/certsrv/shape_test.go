@@ -1,0 +1,119 @@
+package certsrv_test
+
+import (
+	"crypto/x509"
+	"errors"
+	"testing"
+)
+
+// chainOf is a server certificate's verification by a client that trusts root.
+func chainOf(t *testing.T, chain [][]byte, host string, roots ...*x509.Certificate) error {
+	t.Helper()
+	options := x509.VerifyOptions{DNSName: host, Roots: x509.NewCertPool(), Intermediates: x509.NewCertPool()}
+	for _, root := range roots {
+		options.Roots.AddCert(root)
+	}
+	leaf, err := x509.ParseCertificate(chain[0])
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, der := range chain[1:] {
+		c, err := x509.ParseCertificate(der)
+		if err != nil {
+			t.Fatal(err)
+		}
+		options.Intermediates.AddCert(c)
+	}
+	_, err = leaf.Verify(options)
+	return err
+}
+
+func TestAFrontEndsCertificateIsWrongInOneWayAlone(t *testing.T) {
+	srv := start(t).Server
+	var name x509.HostnameError
+	var invalid x509.CertificateInvalidError
+	var unknown x509.UnknownAuthorityError
+	var critical x509.UnhandledCriticalExtension
+	for _, test := range []struct {
+		kind, value, host string
+		wrong             any // nil = nothing
+	}{
+		{"cn-only", "", "est.example.com", &name},
+		{"san", "dns", "127.0.0.1", &name},
+		{"san", "dns", "est.example.com", nil},
+		{"san", "wildcard", "est.example.com", &name},
+		{"san", "dns-ip", "[127.0.0.1]", &name},
+		{"eku", "client", "est.example.com", &invalid},
+		{"eku", "cmcra", "est.example.com", &name},
+		{"issuer", "not-ca", "est.example.com", &unknown},
+		{"issuer", "name-constraint", "est.example.com", &invalid},
+		{"revoked", "", "est.example.com", nil}, // its staple says it
+		{"key", "rsa1024", "est.example.com", nil},
+		{"critical-extension", "", "est.example.com", &critical},
+		{"extra-certificates", "", "est.example.com", nil},
+		{"rotate", "new", "est.example.com", &unknown},
+		{"rotate", "stranger", "est.example.com", &unknown},
+	} {
+		c, err := srv.Shape(test.kind, test.value, []string{"est.example.com", "127.0.0.1"})
+		if err != nil {
+			t.Errorf("%s=%s: %v", test.kind, test.value, err)
+			continue
+		}
+		err = chainOf(t, c.Certificate, test.host, srv.Root())
+		if test.wrong == nil && err != nil || test.wrong != nil && !errors.As(err, test.wrong) {
+			t.Errorf("%s=%s: %v (%T), want %T", test.kind, test.value, err, err, test.wrong)
+		}
+	}
+	if _, err := srv.Shape("no-such", "", []string{"x"}); err == nil {
+		t.Error("there is a certificate of the kind no-such")
+	}
+}
+
+func TestAnotherRootIsLedToFromTheOldOne(t *testing.T) {
+	srv := start(t).Server
+	newRoot, oldWithNew, newWithOld, sub, err := srv.Rollover()
+	if err != nil {
+		t.Fatal(err)
+	}
+	parse := func(der []byte) *x509.Certificate {
+		t.Helper()
+		c, err := x509.ParseCertificate(der)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return c
+	}
+	again, _, _, _, err := srv.Rollover()
+	if err != nil || string(again) != string(newRoot) {
+		t.Errorf("another one each time: %v", err)
+	}
+	rotated, err := srv.Shape("rotate", "new", []string{"est.example.com"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := chainOf(t, rotated.Certificate, "est.example.com", parse(newRoot)); err != nil {
+		t.Errorf("by the new root: %v", err)
+	}
+	// Who knows the old root alone is led to the new one by its certificate from the old.
+	if err := chainOf(t, append(rotated.Certificate, newWithOld), "est.example.com", srv.Root()); err != nil {
+		t.Errorf("by the old root and newWithOld: %v", err)
+	}
+	usual, err := srv.Shape("san", "dns", []string{"est.example.com"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := chainOf(t, append(usual.Certificate, oldWithNew), "est.example.com", parse(newRoot)); err != nil {
+		t.Errorf("the old chain by the new root and oldWithNew: %v", err)
+	}
+	if err := parse(sub).CheckSignatureFrom(parse(newRoot)); err != nil {
+		t.Error(err)
+	}
+	der, err := srv.Stranger()
+	if err != nil {
+		t.Fatal(err)
+	}
+	// Of several roots the newest counts (RFC 7030 section 4.1.3): a stranger is none.
+	if stranger := parse(der); !stranger.NotAfter.Before(srv.Root().NotAfter) || stranger.CheckSignatureFrom(stranger) != nil {
+		t.Errorf("%s ends %s, the root %s", stranger.Subject, stranger.NotAfter, srv.Root().NotAfter)
+	}
+}

@@ -1,0 +1,162 @@
+package capture_test
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"io"
+	"net"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/gopacket/gopacket"
+	"github.com/gopacket/gopacket/layers"
+	"github.com/gopacket/gopacket/pcapgo"
+	"go.uber.org/goleak"
+
+	"ciscora/ra/capture"
+	"ciscora/ra/wire"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// pair is a connection that a capture keeps, and its other end.
+func pair(t *testing.T, c *capture.Capture) (ours, theirs net.Conn) {
+	t.Helper()
+	l, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	dial := c.Dial(func(ctx context.Context, network, address string) (net.Conn, error) {
+		return (&net.Dialer{}).DialContext(ctx, network, address)
+	})
+	if ours, err = dial(t.Context(), "tcp", l.Addr().String()); err != nil {
+		t.Fatal(err)
+	}
+	if theirs, err = l.Accept(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { ours.Close(); theirs.Close() })
+	return ours, theirs
+}
+
+func used(c net.Conn) []wire.Connection {
+	return []wire.Connection{{Ends: wire.Ends{Local: c.LocalAddr().String(), Remote: c.RemoteAddr().String()}, At: time.Now()}}
+}
+
+// streams are the bytes of both directions, put together again by another library.
+func streams(t *testing.T, file []byte) (all map[string]string, flags string) {
+	t.Helper()
+	r, err := pcapgo.NewNgReader(bytes.NewReader(file), pcapgo.DefaultNgReaderOptions)
+	if err != nil {
+		t.Fatal(err)
+	}
+	all = map[string]string{}
+	next := map[string]uint32{}
+	for {
+		data, _, err := r.ReadPacketData()
+		if errors.Is(err, io.EOF) {
+			return all, flags
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		p := gopacket.NewPacket(data, layers.LayerTypeIPv4, gopacket.Default)
+		tcp, ok := p.Layer(layers.LayerTypeTCP).(*layers.TCP)
+		if !ok {
+			t.Fatalf("no TCP in %x", data)
+		}
+		from := p.NetworkLayer().NetworkFlow().Src().String() + ":" + tcp.SrcPort.String()
+		if want, known := next[from]; known && tcp.Seq != want {
+			t.Errorf("a gap: sequence number %d, want %d", tcp.Seq, want)
+		}
+		next[from] = tcp.Seq + uint32(len(tcp.Payload))
+		if tcp.SYN || tcp.FIN {
+			next[from]++
+		}
+		if tcp.FIN {
+			flags += "F"
+		}
+		if tcp.RST {
+			flags += "R"
+		}
+		all[from] += string(tcp.Payload)
+	}
+}
+
+func TestACaptureHasWhatWentBothWays(t *testing.T) {
+	c := capture.New(capture.Options{})
+	ours, theirs := pair(t, c)
+	long := strings.Repeat("a long answer ", 5000)
+	go func() {
+		_, _ = io.CopyN(io.Discard, theirs, 7)
+		_, _ = io.WriteString(theirs, long)
+		theirs.Close()
+	}()
+	if _, err := io.WriteString(ours, "request"); err != nil {
+		t.Fatal(err)
+	}
+	if got, err := io.ReadAll(ours); err != nil || string(got) != long {
+		t.Fatalf("%v, %d bytes", err, len(got))
+	}
+	ours.Close()
+	var file bytes.Buffer
+	if err := c.PCAPNG(&file, used(ours), "a comment"); err != nil {
+		t.Fatal(err)
+	}
+	all, flags := streams(t, file.Bytes())
+	var sent, came bool
+	for _, text := range all {
+		sent, came = sent || text == "request", came || text == long
+	}
+	if !sent || !came || flags != "FF" {
+		t.Errorf("request %v, answer %v, ends %q", sent, came, flags)
+	}
+}
+
+func TestACaptureIsBounded(t *testing.T) {
+	c := capture.New(capture.Options{Connections: 2, Bytes: 100})
+	var conns []net.Conn
+	for range 4 {
+		ours, theirs := pair(t, c)
+		conns = append(conns, ours)
+		for range 10 {
+			if _, err := io.WriteString(ours, strings.Repeat("x", 30)); err != nil {
+				t.Fatal(err)
+			}
+			if _, err := io.CopyN(io.Discard, theirs, 30); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	for i, conn := range conns {
+		var file bytes.Buffer
+		err := c.PCAPNG(&file, used(conn), "")
+		if i < 2 {
+			if !errors.Is(err, capture.ErrGone) {
+				t.Errorf("the connection %d is still there: %v", i, err)
+			}
+			continue
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		all, flags := streams(t, file.Bytes())
+		total := 0
+		for _, text := range all {
+			total += len(text)
+		}
+		if total != 90 || flags != "R" {
+			t.Errorf("%d bytes are kept of 100 that may be, and it ends with %q", total, flags)
+		}
+	}
+	for range 10_000 {
+		_, _ = io.WriteString(c, "CLIENT_RANDOM "+strings.Repeat("0", 64)+" 00\n") // one's own, over and over
+	}
+	c.Clear()
+	if err := c.PCAPNG(io.Discard, used(conns[3]), ""); !errors.Is(err, capture.ErrGone) {
+		t.Errorf("after Clear: %v", err)
+	}
+}

@@ -1,0 +1,189 @@
+package check
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"ciscora/msca"
+)
+
+// slow is when a leg is warned of: CES waits 10 s for the whole of a request.
+const slow = 5 * time.Second
+
+// loggedIn logs in once, and where that went well looks at the pages, and then once more
+// without channel binding. A refusal ends it: each one counts towards the lock-out.
+func (c *caCheck) loggedIn(ctx context.Context) {
+	r := c.report
+	skip := func() {
+		for _, name := range []string{"ca.binding", "ca.template", "ca.renewals", "ca.chain", "ca.crl"} {
+			r.Skip(name, "nobody is logged in")
+		}
+	}
+	none := func(why string) {
+		r.Skip("ca.login", why)
+		skip()
+	}
+	if c.Credentials.User == "" {
+		none("there is no account: --user and --password-file, or --config, name one")
+		return
+	}
+	if len(c.Trust) == 0 {
+		none("no password goes to a server that is not verified, and there is no trust store")
+		return
+	}
+	client, err := c.client(c.asConfigured())
+	if err != nil {
+		none(oneLine(err))
+		return
+	}
+	if conn, err := client.Open(ctx); err != nil {
+		// What is wrong with TLS has been said.
+		none("no password goes to a server that is not verified: " + seenOf(asError(err)))
+		return
+	} else if err := conn.Close(); err != nil {
+		none(oneLine(err))
+		return
+	}
+	start := c.Now()
+	c.logins++
+	session, err := client.Login(ctx, c.Credentials)
+	if err != nil {
+		c.ces = err
+		failed(r, "ca.login", err)
+		skip()
+		return
+	}
+	took := c.Now().Sub(start)
+	c.timed("ca.login", fmt.Sprintf("%s is logged in (one log-in, %s)", short(c.Credentials.User), took.Round(time.Millisecond)), took)
+	session.SetGate(c.once)
+	c.look(ctx, session)
+	session.Close()
+	if c.refused {
+		r.Skip("ca.binding", "a log-in was refused meanwhile, so there is no further one")
+		return
+	}
+	c.binding(ctx)
+}
+
+// once is asked before a session logs in anew, on another connection: not after a
+// refusal.
+func (c *caCheck) once(context.Context) (ended func(error), err error) {
+	if c.refused {
+		return nil, errRefused
+	}
+	c.logins++
+	return func(err error) { c.refused = c.refused || err != nil }, nil
+}
+
+var errRefused = errors.New("the account was refused before: it is not tried again")
+
+// timed adds that something works, unless it is slow.
+func (c *caCheck) timed(name, seen string, took time.Duration) {
+	if took < slow {
+		c.report.OK(name, seen)
+		return
+	}
+	c.report.Add(Finding{
+		Name: name, State: Warn, Seen: seen, Symptom: cesLogIn(28, "Operation timed out after 10000 milliseconds with 0 bytes received", ""),
+		Reason: "CES waits ten seconds for a request, CAPF for its answer: what takes half of that here fails under load",
+		Fix:    remedies[msca.KindTimeout].fix,
+	})
+}
+
+// binding logs in as CES does, without channel binding, now that the password is known
+// to be right: what differs is Extended Protection.
+func (c *caCheck) binding(ctx context.Context) {
+	const name = "ca.binding"
+	if c.CA.Authentication == "basic" {
+		c.report.OK(name, "Basic has none")
+		return
+	}
+	m := c.asConfigured()
+	m.binding = false
+	client, err := c.client(m)
+	if err != nil {
+		c.report.Skip(name, oneLine(err))
+		return
+	}
+	c.logins++
+	session, err := client.Login(ctx, c.Credentials)
+	counted := fmt.Sprintf("(%d log-ins)", c.logins)
+	var e *msca.Error
+	switch {
+	case err == nil:
+		session.Close()
+		c.report.OK(name, "log-ins with channel binding are taken, and without one, too: Extended Protection is off or Accept "+counted)
+	case errors.As(err, &e) && e.Kind == msca.KindAuthRejected:
+		c.ces = err
+		f := Finding{
+			Name: name, State: OK, Seen: "Extended Protection is Required: the same password is taken with channel binding and refused without " + counted,
+			Symptom: cesRefuses + "; CAPF: " + capfAuth + "; IIS's log: 401 1 2148074310, as with a wrong password",
+			Reason:  "CES, and every client of that age, sends no channel binding",
+			Fix:     "keep ca.channel_binding: true here; for CES itself: IIS Manager, CertSrv, Windows Authentication, Advanced Settings, Extended Protection Accept",
+		}
+		if !c.CA.ChannelBinding {
+			f.State = Fail
+			f.Fix = "ca.channel_binding: true, or Extended Protection Accept in IIS"
+		}
+		if f.State == OK {
+			f.Symptom, f.Reason = "", ""
+			f.Seen += "; this RA sends one, CES does not"
+			f.Fix = ""
+		}
+		c.report.Add(f)
+	default:
+		failed(c.report, name, err)
+	}
+}
+
+func asError(err error) *msca.Error {
+	var e *msca.Error
+	if errors.As(err, &e) {
+		return e
+	}
+	return &msca.Error{Err: err}
+}
+
+// whatCESSays is what CES of CUCM 12.5 would log of this CA.
+func (c *caCheck) whatCESSays(ctx context.Context) {
+	const name = "ca.ces"
+	r := c.report
+	if len(c.Trust) == 0 {
+		r.Skip(name, "there is no trust store")
+		return
+	}
+	client, err := c.client(asCES())
+	if err != nil {
+		r.Skip(name, oneLine(err))
+		return
+	}
+	conn, err := client.Open(ctx)
+	if err != nil {
+		c.cesFails(asError(err))
+		return
+	}
+	conn.Close()
+	switch {
+	case c.ces != nil:
+		c.cesFails(asError(c.ces))
+	case c.logins == 0:
+		r.Skip(name, "TLS would do for CES; whether its log-in would cannot be told without one")
+	default:
+		r.OK(name, "login_to_certsrv_ca: Secure connection to MS CertServ completed successfully using the following URL "+c.CA.URL)
+	}
+}
+
+func (c *caCheck) cesFails(e *msca.Error) {
+	m := remedies[e.Kind]
+	symptom := cesSays(e)
+	if symptom == "" {
+		symptom = cesRefuses
+	}
+	seen := seenOf(e)
+	if e.Kind == msca.KindTemplateNotListed {
+		seen = "the list lacks the template"
+	}
+	c.report.Add(Finding{Name: "ca.ces", State: c.cesState(), Seen: "CES of CUCM 12.5 fails here: " + seen, Symptom: symptom, Reason: m.reason, Fix: m.fix})
+}

@@ -1,0 +1,152 @@
+package endpoint
+
+import (
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"ciscora/ra/check"
+	"ciscora/ra/check/certfile"
+)
+
+// CTLOptions of a check of what a TSP has fetched.
+type CTLOptions struct {
+	Outside
+	Dir string // such as C:\ProgramData\Cisco\certificates\ciscotsp001
+}
+
+// mostFiles bounds how many files of a folder are read; a TSP's has a dozen.
+const mostFiles = 256
+
+// A member is a certificate of a folder.
+type member struct {
+	file        string
+	certificate *x509.Certificate
+}
+
+// CTL checks that a cluster's three kinds of certificates are there. An error is one of
+// the command line.
+func CTL(o CTLOptions, r *check.Report) error {
+	members, list, err := membersOf(o.Dir, r)
+	if err != nil {
+		return err
+	}
+	if len(members) == 0 {
+		r.Add(check.Finding{
+			Name: "ctl.files", State: check.Fail, Seen: "no certificate is in " + shown(o.Dir), Symptom: "the TSP's trace has GetCTLFromTFTP, and no CERT SUBJECTNAME behind it",
+			Reason: "the CTL was not fetched, or this is another folder", Fix: "Look whether TFTP on the publisher can be reached and the cluster is in mixed mode, then Fetch Certificate in the TSP's Security tab",
+		})
+		return nil
+	}
+	r.OK("ctl.files", fmt.Sprintf("%d certificates in %d files", len(members), list))
+	recovery := find(members, func(m member) bool {
+		return strings.HasPrefix(strings.ToUpper(m.certificate.Subject.CommonName), "ITLRECOVERY")
+	})
+	capf := find(members, func(m member) bool {
+		return strings.HasPrefix(strings.ToUpper(m.certificate.Subject.CommonName), "CAPF-")
+	})
+	for _, part := range []struct {
+		name, what string
+		found      []member
+	}{
+		{"ctl.itlrecovery", "ITLRECOVERY, which lets clients through a change of the others", recovery},
+		{"ctl.callmanager", "CallManager, which signs the CTL and speaks to the CTI", callManagers(members, recovery)},
+		{"ctl.capf", "CAPF, which issues the client's certificate", capf},
+	} {
+		o.judgePart(r, part.name, part.what, part.found)
+	}
+	own := find(members, func(m member) bool { return strings.HasPrefix(strings.ToLower(m.file), "qbeclient") })
+	if len(own) == 0 {
+		r.Skip("ctl.client", "no QBEClient.cer: the TSP has not fetched its own certificate yet")
+		return nil
+	}
+	r.Add(validity("ctl.client", own[0].certificate, o.Outside, "the CTI refuses the TSP: its certificate status is no longer Available",
+		"In CUCM set the operation of the CAPF profile to Install/Upgrade, then Fetch Certificate in the TSP's Security tab"))
+	return nil
+}
+
+func (o CTLOptions) judgePart(r *check.Report, name, what string, found []member) {
+	if len(found) == 0 {
+		r.Add(check.Finding{
+			Name: name, State: check.Fail, Seen: "missing: " + what, Symptom: "after CSSLHelper::GetCTLFromTFTP the TSP's trace has no CERT SUBJECTNAME of it, and the handshake with CAPF does not finish",
+			Reason: "the CTL in this folder is not that of the whole cluster, or is older than its certificates",
+			Fix:    "On the publisher: utils ctl update CTLFile, restart TFTP; then delete this folder's files and Fetch Certificate again",
+		})
+		return
+	}
+	for _, m := range found {
+		f := validity(name, m.certificate, o.Outside, "the handshake with CAPF, or with the CTI, does not finish", "Regenerate the certificate in CUCM, utils ctl update CTLFile, and fetch the CTL again")
+		f.Seen = m.file + ": " + f.Seen
+		r.Add(f)
+	}
+}
+
+func find(members []member, is func(member) bool) (found []member) {
+	for _, m := range members {
+		if is(m) {
+			found = append(found, m)
+		}
+	}
+	return found
+}
+
+// callManagers are the certificates of nodes: of ITLRECOVERY_NODE's node, and what is
+// called so.
+func callManagers(members, recovery []member) []member {
+	nodes := map[string]bool{}
+	for _, m := range recovery {
+		if _, node, ok := strings.Cut(m.certificate.Subject.CommonName, "_"); ok && node != "" {
+			nodes[strings.ToLower(node)] = true
+		}
+	}
+	var found []member
+	for _, m := range find(members, func(m member) bool {
+		return nodes[strings.ToLower(m.certificate.Subject.CommonName)] || strings.HasPrefix(strings.ToLower(m.file), "callmanager")
+	}) {
+		known := false
+		for _, other := range found {
+			known = known || other.certificate.Equal(m.certificate) // CallManager.cer is a copy
+		}
+		if !known {
+			found = append(found, m)
+		}
+	}
+	return found
+}
+
+// membersOf reads the folder's files; what is no certificate is told and passed over.
+func membersOf(dir string, r *check.Report) (members []member, files int, err error) {
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		return nil, 0, err
+	}
+	for _, entry := range entries {
+		if !entry.Type().IsRegular() {
+			continue
+		}
+		if files++; files > mostFiles {
+			return nil, 0, fmt.Errorf("%s has more than %d files: a TSP's folder has a dozen", dir, mostFiles)
+		}
+		data, err := certfile.Read(filepath.Join(dir, entry.Name()))
+		if err != nil {
+			var path *os.PathError
+			if errors.As(err, &path) {
+				return nil, 0, err
+			}
+			r.Skip("ctl.file", shown(entry.Name())+": "+shown(err.Error()))
+			continue
+		}
+		f := certfile.Parse(data)
+		if len(f.Certificates) == 0 {
+			r.Skip("ctl.file", fmt.Sprintf("%s: no certificate, it is %s", shown(entry.Name()), f.Kind))
+			continue
+		}
+		for _, c := range f.Certificates {
+			members = append(members, member{entry.Name(), c})
+		}
+	}
+	return members, files, nil
+}

@@ -1,0 +1,240 @@
+package check
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/url"
+	"strings"
+
+	"ciscora/config"
+)
+
+// ESTOptions say which EST server is checked.
+type ESTOptions struct {
+	Options
+	URL    string // https://HOST[:PORT], nothing behind it
+	Trust  []*x509.Certificate
+	Called string   // how the user calls the trust store; "" = --cacert
+	Labels []string // additional path segments that should be there
+	// User and Password enroll a certificate for the common name Enroll, once; "" = nothing
+	// is enrolled.
+	User     string
+	Password config.Secret
+	Enroll   string
+}
+
+// estCheck is a check of an EST server under way.
+type estCheck struct {
+	ESTOptions
+	end    *endpoint
+	host   string // of the Host header
+	report *Report
+	server *server
+
+	cacerts []*x509.Certificate
+	seen    []int // statuses
+	interim []int
+}
+
+// EST checks an EST server with an eye to what its clients stumble over. The error is of
+// the options; what is wrong with the server stands in the report.
+func EST(ctx context.Context, o ESTOptions, r *Report) error {
+	o.Options = o.complete()
+	if o.Called == "" {
+		o.Called = "--cacert"
+	}
+	u, err := url.Parse(o.URL)
+	switch {
+	case err != nil, u.Scheme != "https", u.Hostname() == "", strings.Trim(u.Path, "/") != "", u.RawQuery != "", u.Fragment != "":
+		return errors.New("the EST server's URL must look like https://host:8084, without a path: labels have a flag of their own")
+	case u.User != nil:
+		return errors.New("the EST server's URL carries credentials: leave them out, they have a file of their own")
+	}
+	port := u.Port()
+	if port == "" {
+		port = "443"
+	}
+	c := &estCheck{ESTOptions: o, host: u.Host, report: r, end: &endpoint{o: o.Options, kind: kindEST, host: u.Hostname(), port: port}}
+	if !c.end.reach(ctx, r) {
+		c.unreached("nothing answers at " + c.end.address())
+		return nil
+	}
+	if c.server = c.end.look(ctx, r); c.server == nil {
+		c.unreached("TLS fails")
+		return nil
+	}
+	c.end.checkVersions(r, c.server, tls.VersionTLS12, tls.VersionTLS13)
+	c.end.checkChain(r, c.server, trust{o.Trust, o.Called})
+	c.name()
+	c.end.checkDates(r, c.server.certificates)
+	c.versionOfLibest()
+	c.chain(ctx)
+	c.challenge(ctx)
+	c.attributes(ctx)
+	c.others(ctx)
+	c.labels(ctx)
+	c.statuses()
+	c.enrolled(ctx)
+	return nil
+}
+
+func (c *estCheck) unreached(why string) {
+	for _, name := range []string{"est.tls.chain", "est.tls.name", "est.tls.validity", "est.cacerts", "est.challenge", "est.csrattrs"} {
+		c.report.Skip(name, why)
+	}
+}
+
+// name compares the certificate's names with the URL's host.
+func (c *estCheck) name() {
+	leaf := c.server.leaf()
+	f := Finding{Name: "est.tls.name", State: OK, Seen: fmt.Sprintf("%s is among %s", c.end.host, namesOf(leaf))}
+	if err := leaf.VerifyHostname(c.end.host); err != nil {
+		f.State = Fail
+		f.Seen = fmt.Sprintf("%s is not among %s", c.end.host, namesOf(leaf))
+		f.Symptom = "EST client: Enrollment rv = 53 (EST_ERR_FQDN_MISMATCH)"
+		f.Reason = "the clients' URL names the server otherwise than its certificate does"
+		if len(leaf.DNSNames)+len(leaf.IPAddresses) == 0 {
+			f.Reason = "the certificate has no subject alternative name: libest takes the CN, strongSwan and Go do not"
+		}
+		f.Fix = fmt.Sprintf("give the clients one of those names, or issue the certificate anew with the DNS name %s", c.end.host)
+	}
+	c.report.Add(f)
+}
+
+// face is a client as the server sees it.
+type face struct{ agent, accept string }
+
+// The clients that are played: libest's, and strongSwan's pki, which names itself not.
+var (
+	asLibest     = face{"Cisco EST client 1.0", "*/*"}
+	asStrongSwan = face{}
+)
+
+// ask sends one request on a connection of its own, as a client of that face, by TLS 1.2
+// where the server speaks it, as both do.
+func (c *estCheck) ask(ctx context.Context, f face, method, path, body string) (*conversation, *reply, error) {
+	most := uint16(tls.VersionTLS12)
+	if !c.speaks12() {
+		most = tls.VersionTLS13
+	}
+	conn, err := c.end.unverified(ctx, tls.VersionTLS10, most, nil)
+	if err != nil {
+		return nil, nil, err
+	}
+	talk := converse(c.Options, conn)
+	req := request{method: method, target: "/.well-known/est/" + path, body: body}
+	if f.agent != "" {
+		req.head = append(req.head, field{"User-Agent", f.agent}, field{"Connection", "close"})
+	}
+	req.head = append(req.head, field{"Host", c.host})
+	if f.accept != "" {
+		req.head = append(req.head, field{"Accept", f.accept})
+	}
+	if method == http.MethodPost {
+		req.head = append(req.head, field{"Content-Type", "application/pkcs10"})
+	}
+	a, err := talk.do(ctx, req)
+	if err != nil {
+		talk.close()
+		return nil, nil, err
+	}
+	c.seen = append(c.seen, a.status)
+	c.interim = append(c.interim, a.interim...)
+	return talk, a, nil
+}
+
+// fetch is ask whose connection is not looked at any more.
+func (c *estCheck) fetch(ctx context.Context, f face, method, path, body string) (*reply, error) {
+	talk, a, err := c.ask(ctx, f, method, path, body)
+	if err == nil {
+		talk.close()
+	}
+	return a, err
+}
+
+func (c *estCheck) speaks12() bool {
+	for _, v := range c.server.takes {
+		if v == tls.VersionTLS12 {
+			return true
+		}
+	}
+	return false
+}
+
+// silent adds that an operation got no answer.
+func (c *estCheck) silent(name string, err error) {
+	symptom := "EST client: Enrollment rv = 35 (EST_ERR_SSL_READ)"
+	if !isTimeout(err) {
+		symptom = "EST client: Enrollment rv = 14 (EST_ERR_HTTP_NOT_FOUND), or 35 (EST_ERR_SSL_READ); libest's own client ends by SIGPIPE on a reset"
+	}
+	c.report.Add(Finding{
+		Name: name, State: Fail, Seen: "no answer: " + reasonOf(err), Symptom: symptom,
+		Reason: "the server, or the CA behind it, does not answer in the ten seconds that libest waits", Fix: "look at the server's log of this moment, and check the CA: ra check ca",
+	})
+}
+
+// others are the operations besides, each asked without credentials.
+func (c *estCheck) others(ctx context.Context) {
+	for _, operation := range []string{"simplereenroll", "serverkeygen"} {
+		name := "est." + operation
+		a, err := c.fetch(ctx, asLibest, http.MethodPost, operation, noCSR)
+		switch {
+		case err != nil:
+			c.silent(name, err)
+		case a.status == http.StatusUnauthorized, a.status == http.StatusForbidden, a.status == http.StatusBadRequest:
+			c.report.OK(name, fmt.Sprintf("is there: %d to who does not log in", a.status))
+		case a.status == http.StatusNotFound, a.status == http.StatusNotImplemented:
+			c.report.OK(name, fmt.Sprintf("is not offered (%d)", a.status))
+		default:
+			c.report.Add(wrongStatus(name, operation, a.status))
+		}
+	}
+}
+
+// wrongStatus is an answer that should have another status.
+func wrongStatus(name, operation string, status int) Finding {
+	return Finding{
+		Name: name, State: Fail, Seen: fmt.Sprintf("%s answers %d", operation, status), Symptom: "EST client: " + rvOf(status),
+		Reason: "the server fails, refuses, or is no EST server", Fix: "look at the server's log of this moment; /readyz of ra's admin port says what it waits for",
+	}
+}
+
+// rvOf is what libest's client makes of a status (docs/reference/libest.md).
+func rvOf(status int) string {
+	words := map[int]string{
+		200: "rv = 0 (EST_ERR_NONE)", 204: "rv = 15 (EST_ERR_HTTP_NO_CONTENT)", 400: "rv = 13 (EST_ERR_HTTP_BAD_REQ)",
+		401: "rv = 22 (EST_ERR_AUTH_FAIL)", 404: "rv = 14 (EST_ERR_HTTP_NOT_FOUND)", 423: "rv = 16 (EST_ERR_HTTP_LOCKED)",
+	}
+	if w := words[status]; w != "" {
+		return "Enrollment " + w
+	}
+	return "Enrollment rv = 94 (EST_ERR_UNKNOWN)"
+}
+
+// labels asks for the chain under each label.
+func (c *estCheck) labels(ctx context.Context) {
+	const name = "est.labels"
+	if len(c.Labels) == 0 {
+		c.report.OK(name, "none is asked for (--label names some)")
+		return
+	}
+	for _, label := range c.Labels {
+		a, err := c.fetch(ctx, asLibest, http.MethodGet, url.PathEscape(label)+"/cacerts", "")
+		switch {
+		case err != nil:
+			c.silent(name, err)
+		case a.status == http.StatusOK:
+			c.report.OK(name, short(label)+" is there")
+		default:
+			f := wrongStatus(name, quoted(label), a.status)
+			if a.status == http.StatusNotFound {
+				f.Reason, f.Fix = "the server has no such label", "correct the label, or add it to est.labels"
+			}
+			c.report.Add(f)
+		}
+	}
+}

@@ -1,0 +1,211 @@
+package check_test
+
+import (
+	"crypto/x509"
+	"slices"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"ciscora/config"
+	"ciscora/ra/check"
+	"ciscora/ra/lab"
+)
+
+// startLab starts a lab, whose RA is checked. It ends with the test.
+func startLab(t *testing.T, profile config.Profile) (*lab.Lab, check.ESTOptions) {
+	t.Helper()
+	return startLabOn(t, nil, profile)
+}
+
+// startLabOn is startLab on a network: in memory, it lives in virtual time.
+func startLabOn(t *testing.T, network lab.Network, profile config.Profile) (*lab.Lab, check.ESTOptions) {
+	t.Helper()
+	l, err := lab.Start(t.Context(), lab.Options{
+		Dir: t.TempDir(), EST: "127.0.0.1:0", Certsrv: "127.0.0.1:0", Admin: "127.0.0.1:0", Profile: profile, NewKey: newKey, Network: network,
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		l.Faults.Clear()
+		if err := l.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	if err := l.Ready(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	cfg, err := config.LoadRA(l.Path("ra.yaml"), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	files, err := cfg.Files()
+	if err != nil {
+		t.Fatal(err)
+	}
+	o := check.Options{Timeout: 20 * time.Second}
+	if network != nil {
+		o.Timeout, o.Dial = 10*time.Second, network.DialContext
+	}
+	return l, check.ESTOptions{
+		Options: o, URL: l.ESTURL, Trust: files.CATrust, Labels: []string{"wifi", "supervised"},
+		User: files.Credentials.User, Password: files.Credentials.Password,
+	}
+}
+
+func runEST(t *testing.T, o check.ESTOptions) check.Report {
+	t.Helper()
+	var r check.Report
+	if err := check.EST(t.Context(), o, &r); err != nil {
+		t.Fatal(err)
+	}
+	wellFormed(t, r)
+	return r
+}
+
+func TestAHealthyRAHasNothingWrong(t *testing.T) {
+	for _, profile := range []config.Profile{config.ProfileCUCM, config.ProfileModern} {
+		_, o := startLab(t, profile)
+		o.Enroll = "SEP001122334455"
+		r := runEST(t, o)
+		for _, f := range r.Findings {
+			if f.State != check.OK && (f.Name != "L9" || f.State != check.Skip) {
+				t.Errorf("%s: %s %s: %s", profile, f.State, f.Name, f.Seen)
+			}
+		}
+		for _, rule := range []string{"L1", "L2", "L3", "L4", "L5", "L6", "L7", "L8", "L9", "L10", "L11", "L12"} {
+			if len(states(r, rule)) != 1 {
+				t.Errorf("%s: %d findings of %s", profile, len(states(r, rule)), rule)
+			}
+		}
+	}
+}
+
+// estFault is a fault of an RA, and the finding that shows it.
+type estFault struct {
+	spec    string
+	finding string
+	state   check.State
+	symptom string // part of it
+	enroll  bool
+}
+
+var estFaults = []estFault{
+	{"est.tls:self-signed", "est.tls.chain", check.Fail, "rv = 38 (EST_ERR_SSL_CONNECT)", false},
+	{"est.tls:wrong-name", "est.tls.name", check.Fail, "rv = 53 (EST_ERR_FQDN_MISMATCH)", false},
+	{"est.tls:expired", "est.tls.validity", check.Fail, "certificate has expired", false},
+	{"est.tls:not-yet-valid", "est.tls.validity", check.Fail, "certificate is not yet valid", false},
+	{"est.tls:tls1.0", "est.tls.versions", check.Fail, "rv = 38", false},
+	{"est.tls:tls1.3", "L7", check.Fail, "rv = 38", false},
+	{"est.tls:stall", "est.tls.handshake", check.Fail, "rv = 38", false},
+	{"est.tls:reset", "est.tls.handshake", check.Fail, "rv = 38", false},
+
+	{"est.cacerts:hang", "est.cacerts", check.Fail, "rv = 35 (EST_ERR_SSL_READ)", false},
+	{"est.cacerts:delay=1h", "est.cacerts", check.Fail, "rv = 35", false},
+	{"est.cacerts:drip=1h", "est.cacerts", check.Fail, "rv = 35", false},
+	{"est.cacerts:close", "est.cacerts", check.Fail, "rv = 14", false},
+	{"est.cacerts:reset", "est.cacerts", check.Fail, "SIGPIPE", false},
+	{"est.cacerts:status=503", "L8", check.Fail, "rv = 94 (EST_ERR_UNKNOWN)", false},
+	{"est.cacerts:status=404", "est.cacerts", check.Fail, "rv = 14", false},
+	{"est.cacerts:no-challenge", "est.cacerts", check.Fail, "rv = 22", false},
+	{"est.cacerts:content-type=text/plain", "est.cacerts", check.Fail, "rv = 11", false},
+	{"est.cacerts:no-content-type", "est.cacerts", check.Fail, "rv = 11", false},
+	{"est.cacerts:chunked", "L2", check.Fail, "rv = 11", false},
+	{"est.cacerts:single-line", "L4", check.Fail, "rv = 6 (EST_ERR_LOAD_CACERTS)", false},
+	{"est.cacerts:garbage", "est.cacerts", check.Fail, "rv = 6", false},
+
+	{"est.simpleenroll:status=415", "L1", check.Fail, "rv = 94", false},
+	{"est.simpleenroll:status=503,retry-after=5", "est.challenge", check.Fail, "rv = 94", false},
+	{"est.simpleenroll:no-challenge", "est.challenge", check.Fail, "rv = 22", false},
+	{"est.simpleenroll:hang", "est.challenge", check.Fail, "rv = 35", false},
+	{"est.simpleenroll:close", "est.challenge", check.Fail, "rv = 14", false},
+	{"est.simpleenroll:status=400", "est.challenge", check.Warn, "", false},
+	{"est.simpleenroll:status=202", "L9", check.Fail, "rv = 62", true},
+	{"est.simpleenroll:content-type=application/pkcs7-mime", "L5", check.Fail, "rv = 11", true},
+	{"est.simpleenroll:wrong-key", "est.enroll", check.Fail, "", true},
+	{"est.simpleenroll:two-certificates", "est.enroll", check.Warn, "", true},
+	{"est.simpleenroll:garbage", "est.enroll", check.Fail, "", true},
+
+	{"est.simplereenroll:status=500", "est.simplereenroll", check.Fail, "", false},
+	{"est.serverkeygen:status=500", "est.serverkeygen", check.Fail, "", false},
+	{"est.csrattrs:status=500", "est.csrattrs", check.Fail, "", false},
+	{"est.csrattrs:hang", "est.csrattrs", check.Fail, "rv = 35", false},
+	{"est.csrattrs:garbage", "est.csrattrs", check.Fail, "", false},
+	{"est.csrattrs:chunked", "est.csrattrs", check.Fail, "", false},
+	{"est.csrattrs:content-type=text/plain", "est.csrattrs", check.Fail, "", false},
+}
+
+func TestEveryFaultOfTheRAIsFound(t *testing.T) {
+	l, o := startLab(t, config.ProfileModern)
+	for _, f := range estFaults {
+		t.Run(f.spec, func(t *testing.T) {
+			if neverAnswers(f.spec) {
+				synctest.Test(t, func(t *testing.T) {
+					l, o := startLabOn(t, &lab.Memory{}, config.ProfileModern)
+					f.found(t, l, o)
+				})
+				return
+			}
+			f.found(t, l, o)
+		})
+	}
+}
+
+// found orders the fault of an RA, and wants it found.
+func (f estFault) found(t *testing.T, l *lab.Lab, o check.ESTOptions) {
+	t.Helper()
+	t.Cleanup(func() { l.Faults.Clear() })
+	if _, err := l.Faults.Order(f.spec); err != nil {
+		t.Fatal(err)
+	}
+	if f.enroll {
+		o.Enroll = "SEP001122334455"
+	}
+	r := runEST(t, o)
+	if !slices.ContainsFunc(r.Findings, func(x check.Finding) bool {
+		return x.Name == f.finding && x.State == f.state && strings.Contains(x.Symptom, f.symptom)
+	}) {
+		t.Errorf("no %s %s with %q; there is:\n%s", f.state, f.finding, f.symptom, findings(r))
+	}
+}
+
+// Of a server in front of whose certificate the intermediate is missing, and of one
+// that nobody trusts, the certificate that is missing is named.
+func TestTheMissingIssuerIsNamed(t *testing.T) {
+	_, o := startLab(t, config.ProfileModern)
+	other, _ := startLab(t, config.ProfileModern)
+	cfg, err := config.LoadRA(other.Path("ra.yaml"), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	trust, err := cfg.CATrust()
+	if err != nil {
+		t.Fatal(err)
+	}
+	o.Trust = trust
+	r := runEST(t, o)
+	i := slices.IndexFunc(r.Findings, func(f check.Finding) bool { return f.Name == "est.tls.chain" })
+	// The other lab's root has the same name, and another key.
+	if f := r.Findings[i]; f.State != check.Fail || !strings.Contains(f.Reason, "CN=LAB Root CA") || !strings.Contains(f.Reason, "AKI") {
+		t.Errorf("%+v", f)
+	}
+}
+
+func TestALabelThatIsNotThereIsFound(t *testing.T) {
+	_, o := startLab(t, config.ProfileModern)
+	o.Labels = []string{"wifi", "nosuch"}
+	if got := states(runEST(t, o), "est.labels"); !slices.Equal(got, []check.State{check.OK, check.Fail}) {
+		t.Error(got)
+	}
+}
+
+func TestAnESTURLThatCannotBeIsRefused(t *testing.T) {
+	for _, url := range []string{"", "http://localhost", "https://user:secret@localhost", "https://localhost/.well-known/est", "localhost:8084"} {
+		var r check.Report
+		if err := check.EST(t.Context(), check.ESTOptions{URL: url, Trust: []*x509.Certificate{}}, &r); err == nil || strings.Contains(err.Error(), "secret") {
+			t.Errorf("%q: %v", url, err)
+		}
+	}
+}

@@ -1,0 +1,177 @@
+package check
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+	"syscall"
+)
+
+// versions are those that are tried, one by one.
+var versions = []uint16{tls.VersionTLS10, tls.VersionTLS11, tls.VersionTLS12, tls.VersionTLS13}
+
+// server is what a TLS server has shown.
+type server struct {
+	certificates []*x509.Certificate // its own first
+	takes        []uint16            // versions
+	asksClient   bool                // it asks for a client certificate
+}
+
+func (s *server) leaf() *x509.Certificate { return s.certificates[0] }
+
+// unverified shakes hands with a server whatever its certificate is: to look at it.
+// Nothing that is a secret may go over such a connection.
+func (e *endpoint) unverified(ctx context.Context, least, most uint16, asked *bool) (*tls.Conn, error) {
+	raw, err := e.dial(ctx)
+	if err != nil {
+		return nil, err
+	}
+	conn := tls.Client(raw, &tls.Config{
+		ServerName:         e.host,
+		MinVersion:         least,
+		MaxVersion:         most,
+		CipherSuites:       allCiphers(),
+		NextProtos:         []string{"http/1.1"},
+		InsecureSkipVerify: true, //nolint:gosec // the certificate is what is looked at, and no credential goes here
+		Time:               e.o.Now,
+		GetClientCertificate: func(*tls.CertificateRequestInfo) (*tls.Certificate, error) {
+			if asked != nil {
+				*asked = true
+			}
+			return &tls.Certificate{}, nil
+		},
+	})
+	ctx, cancel := e.o.step(ctx)
+	defer cancel()
+	if err := conn.HandshakeContext(ctx); err != nil {
+		raw.Close()
+		if ctx.Err() != nil {
+			err = context.DeadlineExceeded
+		}
+		return nil, err
+	}
+	return conn, nil
+}
+
+// allCiphers are those of Go, the broken ones too.
+func allCiphers() (ids []uint16) {
+	for _, c := range append(tls.CipherSuites(), tls.InsecureCipherSuites()...) {
+		ids = append(ids, c.ID)
+	}
+	return ids
+}
+
+// look shakes hands once with whatever version there is, and then with each. It returns
+// nil where the first one fails; the report says so then.
+func (e *endpoint) look(ctx context.Context, r *Report) *server {
+	s := &server{}
+	start := e.o.Now()
+	conn, err := e.unverified(ctx, tls.VersionTLS10, tls.VersionTLS13, &s.asksClient)
+	if err != nil {
+		r.Add(e.noHandshake(err, s.asksClient))
+		return nil
+	}
+	state := conn.ConnectionState()
+	s.certificates = state.PeerCertificates
+	conn.Close()
+	r.OK(e.kind+".tls.handshake", fmt.Sprintf("%s with %s (%s)", tls.VersionName(state.Version), tls.CipherSuiteName(state.CipherSuite), e.o.took(start)))
+	for _, v := range versions {
+		if conn, err := e.unverified(ctx, v, v, nil); err == nil {
+			conn.Close()
+			s.takes = append(s.takes, v)
+		}
+	}
+	return s
+}
+
+// noHandshake says why there is none; asked: a client certificate was asked for before it
+// ended.
+func (e *endpoint) noHandshake(err error, asked bool) Finding {
+	f := Finding{Name: e.kind + ".tls.handshake", State: Fail, Symptom: e.handshakeSymptom(35, fmt.Sprintf("OpenSSL SSL_connect: SSL_ERROR_SYSCALL in connection to %s:%s ", e.host, e.port))}
+	var plain tls.RecordHeaderError
+	switch {
+	case asked && !isTimeout(err):
+		f.Seen = "a client certificate is demanded, and there is none to show: " + reasonOf(err)
+		f.Symptom = e.handshakeSymptom(35, "error:14094410:SSL routines:ssl3_read_bytes:sslv3 alert handshake failure")
+		f.Reason = noClientCertificate.reason
+		f.Fix = noClientCertificate.fix
+	case isTimeout(err):
+		f.Seen = "the connection opens, and no Server Hello comes"
+		f.Symptom = e.handshakeSymptom(28, fmt.Sprintf("Operation timed out after %d milliseconds with 0 out of 0 bytes received", e.o.Timeout.Milliseconds()))
+		f.Reason = "the server is overloaded or hangs, or a firewall lets the connection through and then nothing more"
+		f.Fix = "look at the server's load and event log, and at firewalls that inspect TLS"
+	case errors.As(err, &plain):
+		f.Seen = "what answers speaks no TLS, but something else: plain HTTP perhaps"
+		f.Symptom = e.handshakeSymptom(35, "error:140770FC:SSL routines:SSL23_GET_SERVER_HELLO:unknown protocol")
+		f.Reason = "the port has no https binding"
+		f.Fix = "IIS Manager, site, Bindings: https with a certificate on this port; or correct the port in the URL"
+		if e.kind == kindEST {
+			f.Fix = "correct the port in the URL, or give the server's port its certificate"
+		}
+	case errors.Is(err, syscall.ECONNRESET), errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
+		f.Seen = "the server ends the connection when the Client Hello comes: " + reasonOf(err)
+		f.Reason = "no certificate is bound to the port, SCHANNEL takes none of the versions or ciphers, or a firewall cuts the connection"
+		f.Fix = "see Schannel's events 36874 and 36888 on the server; netsh http show sslcert shows the bindings"
+		if e.kind == kindEST {
+			f.Fix = "see the server's log of this moment"
+		}
+	default:
+		f.Seen = "TLS is refused: " + reasonOf(err)
+		f.Reason = "the server takes none of the versions and ciphers that are offered"
+		f.Fix = "enable TLS 1.2 with AES-GCM and ECDHE at the server"
+	}
+	return f
+}
+
+func (e *endpoint) handshakeSymptom(code int, text string) string {
+	if e.kind == kindEST {
+		return "EST client: Enrollment rv = 38 (EST_ERR_SSL_CONNECT)"
+	}
+	return cesLogIn(code, text, "")
+}
+
+// checkVersions reports the versions that a server takes, of which a client needs one
+// from least to most.
+func (e *endpoint) checkVersions(r *Report, s *server, least, most uint16) {
+	f := Finding{Name: e.kind + ".tls.versions", State: OK, Seen: "takes " + versionNames(s.takes)}
+	var common, old []uint16
+	for _, v := range s.takes {
+		if v >= least && v <= most {
+			common = append(common, v)
+		}
+		if v < tls.VersionTLS12 {
+			old = append(old, v)
+		}
+	}
+	switch {
+	case len(common) == 0:
+		f.State = Fail
+		f.Symptom = e.handshakeSymptom(35, "error:1409442E:SSL routines:ssl3_read_bytes:tlsv1 alert protocol version")
+		f.Reason = fmt.Sprintf("the client speaks %s to %s alone", tls.VersionName(least), tls.VersionName(most))
+		f.Fix = `enable TLS 1.2: HKLM\SYSTEM\CurrentControlSet\Control\SecurityProviders\SCHANNEL\Protocols\TLS 1.2\Server, Enabled=1 and DisabledByDefault=0, then restart the machine`
+		if e.kind == kindEST {
+			f.Fix = "enable TLS 1.2 at the server (est.tls of ra.yaml)"
+		}
+	case len(old) > 0:
+		f.State = Warn
+		f.Symptom = "scanners report it; nothing fails by it"
+		f.Reason = versionNames(old) + ": deprecated since RFC 8996, and open to downgrades"
+		f.Fix = "turn the old versions off at the server once no client needs them"
+	}
+	r.Add(f)
+}
+
+func versionNames(all []uint16) string {
+	if len(all) == 0 {
+		return "no version"
+	}
+	words := make([]string, len(all))
+	for i, v := range all {
+		words[i] = tls.VersionName(v)
+	}
+	return strings.Join(words, ", ")
+}

@@ -1,0 +1,130 @@
+package exam_test
+
+import (
+	"bytes"
+	"crypto/tls"
+	"net"
+	"strings"
+	"testing"
+
+	"ciscora/ra/exam"
+)
+
+func TestAWrongCardSaysWhereAndWhat(t *testing.T) {
+	const good = "cases:\n  - {id: a-b, title: t, level: must, ref: r, says: s, stages: [%]}\n"
+	for stage, want := range map[string]string{
+		`{expect: [refused]}`:                   `case 1 a-b: stage 1: expect: unknown word "refused", did you mean refuse?`,
+		`{expect: [pause]}`:                     "want a time such as pause=3s",
+		`{expect: [ok=1]}`:                      "ok takes no value",
+		`{expect: [at-most]}`:                   "want a number such as at-most=5",
+		`{expect: [ok], faults: ["op:chunkd"]}`: `did you mean chunked?`,
+		`{expect: [ok], operation: enrol}`:      `operation: unknown word "enrol", did you mean enroll?`,
+		`{}`:                                    "expect is missing",
+		`{expcet: [ok]}`:                        "expcet",
+	} {
+		_, err := exam.ParseCards("mine.yaml", []byte(strings.Replace(good, "%", stage, 1)))
+		if err == nil || !strings.Contains(err.Error(), want) || !strings.Contains(err.Error(), "mine.yaml") {
+			t.Errorf("%s: %v, want %s", stage, err, want)
+		}
+	}
+	if _, err := exam.ParseCards("mine.yaml", []byte(strings.Replace(good, "%", "{expect: [ok]}", 1))); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestEachCaseSaysWhatTheStandardSays(t *testing.T) {
+	musts := 0
+	for _, c := range cards(t) {
+		if c.Level == exam.Must {
+			musts++
+		}
+		if c.Level != exam.Robust && !strings.Contains(c.Ref, "§") {
+			t.Errorf("%s: %q has no section", c.ID, c.Ref)
+		}
+	}
+	if musts < 50 {
+		t.Errorf("%d cases of what a client must do", musts)
+	}
+}
+
+func FuzzParseCards(f *testing.F) {
+	f.Add([]byte("cases:\n  - {id: a-b, title: t, level: must, ref: r, says: s, stages: [{expect: [ok, pause=3s], faults: ['op:drip=2s']}]}\n"))
+	f.Fuzz(func(t *testing.T, data []byte) {
+		all, err := exam.ParseCards("x.yaml", data)
+		if err == nil && len(all) == 0 {
+			t.Error("no case and no error")
+		}
+	})
+}
+
+// aHello is what crypto/tls sends first.
+func aHello(t testing.TB) []byte {
+	t.Helper()
+	client, server := net.Pipe()
+	go func() {
+		defer client.Close()
+		_ = tls.Client(client, &tls.Config{ServerName: "est.example.com"}).HandshakeContext(t.Context()) // it has no answer
+	}()
+	first := make([]byte, 16<<10)
+	n, err := server.Read(first)
+	if err != nil {
+		t.Fatal(err)
+	}
+	server.Close()
+	return first[:n]
+}
+
+func TestAClientHelloIsRead(t *testing.T) {
+	hello := aHello(t)
+	if name, ok := exam.ReadsHello(hello); !ok || name != "est.example.com" {
+		t.Errorf("%q, %v", name, ok)
+	}
+	if _, ok := exam.ReadsHello(hello[:40]); ok {
+		t.Error("half of one is one")
+	}
+	if _, ok := exam.ReadsHello([]byte("GET / HTTP/1.1\r\n\r\n")); ok {
+		t.Error("clear text is one")
+	}
+}
+
+func FuzzParseHello(f *testing.F) {
+	f.Add(aHello(f))
+	f.Fuzz(func(_ *testing.T, data []byte) { exam.ReadsHello(data) })
+}
+
+func TestReportsTellWhatCountsAndWhatIsKnown(t *testing.T) {
+	card := func(id string, level exam.Level) exam.Card {
+		group, _, _ := strings.Cut(id, "-")
+		return exam.Card{ID: id, Group: group, Level: level, Ref: "RFC 7030 §3", Says: `a < b & "c"`}
+	}
+	report := exam.NewReport(exam.Client{Name: "c", Command: []string{"c"}}, "1s", 5, []exam.Result{
+		{Card: card("a-one", exam.Must), Verdict: exam.Fail, Reason: "seen"},
+		{Card: card("a-two", exam.Must), Verdict: exam.Fail, Reason: "seen"},
+		{Card: card("a-three", exam.Robust), Verdict: exam.Fail, Reason: "seen"},
+		{Card: card("b-one", exam.Must), Verdict: exam.Pass},
+		{Card: card("b-two", exam.Must), Verdict: exam.Inconclusive, Reason: "why"},
+		{Card: card("b-three", exam.Must), Verdict: exam.NotApplicable, Reason: "why"},
+	})
+	report.Against([]string{"a-one", "b-one"})
+	if report.Cases[0].News != exam.KnownFailure || report.Cases[1].News != exam.NewFailure || report.Cases[3].News != exam.PassesNow {
+		t.Errorf("%+v", report.Cases)
+	}
+	if must, all := report.Failed(exam.Must), report.Failed(exam.Robust); len(must) != 1 || must[0].ID != "a-two" || len(all) != 2 {
+		t.Errorf("%v, %v", must, all)
+	}
+	var junit, page bytes.Buffer
+	if err := report.JUnit(&junit, exam.Must); err != nil {
+		t.Error(err)
+	}
+	for _, want := range []string{
+		`<testsuite name="a" tests="3" failures="1" errors="0" skipped="0"`, `<testsuite name="b" tests="3" failures="0" errors="1" skipped="1"`,
+		`<testcase classname="est-client.a" name="a-two" time="0.000">`, `<failure type="MUST" message="seen">`, "failed, which does not count here",
+	} {
+		if !strings.Contains(junit.String(), want) {
+			t.Errorf("JUnit lacks %s:\n%s", want, junit.String())
+		}
+	}
+	if err := report.HTML(&page); err != nil || !strings.Contains(page.String(), "a &lt; b") || strings.Contains(page.String(), "src=") {
+		t.Errorf("%v\n%s", err, page.String())
+	}
+}

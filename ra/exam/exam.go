@@ -1,0 +1,355 @@
+package exam
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"runtime"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"go.uber.org/zap"
+	"golang.org/x/sync/errgroup"
+
+	"ciscora/ra/scenario"
+)
+
+// Verdict is what a case came to.
+type Verdict string
+
+// The verdicts.
+const (
+	Pass          Verdict = "pass"
+	Fail          Verdict = "fail"
+	Inconclusive  Verdict = "inconclusive"
+	NotApplicable Verdict = "not applicable"
+)
+
+// Result is a case's verdict, with what it stands on.
+type Result struct {
+	Card    Card
+	Verdict Verdict
+	Reason  string // of all verdicts but pass, and a pass of a part
+	Took    time.Duration
+	Runs    []RunReport
+}
+
+// Options is how to examine.
+type Options struct {
+	Client   Client
+	Cards    []Card
+	Limit    time.Duration // of one run of the client; 0 = a minute
+	Parallel int           // cases at a time; 0 = two a processor
+	// Dir keeps the folders of all runs; "" = a temporary one, which is removed.
+	Dir    string
+	Ended  func(Result) // each case as it ends, one at a time; nil = nobody is told
+	Wire   bool         // keep requests and answers in the reports
+	Logger *zap.Logger
+}
+
+// waitersPerLane is how many times more cases are under way of those that wait.
+const waitersPerLane = 8
+
+// Run examines a client. The results are in the order of the cards; those of cases that
+// ctx ended before they did are not among them, and the error is ctx's then. Another
+// error is that nothing could be examined at all.
+func Run(ctx context.Context, o Options) ([]Result, error) {
+	if err := o.Client.Check(); err != nil {
+		return nil, err
+	}
+	if o.Limit <= 0 {
+		o.Limit = time.Minute
+	}
+	if o.Parallel <= 0 {
+		o.Parallel = 2 * runtime.GOMAXPROCS(0)
+	}
+	if o.Logger == nil {
+		o.Logger = zap.NewNop()
+	}
+	if o.Dir == "" {
+		dir, err := os.MkdirTemp("", "ra-exam-")
+		if err != nil {
+			return nil, fmt.Errorf("make a folder for the examination: %w", err)
+		}
+		defer os.RemoveAll(dir)
+		o.Dir = dir
+	}
+	keys, err := scenario.MakeKeys(filepath.Join(o.Dir, "keys"))
+	if err != nil {
+		return nil, err
+	}
+	x := &examination{Options: o, keys: keys, results: make([]*Result, len(o.Cards))}
+	err = x.all(ctx)
+	var results []Result
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	for _, r := range x.results {
+		if r != nil {
+			results = append(results, *r)
+		}
+	}
+	if cause := context.Cause(ctx); cause != nil {
+		return results, cause
+	}
+	return results, err
+}
+
+type examination struct {
+	Options
+	keys *scenario.Keys
+
+	mu      sync.Mutex // guards results, and lets one speak at a time
+	results []*Result
+}
+
+// lingeringAll is how long servers may take to end once the examination is stopped.
+const lingeringAll = 700 * time.Millisecond
+
+// all examines in two lanes: cases that wait use no processor.
+func (x *examination) all(ctx context.Context) error {
+	inner, stop := context.WithCancelCause(ctx)
+	defer stop(nil)
+	var group errgroup.Group
+	lane := func(waits bool, many int) {
+		queue := make(chan int, len(x.Cards))
+		for i, card := range x.Cards {
+			if card.Waits == waits {
+				queue <- i
+			}
+		}
+		close(queue)
+		for range many {
+			group.Go(func() error {
+				for i := range queue {
+					select {
+					case <-inner.Done():
+						return nil
+					default:
+					}
+					if err := x.one(inner, i); err != nil {
+						stop(err) // a command that cannot be started will not be in the next case
+						return err
+					}
+				}
+				return nil
+			})
+		}
+	}
+	lane(true, waitersPerLane*x.Parallel)
+	lane(false, x.Parallel)
+	done := make(chan error, 1)
+	go func() { done <- group.Wait() }()
+	select {
+	case err := <-done:
+		return err
+	case <-ctx.Done():
+	}
+	select {
+	case err := <-done:
+		return err
+	case <-time.After(lingeringAll):
+		return nil
+	}
+}
+
+// one examines a case. The error is one that no other case would be spared.
+func (x *examination) one(ctx context.Context, i int) error {
+	result, err := x.examine(ctx, x.Cards[i], "")
+	if err != nil {
+		return err
+	}
+	if result.Verdict == Fail && !slices.ContainsFunc(result.Runs, func(r RunReport) bool { return r.Hung }) {
+		// What does not happen again proves nothing.
+		again, err := x.examine(ctx, x.Cards[i], "-again")
+		switch {
+		case err != nil:
+			return err
+		case again.Verdict != Fail && ctx.Err() == nil:
+			result.Verdict, result.Reason = Inconclusive, "two runs differ; the first: "+result.Reason
+			result.Runs = append(result.Runs, again.Runs...)
+		}
+	}
+	if ctx.Err() != nil {
+		return nil // cut short
+	}
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	x.results[i] = &result
+	if x.Ended != nil {
+		x.Ended(result)
+	}
+	return nil
+}
+
+// missing says what a client lacks for a case; "" = nothing.
+func (c Client) missing(card Card) string {
+	for _, need := range card.Needs {
+		if !slices.Contains(c.Abilities, need) {
+			return "needs --can " + need
+		}
+	}
+	var lacks []string
+	for _, s := range card.Stages {
+		switch operation := s.operation(); {
+		case slices.Contains(c.Operations, operation):
+			if s.CACert != "previous" {
+				return ""
+			}
+		case !slices.Contains(lacks, operation):
+			lacks = append(lacks, operation)
+		}
+	}
+	return "needs the operation " + strings.Join(lacks, ", ")
+}
+
+func (x *examination) examine(ctx context.Context, card Card, suffix string) (Result, error) {
+	began := time.Now()
+	result := Result{Card: card, Verdict: Pass}
+	defer func() { result.Took = time.Since(began) }()
+	if lacks := x.Client.missing(card); lacks != "" {
+		result.Verdict, result.Reason = NotApplicable, lacks
+		return result, nil
+	}
+	rig, err := newRig(ctx, filepath.Join(x.Dir, card.ID+suffix), card, x.keys, x.Logger.Named(card.ID))
+	if err != nil {
+		if ctx.Err() != nil {
+			return result, nil
+		}
+		return result, err
+	}
+	defer func() { _ = rig.close() }() // of a server that was made to fail there is nothing to say
+	client := x.Client
+	if client.EnvOf != nil {
+		client.Env = slices.Concat(client.Env, client.EnvOf(card))
+	}
+	t := trial{x, rig, client, map[string]string{}}
+	err = t.stages(ctx, &result)
+	var cannot *startError
+	if errors.As(err, &cannot) {
+		return result, err
+	}
+	if err != nil && ctx.Err() == nil {
+		result.Verdict, result.Reason = Inconclusive, err.Error()
+	}
+	result.Took = time.Since(began)
+	return result, nil
+}
+
+// trial is a case under way.
+type trial struct {
+	*examination
+	rig      *rig
+	client   Client
+	controls map[string]string // by what was controlled: the problem, "" = none
+}
+
+func (t trial) stages(ctx context.Context, result *Result) error {
+	var previous *run
+	skipped := ""
+	for i, stage := range result.Card.Stages {
+		if !slices.Contains(t.client.Operations, stage.operation()) {
+			skipped = stage.operation()
+			continue
+		}
+		if stage.CACert == "previous" && (previous == nil || previous.out == nil) {
+			continue // it has taken nothing that it could trust now
+		}
+		if problem, err := t.control(ctx, stage, result); err != nil || problem != "" {
+			if problem != "" {
+				result.Verdict, result.Reason = Inconclusive, "without any fault it does not "+stage.operation()+" either: "+problem
+			}
+			return err
+		}
+		r, err := t.repeat(ctx, stage, previous)
+		if err != nil {
+			return err
+		}
+		problem := judge(r)
+		result.Runs = append(result.Runs, t.report(r, i+1, problem))
+		if problem != "" {
+			result.Verdict, result.Reason = Fail, stage.describe()+problem
+			return nil
+		}
+		if stage.operation() == CACerts {
+			previous = r
+		}
+	}
+	if skipped != "" {
+		result.Reason = "without its stages of " + skipped
+	}
+	return nil
+}
+
+// control runs a stage without its faults, once for each kind of stage.
+func (t trial) control(ctx context.Context, stage Stage, result *Result) (string, error) {
+	if !stage.needsControl() {
+		return "", nil
+	}
+	plain := Stage{Operation: stage.Operation, Expect: []string{"ok"}}
+	key := plain.operation()
+	if problem, ok := t.controls[key]; ok {
+		return problem, nil
+	}
+	r, err := t.rig.perform(ctx, t.client, plain, true, t.Limit, nil)
+	if err != nil {
+		return "", err
+	}
+	problem := okProblem(r)
+	t.controls[key] = problem
+	result.Runs = append(result.Runs, t.report(r, 0, problem))
+	return problem, nil
+}
+
+func (t trial) repeat(ctx context.Context, stage Stage, previous *run) (*run, error) {
+	r, err := t.rig.perform(ctx, t.client, stage, false, t.Limit, previous)
+	if err != nil {
+		return nil, err
+	}
+	for range max(stage.Repeat, 1) - 1 {
+		other, err := t.rig.perform(ctx, t.client, stage, false, t.Limit, previous)
+		if err != nil {
+			return nil, err
+		}
+		r.others = append(r.others, other)
+	}
+	return r, nil
+}
+
+// judge is the first of what a stage expects that does not hold.
+func judge(r *run) string {
+	for _, text := range r.stage.Expect {
+		holds, err := parsePredicate(text)
+		if err != nil {
+			return err.Error()
+		}
+		if problem := holds(r); problem != "" {
+			return problem
+		}
+	}
+	return ""
+}
+
+// describe is what a stage stages, in front of what was seen.
+func (s Stage) describe() string {
+	var parts []string
+	for _, spec := range s.Faults {
+		parts = append(parts, atOperation(spec, s.operation()))
+	}
+	if s.Host == "ip" {
+		parts = append(parts, "by address")
+	}
+	if s.CACert != "" {
+		parts = append(parts, "cacert "+s.CACert)
+	}
+	if s.Credentials != "" {
+		parts = append(parts, s.Credentials+" credentials")
+	}
+	if len(parts) == 0 {
+		parts = append(parts, s.operation())
+	}
+	return strings.Join(parts, " ") + ": "
+}

@@ -1,0 +1,69 @@
+package exam
+
+import (
+	"crypto/tls"
+	"fmt"
+	"net"
+	"slices"
+	"strings"
+)
+
+// Predicates about Client Hellos.
+
+// hellos are the Client Hellos that came.
+func (r *run) hellos() []hello {
+	var all []hello
+	for _, c := range r.connections {
+		if h, ok := parseHello(c.first); ok {
+			all = append(all, h)
+		}
+	}
+	return all
+}
+
+func ciphersProblem(r *run) string {
+	hellos := r.hellos()
+	if len(hellos) == 0 {
+		return "no Client Hello came"
+	}
+	for _, h := range hellos {
+		for _, suite := range h.suites {
+			if kind := weak(suite); kind != "" {
+				return fmt.Sprintf("a suite of the %s kind is offered (0x%04X)", kind, suite)
+			}
+		}
+	}
+	return ""
+}
+
+func renegotiationProblem(r *run) string {
+	hellos := r.hellos()
+	if len(hellos) == 0 {
+		return "no Client Hello came"
+	}
+	for _, h := range hellos {
+		// One that offers TLS 1.3 alone has nothing to renegotiate.
+		if !h.renegotiation && slices.ContainsFunc(h.suites, func(s uint16) bool { return s>>8 != 0x13 && s&0x0f0f != 0x0a0a }) {
+			return "TLS 1.2 is offered without renegotiation_info and without its signalling suite"
+		}
+	}
+	return ""
+}
+
+func sniProblem(r *run) string {
+	hellos := r.hellos()
+	if len(hellos) == 0 {
+		return "no Client Hello came"
+	}
+	for _, h := range hellos {
+		switch {
+		case net.ParseIP(r.name) != nil && h.serverName != "":
+			return fmt.Sprintf("server_name is %q, where the server is named by its address", h.serverName)
+		case net.ParseIP(r.name) == nil && h.serverName != r.name:
+			return fmt.Sprintf("server_name is %q and not %q", h.serverName, r.name)
+		}
+	}
+	return ""
+}
+
+func versionName(v uint16) string { return strings.TrimPrefix(tls.VersionName(v), "TLS ") }

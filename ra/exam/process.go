@@ -1,0 +1,138 @@
+package exam
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"sync"
+	"syscall"
+	"time"
+)
+
+// maxOutput is what is kept of what a client prints, of each of its two streams.
+const maxOutput = 64 << 10
+
+// lingering is how long a client's streams may stay open once it has ended: a child of
+// its own that it left behind may hold them.
+const lingering = 500 * time.Millisecond
+
+// command is a client's process to be.
+type command struct {
+	args  []string
+	env   []string
+	limit time.Duration
+	mark  string // NAME=VALUE in env, by which its children are found
+}
+
+// ended is how a process ended.
+type ended struct {
+	Exit   int    // of a process that ended by itself
+	Signal string // "" = none
+	Hung   bool   // it was killed at the limit
+	Stdout string
+	Stderr string
+	Took   time.Duration
+	MaxRSS int64 // bytes; 0 where that is not known
+	Left   int   // children that it left behind, which were killed
+}
+
+// run starts the command in a session of its own, without a terminal, and kills it with
+// all its children at the limit, or when ctx ends. The error is that it could not be
+// started, or ctx's.
+func (c command) run(ctx context.Context) (ended, error) {
+	var out, log tail
+	cmd := exec.Command(c.args[0], c.args[1:]...) //nolint:gosec,noctx // to run the user's command is the purpose; the group is killed below
+	cmd.Env, cmd.Stdout, cmd.Stderr = c.env, &out, &log
+	cmd.WaitDelay = lingering
+	ownSession(cmd)
+	began := time.Now()
+	if err := cmd.Start(); err != nil {
+		return ended{}, &startError{err}
+	}
+	var err error // of the end; read it after done
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		err = cmd.Wait()
+	}()
+	timer := time.NewTimer(c.limit)
+	defer timer.Stop()
+	var e ended
+	select {
+	case <-done:
+	case <-timer.C:
+		e.Hung = true
+		killGroup(cmd.Process.Pid)
+		<-done
+	case <-ctx.Done():
+		killGroup(cmd.Process.Pid)
+		<-done
+		killMarked(c.mark)
+		return ended{}, context.Cause(ctx)
+	}
+	e.Took = time.Since(began)
+	killGroup(cmd.Process.Pid)
+	e.Left = killMarked(c.mark)
+	e.Stdout, e.Stderr = out.String(), log.String()
+	var failed *exec.ExitError
+	if err != nil && !errors.As(err, &failed) && !errors.Is(err, exec.ErrWaitDelay) {
+		return e, fmt.Errorf("wait for the client's command: %w", err)
+	}
+	e.Exit, e.Signal = status(cmd.ProcessState)
+	e.MaxRSS = maxRSS(cmd.ProcessState)
+	return e, nil
+}
+
+// status tells an exit status from a signal. A shell reports its child's signal as 128
+// and the number.
+func status(state *os.ProcessState) (exit int, signal string) {
+	if ws, ok := state.Sys().(syscall.WaitStatus); ok && ws.Signaled() {
+		return -1, ws.Signal().String()
+	}
+	exit = state.ExitCode()
+	if exit > 128 && exit <= 192 {
+		signal = syscall.Signal(exit - 128).String()
+	}
+	return exit, signal
+}
+
+// tail keeps what was written first, up to maxOutput, and counts the rest.
+type tail struct {
+	mu   sync.Mutex
+	kept bytes.Buffer
+	lost int64
+}
+
+func (t *tail) Write(p []byte) (int, error) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	n := min(len(p), maxOutput-t.kept.Len())
+	t.kept.Write(p[:n])
+	t.lost += int64(len(p) - n)
+	return len(p), nil
+}
+
+func (t *tail) String() string {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.lost > 0 {
+		return fmt.Sprintf("%s\n[%d bytes more]", t.kept.String(), t.lost)
+	}
+	return t.kept.String()
+}
+
+// startError is a command that cannot be started: nothing can be examined then.
+type startError struct{ err error }
+
+func (e *startError) Error() string {
+	text := fmt.Sprintf("the client's command cannot be started: %v", e.err)
+	if errors.Is(e.err, exec.ErrNotFound) || errors.Is(e.err, os.ErrNotExist) {
+		text += "; see that the program is there, and its path"
+	}
+	return text
+}
+
+func (e *startError) Unwrap() error { return e.err }

@@ -1,0 +1,192 @@
+package exam_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"ciscora/ra/exam"
+)
+
+// shell is a client that is a script.
+func shell(script string) exam.Client {
+	return exam.Client{Name: "script", Command: []string{"sh", "-c", script}, Operations: []string{exam.Enroll}, Abilities: []string{"label"}}
+}
+
+func some(t *testing.T, ids ...string) []exam.Card {
+	t.Helper()
+	chosen, err := exam.Choice{IDs: ids}.Choose(cards(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return chosen
+}
+
+func one(t *testing.T, client exam.Client, limit time.Duration, id string) exam.Result {
+	t.Helper()
+	all, err := exam.Run(t.Context(), exam.Options{Client: client, Cards: some(t, id), Limit: limit, Dir: t.TempDir(), Wire: true})
+	if err != nil || len(all) != 1 {
+		t.Fatalf("%d results, %v", len(all), err)
+	}
+	return all[0]
+}
+
+func TestACommandThatIsNotThereIsAnErrorAtOnce(t *testing.T) {
+	all, err := exam.Run(t.Context(), exam.Options{Client: exam.Client{Command: []string{"/nowhere/client"}, Operations: exam.Operations()}, Cards: some(t, "trust-name", "trust-eku"), Dir: t.TempDir()})
+	if err == nil || !strings.Contains(err.Error(), "cannot be started") || !strings.Contains(err.Error(), "/nowhere/client") || len(all) > 0 {
+		t.Errorf("%d results, %v", len(all), err)
+	}
+}
+
+func TestAClientThatDoesNothingRightIsJudgedAndEnds(t *testing.T) {
+	for name, test := range map[string]struct {
+		script string
+		limit  time.Duration
+		want   string
+	}{
+		"hangs":               {"sleep 1000", 500 * time.Millisecond, "it did not end within"},
+		"dies of a signal":    {"kill -SEGV $$", 20 * time.Second, "it died of a signal: segmentation fault"},
+		"its child does":      {"sh -c 'kill -SEGV $$'", 20 * time.Second, "it died of a signal: segmentation fault"},
+		"writes no file":      {"exit 0", 20 * time.Second, "no certificate in {out}"},
+		"writes an empty one": {": > $EST_OUT", 20 * time.Second, "no certificate in {out}"},
+		"writes a wrong one":  {"echo this is none > $EST_OUT", 20 * time.Second, "no certificate that can be read"},
+		"writes another's":    {"cp $EST_CACERT $EST_OUT", 20 * time.Second, "is not that of {key}"},
+		"floods its output":   {"head -c 50000000 /dev/zero; head -c 50000000 /dev/zero >&2; exit 4", 60 * time.Second, "exit status 4"},
+		"needs a terminal":    {"read answer </dev/tty && cp $EST_CACERT $EST_OUT", 20 * time.Second, "exit status"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			// One stage that wants a certificate, and no control.
+			r := one(t, shell(test.script), test.limit, "tls-13")
+			if r.Verdict != exam.Fail || !strings.Contains(r.Reason, test.want) {
+				t.Errorf("%s: %s", r.Verdict, r.Reason)
+			}
+			for _, run := range r.Runs {
+				if len(run.Wire) > 1<<20 {
+					t.Errorf("%d bytes are kept of what it printed", len(run.Wire))
+				}
+			}
+		})
+	}
+}
+
+func TestWhatIsNotDoneWithoutAFaultProvesNothing(t *testing.T) {
+	r := one(t, shell("echo not today >&2; exit 1"), 20*time.Second, "trust-name")
+	if r.Verdict != exam.Inconclusive || !strings.Contains(r.Reason, "without any fault it does not enroll either") || !strings.Contains(r.Reason, "not today") {
+		t.Errorf("%s: %s", r.Verdict, r.Reason)
+	}
+}
+
+func TestAnOperationThatTheClientLacksIsNotApplicable(t *testing.T) {
+	r := one(t, shell("exit 1"), 20*time.Second, "keygen-parts")
+	if r.Verdict != exam.NotApplicable || !strings.Contains(r.Reason, "serverkeygen") {
+		t.Errorf("%s: %s", r.Verdict, r.Reason)
+	}
+}
+
+// children is a script that leaves two children, one of them in a session of its own.
+func children(dir string) string {
+	return fmt.Sprintf(`sleep 1000 & echo $! > %[1]s/inside; setsid sh -c 'echo $$ > %[1]s/outside; exec sleep 1000' & while ! [ -s %[1]s/outside ]; do :; done; exit 3`, dir)
+}
+
+// gone tells whether the process whose number a file has is no more.
+func gone(t *testing.T, file string) bool {
+	t.Helper()
+	data, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var pid int
+	if _, err := fmt.Sscan(string(data), &pid); err != nil {
+		t.Fatal(err)
+	}
+	if syscall.Kill(pid, 0) != nil {
+		return true
+	}
+	// A zombie that nobody has waited for yet is no process any more.
+	state, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+	return err != nil || strings.Contains(string(state), ") Z ") || strings.Contains(string(state), ") X ")
+}
+
+func eventuallyGone(t *testing.T, file string) {
+	t.Helper()
+	deadline := time.NewTimer(10 * time.Second)
+	defer deadline.Stop()
+	tick := time.NewTicker(5 * time.Millisecond)
+	defer tick.Stop()
+	for !gone(t, file) {
+		select {
+		case <-tick.C:
+		case <-deadline.C:
+			t.Fatalf("a child is left: %s", file)
+		}
+	}
+}
+
+func TestNoChildOfAClientStays(t *testing.T) {
+	if _, err := os.Stat("/proc/self/environ"); err != nil {
+		t.Skip("children in sessions of their own are found by /proc")
+	}
+	dir := t.TempDir()
+	r := one(t, shell(children(dir)), 20*time.Second, "tls-13")
+	if r.Verdict != exam.Fail || r.Runs[0].Left == 0 {
+		t.Errorf("%s: %s, %d children left", r.Verdict, r.Reason, r.Runs[0].Left)
+	}
+	eventuallyGone(t, filepath.Join(dir, "inside"))
+	eventuallyGone(t, filepath.Join(dir, "outside"))
+}
+
+func TestWhoStopsItGetsTheResultsSoFar(t *testing.T) {
+	ctx, stop := context.WithCancelCause(t.Context())
+	dir := t.TempDir()
+	enough := errors.New("enough")
+	// The first case ends; the second hangs, with a child, until it is stopped.
+	script := fmt.Sprintf(`[ -e %[1]s/first ] || { touch %[1]s/first; exit 1; }; sleep 1000 & echo $! > %[1]s/inside.new; mv %[1]s/inside.new %[1]s/inside; wait`, dir)
+	var stopped time.Time
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		tick := time.NewTicker(5 * time.Millisecond)
+		defer tick.Stop()
+		for {
+			if _, err := os.Stat(filepath.Join(dir, "inside")); err == nil {
+				stopped = time.Now()
+				stop(enough)
+				return
+			}
+			select {
+			case <-tick.C:
+			case <-t.Context().Done():
+				return
+			}
+		}
+	}()
+	client := shell(script)
+	client.Operations = []string{exam.Enroll}
+	all, err := exam.Run(ctx, exam.Options{Client: client, Cards: some(t, "trust-name", "trust-eku"), Parallel: 1, Limit: time.Hour, Dir: t.TempDir()})
+	took := time.Since(stopped)
+	<-done
+	if !errors.Is(err, enough) || len(all) != 1 || all[0].Verdict != exam.Inconclusive {
+		t.Errorf("%d results, %v", len(all), err)
+	}
+	const bound = 10 * time.Second // a second is what is wanted; the machine may be busy
+	if took > bound {
+		t.Errorf("it took %s to end", took)
+	}
+	eventuallyGone(t, filepath.Join(dir, "inside"))
+}
+
+func TestAClientThatIgnoresTheProxyAndOneThatTakesItReachTheServerAlike(t *testing.T) {
+	t.Setenv("https_proxy", "http://127.0.0.1:1")
+	t.Setenv("HTTPS_PROXY", "http://127.0.0.1:1")
+	r := one(t, shell(`test -z "$https_proxy$HTTPS_PROXY" && exit 7`), 20*time.Second, "tls-13")
+	if !strings.Contains(r.Reason, "exit status 7") {
+		t.Errorf("%s: %s", r.Verdict, r.Reason)
+	}
+}

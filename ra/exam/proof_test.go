@@ -1,0 +1,76 @@
+package exam_test
+
+import (
+	"flag"
+	"os"
+	"strings"
+	"testing"
+	"time"
+
+	"ciscora/ra/exam"
+	"ciscora/ra/exam/wrongclient"
+)
+
+// only is for whoever works on a case: ids or globs.
+var only = flag.String("only", "*", "prove these cases alone: ids or globs, with commas between")
+
+// theClient is the client of package wrongclient; defect says what is wrong with it in a
+// case.
+func theClient(t *testing.T, defect func(exam.Card) string) exam.Client {
+	t.Helper()
+	self, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return exam.Client{
+		Name: "wrongclient", Command: []string{self}, Operations: exam.Operations(), Abilities: exam.Abilities(),
+		Env: []string{asClient + "=1"},
+		EnvOf: func(c exam.Card) []string {
+			env := []string{wrongclient.Defect + "=" + defect(c)}
+			for _, ability := range c.Needs {
+				env = append(env, wrongclient.Can+"="+ability)
+			}
+			return env
+		},
+	}
+}
+
+func cards(t *testing.T) []exam.Card {
+	t.Helper()
+	all, err := exam.Cards()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return all
+}
+
+// Each case is proven twice: a client that does right passes it, and one with exactly its
+// defect fails it. A case that no wrong client can fail would be none.
+func TestEachCaseIsPassedByARightClientAndFailedByAWrongOne(t *testing.T) {
+	for name, test := range map[string]struct {
+		defect func(exam.Card) string
+		want   exam.Verdict
+	}{
+		"right": {func(exam.Card) string { return "" }, exam.Pass},
+		"wrong": {func(c exam.Card) string { return c.ID }, exam.Fail},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			all := some(t, strings.Split(*only, ",")...)
+			results, err := exam.Run(t.Context(), exam.Options{Client: theClient(t, test.defect), Cards: all, Limit: 20 * time.Second, Dir: t.TempDir(), Wire: true})
+			if err != nil || len(results) != len(all) {
+				t.Fatalf("%d results of %d, %v", len(results), len(all), err)
+			}
+			for _, r := range results {
+				if r.Verdict == test.want {
+					t.Logf("%5.1f s %s: %s", r.Took.Seconds(), r.Card.ID, r.Reason)
+					continue
+				}
+				t.Errorf("%s: %s, %s; want %s", r.Card.ID, r.Verdict, r.Reason, test.want)
+				for _, one := range r.Runs {
+					t.Logf("%s: %s\n%s", one.Stage, one.Problem, one.Wire)
+				}
+			}
+		})
+	}
+}

@@ -1,0 +1,102 @@
+package lab_test
+
+import (
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+
+	"go.yaml.in/yaml/v4"
+
+	"ciscora/config"
+	"ciscora/ra/admin"
+	"ciscora/ra/lab"
+)
+
+// fromTheDocs is the block of docs/testing.md that begins with a comment of a file's name.
+func fromTheDocs(t *testing.T, language, comment, name string) []byte {
+	t.Helper()
+	text, err := os.ReadFile("../../docs/testing.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, m := range regexp.MustCompile("(?ms)^```"+language+"\n(.*?)^```$").FindAllStringSubmatch(string(text), -1) {
+		if strings.HasPrefix(m[1], comment+" "+name+"\n") {
+			return []byte(m[1])
+		}
+	}
+	t.Fatalf("docs/testing.md has no %s", name)
+	return nil
+}
+
+// What docs/testing.md shows, and nothing else, runs here: pytest and JUnit, two tests at
+// a time each, all against one lab.
+func TestThePagesTestsRunTogetherOnOneLab(t *testing.T) {
+	for _, profile := range []config.Profile{config.ProfileCUCM, config.ProfileModern} {
+		t.Run(string(profile), func(t *testing.T) {
+			l := start(t, lab.Options{Profile: profile})
+			write := func(t *testing.T, dir, language, comment, name string) {
+				t.Helper()
+				if err := os.WriteFile(filepath.Join(dir, name), fromTheDocs(t, language, comment, name), 0o600); err != nil {
+					t.Fatal(err)
+				}
+			}
+			run := func(t *testing.T, dir, program string, args ...string) {
+				t.Helper()
+				cmd := exec.CommandContext(t.Context(), program, args...)
+				cmd.Dir = dir
+				cmd.Env = append(os.Environ(), "RA_ADMIN="+l.AdminURL)
+				if out, err := cmd.CombinedOutput(); err != nil {
+					t.Fatalf("%s: %v\n%s", program, err, out)
+				}
+			}
+			t.Run("together", func(t *testing.T) {
+				t.Run("pytest", func(t *testing.T) {
+					t.Parallel()
+					installed(t, []string{"/usr/lib/python3/dist-packages/pytest", "/usr/lib/python3/dist-packages/xdist"})
+					program(t, "curl")
+					program(t, "openssl")
+					dir := t.TempDir()
+					write(t, dir, "python", "#", "conftest.py")
+					write(t, dir, "python", "#", "test_device.py")
+					run(t, dir, "/usr/bin/python3", "-m", "pytest", "-n", "2", "-q")
+				})
+				t.Run("JUnit", func(t *testing.T) {
+					t.Parallel()
+					installed(t, []string{"/usr/share/java/junit-jupiter-engine.jar", "/usr/share/java/junit-platform-console.jar"})
+					javac, java := program(t, "javac"), program(t, "java")
+					program(t, "openssl")
+					dir := t.TempDir()
+					write(t, dir, "java", "//", "DeviceTest.java")
+					run(t, dir, javac, "-cp", "/usr/share/java/*", "DeviceTest.java")
+					run(t, dir, java, "-cp", ".:/usr/share/java/*", "org.junit.platform.console.ConsoleLauncher",
+						"--select-class", "DeviceTest", "--config", "junit.jupiter.execution.parallel.enabled=true", "--fail-if-no-tests", "--details", "tree")
+				})
+			})
+			if left := l.Faults.List(); len(left) > 0 {
+				t.Errorf("they have left %v", left)
+			}
+			if left := l.Enrollments().List(admin.Filter{Label: "test-*"}); len(left) > 0 {
+				t.Errorf("they have left %d enrollments", len(left))
+			}
+		})
+	}
+}
+
+// The pipelines that the page shows are YAML, and speak of the image's ports and account.
+func TestThePagesPipelinesAreYAML(t *testing.T) {
+	for _, name := range []string{".github/workflows/test.yaml", ".gitlab-ci.yml", "compose.yaml"} {
+		text := fromTheDocs(t, "yaml", "#", name)
+		var doc map[string]any
+		if err := yaml.Unmarshal(text, &doc); err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
+		for _, word := range []string{"RA_LAB_USER", "RA_LAB_PASSWORD", "RA_ADMIN", ":8085"} {
+			if !strings.Contains(string(text), word) {
+				t.Errorf("%s: no %s", name, word)
+			}
+		}
+	}
+}

@@ -1,0 +1,126 @@
+package lab
+
+import (
+	"crypto"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/rsa"
+	"crypto/sha256"
+	"encoding/base32"
+	"encoding/binary"
+	"fmt"
+	"io"
+	"math/big"
+	chacha "math/rand/v2"
+	"sync"
+)
+
+// draws are what a lab leaves to chance. With a seed the same comes each time: whoever
+// knows the seed knows the keys.
+type draws struct {
+	seed uint64 // 0 = there is none
+}
+
+// stream is one purpose's randomness: what is drawn for another does not move it.
+func (d draws) stream(purpose string) io.Reader {
+	if d.seed == 0 {
+		return rand.Reader
+	}
+	return &drawn{source: chacha.NewChaCha8(sha256.Sum256(fmt.Appendf(binary.BigEndian.AppendUint64(nil, d.seed), "%s", purpose)))}
+}
+
+type drawn struct {
+	mu     sync.Mutex // guards source
+	source *chacha.ChaCha8
+}
+
+func (s *drawn) Read(p []byte) (int, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.source.Read(p)
+}
+
+// text is a password of 20 letters and digits.
+func (d draws) text(purpose string) (string, error) {
+	if d.seed == 0 {
+		return newPassword(), nil
+	}
+	var b [13]byte
+	if _, err := io.ReadFull(d.stream(purpose), b[:]); err != nil {
+		return "", err
+	}
+	return base32.StdEncoding.WithPadding(base32.NoPadding).EncodeToString(b[:])[:20], nil
+}
+
+// rsaKeys makes RSA keys of 2048 bits in turn; nil where chance does.
+func (d draws) rsaKeys(purpose string) func() (crypto.Signer, error) {
+	if d.seed == 0 {
+		return nil
+	}
+	from := d.stream(purpose)
+	return func() (crypto.Signer, error) { return rsaKey(from) }
+}
+
+// ecKey makes a key on P-256.
+func (d draws) ecKey(purpose string) (*ecdsa.PrivateKey, error) {
+	if d.seed == 0 {
+		return ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	}
+	from := d.stream(purpose)
+	for {
+		var scalar [32]byte
+		if _, err := io.ReadFull(from, scalar[:]); err != nil {
+			return nil, err
+		}
+		// Of 2^32 numbers one is none of the curve's.
+		if key, err := ecdsa.ParseRawPrivateKey(elliptic.P256(), scalar[:]); err == nil {
+			return key, nil
+		}
+	}
+}
+
+// rsaKey makes a key from a stream: crypto/rsa draws its own from nothing but the
+// system's randomness (Go 1.26).
+func rsaKey(from io.Reader) (crypto.Signer, error) {
+	const exponent = 65537
+	e := big.NewInt(exponent)
+	for {
+		p, err := prime(from, 1024)
+		if err != nil {
+			return nil, err
+		}
+		q, err := prime(from, 1024)
+		if err != nil {
+			return nil, err
+		}
+		one := big.NewInt(1)
+		phi := new(big.Int).Mul(new(big.Int).Sub(p, one), new(big.Int).Sub(q, one))
+		d := new(big.Int).ModInverse(e, phi)
+		if d == nil || p.Cmp(q) == 0 {
+			continue
+		}
+		key := &rsa.PrivateKey{PublicKey: rsa.PublicKey{N: new(big.Int).Mul(p, q), E: exponent}, D: d, Primes: []*big.Int{p, q}}
+		key.Precompute()
+		if err := key.Validate(); err != nil {
+			return nil, fmt.Errorf("a key from the seed: %w", err)
+		}
+		return key, nil
+	}
+}
+
+// prime is one whose two highest bits are set, so that a product of two is as long as
+// it can be.
+func prime(from io.Reader, bits int) (*big.Int, error) {
+	b := make([]byte, bits/8)
+	for {
+		if _, err := io.ReadFull(from, b); err != nil {
+			return nil, err
+		}
+		b[0] |= 0xc0
+		b[len(b)-1] |= 1
+		if n := new(big.Int).SetBytes(b); n.ProbablyPrime(20) {
+			return n, nil
+		}
+	}
+}

@@ -1,0 +1,36 @@
+package server_test
+
+import (
+	"encoding/json"
+	"strings"
+	"testing"
+)
+
+func TestTheWireIsShownWhereDetailIsWanted(t *testing.T) {
+	for _, c := range []struct {
+		lines string
+		want  bool
+	}{{"admin: {detail: true}\n", true}, {"", false}} {
+		s := newSite(t).show(c.lines)
+		if b := s.behaviour(s.est); !b.Joins {
+			t.Fatalf("%+v", b)
+		}
+		var list struct {
+			Enrollments []struct{ ID, State string }
+		}
+		if err := json.Unmarshal([]byte(s.page("/enrollments?state=issued")), &list); err != nil || len(list.Enrollments) == 0 {
+			t.Fatalf("%v, %d enrollments", err, len(list.Enrollments))
+		}
+		oldest := list.Enrollments[len(list.Enrollments)-1].ID // it went to the CA
+		page := s.page("/console/enrollments/" + oldest)
+		if strings.Contains(page, "certfnsh.asp HTTP/1.1") != c.want || strings.Contains(page, "Over the wire") != c.want {
+			t.Errorf("%q: the wire is shown: %v, want %v", c.lines, !c.want, c.want)
+		}
+		// Bytes, secrets of TLS and ways to change anything are a lab's alone.
+		for _, not := range []string{"pcapng", "<form", "<button"} {
+			if strings.Contains(page, not) {
+				t.Errorf("%q: %s is in the page", c.lines, not)
+			}
+		}
+	}
+}

@@ -1,0 +1,26 @@
+package server
+
+import (
+	"context"
+
+	"ciscora/est"
+	"ciscora/ra"
+	"ciscora/ra/wire"
+)
+
+// legs tells a recorder which leg what went over the wire belongs to. It is the first to
+// hear of a leg, so that lines of logs find it there.
+func legs(w *wire.Recorder) func(context.Context, any) {
+	if w == nil {
+		return func(context.Context, any) {}
+	}
+	return func(ctx context.Context, event any) {
+		switch e := event.(type) {
+		case ra.Leg:
+			w.Leg(ctx, string(e.Phase), e.Start)
+		case est.ConnectionOpened, est.ConnectionClosed:
+		default:
+			w.Event(ctx)
+		}
+	}
+}
