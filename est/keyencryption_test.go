@@ -205,3 +205,22 @@ func TestServerKeygenRefusesWhatItCannotEncryptAsAsked(t *testing.T) {
 		})
 	}
 }
+
+// The globalsign client knows the part by its type, and hands it on as it is.
+func TestGlobalSignsClientGetsAnEncryptedKey(t *testing.T) {
+	inBothDialectsWith(t, encrypting(), func(t *testing.T, on *listening) {
+		der := csrWithAttributes(t, "SEP001122334455", attributeWith(decryptKeyID, []byte("site-a")), able(canAES256, canWrap))
+		client := &globalest.Client{Host: on.addr, ExplicitAnchor: roots(), Username: "estuser", Password: "estpwd", DisableKeepAlives: true}
+		cert, key, err := client.ServerKeyGen(t.Context(), must(x509.ParseCertificateRequest(der)))
+		if err != nil {
+			t.Fatal(err)
+		}
+		var info struct {
+			Type    asn1.ObjectIdentifier
+			Content asn1.RawValue
+		}
+		if rest, err := asn1.Unmarshal(key, &info); err != nil || len(rest) > 0 || info.Type.String() != "1.2.840.113549.1.7.3" || cert == nil {
+			t.Errorf("%v, %s, want an EnvelopedData and a certificate", err, info.Type)
+		}
+	})
+}

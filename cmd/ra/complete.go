@@ -9,6 +9,7 @@ import (
 
 	"ciscora/config"
 	"ciscora/ra/check/endpoint"
+	"ciscora/ra/exam"
 	"ciscora/ra/fault"
 	"ciscora/ra/ledger"
 	"ciscora/ra/scenario"
@@ -28,7 +29,12 @@ func completed() map[string]func() []string {
 		"client":    fixed("capf", "globalsign"),
 		"as":        endpoint.ClientNames,
 		"fault":     faultNames,
-		"state":     states,
+		// of ra exam
+		"case":       caseNames,
+		"level":      func() []string { return examWords(exam.Levels()) },
+		"operations": exam.Operations,
+		"can":        exam.Abilities,
+		"state":      states,
 	}
 }
 
@@ -44,6 +50,26 @@ func faultNames() []string {
 		}
 	}
 	return names
+}
+
+func caseNames() []string {
+	cards, err := exam.Cards()
+	if err != nil {
+		return nil
+	}
+	var names []string
+	for _, c := range cards {
+		names = append(names, cobra.CompletionWithDesc(c.ID, c.Title))
+	}
+	return names
+}
+
+func examWords(levels []exam.Level) []string {
+	var words []string
+	for _, l := range levels {
+		words = append(words, string(l))
+	}
+	return words
 }
 
 func states() []string {

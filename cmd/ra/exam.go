@@ -60,8 +60,8 @@ children at --limit. It should exit with 0 exactly if it has done what {operatio
 PATH:
 
 ` + clients.String(),
-		Example: `  ra exam -- ./client --url {url} --ca {cacert} --user {user} --password-file <(echo {password}) --csr {csr} --out {out}
-  ra exam --operations enroll,cacerts -- sh -c './client $EST_OPERATION $EST_URL'
+		Example: `  ra exam -- ./client --url {url} --ca {cacert} --user {user} --password {password} --csr {csr} --out {out}
+  ra exam --operations enroll,cacerts -- sh -c './client "$EST_OPERATION" --url "$EST_URL" --out "$EST_OUT"'
   ra exam --client curl --group trust
   ra exam --client curl --case 'http-redirect-*' -v
   ra exam --client curl --junit exam.xml --html exam.html --baseline known.txt`,

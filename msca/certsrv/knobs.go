@@ -84,6 +84,12 @@ func (s *Server) AnswerAs(w http.ResponseWriter, r *http.Request, kind string) b
 	return true
 }
 
+// LoggedIn tells whether somebody has logged in on r's connection.
+func (s *Server) LoggedIn(r *http.Request) bool {
+	c, ok := r.Context().Value(connectionKey{}).(*connection)
+	return ok && c.who != nil
+}
+
 // RequestsBefore tells how many requests came before r on its connection.
 func (s *Server) RequestsBefore(r *http.Request) int {
 	c, ok := r.Context().Value(connectionKey{}).(*connection)
@@ -132,7 +138,7 @@ func (s *Server) OtherCertificate() ([]byte, error) {
 
 // Shape makes IIS's certificate as something is wrong with it: self-signed,
 // self-signed-ca, missing-intermediate, unknown-root, wrong-name, wrong-name-cn
-// (value: the CN, lab-dc without one), expired, not-yet-valid; or a front end's: cn-only,
+// (value: the CN, lab-dc without one), expired, not-yet-valid; or a front end's: revoked, key, cn-only,
 // san, eku, critical-extension, issuer, extra-certificates, rotate. hosts are those that
 // it should have.
 func (s *Server) Shape(kind, value string, hosts []string) (tls.Certificate, error) {

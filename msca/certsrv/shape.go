@@ -1,6 +1,9 @@
 package certsrv
 
 import (
+	"crypto"
+	"crypto/rand"
+	"crypto/rsa"
 	"crypto/tls"
 	"crypto/x509"
 	"crypto/x509/pkix"
@@ -8,8 +11,10 @@ import (
 	"fmt"
 	"slices"
 	"sync"
+	"time"
 
 	"go.step.sm/crypto/x509util"
+	"golang.org/x/crypto/ocsp"
 )
 
 // Certificates of a front end with something wrong about them, such as a client must not
@@ -49,6 +54,15 @@ func (s *Server) shapeOther(kind, value string, hosts []string) (c tls.Certifica
 				t.Subject.CommonName = t.DNSNames[0]
 			}
 		}, hosts)
+	case "revoked":
+		if c, err = a.shaped(a.newest(), func(*x509.Certificate) {}, hosts); err == nil {
+			c.OCSPStaple, err = a.revokedStaple(c.Leaf)
+		}
+	case "key":
+		var key crypto.Signer
+		if key, err = rsa.GenerateKey(rand.Reader, weakBits); err == nil {
+			c, err = a.shapedFor(key, a.newest(), func(*x509.Certificate) {}, hosts)
+		}
 	case "critical-extension":
 		c, err = a.shaped(a.newest(), func(t *x509.Certificate) {
 			// 2.999 is for examples (Rec. ITU-T X.660).
@@ -84,17 +98,37 @@ func (s *Server) shapeOther(kind, value string, hosts []string) (c tls.Certifica
 	return c, true, err
 }
 
+// weakBits is the length of an RSA key that nobody should take any more.
+const weakBits = 1024
+
+// revokedStaple is what OCSP says of a certificate that was revoked an hour ago (RFC 6960).
+func (a *authority) revokedStaple(c *x509.Certificate) ([]byte, error) {
+	issuer, now := a.newest(), a.now()
+	der, err := ocsp.CreateResponse(issuer.certificate, issuer.certificate, ocsp.Response{
+		Status: ocsp.Revoked, SerialNumber: c.SerialNumber, RevokedAt: now.Add(-time.Hour), RevocationReason: ocsp.KeyCompromise,
+		ThisUpdate: now.Add(-clockSkew), NextUpdate: now.Add(24 * time.Hour),
+	}, issuer.key)
+	if err != nil {
+		return nil, fmt.Errorf("certsrv: sign an answer of OCSP: %w", err)
+	}
+	return der, nil
+}
+
 // shaped is a server's certificate for hosts, after change.
 func (a *authority) shaped(issuer *pair, change func(*x509.Certificate), hosts []string) (tls.Certificate, error) {
+	key, err := a.newKey()
+	if err != nil {
+		return tls.Certificate{}, fmt.Errorf("certsrv: make a server's key: %w", err)
+	}
+	return a.shapedFor(key, issuer, change, hosts)
+}
+
+func (a *authority) shapedFor(key crypto.Signer, issuer *pair, change func(*x509.Certificate), hosts []string) (c tls.Certificate, err error) {
 	now := a.now()
 	template := serverTemplate(hosts)
 	template.Subject.CommonName = hosts[0]
 	template.NotBefore, template.NotAfter, template.BasicConstraintsValid = now.Add(-clockSkew), now.Add(serverValidity), true
 	change(template)
-	key, err := a.newKey()
-	if err != nil {
-		return tls.Certificate{}, fmt.Errorf("certsrv: make a server's key: %w", err)
-	}
 	if template.SerialNumber, err = a.serial(0); err != nil {
 		return tls.Certificate{}, err
 	}

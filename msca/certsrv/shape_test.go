@@ -47,6 +47,8 @@ func TestAFrontEndsCertificateIsWrongInOneWayAlone(t *testing.T) {
 		{"eku", "cmcra", "est.example.com", &name},
 		{"issuer", "not-ca", "est.example.com", &unknown},
 		{"issuer", "name-constraint", "est.example.com", &invalid},
+		{"revoked", "", "est.example.com", nil}, // its staple says it
+		{"key", "rsa1024", "est.example.com", nil},
 		{"critical-extension", "", "est.example.com", &critical},
 		{"extra-certificates", "", "est.example.com", nil},
 		{"rotate", "new", "est.example.com", &unknown},

@@ -48,6 +48,10 @@ type Card struct {
 	// Needs are abilities of a client besides the operations of the stages.
 	Needs  []string `yaml:"needs"`
 	Stages []Stage  `yaml:"stages"`
+	// Password is the account's; "" = a new one.
+	Password string `yaml:"password"`
+	// Digest has the server ask for HTTP Digest with this algorithm, and for nothing else.
+	Digest string `yaml:"digest"`
 	// Waits says that the case waits more than it works.
 	Waits bool `yaml:"waits"`
 	// NotYet says what of the catalogue's row is not examined.
@@ -193,6 +197,9 @@ func (c Card) check() (problems []error) {
 		if !slices.Contains(Abilities(), need) {
 			wrong("needs: %q is no ability: want one of %s", need, strings.Join(Abilities(), ", "))
 		}
+	}
+	if c.Digest != "" && c.Digest != "MD5" && c.Digest != "SHA-256" {
+		wrong("digest %q: want MD5 or SHA-256", c.Digest)
 	}
 	if len(c.Stages) == 0 {
 		wrong("stages are missing")

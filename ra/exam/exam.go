@@ -214,7 +214,7 @@ func (x *examination) examine(ctx context.Context, card Card, suffix string) (Re
 		result.Verdict, result.Reason = NotApplicable, lacks
 		return result, nil
 	}
-	rig, err := newRig(ctx, filepath.Join(x.Dir, card.ID+suffix), "exam-"+card.ID, x.keys, x.Logger.Named(card.ID))
+	rig, err := newRig(ctx, filepath.Join(x.Dir, card.ID+suffix), card, x.keys, x.Logger.Named(card.ID))
 	if err != nil {
 		if ctx.Err() != nil {
 			return result, nil

@@ -3,6 +3,8 @@ package exam
 import (
 	"bytes"
 	"crypto"
+	"crypto/ecdsa"
+	"crypto/elliptic"
 	"crypto/tls"
 	"crypto/x509"
 	"encoding/asn1"
@@ -357,4 +359,39 @@ func encryptionProblem(r *run) string {
 		}
 	}
 	return "the CSR asks for no encryption"
+}
+
+// boundProblem: there is a proof of possession.
+func boundProblem(r *run) string {
+	for _, q := range r.posts() {
+		if csr, err := q.csr(); err == nil {
+			if _, ok := challengePassword(csr); !ok {
+				return "the CSR has no proof of possession"
+			}
+		}
+	}
+	return ""
+}
+
+// p384Problem: whoever enrolls does so with the key that was asked for.
+func p384Problem(r *run) string {
+	for _, q := range r.posts() {
+		csr, err := q.csr()
+		if err != nil {
+			return "the body is no CSR in base64"
+		}
+		if key, ok := csr.PublicKey.(*ecdsa.PublicKey); !ok || key.Curve != elliptic.P384() {
+			return "a P-384 key was asked for, and the CSR has another"
+		}
+	}
+	return ""
+}
+
+func behindProblem(r *run) string {
+	for _, q := range r.requests {
+		if len(q.behind) > 0 {
+			return fmt.Sprintf("%d bytes came behind %s %s: %q", len(q.behind), q.method, q.operation(), q.behind[:min(len(q.behind), 20)])
+		}
+	}
+	return ""
 }

@@ -1,13 +1,18 @@
 package exam_test
 
 import (
+	"flag"
 	"os"
+	"strings"
 	"testing"
 	"time"
 
 	"ciscora/ra/exam"
 	"ciscora/ra/exam/wrongclient"
 )
+
+// only is for whoever works on a case: ids or globs.
+var only = flag.String("only", "*", "prove these cases alone: ids or globs, with commas between")
 
 // theClient is the client of package wrongclient; defect says what is wrong with it in a
 // case.
@@ -51,7 +56,7 @@ func TestEachCaseIsPassedByARightClientAndFailedByAWrongOne(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			all := cards(t)
+			all := some(t, strings.Split(*only, ",")...)
 			results, err := exam.Run(t.Context(), exam.Options{Client: theClient(t, test.defect), Cards: all, Limit: 20 * time.Second, Dir: t.TempDir(), Wire: true})
 			if err != nil || len(results) != len(all) {
 				t.Fatalf("%d results of %d, %v", len(results), len(all), err)

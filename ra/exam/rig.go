@@ -3,7 +3,9 @@ package exam
 import (
 	"context"
 	"crypto"
+	"crypto/md5" // an algorithm of HTTP Digest
 	"crypto/rand"
+	"crypto/sha256"
 	"crypto/tls"
 	"crypto/x509"
 	"encoding/pem"
@@ -35,6 +37,8 @@ type rig struct {
 	keys      *scenario.Keys
 	log       *zap.Logger
 	name      string // of the client's CSRs, with a number
+	password  string // of the account; "" = a new one
+	digest    string // see [Card]
 	runs      int
 	server    *server
 	elsewhere *server // nil until it is needed
@@ -49,8 +53,8 @@ type server struct {
 	issuing, root  *x509.Certificate
 }
 
-func newRig(ctx context.Context, dir, name string, keys *scenario.Keys, log *zap.Logger) (*rig, error) {
-	g := &rig{dir: dir, name: name, keys: keys, log: log}
+func newRig(ctx context.Context, dir string, card Card, keys *scenario.Keys, log *zap.Logger) (*rig, error) {
+	g := &rig{dir: dir, name: "exam-" + card.ID, password: card.Password, digest: card.Digest, keys: keys, log: log}
 	var err error
 	g.server, err = g.start(ctx, "server")
 	return g, err
@@ -62,10 +66,18 @@ func (g *rig) start(ctx context.Context, name string) (*server, error) {
 	if err := g.keys.IntoLab(dir); err != nil {
 		return nil, fmt.Errorf("make the server's folder: %w", err)
 	}
+	variant := lab.Variant{Handshake: handshake}
+	digested := ""
+	if g.digest != "" {
+		variant.DigestUsers, digested = filepath.Join(dir, "users.digest"), rand.Text()
+		if err := os.WriteFile(variant.DigestUsers, digestLine(g.digest, digestUser, digested), 0o600); err != nil {
+			return nil, fmt.Errorf("write the server's file of users: %w", err)
+		}
+	}
 	var err error
 	s.Lab, err = lab.Start(ctx, lab.Options{
-		Dir: dir, EST: estAddress, Certsrv: otherAddress, Admin: otherAddress, Profile: config.ProfileModern, Network: s.tap,
-		Middleware: []func(http.Handler) http.Handler{s.tap.handler}, NewKey: g.keys.InTurn(), Variant: lab.Variant{Handshake: handshake}, Logger: g.log,
+		Dir: dir, EST: estAddress, Certsrv: otherAddress, Admin: otherAddress, Profile: config.ProfileModern, Network: s.tap, Unrecorded: true, Password: g.password,
+		Middleware: []func(http.Handler) http.Handler{s.tap.handler}, NewKey: g.keys.InTurn(), Variant: variant, Logger: g.log,
 	})
 	if err != nil {
 		return nil, fmt.Errorf("start the server: %w", err)
@@ -82,7 +94,24 @@ func (g *rig) start(ctx context.Context, name string) (*server, error) {
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("start the server: %w", err), s.Close())
 	}
+	if digested != "" {
+		s.user, s.password = digestUser, digested
+	}
 	return s, nil
+}
+
+// digestUser is who enrolls where HTTP Digest is asked for: a name without a backslash,
+// which a quoted string would have twice.
+const digestUser = "examinee"
+
+// digestLine is a user as htdigest writes one (RFC 7616 section 3.4.2).
+func digestLine(algorithm, user, password string) []byte {
+	const realm = "estrealm"
+	text := []byte(user + ":" + realm + ":" + password)
+	if algorithm == "MD5" {
+		return fmt.Appendf(nil, "%s:%s:%x\n", user, realm, md5.Sum(text))
+	}
+	return fmt.Appendf(nil, "%s:%s:%x\n", user, realm, sha256.Sum256(text))
 }
 
 func (s *server) readFiles() error {

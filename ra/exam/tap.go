@@ -53,6 +53,7 @@ type request struct {
 	length       int64
 	chunked      bool
 	body         []byte
+	behind       []byte // what came behind it; known where the answer is written past net/http
 	version      uint16 // of TLS
 	resumed      bool
 	certificates []*x509.Certificate
@@ -237,6 +238,12 @@ func (w *tapWriter) Hijack() (net.Conn, *bufio.ReadWriter, error) {
 	conn, buffered, err := http.NewResponseController(w.ResponseWriter).Hijack()
 	if err != nil {
 		return nil, nil, err
+	}
+	if n := buffered.Reader.Buffered(); n > 0 {
+		behind, _ := buffered.Peek(n) // it is there
+		w.tap.mu.Lock()
+		w.seen.behind = slices.Clone(behind)
+		w.tap.mu.Unlock()
 	}
 	return &tapRaw{conn, w.tap, w.seen}, buffered, nil
 }

@@ -175,6 +175,12 @@ func (h *estAnswer) rearrange(how string) error {
 		} else {
 			all = append(all, newRoot, oldWithNew, newWithOld, sub)
 		}
+	case "crl":
+		der, err := withCRL(h.der())
+		if err == nil {
+			h.setBody(h.encode(der))
+		}
+		return err
 	case "ber":
 		h.setBody(h.encode(indefinite(h.der(), 3)))
 		return nil
@@ -218,6 +224,12 @@ func (h *estAnswer) recertify(how string) error {
 	case "bad-signature":
 		all[0] = slices.Clone(all[0])
 		all[0][len(all[0])-1] ^= 1
+	case "stranger-first":
+		other, err := otherCertificate()
+		if err != nil {
+			return err
+		}
+		all = append([][]byte{other}, all...)
 	case "other-ca":
 		old, err := x509.ParseCertificate(all[0])
 		if err != nil {

@@ -18,6 +18,8 @@ type Pages interface {
 	AnswerAs(w http.ResponseWriter, r *http.Request, kind string) bool
 	// InLanguage returns a request that is answered in a language.
 	InLanguage(r *http.Request, language string) *http.Request
+	// LoggedIn tells whether somebody has logged in on r's connection.
+	LoggedIn(r *http.Request) bool
 	// RequestsBefore tells how many requests came before r on its connection.
 	RequestsBefore(r *http.Request) int
 	// Renew renews the CA's certificate until it has been renewed n times.
@@ -121,7 +123,11 @@ func (r *Registry) Certsrv(pages Pages) func(http.Handler) http.Handler {
 				next.ServeHTTP(w, req)
 				return
 			}
-			faults := r.bite(scope, func(f Fault) bool { return !isOffer(f) && !isClock(f) && !isKeepAlive(f) && !isPolicy(f) }, places...)
+			// Who has not logged in sees no page of ASP's, and spends no fault that is one.
+			stranger := !logsIn(req) && !pages.LoggedIn(req)
+			faults := r.bite(scope, func(f Fault) bool {
+				return !isOffer(f) && !isClock(f) && !isKeepAlive(f) && !isPolicy(f) && (!stranger || !isASP(f))
+			}, places...)
 			if len(faults) == 0 {
 				next.ServeHTTP(w, req)
 				return
@@ -137,6 +143,9 @@ func isClock(f Fault) bool { return f.Kind == "clock" }
 
 // isOffer tells which faults are about the log-ins that IIS offers.
 func isOffer(f Fault) bool { return f.Kind == "basic-only" || f.Kind == "kerberos-only" }
+
+// isASP tells which faults are pages that ASP makes.
+func isASP(f Fault) bool { return f.Kind == "service-stopped" || f.Kind == "asp-timeout" }
 
 // isPolicy tells which faults the CA's policy has, and not its pages.
 func isPolicy(f Fault) bool {

@@ -14,6 +14,7 @@ import (
 type pages struct{ fault.Pages }
 
 func (pages) RequestsBefore(*http.Request) int                         { return 0 }
+func (pages) LoggedIn(*http.Request) bool                              { return true }
 func (pages) AnswerAs(http.ResponseWriter, *http.Request, string) bool { return false }
 
 func TestWhoWaitsInAFaultIsLetGoWhenItIsTakenBack(t *testing.T) {

@@ -102,7 +102,7 @@ func TestEveryFaultOfTheCatalogCanBeWritten(t *testing.T) {
 	values := map[string]string{"DURATION": "=5s", "STATUS": "=503", "LANGUAGE": "=fr", "N": "=2", "VALUE": "=text/plain", "": "", "[CN]": "=lab-dc", "[TEMPLATE]": "=CiscoRA", "[HRESULT]": "=0x80094012"}
 	for _, e := range fault.Catalog() {
 		value, ok := values[e.Value]
-		if word, _, several := strings.Cut(e.Value, "|"); several || word == "1.0" {
+		if word, _, several := strings.Cut(e.Value, "|"); several || word != "" && word == strings.ToLower(word) {
 			value, ok = "="+strings.ReplaceAll(word, "N", "7"), true
 		}
 		if !ok || e.Help == "" || len(e.Places) == 0 {

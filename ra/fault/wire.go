@@ -28,6 +28,7 @@ type shape struct {
 	times      int // how many
 	length     string
 	noLength   bool
+	trailers   bool
 	split      int
 	tail       bool
 
@@ -59,6 +60,8 @@ func (s *shape) take(f Fault) bool {
 		s.length = f.Value
 	case "no-length":
 		s.noLength = true
+	case "trailers":
+		s.trailers = true
 	case "split":
 		s.split = f.number
 	case "tail":
@@ -80,6 +83,9 @@ func (s *shape) take(f Fault) bool {
 func (s *shape) lengths(body []byte) ([]string, []byte) {
 	own := strconv.Itoa(len(body))
 	switch {
+	case s.trailers:
+		half := len(body) / 2
+		return nil, slices.Concat(chunk(body[:half]), chunk(body[half:]), []byte("0\r\nX-Fault: behind the chunks\r\n\r\n"))
 	case s.noLength, s.end == "endless" && s.length == "":
 		return nil, body
 	case s.length == "":
@@ -95,6 +101,9 @@ func (s *shape) lengths(body []byte) ([]string, []byte) {
 	}
 	return []string{s.length}, body
 }
+
+// chunk is a part of a body as RFC 9112 section 7.1 has it.
+func chunk(part []byte) []byte { return fmt.Appendf(nil, "%x\r\n%s\r\n", len(part), part) }
 
 // head is the answer's first part.
 func (s *shape) head(status int, header http.Header, lengths []string) []byte {
@@ -126,6 +135,10 @@ func (s *shape) head(status int, header http.Header, lengths []string) []byte {
 	}
 	for _, length := range lengths {
 		line("Content-Length", length)
+	}
+	if s.trailers {
+		line("Transfer-Encoding", "chunked")
+		line("Trailer", "X-Fault")
 	}
 	if s.end != "idle" {
 		line("Connection", "close")
@@ -182,11 +195,18 @@ func (h *estAnswer) sendRaw(ctx context.Context) {
 		all, body = append(all, body[:len(body)/2]...), nil
 	}
 	if n := h.shape.split; n > 0 && n < len(all) {
-		// A write is a record.
+		// A write is a record; the pause has it arrive by itself.
 		if _, err := conn.Write(all[:n]); err != nil {
 			return
 		}
 		all = all[n:]
+		timer := time.NewTimer(splitPause)
+		defer timer.Stop()
+		select {
+		case <-timer.C:
+		case <-ctx.Done():
+			return
+		}
 	}
 	all = append(all, body...)
 	if h.shape.tail {
@@ -223,6 +243,9 @@ func (h *estAnswer) endRaw(conn net.Conn, buffered *bufio.ReadWriter) {
 		_, _ = buffered.ReadByte() // the next request, or that there is none
 	}
 }
+
+// splitPause is how long the second record of a split answer comes behind the first.
+const splitPause = 100 * time.Millisecond
 
 // maxEndless is how much an answer without an end has, in bytes: more than a client may
 // use of a machine.

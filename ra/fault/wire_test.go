@@ -68,6 +68,7 @@ func TestAnAnswerGoesOutAsNoLibraryWouldWriteIt(t *testing.T) {
 		"length=0":                           {"Content-Length: 0\r\n", "QUJD"},
 		"no-length":                          {body, "Content-Length"},
 		"truncate":                           {"Content-Length: 147\r\n", body},
+		"trailers":                           {"\r\n0\r\nX-Fault: behind the chunks\r\n\r\n", "Content-Length"},
 		"tail":                               {body + "\r\nThis is behind", ""},
 		"split=10":                           {"HTTP/1.1 200 OK\r\n", ""},
 		"endless":                            {strings.Repeat("A", 64) + "\n" + strings.Repeat("A", 64), "Content-Length"},
@@ -189,7 +190,7 @@ func TestThePKCS7IsMadeOfOtherCertificates(t *testing.T) {
 		t.Fatal(err)
 	}
 	text := base64.StdEncoding.EncodeToString(p7)
-	for word, want := range map[string]int{"root-first": 2, "duplicates": 4, "many": 40, "empty": 0, "ber": 2, "rollover": 6, "new": 2, "stranger": 3, "leaf": 3, "no-root": 2} {
+	for word, want := range map[string]int{"root-first": 2, "duplicates": 4, "many": 40, "crl": 2, "empty": 0, "ber": 2, "rollover": 6, "new": 2, "stranger": 3, "leaf": 3, "no-root": 2} {
 		r := fault.NewRegistry(fault.Options{})
 		r.Behind(twoCAs{der})
 		if _, err := r.Order("est.cacerts:p7=" + word); err != nil {

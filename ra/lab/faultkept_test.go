@@ -1,7 +1,9 @@
 package lab_test
 
 import (
+	"crypto/tls"
 	"errors"
+	"net/http"
 	"testing"
 	"time"
 
@@ -64,5 +66,32 @@ func TestAFaultOfTheLogInBitesNTLMInSPNEGO(t *testing.T) {
 	}
 	if err := s.Close(); err != nil {
 		t.Error(err)
+	}
+}
+
+// Clients that ask without a log-in first, as requests_ntlm, get the 401 that they would
+// get anyway: the one page that was ordered is for who has logged in.
+func TestAPageThatFailsOnceIsNotSpentOnWhoHasNotLoggedIn(t *testing.T) {
+	l := start(t, lab.Options{})
+	if _, err := l.Faults.Order("certsrv.any:service-stopped,count=1"); err != nil {
+		t.Fatal(err)
+	}
+	client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true, TLSClientConfig: &tls.Config{RootCAs: l.Roots}}}
+	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, l.CertsrvURL+"/certrqxt.asp", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	resp, err := client.Do(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if resp.Body.Close(); resp.StatusCode != http.StatusUnauthorized {
+		t.Errorf("%s, want a 401", resp.Status)
+	}
+	if on := l.Faults.List(); len(on) != 1 || on[0].Hits != 0 {
+		t.Errorf("the fault is spent: %+v", on)
+	}
+	if got := enrollAs(t, l, "", "", 20*time.Second); got.RV == capf.StatusNone {
+		t.Error("it does not bite who has logged in")
 	}
 }

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"ciscora/internal/printable"
+	"ciscora/internal/x501"
 	"ciscora/ra/check"
 )
 
@@ -18,8 +19,8 @@ const longest = 200
 
 func shown(s string) string { return printable.Line(s, longest) }
 
-func subject(c *x509.Certificate) string { return shown(c.Subject.String()) }
-func issuer(c *x509.Certificate) string  { return shown(c.Issuer.String()) }
+func subject(c *x509.Certificate) string { return shown(x501.Text(c.RawSubject)) }
+func issuer(c *x509.Certificate) string  { return shown(x501.Text(c.RawIssuer)) }
 
 // keyOf names a certificate's key.
 func keyOf(c *x509.Certificate) string {

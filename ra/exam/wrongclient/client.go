@@ -45,11 +45,12 @@ type client struct {
 	dialled  int
 	sent     int // requests with a CSR
 	waited   bool
+	curve    elliptic.Curve // of a key of its own
 }
 
 // Main runs the client by its environment and returns the exit status.
 func Main(env func(string) string, stdout, stderr io.Writer) int {
-	c := &client{env: env, stdout: stdout, stderr: stderr, sessions: tls.NewLRUClientSessionCache(4), until: time.Now().Add(patience)}
+	c := &client{env: env, stdout: stdout, stderr: stderr, curve: elliptic.P256(), sessions: tls.NewLRUClientSessionCache(4), until: time.Now().Add(patience)}
 	if c.wrong("robust-hang") || c.wrong("robust-drip") {
 		c.until = time.Now().Add(time.Hour)
 	}
@@ -125,6 +126,12 @@ func (c *client) run() error {
 				return err
 			}
 		}
+		if c.can("own-key") && !c.wrong("csrattrs-key") {
+			// What the server asks of a key is followed; that it asks nothing is as well.
+			if err := c.csrattrs(u); err != nil {
+				return err
+			}
+		}
 		return c.enroll(u, operation)
 	case "serverkeygen":
 		return c.serverkeygen(u)
@@ -163,7 +170,7 @@ func (c *client) csr(operation string) (der []byte, key crypto.Signer, err error
 	if c.can("pop") {
 		key, err = readKey(c.get("KEY"))
 	} else {
-		key, err = ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+		key, err = ecdsa.GenerateKey(c.curve, rand.Reader)
 	}
 	if err != nil {
 		return nil, nil, err

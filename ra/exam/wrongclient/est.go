@@ -5,6 +5,7 @@ import (
 	"bytes"
 	"crypto"
 	"crypto/ecdsa"
+	"crypto/elliptic"
 	"crypto/rand"
 	"crypto/sha256"
 	"crypto/tls"
@@ -96,7 +97,7 @@ func (c *client) enroll(u *url.URL, operation string) error {
 			return nil, err
 		}
 		key = own
-		if c.can("pop") {
+		if c.can("pop") && !c.wrong("csrattrs-challenge") {
 			if der, err = c.bound(der, own, state); err != nil {
 				return nil, err
 			}
@@ -276,6 +277,9 @@ func (c *client) csrattrs(u *url.URL) error {
 			crash()
 		}
 		return errors.New("the attributes are broken")
+	}
+	if bytes.Contains(der, []byte{0x2b, 0x81, 0x04, 0x00, 0x22}) { // secp384r1
+		c.curve = elliptic.P384()
 	}
 	if c.wrong("csrattrs-unknown") {
 		for _, one := range list {

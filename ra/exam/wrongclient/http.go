@@ -61,6 +61,10 @@ func (c *client) request(method string, u *url.URL, makeBody maker) (*answer, er
 		switch {
 		case a.status == 401 && (!asked || c.wrong("auth-wrong") && tries < 2):
 			tries++
+			if digest := c.digest(a, method, u); digest != "" {
+				asked, authorization = true, digest
+				break
+			}
 			if asked = c.answerable(a); !asked {
 				return nil, &statusError{a.status, a.body}
 			}
@@ -102,6 +106,10 @@ func (c *client) request(method string, u *url.URL, makeBody maker) (*answer, er
 func (c *client) basic() string {
 	if c.get("USER") == "" {
 		return ""
+	}
+	if password := c.get("PASSWORD"); c.wrong("auth-basic") {
+		password, _, _ = strings.Cut(password, ":")
+		return "Basic " + base64.StdEncoding.EncodeToString([]byte(c.get("USER")+":"+password))
 	}
 	return "Basic " + base64.StdEncoding.EncodeToString([]byte(c.get("USER")+":"+c.get("PASSWORD")))
 }
@@ -228,6 +236,9 @@ func (c *client) head(method string, u *url.URL, body []byte, authorization stri
 	}
 	b.WriteString("\r\n")
 	b.Write(body)
+	if c.wrong("http-behind") {
+		b.WriteString("\r\n")
+	}
 	return b.Bytes()
 }
 

@@ -2,6 +2,7 @@ package wrongclient
 
 import (
 	"context"
+	"crypto/rsa"
 	"crypto/tls"
 	"crypto/x509"
 	"encoding/asn1"
@@ -11,6 +12,8 @@ import (
 	"slices"
 	"syscall"
 	"time"
+
+	"golang.org/x/crypto/ocsp"
 )
 
 // errCut is a connection that ended without TLS's closure alert.
@@ -70,7 +73,10 @@ func (c *client) dial(host, port string, unverified bool) (*tls.Conn, error) {
 		if unverified || c.wrong("pending-checks") && c.sent > 0 {
 			return nil
 		}
-		return c.verify(state.PeerCertificates, host)
+		if err := c.verify(state.PeerCertificates, host); err != nil {
+			return err
+		}
+		return c.verifyStaple(state)
 	}
 	if c.wrong("auth-server-first") {
 		config.VerifyConnection = nil
@@ -179,7 +185,25 @@ func (c *client) verify(chain []*x509.Certificate, host string) error {
 	if err != nil {
 		return err
 	}
+	if key, ok := leaf.PublicKey.(*rsa.PublicKey); ok && key.N.BitLen() < 2048 && !c.wrong("trust-weak-key") {
+		return errors.New("the server's key is too short")
+	}
 	return c.verifyName(leaf, host)
+}
+
+// verifyStaple reads the answer of OCSP that a server may bring.
+func (c *client) verifyStaple(state tls.ConnectionState) error {
+	if len(state.OCSPResponse) == 0 || len(state.PeerCertificates) < 2 || c.wrong("trust-revoked") {
+		return nil
+	}
+	answer, err := ocsp.ParseResponseForCert(state.OCSPResponse, state.PeerCertificates[0], state.PeerCertificates[1])
+	if err != nil {
+		return err
+	}
+	if answer.Status == ocsp.Revoked {
+		return errors.New("the server's certificate was revoked")
+	}
+	return nil
 }
 
 func (c *client) verifyName(leaf *x509.Certificate, host string) error {
