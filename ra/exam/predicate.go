@@ -175,6 +175,9 @@ func okProblem(r *run) string {
 	if r.Exit != 0 {
 		return fmt.Sprintf("exit status %d%s", r.Exit, r.complaint())
 	}
+	if r.unread != "" {
+		return "exit status 0, and " + r.unread
+	}
 	switch r.operation {
 	case CSRAttrs:
 		return ""
@@ -197,7 +200,11 @@ func (r *run) certificateProblem() string {
 		return "{out} has no certificate that can be read"
 	}
 	own := certificates[0]
-	key, err := pemutil.Read(r.files.values["key"])
+	written, problem := readWritten(r.files.values["key"], "{key}")
+	if problem != "" {
+		return problem
+	}
+	key, err := pemutil.Parse(written)
 	if err != nil {
 		return "the certificate's key cannot be read from {key}"
 	}
@@ -225,6 +232,9 @@ func samePublic(a, b any) bool {
 func refuseProblem(r *run) string {
 	if p := endProblem(r); p != "" {
 		return p
+	}
+	if r.unread != "" {
+		return fmt.Sprintf("it left something at {out}: exit status %d, and %s", r.Exit, r.unread)
 	}
 	if r.out != nil && !bytes.Equal(r.out, r.before) {
 		what := "something"

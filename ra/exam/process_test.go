@@ -50,15 +50,20 @@ func TestAClientThatDoesNothingRightIsJudgedAndEnds(t *testing.T) {
 		limit  time.Duration
 		want   string
 	}{
-		"hangs":               {"sleep 1000", 500 * time.Millisecond, "it did not end within"},
-		"dies of a signal":    {"kill -SEGV $$", 20 * time.Second, "it died of a signal: segmentation fault"},
-		"its child does":      {"sh -c 'kill -SEGV $$'", 20 * time.Second, "it died of a signal: segmentation fault"},
-		"writes no file":      {"exit 0", 20 * time.Second, "no certificate in {out}"},
-		"writes an empty one": {": > $EST_OUT", 20 * time.Second, "no certificate in {out}"},
-		"writes a wrong one":  {"echo this is none > $EST_OUT", 20 * time.Second, "no certificate that can be read"},
-		"writes another's":    {"cp $EST_CACERT $EST_OUT", 20 * time.Second, "is not that of {key}"},
-		"floods its output":   {"head -c 50000000 /dev/zero; head -c 50000000 /dev/zero >&2; exit 4", 60 * time.Second, "exit status 4"},
-		"needs a terminal":    {"read answer </dev/tty && cp $EST_CACERT $EST_OUT", 20 * time.Second, "exit status"},
+		"hangs":                {"sleep 1000", 500 * time.Millisecond, "it did not end within"},
+		"dies of a signal":     {"kill -SEGV $$", 20 * time.Second, "it died of a signal: segmentation fault"},
+		"its child does":       {"sh -c 'kill -SEGV $$'", 20 * time.Second, "it died of a signal: segmentation fault"},
+		"writes no file":       {"exit 0", 20 * time.Second, "no certificate in {out}"},
+		"writes an empty one":  {": > $EST_OUT", 20 * time.Second, "no certificate in {out}"},
+		"writes a wrong one":   {"echo this is none > $EST_OUT", 20 * time.Second, "no certificate that can be read"},
+		"writes another's":     {"cp $EST_CACERT $EST_OUT", 20 * time.Second, "is not that of {key}"},
+		"leaves a pipe":        {"mkfifo $EST_OUT", 20 * time.Second, "{out} is no regular file"},
+		"leaves a device":      {"ln -s /dev/zero $EST_OUT", 20 * time.Second, "{out} is no regular file"},
+		"leaves a folder":      {"mkdir $EST_OUT", 20 * time.Second, "{out} is no regular file"},
+		"writes a huge one":    {"head -c 20000000 /dev/zero > $EST_OUT", 20 * time.Second, "{out} has more than 4 MiB"},
+		"makes its key a pipe": {"rm $EST_KEY; mkfifo $EST_KEY; cp $EST_CACERT $EST_OUT", 20 * time.Second, "{key} is no regular file"},
+		"floods its output":    {"head -c 50000000 /dev/zero; head -c 50000000 /dev/zero >&2; exit 4", 60 * time.Second, "exit status 4"},
+		"needs a terminal":     {"read answer </dev/tty && cp $EST_CACERT $EST_OUT", 20 * time.Second, "exit status"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

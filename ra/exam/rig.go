@@ -192,6 +192,7 @@ type run struct {
 	files     files
 	before    []byte // of {out}; nil = absent
 	out       []byte
+	unread    string // why what is at {out} was not read; "" = it was, or is absent
 	old       *tls.Certificate
 	password  string
 	name      string // that the URL has
@@ -251,9 +252,7 @@ func (g *rig) perform(ctx context.Context, client Client, stage Stage, control b
 		return nil, err
 	}
 	r.collect(g)
-	if data, err := os.ReadFile(r.files.values["out"]); err == nil && len(data) > 0 {
-		r.out = data
-	}
+	r.out, r.unread = readWritten(r.files.values["out"], "{out}")
 	return r, nil
 }
 
