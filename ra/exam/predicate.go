@@ -178,16 +178,17 @@ func okProblem(r *run) string {
 	if r.unread != "" {
 		return "exit status 0, and " + r.unread
 	}
-	switch r.operation {
-	case CSRAttrs:
-		return ""
-	case CACerts:
-		if len(certificatesIn(r.out)) == 0 {
-			return "exit status 0, and {out} has no certificate"
-		}
-		return ""
+	if r.operation != CSRAttrs && r.operation != CACerts {
+		return r.certificateProblem()
 	}
-	return r.certificateProblem()
+	// Unlike a certificate of its own, these a client could have without asking.
+	if !slices.ContainsFunc(r.requests, func(q *request) bool { return q.operation() == r.operation }) {
+		return "exit status 0, and it did not ask /" + r.operation
+	}
+	if r.operation == CACerts && len(certificatesIn(r.out)) == 0 {
+		return "exit status 0, and {out} has no certificate"
+	}
+	return ""
 }
 
 // certificateProblem says what is wrong with the certificate that was written.

@@ -195,3 +195,27 @@ func TestAClientThatIgnoresTheProxyAndOneThatTakesItReachTheServerAlike(t *testi
 		t.Errorf("%s: %s", r.Verdict, r.Reason)
 	}
 }
+
+func TestAClientThatAsksNothingHasProvenNothing(t *testing.T) {
+	client := shell(`[ $EST_OPERATION = csrattrs ] || cp $EST_CACERT $EST_OUT`)
+	client.Operations = []string{exam.CACerts, exam.CSRAttrs}
+	all, err := exam.Run(t.Context(), exam.Options{
+		Client: client, Limit: 20 * time.Second, Dir: t.TempDir(), Wire: true,
+		Cards: some(t, "http-*", "trust-*", "cacerts-*", "csrattrs-*", "tls-*"),
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	judged := 0
+	for _, r := range all {
+		switch r.Verdict {
+		case exam.Pass:
+			t.Errorf("%s passes", r.Card.ID)
+		case exam.Fail, exam.Inconclusive:
+			judged++
+		}
+	}
+	if judged < 15 {
+		t.Errorf("%d cases are judged", judged)
+	}
+}
