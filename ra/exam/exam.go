@@ -298,7 +298,7 @@ func (t trial) control(ctx context.Context, stage Stage, result *Result) (string
 	if err != nil {
 		return "", err
 	}
-	problem := okProblem(r)
+	problem := seen(okProblem(r))
 	t.controls[key] = problem
 	result.Runs = append(result.Runs, t.report(r, 0, problem))
 	return problem, nil
@@ -327,11 +327,17 @@ func judge(r *run) string {
 			return err.Error()
 		}
 		if problem := holds(r); problem != "" {
-			return problem
+			return seen(problem)
 		}
 	}
 	return ""
 }
+
+// maxSeen is the most letters of what was seen.
+const maxSeen = 400
+
+// seen is a problem for a person: the names and addresses in it are the client's words.
+func seen(problem string) string { return shorten(problem, maxSeen) }
 
 // describe is what a stage stages, in front of what was seen.
 func (s Stage) describe() string {

@@ -11,6 +11,7 @@ import (
 	"strconv"
 	"strings"
 	"time"
+	"unicode"
 
 	"go.step.sm/crypto/pemutil"
 
@@ -35,6 +36,7 @@ type word struct {
 	// negative: it could hold of a client that does nothing at all, so that a control
 	// without faults has to show that it can.
 	negative bool
+	renews   bool // it looks at the certificate that is to be renewed
 	judge    func(r *run, d time.Duration, n int) string
 }
 
@@ -45,6 +47,12 @@ func plain(judge func(r *run) string) word {
 func negative(judge func(r *run) string) word {
 	w := plain(judge)
 	w.negative = true
+	return w
+}
+
+func renewing(judge func(r *run) string) word {
+	w := plain(judge)
+	w.renews = true
 	return w
 }
 
@@ -75,7 +83,7 @@ func words() map[string]word {
 		"chain-stored":             plain(chainProblem),
 		"client-certificate":       plain(certificateProblem),
 		"reenroll-request":         plain(reenrollProblem),
-		"kept-names":               plain(namesProblem),
+		"kept-names":               renewing(namesProblem),
 		"same-request":             negative(sameProblem),
 		"password-once":            negative(onceProblem),
 		"challenge-first":          plain(challengeProblem),
@@ -87,16 +95,16 @@ func words() map[string]word {
 		"asked-again":              plain(againProblem),
 		"asked-encryption":         plain(encryptionProblem),
 		"labelled":                 plain(labelProblem),
-		"new-key":                  plain(newKeyProblem),
+		"new-key":                  renewing(newKeyProblem),
 		"bound":                    plain(boundProblem),
 		"p384-key":                 negative(p384Problem),
 		"nothing-behind":           plain(behindProblem),
 		"posts-only":               negative(postsOnlyProblem),
 		"verified-post":            plain(newSessionProblem),
-		"pause":                    {aTime, true, pauseProblem},
-		"within":                   {aTime, true, withinProblem},
-		"at-most":                  {aNumber, true, atMostProblem},
-		"memory":                   {aNumber, true, memoryProblem},
+		"pause":                    {takes: aTime, negative: true, judge: pauseProblem},
+		"within":                   {takes: aTime, negative: true, judge: withinProblem},
+		"at-most":                  {takes: aNumber, negative: true, judge: atMostProblem},
+		"memory":                   {takes: aNumber, negative: true, judge: memoryProblem},
 	}
 }
 
@@ -450,13 +458,15 @@ func chainProblem(r *run) string {
 	return ""
 }
 
+// shorten is a foreign text's beginning, without what steers a terminal or turns the
+// direction of writing.
 func shorten(text string, most int) string {
 	text = strings.Map(func(c rune) rune {
-		if c < ' ' || c == 0x7f {
+		if unicode.IsControl(c) || unicode.In(c, unicode.Cf, unicode.Zl, unicode.Zp) {
 			return '?'
 		}
 		return c
-	}, text)
+	}, strings.ToValidUTF8(text, "?"))
 	if runes := []rune(text); len(runes) > most {
 		return string(runes[:most]) + "..."
 	}

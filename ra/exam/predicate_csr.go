@@ -159,7 +159,7 @@ func namesProblem(r *run) string {
 			return fmt.Sprintf("the CSR's subject is %s and the old certificate's %s", csr.Subject, r.old.Leaf.Subject)
 		}
 		if !slices.Equal(csr.DNSNames, r.old.Leaf.DNSNames) {
-			return fmt.Sprintf("the CSR's names are %v and the old certificate's %v", csr.DNSNames, r.old.Leaf.DNSNames)
+			return fmt.Sprintf("the CSR's names are %q and the old certificate's %q", csr.DNSNames, r.old.Leaf.DNSNames)
 		}
 	}
 	return ""

@@ -2,14 +2,21 @@ package exam_test
 
 import (
 	"context"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/x509"
+	"crypto/x509/pkix"
 	"errors"
 	"fmt"
+	"math/big"
 	"os"
 	"path/filepath"
 	"strings"
 	"syscall"
 	"testing"
 	"time"
+	"unicode"
 
 	"ciscora/ra/exam"
 )
@@ -218,4 +225,44 @@ func TestAClientThatAsksNothingHasProvenNothing(t *testing.T) {
 	if judged < 15 {
 		t.Errorf("%d cases are judged", judged)
 	}
+}
+
+func TestWhatAClientWroteSteersNoTerminal(t *testing.T) {
+	for name, script := range map[string]string{
+		"a subject":     `cp %s $EST_OUT`,
+		"an error line": `printf 'no\033[2J\302\233 2J \342\200\256\033]0;x\007' >&2; exit 1`,
+	} {
+		t.Run(name, func(t *testing.T) {
+			if strings.Contains(script, "%s") {
+				script = fmt.Sprintf(script, steeringCertificate(t))
+			}
+			r := one(t, shell(script), 20*time.Second, "tls-13")
+			text := r.Reason
+			for _, run := range r.Runs {
+				text += run.Problem + strings.ReplaceAll(run.Wire, "\n", "")
+			}
+			if i := strings.IndexFunc(text, func(c rune) bool { return unicode.IsControl(c) || unicode.Is(unicode.Cf, c) }); r.Verdict != exam.Fail || i >= 0 {
+				t.Errorf("%s: %q", r.Verdict, text)
+			}
+		})
+	}
+}
+
+// steeringCertificate is the file of a certificate whose subject clears a terminal.
+func steeringCertificate(t *testing.T) string {
+	t.Helper()
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	template := &x509.Certificate{SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "X\x1b[2J\x1b]0;title\x07\u009b2J\u202e"}}
+	der, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	file := filepath.Join(t.TempDir(), "steering.der")
+	if err := os.WriteFile(file, der, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return file
 }
