@@ -4,6 +4,9 @@ import (
 	"bytes"
 	"crypto/tls"
 	"net"
+	"os"
+	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -141,5 +144,16 @@ func TestReportsTellWhatCountsAndWhatIsKnown(t *testing.T) {
 	}
 	if err := report.HTML(&page); err != nil || !strings.Contains(page.String(), "a &lt; b") || strings.Contains(page.String(), "src=") {
 		t.Errorf("%v\n%s", err, page.String())
+	}
+}
+
+func TestABaselineOfWindowsIsRead(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "known.txt")
+	if err := os.WriteFile(file, []byte("\ufeffa-one # first\r\na-two\r\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	ids, err := exam.ReadBaseline(file, func(id string) bool { return strings.HasPrefix(id, "a-") })
+	if err != nil || !slices.Equal(ids, []string{"a-one", "a-two"}) {
+		t.Errorf("%q, %v", ids, err)
 	}
 }

@@ -95,6 +95,13 @@ func TestWhatIsNotDoneWithoutAFaultProvesNothing(t *testing.T) {
 	}
 }
 
+func TestACrashWithoutAnyFaultIsAFail(t *testing.T) {
+	r := one(t, shell("kill -SEGV $$"), 20*time.Second, "trust-name")
+	if r.Verdict != exam.Fail || !strings.Contains(r.Reason, "without any fault, on enroll: it died of a signal: segmentation fault") {
+		t.Errorf("%s: %s", r.Verdict, r.Reason)
+	}
+}
+
 func TestAnOperationThatTheClientLacksIsNotApplicable(t *testing.T) {
 	r := one(t, shell("exit 1"), 20*time.Second, "keygen-parts")
 	if r.Verdict != exam.NotApplicable || !strings.Contains(r.Reason, "serverkeygen") {

@@ -120,7 +120,7 @@ func ReadBaseline(file string, known func(id string) bool) ([]string, error) {
 	var ids []string
 	lines := bufio.NewScanner(f)
 	for n := 1; lines.Scan(); n++ {
-		id, _, _ := strings.Cut(lines.Text(), "#")
+		id, _, _ := strings.Cut(strings.TrimPrefix(lines.Text(), "\ufeff"), "#") // Windows' editors begin a file so
 		if id = strings.TrimSpace(id); id == "" {
 			continue
 		}
