@@ -142,6 +142,14 @@ func TestReportsTellWhatCountsAndWhatIsKnown(t *testing.T) {
 			t.Errorf("JUnit lacks %s:\n%s", want, junit.String())
 		}
 	}
+	if strings.Contains(junit.String(), "stopped") {
+		t.Error("JUnit says that it was stopped")
+	}
+	report.Stopped = true
+	junit.Reset()
+	if err := report.JUnit(&junit, exam.Must); err != nil || !strings.Contains(junit.String(), `<testsuite name="examination" tests="1" failures="0" errors="1"`) {
+		t.Errorf("%v, JUnit does not say that it was stopped:\n%s", err, junit.String())
+	}
 	if err := report.HTML(&page); err != nil || !strings.Contains(page.String(), "a &lt; b") || strings.Contains(page.String(), "src=") {
 		t.Errorf("%v\n%s", err, page.String())
 	}
