@@ -6,6 +6,7 @@ import (
 	"encoding/base64"
 	"fmt"
 	"maps"
+	"net/url"
 	"os"
 	"slices"
 	"strconv"
@@ -330,7 +331,7 @@ func clearProblem(r *run) string {
 			continue
 		}
 		head := string(c.first[:min(len(c.first), 4096)])
-		what := "a request in clear: " + shorten(strings.SplitN(head, "\r\n", 2)[0], 80)
+		what := "a request in clear: " + shorten(r.secretless(strings.SplitN(head, "\r\n", 2)[0]), 80)
 		if strings.Contains(strings.ToLower(head), "authorization:") {
 			what += ", with credentials"
 		}
@@ -409,30 +410,38 @@ func againProblem(r *run) string {
 }
 
 func toldProblem(r *run) string {
-	text := r.Stdout + r.Stderr
-	for _, secret := range []string{r.password, base64.StdEncoding.EncodeToString([]byte(r.server.user + ":" + r.password))} {
-		if secret != "" && strings.Contains(text, secret) {
-			return "the password stands in what it printed"
-		}
+	if r.Told {
+		return "the password stands in what it printed"
 	}
 	return ""
 }
 
+// secrets are the account's password as it may stand in a text: as it is, in a URL, in
+// base64, and as HTTP Basic has it. The longer ones come first: they may have others in
+// them.
+func (r *run) secrets() []string {
+	if r.password == "" {
+		return nil
+	}
+	all := []string{
+		r.password, url.QueryEscape(r.password), url.PathEscape(r.password), base64.StdEncoding.EncodeToString([]byte(r.password)),
+		base64.StdEncoding.EncodeToString([]byte(r.server.user + ":" + r.password)),
+	}
+	slices.SortFunc(all, func(a, b string) int { return len(b) - len(a) })
+	return slices.Compact(all)
+}
+
 // secretless takes the account's password out of a text.
 func (r *run) secretless(text string) string {
-	for _, secret := range []string{r.password, base64.StdEncoding.EncodeToString([]byte(r.server.user + ":" + r.password))} {
-		if secret != "" {
-			text = strings.ReplaceAll(text, secret, "[password]")
-		}
+	for _, secret := range r.secrets() {
+		text = strings.ReplaceAll(text, secret, "[password]")
 	}
 	return text
 }
 
 func cleanProblem(r *run) string {
-	for _, b := range []byte(r.Stdout + r.Stderr) {
-		if b == 0x1b || b == 0x07 {
-			return "control bytes of the answer stand in what it printed"
-		}
+	if r.Steers {
+		return "control bytes of the answer stand in what it printed"
 	}
 	return ""
 }

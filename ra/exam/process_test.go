@@ -19,6 +19,7 @@ import (
 	"unicode"
 
 	"ciscora/ra/exam"
+	"ciscora/ra/exam/wrongclient"
 )
 
 // shell is a client that is a script.
@@ -91,6 +92,33 @@ func TestAClientThatDoesNothingRightIsJudgedAndEnds(t *testing.T) {
 func TestWhatIsNotDoneWithoutAFaultProvesNothing(t *testing.T) {
 	r := one(t, shell("echo not today >&2; exit 1"), 20*time.Second, "trust-name")
 	if r.Verdict != exam.Inconclusive || !strings.Contains(r.Reason, "without any fault it does not enroll either") || !strings.Contains(r.Reason, "not today") {
+		t.Errorf("%s: %s", r.Verdict, r.Reason)
+	}
+}
+
+func TestAPasswordIsSeenWhereverItIsPrintedAndStandsInNoReport(t *testing.T) {
+	client := theClient(t, func(exam.Card) string { return "" })
+	right := client.Command[0]
+	for name, script := range map[string]string{
+		"behind much else": `head -c 70000 /dev/zero; echo "$EST_PASSWORD"`,
+		"in two pieces":    `printf %.5s "$EST_PASSWORD" >&2; sleep 0.1; echo "${EST_PASSWORD#?????}" >&2`,
+		"in base64":        `printf %s "$EST_PASSWORD" | base64`,
+		"with the account": `printf %s:%s "$EST_USER" "$EST_PASSWORD" | base64 -w 0`,
+	} {
+		t.Run(name, func(t *testing.T) {
+			client := client
+			client.Command = []string{"sh", "-c", script + "; exec " + right}
+			if r := one(t, client, 20*time.Second, "auth-not-told"); r.Verdict != exam.Fail || !strings.Contains(r.Reason, "the password stands in what it printed") {
+				t.Errorf("%s: %s", r.Verdict, r.Reason)
+			}
+		})
+	}
+}
+
+func TestControlBytesAreSeenBehindMuchElse(t *testing.T) {
+	client := theClient(t, func(exam.Card) string { return "" })
+	client.Command = []string{"sh", "-c", `"$0"; status=$?; head -c 70000 /dev/zero; printf '\033[2J'; exit $status`, client.Command[0]}
+	if r := one(t, client, 20*time.Second, "http-error-text"); r.Verdict != exam.Fail || !strings.Contains(r.Reason, "control bytes") {
 		t.Errorf("%s: %s", r.Verdict, r.Reason)
 	}
 }
@@ -272,4 +300,17 @@ func steeringCertificate(t *testing.T) string {
 		t.Fatal(err)
 	}
 	return file
+}
+
+func TestAPasswordInAURLStandsInNoReport(t *testing.T) {
+	client := theClient(t, func(exam.Card) string { return "" })
+	client.Env = append(client.Env, wrongclient.Chatty+"=1")
+	r := one(t, client, 20*time.Second, "auth-basic")
+	text := r.Reason
+	for _, run := range r.Runs {
+		text += run.Problem + strings.Join(run.Requests, "\n") + run.Wire
+	}
+	if !strings.Contains(text, "?with=[password]") || !strings.Contains(text, "X-With: [password]") || strings.Contains(text, "zwei") {
+		t.Errorf("%s: %s", r.Verdict, text)
+	}
 }

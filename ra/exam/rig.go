@@ -16,6 +16,7 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -243,7 +244,7 @@ func (g *rig) perform(ctx context.Context, client Client, stage Stage, control b
 	args, env := expand(client.Command, r.files.values)
 	env = append(append(append(withoutProxies(os.Environ()), client.Env...), env...), mark)
 	r.began = time.Now()
-	r.ended, err = command{args: args, env: env, limit: limit, mark: mark}.run(ctx)
+	r.ended, err = command{args: args, env: env, limit: limit, mark: mark, secrets: r.secrets()}.run(ctx)
 	g.server.Faults.Clear()
 	if g.elsewhere != nil {
 		g.elsewhere.Faults.Clear()
@@ -376,6 +377,9 @@ func (r *run) collect(g *rig) {
 	r.connections, r.requests = g.server.tap.take()
 	if g.elsewhere != nil {
 		r.otherConnections, r.otherRequests = g.elsewhere.tap.take()
+	}
+	for _, q := range slices.Concat(r.requests, r.otherRequests) {
+		q.uri = r.secretless(q.uri)
 	}
 }
 

@@ -33,6 +33,9 @@ const (
 // which is right as well.
 const Expect = "WRONG_CLIENT_EXPECT"
 
+// Chatty is a variable that has the client send its password where none belongs.
+const Chatty = "WRONG_CLIENT_CHATTY"
+
 // patience is how long the client waits in all.
 const patience = 10 * time.Second
 

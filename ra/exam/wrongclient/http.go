@@ -245,7 +245,14 @@ func (c *client) expect(conn *tls.Conn, from *bufio.Reader, head, body []byte) (
 
 func (c *client) head(method string, u *url.URL, body []byte, authorization string) []byte {
 	var b bytes.Buffer
-	fmt.Fprintf(&b, "%s %s HTTP/1.1\r\nHost: %s\r\nAccept: */*\r\nUser-Agent: wrongclient\r\n", method, u.RequestURI(), u.Host)
+	uri := u.RequestURI()
+	if c.env(Chatty) != "" {
+		uri += "?with=" + url.QueryEscape(c.get("PASSWORD"))
+	}
+	fmt.Fprintf(&b, "%s %s HTTP/1.1\r\nHost: %s\r\nAccept: */*\r\nUser-Agent: wrongclient\r\n", method, uri, u.Host)
+	if c.env(Chatty) != "" {
+		fmt.Fprintf(&b, "X-With: %s\r\n", c.get("PASSWORD"))
+	}
 	if !c.wrong("http-idle-close") {
 		b.WriteString("Connection: close\r\n")
 	}
