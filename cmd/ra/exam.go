@@ -103,6 +103,9 @@ func (c *cli) examClientCommand() *cobra.Command {
 }
 
 func (c *cli) exam(ctx context.Context, f examFlags, args []string) error {
+	// The clients are in sessions of their own: a terminal that is closed does not end them.
+	ctx, stop := untilHangup(ctx)
+	defer stop()
 	cards, err := f.choose()
 	if err != nil {
 		return usageError{err}
@@ -139,6 +142,11 @@ func (c *cli) exam(ctx context.Context, f examFlags, args []string) error {
 			return usageError{err}
 		}
 	}
+	for _, out := range f.outputs(exam.Report{}, level) {
+		if err := writable(out.file); err != nil {
+			return usageError{fmt.Errorf("%s: %w", out.flag, err)}
+		}
+	}
 	if f.keep != "" {
 		if err := freshFolder(f.keep); err != nil {
 			return usageError{err}
@@ -167,24 +175,34 @@ func (c *cli) exam(ctx context.Context, f examFlags, args []string) error {
 	return c.examEnd(ctx, f, report, level, len(cards))
 }
 
-// examEnd writes the reports and says what they come to.
-func (c *cli) examEnd(ctx context.Context, f examFlags, report exam.Report, level exam.Level, cards int) error {
-	for _, out := range []struct {
-		flag, file string
-		write      func(io.Writer) error
-	}{
+// output is a file that the command line wants.
+type output struct {
+	flag, file string
+	write      func(io.Writer) error
+}
+
+// outputs are the files of a report. One that was stopped is no baseline: the fails that
+// it has not come to would be new ones the next time.
+func (f examFlags) outputs(report exam.Report, level exam.Level) []output {
+	all := []output{
 		{"--junit", f.junit, func(w io.Writer) error { return report.JUnit(w, level) }},
 		{"--html", f.html, report.HTML},
-		{"--write-baseline", f.writeBaseline, func(w io.Writer) error {
+	}
+	if !report.Stopped {
+		all = append(all, output{"--write-baseline", f.writeBaseline, func(w io.Writer) error {
 			_, err := w.Write(report.Baseline())
 			return err
-		}},
-	} {
-		if out.file == "" {
-			continue
-		}
+		}})
+	}
+	return slices.DeleteFunc(all, func(o output) bool { return o.file == "" })
+}
+
+// examEnd writes the reports and says what they come to.
+func (c *cli) examEnd(ctx context.Context, f examFlags, report exam.Report, level exam.Level, cards int) error {
+	var unwritten []error // what can be shown is shown all the same
+	for _, out := range f.outputs(report, level) {
 		if err := writeReport(out.file, out.write); err != nil {
-			return fmt.Errorf("%s: %w", out.flag, err)
+			unwritten = append(unwritten, fmt.Errorf("%s: %w", out.flag, err))
 		}
 	}
 	if f.asJSON {
@@ -195,15 +213,40 @@ func (c *cli) examEnd(ctx context.Context, f examFlags, report exam.Report, leve
 		c.printExam(report, f)
 	}
 	failed := report.Failed(level)
+	known := slices.ContainsFunc(report.Cases, func(c exam.CaseReport) bool { return c.News == exam.KnownFailure })
 	switch {
+	case len(unwritten) > 0:
+		return errors.Join(unwritten...)
 	case report.Stopped:
-		return fmt.Errorf("stopped when %d of %d cases were examined: %w", len(report.Cases), cards, context.Cause(ctx))
+		left := ""
+		if f.writeBaseline != "" {
+			left = ", and " + f.writeBaseline + " is left as it was"
+		}
+		return fmt.Errorf("stopped when %d of %d cases were examined%s: %w", len(report.Cases), cards, left, context.Cause(ctx))
 	case len(failed) > 0:
 		return quietIf(!f.asJSON, fmt.Errorf("%d cases failed", len(failed)))
-	case report.Summary.Pass == 0:
+	case report.Summary.Pass == 0 && !known:
 		return errors.New("no case passed: see that the client does what {operation} asks, with -v and one --case")
 	}
 	return nil
+}
+
+// writable tells, before the work for it is done, whether a report can be written there.
+// What is there stays, and nothing is made.
+func writable(file string) error {
+	info, err := os.Stat(file)
+	there := err == nil
+	if there && !info.Mode().IsRegular() && !info.IsDir() {
+		return nil // a pipe or a device: to open it is to use it
+	}
+	f, err := os.OpenFile(file, os.O_WRONLY|os.O_CREATE, 0o666)
+	if err != nil {
+		return err
+	}
+	if err := f.Close(); err != nil || there {
+		return err
+	}
+	return os.Remove(file)
 }
 
 func writeReport(file string, write func(io.Writer) error) error {

@@ -20,6 +20,15 @@ func catchHangups() hangups {
 
 func (h hangups) stop() { signal.Stop(h) }
 
+// untilHangup is ctx until SIGHUP comes: the terminal was closed. Who was started by nohup
+// has it ignored, and goes on.
+func untilHangup(ctx context.Context) (context.Context, context.CancelFunc) {
+	if signal.Ignored(syscall.SIGHUP) {
+		return context.WithCancel(ctx)
+	}
+	return signal.NotifyContext(ctx, syscall.SIGHUP)
+}
+
 // reload calls f for each SIGHUP, one call at a time, until ctx ends or the caller says
 // end, which waits for a call that is under way.
 func (h hangups) reload(ctx context.Context, f func()) (end func()) {

@@ -5,6 +5,7 @@ import (
 	"embed"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"path"
@@ -164,11 +165,14 @@ func ParseCards(file string, data []byte) ([]Card, error) {
 	}
 	decoder := yaml.NewDecoder(bytes.NewReader(data))
 	decoder.KnownFields(true)
-	if err := decoder.Decode(&list); err != nil {
+	if err := decoder.Decode(&list); err != nil && !errors.Is(err, io.EOF) {
 		return nil, fmt.Errorf("%s: %w", file, err)
 	}
 	if len(list.Cases) == 0 {
 		return nil, fmt.Errorf("%s: a file of cards begins with cases: and has at least one", file)
+	}
+	if err := decoder.Decode(new(any)); !errors.Is(err, io.EOF) {
+		return nil, fmt.Errorf("%s: a second document begins behind ---: put its cases into a file of their own", file)
 	}
 	var problems []error
 	for i := range list.Cases {
@@ -213,9 +217,15 @@ func (c Card) check() (problems []error) {
 	return problems
 }
 
+// maxRepeat is the most runs of one stage.
+const maxRepeat = 100
+
 func (s Stage) check() (problems []error) {
 	wrong := func(format string, args ...any) { problems = append(problems, fmt.Errorf(format, args...)) }
 	for _, spec := range slices.Concat(s.Faults, s.Elsewhere) {
+		if placeOf(s.operation()) == "" {
+			break // op: is no place then; the operation is told below
+		}
 		if _, err := fault.Parse(atOperation(spec, s.operation())); err != nil {
 			wrong("%w", err)
 		}
@@ -226,7 +236,12 @@ func (s Stage) check() (problems []error) {
 	for _, word := range s.Expect {
 		if _, err := parsePredicate(word); err != nil {
 			wrong("%w", err)
+		} else if words()[word].renews && (s.operation() != Reenroll || s.NoCert) {
+			wrong("expect: %s: there is no old certificate: want operation: reenroll, without no_cert", word)
 		}
+	}
+	if s.Repeat < 0 || s.Repeat > maxRepeat {
+		wrong("repeat: %d: want 0 to %d", s.Repeat, maxRepeat)
 	}
 	for name, choice := range map[string]struct {
 		value string

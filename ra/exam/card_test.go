@@ -4,6 +4,9 @@ import (
 	"bytes"
 	"crypto/tls"
 	"net"
+	"os"
+	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -13,22 +16,37 @@ import (
 func TestAWrongCardSaysWhereAndWhat(t *testing.T) {
 	const good = "cases:\n  - {id: a-b, title: t, level: must, ref: r, says: s, stages: [%]}\n"
 	for stage, want := range map[string]string{
-		`{expect: [refused]}`:                   `case 1 a-b: stage 1: expect: unknown word "refused", did you mean refuse?`,
-		`{expect: [pause]}`:                     "want a time such as pause=3s",
-		`{expect: [ok=1]}`:                      "ok takes no value",
-		`{expect: [at-most]}`:                   "want a number such as at-most=5",
-		`{expect: [ok], faults: ["op:chunkd"]}`: `did you mean chunked?`,
-		`{expect: [ok], operation: enrol}`:      `operation: unknown word "enrol", did you mean enroll?`,
-		`{}`:                                    "expect is missing",
-		`{expcet: [ok]}`:                        "expcet",
+		`{expect: [refused]}`:                                       `case 1 a-b: stage 1: expect: unknown word "refused", did you mean refuse?`,
+		`{expect: [pause]}`:                                         "want a time such as pause=3s",
+		`{expect: [ok=1]}`:                                          "ok takes no value",
+		`{expect: [at-most]}`:                                       "want a number such as at-most=5",
+		`{expect: [ok], faults: ["op:chunkd"]}`:                     `did you mean chunked?`,
+		`{expect: [ok], operation: enrol}`:                          `operation: unknown word "enrol", did you mean enroll?`,
+		`{expect: [ok, kept-names]}`:                                "kept-names: there is no old certificate",
+		`{expect: [new-key], operation: reenroll, no_cert: true}`:   "new-key: there is no old certificate",
+		`{expect: [ok], repeat: -3}`:                                "repeat: -3: want 0 to 100",
+		`{expect: [ok], repeat: 101}`:                               "repeat: 101: want 0 to 100",
+		`{expect: [ok], operation: enrol, faults: ["op:delay=3s"]}`: `operation: unknown word "enrol", did you mean enroll?`,
+		`{}`:             "expect is missing",
+		`{expcet: [ok]}`: "expcet",
 	} {
 		_, err := exam.ParseCards("mine.yaml", []byte(strings.Replace(good, "%", stage, 1)))
-		if err == nil || !strings.Contains(err.Error(), want) || !strings.Contains(err.Error(), "mine.yaml") {
+		if err == nil || !strings.Contains(err.Error(), want) || !strings.Contains(err.Error(), "mine.yaml") || strings.Contains(err.Error(), `unknown place ""`) {
 			t.Errorf("%s: %v, want %s", stage, err, want)
 		}
 	}
-	if _, err := exam.ParseCards("mine.yaml", []byte(strings.Replace(good, "%", "{expect: [ok]}", 1))); err != nil {
+	whole := strings.Replace(good, "%", "{expect: [ok], faults: [op:delay=3s], repeat: 2}", 1)
+	if _, err := exam.ParseCards("mine.yaml", []byte(whole)); err != nil {
 		t.Error(err)
+	}
+	for text, want := range map[string]string{
+		"":                       "a file of cards begins with cases:",
+		whole + "---\n" + whole:  "a second document begins",
+		whole + "---\ncases: [}": "a second document begins",
+	} {
+		if _, err := exam.ParseCards("mine.yaml", []byte(text)); err == nil || !strings.Contains(err.Error(), want) || !strings.Contains(err.Error(), "mine.yaml") {
+			t.Errorf("%q: %v, want %s", text, err, want)
+		}
 	}
 }
 
@@ -124,7 +142,26 @@ func TestReportsTellWhatCountsAndWhatIsKnown(t *testing.T) {
 			t.Errorf("JUnit lacks %s:\n%s", want, junit.String())
 		}
 	}
+	if strings.Contains(junit.String(), "stopped") {
+		t.Error("JUnit says that it was stopped")
+	}
+	report.Stopped = true
+	junit.Reset()
+	if err := report.JUnit(&junit, exam.Must); err != nil || !strings.Contains(junit.String(), `<testsuite name="examination" tests="1" failures="0" errors="1"`) {
+		t.Errorf("%v, JUnit does not say that it was stopped:\n%s", err, junit.String())
+	}
 	if err := report.HTML(&page); err != nil || !strings.Contains(page.String(), "a &lt; b") || strings.Contains(page.String(), "src=") {
 		t.Errorf("%v\n%s", err, page.String())
+	}
+}
+
+func TestABaselineOfWindowsIsRead(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "known.txt")
+	if err := os.WriteFile(file, []byte("\ufeffa-one # first\r\na-two\r\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	ids, err := exam.ReadBaseline(file, func(id string) bool { return strings.HasPrefix(id, "a-") })
+	if err != nil || !slices.Equal(ids, []string{"a-one", "a-two"}) {
+		t.Errorf("%q, %v", ids, err)
 	}
 }

@@ -226,7 +226,7 @@ func (x *examination) examine(ctx context.Context, card Card, suffix string) (Re
 	if client.EnvOf != nil {
 		client.Env = slices.Concat(client.Env, client.EnvOf(card))
 	}
-	t := trial{x, rig, client, map[string]string{}}
+	t := trial{x, rig, client, map[string]verdict{}}
 	err = t.stages(ctx, &result)
 	var cannot *startError
 	if errors.As(err, &cannot) {
@@ -244,7 +244,7 @@ type trial struct {
 	*examination
 	rig      *rig
 	client   Client
-	controls map[string]string // by what was controlled: the problem, "" = none
+	controls map[string]verdict // by what was controlled
 }
 
 func (t trial) stages(ctx context.Context, result *Result) error {
@@ -258,9 +258,9 @@ func (t trial) stages(ctx context.Context, result *Result) error {
 		if stage.CACert == "previous" && (previous == nil || previous.out == nil) {
 			continue // it has taken nothing that it could trust now
 		}
-		if problem, err := t.control(ctx, stage, result); err != nil || problem != "" {
-			if problem != "" {
-				result.Verdict, result.Reason = Inconclusive, "without any fault it does not "+stage.operation()+" either: "+problem
+		if v, err := t.control(ctx, stage, result); err != nil || v.problem != "" {
+			if v.problem != "" {
+				result.Verdict, result.Reason = v.verdict, v.problem
 			}
 			return err
 		}
@@ -284,24 +284,38 @@ func (t trial) stages(ctx context.Context, result *Result) error {
 	return nil
 }
 
-// control runs a stage without its faults, once for each kind of stage.
-func (t trial) control(ctx context.Context, stage Stage, result *Result) (string, error) {
+// verdict is what a control comes to; no problem = the case goes on.
+type verdict struct {
+	verdict Verdict
+	problem string
+}
+
+// control runs a stage without its faults, once for each kind of stage. A client that
+// crashes there has failed: it did wrong, whatever the case is about.
+func (t trial) control(ctx context.Context, stage Stage, result *Result) (verdict, error) {
 	if !stage.needsControl() {
-		return "", nil
+		return verdict{}, nil
 	}
 	plain := Stage{Operation: stage.Operation, Expect: []string{"ok"}}
 	key := plain.operation()
-	if problem, ok := t.controls[key]; ok {
-		return problem, nil
+	if v, ok := t.controls[key]; ok {
+		return v, nil
 	}
 	r, err := t.rig.perform(ctx, t.client, plain, true, t.Limit, nil)
 	if err != nil {
-		return "", err
+		return verdict{}, err
 	}
-	problem := okProblem(r)
-	t.controls[key] = problem
+	problem := seen(okProblem(r))
 	result.Runs = append(result.Runs, t.report(r, 0, problem))
-	return problem, nil
+	v := verdict{}
+	switch {
+	case problem != "" && r.Signal != "":
+		v = verdict{Fail, "without any fault, on " + key + ": " + problem}
+	case problem != "":
+		v = verdict{Inconclusive, "without any fault it does not " + key + " either: " + problem}
+	}
+	t.controls[key] = v
+	return v, nil
 }
 
 func (t trial) repeat(ctx context.Context, stage Stage, previous *run) (*run, error) {
@@ -327,11 +341,17 @@ func judge(r *run) string {
 			return err.Error()
 		}
 		if problem := holds(r); problem != "" {
-			return problem
+			return seen(problem)
 		}
 	}
 	return ""
 }
+
+// maxSeen is the most letters of what was seen.
+const maxSeen = 400
+
+// seen is a problem for a person: the names and addresses in it are the client's words.
+func seen(problem string) string { return shorten(problem, maxSeen) }
 
 // describe is what a stage stages, in front of what was seen.
 func (s Stage) describe() string {

@@ -6,11 +6,13 @@ import (
 	"encoding/base64"
 	"fmt"
 	"maps"
+	"net/url"
 	"os"
 	"slices"
 	"strconv"
 	"strings"
 	"time"
+	"unicode"
 
 	"go.step.sm/crypto/pemutil"
 
@@ -35,6 +37,7 @@ type word struct {
 	// negative: it could hold of a client that does nothing at all, so that a control
 	// without faults has to show that it can.
 	negative bool
+	renews   bool // it looks at the certificate that is to be renewed
 	judge    func(r *run, d time.Duration, n int) string
 }
 
@@ -45,6 +48,12 @@ func plain(judge func(r *run) string) word {
 func negative(judge func(r *run) string) word {
 	w := plain(judge)
 	w.negative = true
+	return w
+}
+
+func renewing(judge func(r *run) string) word {
+	w := plain(judge)
+	w.renews = true
 	return w
 }
 
@@ -75,7 +84,7 @@ func words() map[string]word {
 		"chain-stored":             plain(chainProblem),
 		"client-certificate":       plain(certificateProblem),
 		"reenroll-request":         plain(reenrollProblem),
-		"kept-names":               plain(namesProblem),
+		"kept-names":               renewing(namesProblem),
 		"same-request":             negative(sameProblem),
 		"password-once":            negative(onceProblem),
 		"challenge-first":          plain(challengeProblem),
@@ -87,16 +96,16 @@ func words() map[string]word {
 		"asked-again":              plain(againProblem),
 		"asked-encryption":         plain(encryptionProblem),
 		"labelled":                 plain(labelProblem),
-		"new-key":                  plain(newKeyProblem),
+		"new-key":                  renewing(newKeyProblem),
 		"bound":                    plain(boundProblem),
 		"p384-key":                 negative(p384Problem),
 		"nothing-behind":           plain(behindProblem),
 		"posts-only":               negative(postsOnlyProblem),
 		"verified-post":            plain(newSessionProblem),
-		"pause":                    {aTime, true, pauseProblem},
-		"within":                   {aTime, true, withinProblem},
-		"at-most":                  {aNumber, true, atMostProblem},
-		"memory":                   {aNumber, true, memoryProblem},
+		"pause":                    {takes: aTime, negative: true, judge: pauseProblem},
+		"within":                   {takes: aTime, negative: true, judge: withinProblem},
+		"at-most":                  {takes: aNumber, negative: true, judge: atMostProblem},
+		"memory":                   {takes: aNumber, negative: true, judge: memoryProblem},
 	}
 }
 
@@ -175,16 +184,20 @@ func okProblem(r *run) string {
 	if r.Exit != 0 {
 		return fmt.Sprintf("exit status %d%s", r.Exit, r.complaint())
 	}
-	switch r.operation {
-	case CSRAttrs:
-		return ""
-	case CACerts:
-		if len(certificatesIn(r.out)) == 0 {
-			return "exit status 0, and {out} has no certificate"
-		}
-		return ""
+	if r.unread != "" {
+		return "exit status 0, and " + r.unread
 	}
-	return r.certificateProblem()
+	if r.operation != CSRAttrs && r.operation != CACerts {
+		return r.certificateProblem()
+	}
+	// Unlike a certificate of its own, these a client could have without asking.
+	if !slices.ContainsFunc(r.requests, func(q *request) bool { return q.operation() == r.operation }) {
+		return "exit status 0, and it did not ask /" + r.operation
+	}
+	if r.operation == CACerts && len(certificatesIn(r.out)) == 0 {
+		return "exit status 0, and {out} has no certificate"
+	}
+	return ""
 }
 
 // certificateProblem says what is wrong with the certificate that was written.
@@ -197,7 +210,11 @@ func (r *run) certificateProblem() string {
 		return "{out} has no certificate that can be read"
 	}
 	own := certificates[0]
-	key, err := pemutil.Read(r.files.values["key"])
+	written, problem := readWritten(r.files.values["key"], "{key}")
+	if problem != "" {
+		return problem
+	}
+	key, err := pemutil.Parse(written)
 	if err != nil {
 		return "the certificate's key cannot be read from {key}"
 	}
@@ -225,6 +242,9 @@ func samePublic(a, b any) bool {
 func refuseProblem(r *run) string {
 	if p := endProblem(r); p != "" {
 		return p
+	}
+	if r.unread != "" {
+		return fmt.Sprintf("it left something at {out}: exit status %d, and %s", r.Exit, r.unread)
 	}
 	if r.out != nil && !bytes.Equal(r.out, r.before) {
 		what := "something"
@@ -311,7 +331,7 @@ func clearProblem(r *run) string {
 			continue
 		}
 		head := string(c.first[:min(len(c.first), 4096)])
-		what := "a request in clear: " + shorten(strings.SplitN(head, "\r\n", 2)[0], 80)
+		what := "a request in clear: " + shorten(r.secretless(strings.SplitN(head, "\r\n", 2)[0]), 80)
 		if strings.Contains(strings.ToLower(head), "authorization:") {
 			what += ", with credentials"
 		}
@@ -390,30 +410,38 @@ func againProblem(r *run) string {
 }
 
 func toldProblem(r *run) string {
-	text := r.Stdout + r.Stderr
-	for _, secret := range []string{r.password, base64.StdEncoding.EncodeToString([]byte(r.server.user + ":" + r.password))} {
-		if secret != "" && strings.Contains(text, secret) {
-			return "the password stands in what it printed"
-		}
+	if r.Told {
+		return "the password stands in what it printed"
 	}
 	return ""
 }
 
+// secrets are the account's password as it may stand in a text: as it is, in a URL, in
+// base64, and as HTTP Basic has it. The longer ones come first: they may have others in
+// them.
+func (r *run) secrets() []string {
+	if r.password == "" {
+		return nil
+	}
+	all := []string{
+		r.password, url.QueryEscape(r.password), url.PathEscape(r.password), base64.StdEncoding.EncodeToString([]byte(r.password)),
+		base64.StdEncoding.EncodeToString([]byte(r.server.user + ":" + r.password)),
+	}
+	slices.SortFunc(all, func(a, b string) int { return len(b) - len(a) })
+	return slices.Compact(all)
+}
+
 // secretless takes the account's password out of a text.
 func (r *run) secretless(text string) string {
-	for _, secret := range []string{r.password, base64.StdEncoding.EncodeToString([]byte(r.server.user + ":" + r.password))} {
-		if secret != "" {
-			text = strings.ReplaceAll(text, secret, "[password]")
-		}
+	for _, secret := range r.secrets() {
+		text = strings.ReplaceAll(text, secret, "[password]")
 	}
 	return text
 }
 
 func cleanProblem(r *run) string {
-	for _, b := range []byte(r.Stdout + r.Stderr) {
-		if b == 0x1b || b == 0x07 {
-			return "control bytes of the answer stand in what it printed"
-		}
+	if r.Steers {
+		return "control bytes of the answer stand in what it printed"
 	}
 	return ""
 }
@@ -439,13 +467,15 @@ func chainProblem(r *run) string {
 	return ""
 }
 
+// shorten is a foreign text's beginning, without what steers a terminal or turns the
+// direction of writing.
 func shorten(text string, most int) string {
 	text = strings.Map(func(c rune) rune {
-		if c < ' ' || c == 0x7f {
+		if unicode.IsControl(c) || unicode.In(c, unicode.Cf, unicode.Zl, unicode.Zp) {
 			return '?'
 		}
 		return c
-	}, text)
+	}, strings.ToValidUTF8(text, "?"))
 	if runes := []rune(text); len(runes) > most {
 		return string(runes[:most]) + "..."
 	}

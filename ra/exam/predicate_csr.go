@@ -24,11 +24,12 @@ func publicOf(key any) crypto.PublicKey {
 	return nil
 }
 
-// posts are the requests that brought a CSR.
+// posts are the requests that brought a CSR, or what is none. One that was answered before
+// the client had leave to send its body is none of them.
 func (r *run) posts() []*request {
 	var all []*request
 	for _, q := range r.requests {
-		if q.method == "POST" {
+		if q.method == "POST" && !q.withheld {
 			all = append(all, q)
 		}
 	}
@@ -64,6 +65,9 @@ func requestProblem(r *run) string {
 		}
 		if kind, _, _ := strings.Cut(q.header.Get("Content-Type"), ";"); !strings.EqualFold(strings.TrimSpace(kind), "application/pkcs10") {
 			return fmt.Sprintf("Content-Type is %q and not application/pkcs10", kind)
+		}
+		if q.withheld {
+			continue
 		}
 		if bytes.Contains(q.body, []byte("-----BEGIN")) {
 			return "the body is PEM and not bare base64"
@@ -155,7 +159,7 @@ func namesProblem(r *run) string {
 			return fmt.Sprintf("the CSR's subject is %s and the old certificate's %s", csr.Subject, r.old.Leaf.Subject)
 		}
 		if !slices.Equal(csr.DNSNames, r.old.Leaf.DNSNames) {
-			return fmt.Sprintf("the CSR's names are %v and the old certificate's %v", csr.DNSNames, r.old.Leaf.DNSNames)
+			return fmt.Sprintf("the CSR's names are %q and the old certificate's %q", csr.DNSNames, r.old.Leaf.DNSNames)
 		}
 	}
 	return ""

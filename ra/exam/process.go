@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
-	"sync"
 	"syscall"
 	"time"
 )
@@ -25,6 +24,8 @@ type command struct {
 	env   []string
 	limit time.Duration
 	mark  string // NAME=VALUE in env, by which its children are found
+	// secrets are looked for in all that it prints, also in what is not kept.
+	secrets []string
 }
 
 // ended is how a process ended.
@@ -37,13 +38,15 @@ type ended struct {
 	Took   time.Duration
 	MaxRSS int64 // bytes; 0 where that is not known
 	Left   int   // children that it left behind, which were killed
+	Told   bool  // a secret stands in what it printed
+	Steers bool  // and bytes that steer a terminal
 }
 
 // run starts the command in a session of its own, without a terminal, and kills it with
 // all its children at the limit, or when ctx ends. The error is that it could not be
 // started, or ctx's.
 func (c command) run(ctx context.Context) (ended, error) {
-	var out, log tail
+	out, log := head{secrets: c.secrets}, head{secrets: c.secrets}
 	cmd := exec.Command(c.args[0], c.args[1:]...) //nolint:gosec,noctx // to run the user's command is the purpose; the group is killed below
 	cmd.Env, cmd.Stdout, cmd.Stderr = c.env, &out, &log
 	cmd.WaitDelay = lingering
@@ -77,6 +80,7 @@ func (c command) run(ctx context.Context) (ended, error) {
 	killGroup(cmd.Process.Pid)
 	e.Left = killMarked(c.mark)
 	e.Stdout, e.Stderr = out.String(), log.String()
+	e.Told, e.Steers = out.told || log.told, out.steers || log.steers
 	var failed *exec.ExitError
 	if err != nil && !errors.As(err, &failed) && !errors.Is(err, exec.ErrWaitDelay) {
 		return e, fmt.Errorf("wait for the client's command: %w", err)
@@ -99,29 +103,36 @@ func status(state *os.ProcessState) (exit int, signal string) {
 	return exit, signal
 }
 
-// tail keeps what was written first, up to maxOutput, and counts the rest.
-type tail struct {
-	mu   sync.Mutex
-	kept bytes.Buffer
-	lost int64
+// head keeps what was written first, up to maxOutput, and counts the rest; it looks at all
+// of it. Its fields are to be read once the process has been waited for.
+type head struct {
+	secrets []string
+	kept    bytes.Buffer
+	lost    int64
+	last    []byte // the end of what was written: a secret may come in two pieces
+	told    bool
+	steers  bool
 }
 
-func (t *tail) Write(p []byte) (int, error) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	n := min(len(p), maxOutput-t.kept.Len())
-	t.kept.Write(p[:n])
-	t.lost += int64(len(p) - n)
+func (h *head) Write(p []byte) (int, error) {
+	n := min(len(p), maxOutput-h.kept.Len())
+	h.kept.Write(p[:n])
+	h.lost += int64(len(p) - n)
+	h.steers = h.steers || bytes.ContainsAny(p, "\x1b\a")
+	text, longest := append(h.last, p...), 0
+	for _, secret := range h.secrets {
+		h.told = h.told || bytes.Contains(text, []byte(secret))
+		longest = max(longest, len(secret))
+	}
+	h.last = append([]byte(nil), text[max(0, len(text)-longest):]...)
 	return len(p), nil
 }
 
-func (t *tail) String() string {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	if t.lost > 0 {
-		return fmt.Sprintf("%s\n[%d bytes more]", t.kept.String(), t.lost)
+func (h *head) String() string {
+	if h.lost > 0 {
+		return fmt.Sprintf("%s\n[%d bytes more]", h.kept.String(), h.lost)
 	}
-	return t.kept.String()
+	return h.kept.String()
 }
 
 // startError is a command that cannot be started: nothing can be examined then.

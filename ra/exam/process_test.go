@@ -2,16 +2,24 @@ package exam_test
 
 import (
 	"context"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/x509"
+	"crypto/x509/pkix"
 	"errors"
 	"fmt"
+	"math/big"
 	"os"
 	"path/filepath"
 	"strings"
 	"syscall"
 	"testing"
 	"time"
+	"unicode"
 
 	"ciscora/ra/exam"
+	"ciscora/ra/exam/wrongclient"
 )
 
 // shell is a client that is a script.
@@ -50,15 +58,20 @@ func TestAClientThatDoesNothingRightIsJudgedAndEnds(t *testing.T) {
 		limit  time.Duration
 		want   string
 	}{
-		"hangs":               {"sleep 1000", 500 * time.Millisecond, "it did not end within"},
-		"dies of a signal":    {"kill -SEGV $$", 20 * time.Second, "it died of a signal: segmentation fault"},
-		"its child does":      {"sh -c 'kill -SEGV $$'", 20 * time.Second, "it died of a signal: segmentation fault"},
-		"writes no file":      {"exit 0", 20 * time.Second, "no certificate in {out}"},
-		"writes an empty one": {": > $EST_OUT", 20 * time.Second, "no certificate in {out}"},
-		"writes a wrong one":  {"echo this is none > $EST_OUT", 20 * time.Second, "no certificate that can be read"},
-		"writes another's":    {"cp $EST_CACERT $EST_OUT", 20 * time.Second, "is not that of {key}"},
-		"floods its output":   {"head -c 50000000 /dev/zero; head -c 50000000 /dev/zero >&2; exit 4", 60 * time.Second, "exit status 4"},
-		"needs a terminal":    {"read answer </dev/tty && cp $EST_CACERT $EST_OUT", 20 * time.Second, "exit status"},
+		"hangs":                {"sleep 1000", 500 * time.Millisecond, "it did not end within"},
+		"dies of a signal":     {"kill -SEGV $$", 20 * time.Second, "it died of a signal: segmentation fault"},
+		"its child does":       {"sh -c 'kill -SEGV $$'", 20 * time.Second, "it died of a signal: segmentation fault"},
+		"writes no file":       {"exit 0", 20 * time.Second, "no certificate in {out}"},
+		"writes an empty one":  {": > $EST_OUT", 20 * time.Second, "no certificate in {out}"},
+		"writes a wrong one":   {"echo this is none > $EST_OUT", 20 * time.Second, "no certificate that can be read"},
+		"writes another's":     {"cp $EST_CACERT $EST_OUT", 20 * time.Second, "is not that of {key}"},
+		"leaves a pipe":        {"mkfifo $EST_OUT", 20 * time.Second, "{out} is no regular file"},
+		"leaves a device":      {"ln -s /dev/zero $EST_OUT", 20 * time.Second, "{out} is no regular file"},
+		"leaves a folder":      {"mkdir $EST_OUT", 20 * time.Second, "{out} is no regular file"},
+		"writes a huge one":    {"head -c 20000000 /dev/zero > $EST_OUT", 20 * time.Second, "{out} has more than 4 MiB"},
+		"makes its key a pipe": {"rm $EST_KEY; mkfifo $EST_KEY; cp $EST_CACERT $EST_OUT", 20 * time.Second, "{key} is no regular file"},
+		"floods its output":    {"head -c 50000000 /dev/zero; head -c 50000000 /dev/zero >&2; exit 4", 60 * time.Second, "exit status 4"},
+		"needs a terminal":     {"read answer </dev/tty && cp $EST_CACERT $EST_OUT", 20 * time.Second, "exit status"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -79,6 +92,40 @@ func TestAClientThatDoesNothingRightIsJudgedAndEnds(t *testing.T) {
 func TestWhatIsNotDoneWithoutAFaultProvesNothing(t *testing.T) {
 	r := one(t, shell("echo not today >&2; exit 1"), 20*time.Second, "trust-name")
 	if r.Verdict != exam.Inconclusive || !strings.Contains(r.Reason, "without any fault it does not enroll either") || !strings.Contains(r.Reason, "not today") {
+		t.Errorf("%s: %s", r.Verdict, r.Reason)
+	}
+}
+
+func TestAPasswordIsSeenWhereverItIsPrintedAndStandsInNoReport(t *testing.T) {
+	client := theClient(t, func(exam.Card) string { return "" })
+	right := client.Command[0]
+	for name, script := range map[string]string{
+		"behind much else": `head -c 70000 /dev/zero; echo "$EST_PASSWORD"`,
+		"in two pieces":    `printf %.5s "$EST_PASSWORD" >&2; sleep 0.1; echo "${EST_PASSWORD#?????}" >&2`,
+		"in base64":        `printf %s "$EST_PASSWORD" | base64`,
+		"with the account": `printf %s:%s "$EST_USER" "$EST_PASSWORD" | base64 -w 0`,
+	} {
+		t.Run(name, func(t *testing.T) {
+			client := client
+			client.Command = []string{"sh", "-c", script + "; exec " + right}
+			if r := one(t, client, 20*time.Second, "auth-not-told"); r.Verdict != exam.Fail || !strings.Contains(r.Reason, "the password stands in what it printed") {
+				t.Errorf("%s: %s", r.Verdict, r.Reason)
+			}
+		})
+	}
+}
+
+func TestControlBytesAreSeenBehindMuchElse(t *testing.T) {
+	client := theClient(t, func(exam.Card) string { return "" })
+	client.Command = []string{"sh", "-c", `"$0"; status=$?; head -c 70000 /dev/zero; printf '\033[2J'; exit $status`, client.Command[0]}
+	if r := one(t, client, 20*time.Second, "http-error-text"); r.Verdict != exam.Fail || !strings.Contains(r.Reason, "control bytes") {
+		t.Errorf("%s: %s", r.Verdict, r.Reason)
+	}
+}
+
+func TestACrashWithoutAnyFaultIsAFail(t *testing.T) {
+	r := one(t, shell("kill -SEGV $$"), 20*time.Second, "trust-name")
+	if r.Verdict != exam.Fail || !strings.Contains(r.Reason, "without any fault, on enroll: it died of a signal: segmentation fault") {
 		t.Errorf("%s: %s", r.Verdict, r.Reason)
 	}
 }
@@ -188,5 +235,82 @@ func TestAClientThatIgnoresTheProxyAndOneThatTakesItReachTheServerAlike(t *testi
 	r := one(t, shell(`test -z "$https_proxy$HTTPS_PROXY" && exit 7`), 20*time.Second, "tls-13")
 	if !strings.Contains(r.Reason, "exit status 7") {
 		t.Errorf("%s: %s", r.Verdict, r.Reason)
+	}
+}
+
+func TestAClientThatAsksNothingHasProvenNothing(t *testing.T) {
+	client := shell(`[ $EST_OPERATION = csrattrs ] || cp $EST_CACERT $EST_OUT`)
+	client.Operations = []string{exam.CACerts, exam.CSRAttrs}
+	all, err := exam.Run(t.Context(), exam.Options{
+		Client: client, Limit: 20 * time.Second, Dir: t.TempDir(), Wire: true,
+		Cards: some(t, "http-*", "trust-*", "cacerts-*", "csrattrs-*", "tls-*"),
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	judged := 0
+	for _, r := range all {
+		switch r.Verdict {
+		case exam.Pass:
+			t.Errorf("%s passes", r.Card.ID)
+		case exam.Fail, exam.Inconclusive:
+			judged++
+		}
+	}
+	if judged < 15 {
+		t.Errorf("%d cases are judged", judged)
+	}
+}
+
+func TestWhatAClientWroteSteersNoTerminal(t *testing.T) {
+	for name, script := range map[string]string{
+		"a subject":     `cp %s $EST_OUT`,
+		"an error line": `printf 'no\033[2J\302\233 2J \342\200\256\033]0;x\007' >&2; exit 1`,
+	} {
+		t.Run(name, func(t *testing.T) {
+			if strings.Contains(script, "%s") {
+				script = fmt.Sprintf(script, steeringCertificate(t))
+			}
+			r := one(t, shell(script), 20*time.Second, "tls-13")
+			text := r.Reason
+			for _, run := range r.Runs {
+				text += run.Problem + strings.ReplaceAll(run.Wire, "\n", "")
+			}
+			if i := strings.IndexFunc(text, func(c rune) bool { return unicode.IsControl(c) || unicode.Is(unicode.Cf, c) }); r.Verdict != exam.Fail || i >= 0 {
+				t.Errorf("%s: %q", r.Verdict, text)
+			}
+		})
+	}
+}
+
+// steeringCertificate is the file of a certificate whose subject clears a terminal.
+func steeringCertificate(t *testing.T) string {
+	t.Helper()
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	template := &x509.Certificate{SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "X\x1b[2J\x1b]0;title\x07\u009b2J\u202e"}}
+	der, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	file := filepath.Join(t.TempDir(), "steering.der")
+	if err := os.WriteFile(file, der, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return file
+}
+
+func TestAPasswordInAURLStandsInNoReport(t *testing.T) {
+	client := theClient(t, func(exam.Card) string { return "" })
+	client.Env = append(client.Env, wrongclient.Chatty+"=1")
+	r := one(t, client, 20*time.Second, "auth-basic")
+	text := r.Reason
+	for _, run := range r.Runs {
+		text += run.Problem + strings.Join(run.Requests, "\n") + run.Wire
+	}
+	if !strings.Contains(text, "?with=[password]") || !strings.Contains(text, "X-With: [password]") || strings.Contains(text, "zwei") {
+		t.Errorf("%s: %s", r.Verdict, text)
 	}
 }

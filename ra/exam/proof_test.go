@@ -74,3 +74,14 @@ func TestEachCaseIsPassedByARightClientAndFailedByAWrongOne(t *testing.T) {
 		})
 	}
 }
+
+func TestAClientThatWaitsForLeaveToSendItsBodyIsJudgedByTheBody(t *testing.T) {
+	client := theClient(t, func(exam.Card) string { return "" })
+	client.Env = append(client.Env, wrongclient.Expect+"=1")
+	for _, id := range []string{"http-request", "enroll-csr", "reenroll-names", "auth-challenged"} {
+		r := one(t, client, 20*time.Second, id)
+		if r.Verdict != exam.Pass {
+			t.Errorf("%s: %s, %s", id, r.Verdict, r.Reason)
+		}
+	}
+}

@@ -120,7 +120,7 @@ func ReadBaseline(file string, known func(id string) bool) ([]string, error) {
 	var ids []string
 	lines := bufio.NewScanner(f)
 	for n := 1; lines.Scan(); n++ {
-		id, _, _ := strings.Cut(lines.Text(), "#")
+		id, _, _ := strings.Cut(strings.TrimPrefix(lines.Text(), "\ufeff"), "#") // Windows' editors begin a file so
 		if id = strings.TrimSpace(id); id == "" {
 			continue
 		}
@@ -226,6 +226,11 @@ func (r Report) JUnit(w io.Writer, level Level) error {
 			}
 		}
 		suites.Suites[i].Time = seconds(total)
+	}
+	if r.Stopped { // it is not to look like a whole one
+		suites.Suites = append(suites.Suites, junitSuite{Name: "examination", Tests: 1, Errors: 1, Time: seconds(0), Cases: []junitCase{{
+			Class: "est-client.examination", Name: "stopped", Time: seconds(0), Error: &junitMessage{Message: "stopped before all cases were examined"},
+		}}})
 	}
 	if _, err := io.WriteString(w, xml.Header); err != nil {
 		return err

@@ -16,6 +16,7 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -192,6 +193,7 @@ type run struct {
 	files     files
 	before    []byte // of {out}; nil = absent
 	out       []byte
+	unread    string // why what is at {out} was not read; "" = it was, or is absent
 	old       *tls.Certificate
 	password  string
 	name      string // that the URL has
@@ -242,7 +244,7 @@ func (g *rig) perform(ctx context.Context, client Client, stage Stage, control b
 	args, env := expand(client.Command, r.files.values)
 	env = append(append(append(withoutProxies(os.Environ()), client.Env...), env...), mark)
 	r.began = time.Now()
-	r.ended, err = command{args: args, env: env, limit: limit, mark: mark}.run(ctx)
+	r.ended, err = command{args: args, env: env, limit: limit, mark: mark, secrets: r.secrets()}.run(ctx)
 	g.server.Faults.Clear()
 	if g.elsewhere != nil {
 		g.elsewhere.Faults.Clear()
@@ -251,9 +253,7 @@ func (g *rig) perform(ctx context.Context, client Client, stage Stage, control b
 		return nil, err
 	}
 	r.collect(g)
-	if data, err := os.ReadFile(r.files.values["out"]); err == nil && len(data) > 0 {
-		r.out = data
-	}
+	r.out, r.unread = readWritten(r.files.values["out"], "{out}")
 	return r, nil
 }
 
@@ -377,6 +377,9 @@ func (r *run) collect(g *rig) {
 	r.connections, r.requests = g.server.tap.take()
 	if g.elsewhere != nil {
 		r.otherConnections, r.otherRequests = g.elsewhere.tap.take()
+	}
+	for _, q := range slices.Concat(r.requests, r.otherRequests) {
+		q.uri = r.secretless(q.uri)
 	}
 }
 

@@ -72,7 +72,7 @@ func (r *run) wire() string {
 		if h, ok := parseHello(c.first); ok {
 			fmt.Fprintf(&b, "; Client Hello up to TLS %s, %d suites, server_name %q, ALPN %v", versionName(h.version), len(h.suites), h.serverName, h.alpn)
 		} else if len(c.first) > 0 && c.first[0] != 22 {
-			fmt.Fprintf(&b, "; in clear: %s", shorten(string(c.first), 80))
+			fmt.Fprintf(&b, "; in clear: %s", shorten(r.secretless(string(c.first)), 80))
 		}
 		b.WriteString("\n")
 	}
@@ -84,15 +84,15 @@ func (r *run) wire() string {
 					value, _, _ = strings.Cut(value, " ")
 					value += " [not shown]"
 				}
-				fmt.Fprintf(&b, "> %s: %s\n", name, shorten(value, 300))
+				fmt.Fprintf(&b, "> %s: %s\n", name, shorten(r.secretless(value), 300))
 			}
 		}
-		quote(&b, "> ", string(q.body))
+		quote(&b, "> ", r.secretless(string(q.body)))
 		if q.operation() == "serverkeygen" {
 			b.WriteString("< [a private key, not shown]\n")
 			continue
 		}
-		quote(&b, "< ", string(q.answer))
+		quote(&b, "< ", r.secretless(string(q.answer)))
 	}
 	fmt.Fprintf(&b, "* exit %d %s after %.1f s\n", r.Exit, r.Signal, r.Took.Seconds())
 	quote(&b, "out ", r.secretless(r.Stdout))

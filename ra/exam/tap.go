@@ -53,6 +53,7 @@ type request struct {
 	length       int64
 	chunked      bool
 	body         []byte
+	withheld     bool   // the body: the client waited for leave to send it, and got none
 	behind       []byte // what came behind it; known where the answer is written past net/http
 	version      uint16 // of TLS
 	resumed      bool
@@ -176,9 +177,15 @@ func bindingOf(state *tls.ConnectionState) []byte {
 const bodyTime = 10 * time.Second
 
 // body reads a request's body before the server does, which leaves it alone where it
-// challenges. One that waits for leave to be sent waits for the server's.
+// challenges. One that waits for leave to be sent (RFC 9110 section 10.1.1) waits for the
+// server's, and is kept as the server reads it.
 func (t *tap) body(w http.ResponseWriter, r *http.Request, seen *request) {
-	if r.Body == nil || r.Body == http.NoBody || r.Header.Get("Expect") != "" {
+	if r.Body == nil || r.Body == http.NoBody {
+		return
+	}
+	if r.Header.Get("Expect") != "" {
+		seen.withheld = true
+		r.Body = &tapBody{r.Body, t, seen}
 		return
 	}
 	control := http.NewResponseController(w)
@@ -196,6 +203,22 @@ func (t *tap) body(w http.ResponseWriter, r *http.Request, seen *request) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	seen.body = body
+}
+
+// tapBody keeps what of a body is read.
+type tapBody struct {
+	io.ReadCloser
+	tap  *tap
+	seen *request
+}
+
+func (b *tapBody) Read(p []byte) (int, error) {
+	n, err := b.ReadCloser.Read(p)
+	b.tap.mu.Lock()
+	defer b.tap.mu.Unlock()
+	b.seen.withheld = b.seen.withheld && n == 0
+	b.seen.body = keep(b.seen.body, p[:n])
+	return n, err
 }
 
 type failing struct{ err error }

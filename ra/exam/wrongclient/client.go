@@ -29,6 +29,13 @@ const (
 	Can    = "WRONG_CLIENT_CAN"
 )
 
+// Expect is a variable that has the client send bodies only once the server gives leave,
+// which is right as well.
+const Expect = "WRONG_CLIENT_EXPECT"
+
+// Chatty is a variable that has the client send its password where none belongs.
+const Chatty = "WRONG_CLIENT_CHATTY"
+
 // patience is how long the client waits in all.
 const patience = 10 * time.Second
 

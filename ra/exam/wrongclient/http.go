@@ -211,7 +211,11 @@ func (c *client) ask(conn *tls.Conn, from *bufio.Reader, method string, u *url.U
 		}
 		c.sent++
 	}
-	if _, err := conn.Write(c.head(method, u, body, authorization)); err != nil {
+	message := c.head(method, u, body, authorization)
+	if c.env(Expect) != "" && len(body) > 0 {
+		return c.expect(conn, from, message[:len(message)-len(body)], body)
+	}
+	if _, err := conn.Write(message); err != nil {
 		return nil, err
 	}
 	a, err := c.read(from)
@@ -225,9 +229,30 @@ func (c *client) ask(conn *tls.Conn, from *bufio.Reader, method string, u *url.U
 	return a, err
 }
 
+// expect sends a head, and its body where the server says 100 (RFC 9110 section 10.1.1).
+func (c *client) expect(conn *tls.Conn, from *bufio.Reader, head, body []byte) (*answer, error) {
+	head = append(bytes.TrimSuffix(head, []byte("\r\n")), "Expect: 100-continue\r\n\r\n"...)
+	if _, err := conn.Write(head); err != nil {
+		return nil, err
+	}
+	if first, err := from.Peek(len("HTTP/1.1 100")); err == nil && string(first) == "HTTP/1.1 100" {
+		if _, err := conn.Write(body); err != nil {
+			return nil, err
+		}
+	}
+	return c.read(from)
+}
+
 func (c *client) head(method string, u *url.URL, body []byte, authorization string) []byte {
 	var b bytes.Buffer
-	fmt.Fprintf(&b, "%s %s HTTP/1.1\r\nHost: %s\r\nAccept: */*\r\nUser-Agent: wrongclient\r\n", method, u.RequestURI(), u.Host)
+	uri := u.RequestURI()
+	if c.env(Chatty) != "" {
+		uri += "?with=" + url.QueryEscape(c.get("PASSWORD"))
+	}
+	fmt.Fprintf(&b, "%s %s HTTP/1.1\r\nHost: %s\r\nAccept: */*\r\nUser-Agent: wrongclient\r\n", method, uri, u.Host)
+	if c.env(Chatty) != "" {
+		fmt.Fprintf(&b, "X-With: %s\r\n", c.get("PASSWORD"))
+	}
 	if !c.wrong("http-idle-close") {
 		b.WriteString("Connection: close\r\n")
 	}
