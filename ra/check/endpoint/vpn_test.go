@@ -166,8 +166,8 @@ func TestAGatewayWithoutAPageToLogInTo(t *testing.T) {
 		"a circle":        {func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, r.URL.Path, http.StatusFound) }, "vpn.redirect warn: 5 redirects on the same host"},
 		"a cookie first":  {cookieless, "vpn.redirect ok: redirected to the same host | 200 OK"},
 		"out of TLS": {func(w http.ResponseWriter, r *http.Request) {
-			http.Redirect(w, r, "http://127.0.0.1/", http.StatusFound)
-		}, "vpn.redirect FAIL: out of TLS: http://127.0.0.1/"},
+			http.Redirect(w, r, "http://"+r.Host+"/", http.StatusFound)
+		}, "vpn.redirect FAIL: out of TLS: http://127.0.0.1:"},
 		"away from its own page":     {func(w http.ResponseWriter, r *http.Request) { awayFromItsPage(w, r) }, "vpn.redirect FAIL: to another host: https://localhost:1/"},
 		"a page, without a redirect": {func(http.ResponseWriter, *http.Request) {}, "vpn.redirect ok: 200 OK, no redirect"},
 	} {
