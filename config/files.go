@@ -91,6 +91,7 @@ func (c *RA) Files() (Files, error) {
 	f.EST = c.estFiles(&problems)
 	f.CATrust = c.caTrust(&problems)
 	c.keygenFiles(&problems)
+	c.checkSigners(f.EST.Certificates, &problems)
 	var err error
 	f.Credentials, err = LoadCredentials(c.CA.Credentials)
 	note("ca.credentials", err)

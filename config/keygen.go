@@ -2,11 +2,14 @@ package config
 
 import (
 	"bytes"
+	"crypto/tls"
 	"crypto/x509"
 	"encoding/hex"
 	"errors"
 	"fmt"
 	"strings"
+
+	"ciscora/internal/cms"
 )
 
 // KeygenFiles are what est.server_keygen_keys and est.server_keygen_certificates name.
@@ -48,11 +51,34 @@ func (c *RA) keygenFiles(problems *Problems) (f KeygenFiles) {
 			if err == nil && len(cert.SubjectKeyId) == 0 {
 				err = fmt.Errorf("%s: certificate %d has no subjectKeyIdentifier, by which clients ask for its key", path, n+1)
 			}
+			if err == nil {
+				if bad := cms.CheckRecipient(cert.PublicKey); bad != nil {
+					err = fmt.Errorf("%s: nothing can be encrypted to the key of certificate %d, replace or remove it: %w", path, n+1, bad)
+				}
+			}
 		}
 		note(fmt.Sprintf("est.server_keygen_certificates[%d]", i), err)
 		f.Certificates = append(f.Certificates, certs...)
 	}
 	return f
+}
+
+// checkSigners reports certificates of the EST listener none of which can sign what
+// /serverkeygen encrypts, where it is told to.
+func (c *RA) checkSigners(certificates []tls.Certificate, problems *Problems) {
+	key := "est.server_keygen_keys"
+	if c.EST.ServerKeygenKeys == "" {
+		key = "est.server_keygen_certificates"
+	}
+	if len(c.KeygenFileNames()) == 0 || len(certificates) == 0 { // none: reported already
+		return
+	}
+	for _, by := range certificates {
+		if cms.CheckSigner(by) == nil {
+			return
+		}
+	}
+	*problems = append(*problems, c.source.problem(key, errors.New("keys that are encrypted are signed besides, and neither est.certificate nor one of est.certificates can sign them: add one with an RSA or ECDSA key to est.certificates")))
 }
 
 // KeygenKeys are AES keys by their identifiers (RFC 7030 §4.4.1.1). They are never

@@ -2,12 +2,21 @@ package config_test
 
 import (
 	"bytes"
+	"crypto/ecdsa"
+	"crypto/ed25519"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/rsa"
+	"crypto/x509"
 	"encoding/json"
+	"encoding/pem"
 	"fmt"
+	"math/big"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"ciscora/config"
 )
@@ -88,5 +97,87 @@ func TestKeygenCertificatesNeedTheIdentifierByWhichTheyAreFound(t *testing.T) {
 	c.EST.ServerKeygenCertificates = []string{c.EST.Certificate}
 	if err := c.Check(); err == nil || !strings.Contains(err.Error(), "subjectKeyIdentifier") || !strings.Contains(err.Error(), "est.server_keygen_certificates[0]") {
 		t.Errorf("%v", err)
+	}
+}
+
+// certified is a certificate for that key, which another one has signed.
+func certified(t *testing.T, public any) string {
+	t.Helper()
+	issuer, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	template := &x509.Certificate{SerialNumber: big.NewInt(1), SubjectKeyId: []byte{1}, NotBefore: time.Unix(0, 0), NotAfter: time.Unix(1<<32, 0)}
+	der, err := x509.CreateCertificate(rand.Reader, template, template, public, issuer)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}))
+}
+
+func TestKeygenCertificatesToWhichNothingCanBeEncryptedAreRefused(t *testing.T) {
+	rsaOf := func(bits int) *rsa.PublicKey {
+		return &rsa.PublicKey{N: new(big.Int).SetBit(big.NewInt(1), bits-1, 1), E: 65537}
+	}
+	ec := func(c elliptic.Curve) *ecdsa.PublicKey {
+		key, err := ecdsa.GenerateKey(c, rand.Reader)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return &key.PublicKey
+	}
+	for name, test := range map[string]struct {
+		public any
+		want   string // "" = it is taken
+	}{
+		"RSA of 768 bits":  {rsaOf(768), "768-bit"},
+		"RSA of 2048 bits": {rsaOf(2048), ""},
+		"P-256":            {ec(elliptic.P256()), ""},
+		"P-224":            {ec(elliptic.P224()), "P-224"},
+		"Ed25519":          {ed25519.PublicKey(make([]byte, ed25519.PublicKeySize)), "ed25519"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			c := keygenFolder(t, "a:"+strings.Repeat("a1", 16))
+			c.EST.ServerKeygenCertificates = []string{write(t, t.TempDir(), "c.pem", certified(t, test.public), 0o644)}
+			err := c.Check()
+			if test.want == "" && err == nil {
+				return
+			}
+			if test.want == "" || err == nil || !strings.Contains(err.Error(), test.want) || !strings.Contains(err.Error(), "est.server_keygen_certificates[0]") {
+				t.Errorf("%v, want %q", err, test.want)
+			}
+		})
+	}
+}
+
+func TestKeysCannotBeEncryptedWhereNobodySignsThem(t *testing.T) {
+	public, private, err := ed25519.GenerateKey(rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	template := &x509.Certificate{SerialNumber: big.NewInt(1), NotBefore: time.Unix(0, 0), NotAfter: time.Unix(1<<32, 0)}
+	der, err := x509.CreateCertificate(rand.Reader, template, template, public, private)
+	if err != nil {
+		t.Fatal(err)
+	}
+	pkcs8, err := x509.MarshalPKCS8PrivateKey(private)
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := keygenFolder(t, "a:"+strings.Repeat("a1", 16))
+	dir := t.TempDir()
+	own := config.CertificateFiles{Certificate: c.EST.Certificate, Key: c.EST.Key}
+	c.EST.Certificate = write(t, dir, "ed.pem", string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der})), 0o644)
+	c.EST.Key = write(t, dir, "ed.key", string(pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: pkcs8})), 0o600)
+	if err := c.Check(); err == nil || !strings.Contains(err.Error(), "est.server_keygen_keys") || !strings.Contains(err.Error(), "RSA or ECDSA key to est.certificates") {
+		t.Errorf("%v", err)
+	}
+	c.EST.Certificates = append(c.EST.Certificates, own)
+	if err := c.Check(); err != nil {
+		t.Errorf("with one that can sign: %v", err)
+	}
+	c.EST.Certificates, c.EST.ServerKeygenKeys = nil, ""
+	if err := c.Check(); err != nil {
+		t.Errorf("where nothing is encrypted: %v", err)
 	}
 }

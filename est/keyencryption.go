@@ -2,8 +2,6 @@ package est
 
 import (
 	"bytes"
-	"crypto/ecdsa"
-	"crypto/rsa"
 	"crypto/tls"
 	"crypto/x509"
 	"encoding/asn1"
@@ -40,10 +38,17 @@ type KeyEncryption struct {
 	Certificates func() []*x509.Certificate
 }
 
-// envelopeFor returns in what the client's key is to be put, nil where it asks for
+// sealing is how one client's key is signed and encrypted.
+type sealing struct {
+	by       tls.Certificate
+	envelope *cms.Envelope
+}
+
+// sealingFor returns how the client's key is to be encrypted, nil where it asks for
 // nothing. Whatever is asked for and cannot be had is refused: never is a key sent
-// otherwise.
-func (k *KeyEncryption) envelopeFor(r *http.Request, csr *x509.CertificateRequest) (*cms.Envelope, error) {
+// otherwise. What it returns has signed and encrypted already, so that nothing is issued
+// whose key cannot be delivered.
+func (k *KeyEncryption) sealingFor(r *http.Request, csr *x509.CertificateRequest) (*sealing, error) {
 	asked, err := askedEncryption(csr)
 	if err != nil || asked == nil {
 		return nil, err
@@ -75,10 +80,33 @@ func (k *KeyEncryption) envelopeFor(r *http.Request, csr *x509.CertificateReques
 		}
 		envelope, err = cms.ToPublicKey(asked.id, certificate.PublicKey, can)
 	}
+	if err == nil {
+		err = envelope.Check()
+	}
 	if err != nil {
 		return nil, badCSR(err, "the key cannot be encrypted as the CSR asks (RFC 7030 section 4.4.1): %v", err)
 	}
-	return envelope, nil
+	by, err := k.signer()
+	if err != nil {
+		return nil, err
+	}
+	return &sealing{by, envelope}, nil
+}
+
+// signer is the first certificate that can sign a key package.
+func (k *KeyEncryption) signer() (tls.Certificate, error) {
+	var why []error
+	for _, by := range k.Signers() {
+		err := cms.CheckSigner(by)
+		if err == nil {
+			return by, nil
+		}
+		why = append(why, err)
+	}
+	return tls.Certificate{}, &refusal{
+		why: refusedUnimplemented, cause: errors.Join(why...),
+		text: "the CSR asks for its key to be encrypted (RFC 7030 section 4.4.1), and none of this server's certificates can sign it: give it one with an RSA or ECDSA key, or leave the attribute out",
+	}
 }
 
 // certificate is the one whose key an identifier means.
@@ -107,19 +135,13 @@ func mayDecrypt(c *x509.Certificate) bool {
 }
 
 // seal signs a key, in PKCS #8, and puts it into its envelope.
-func (k *KeyEncryption) seal(envelope *cms.Envelope, key []byte) ([]byte, error) {
-	for _, by := range k.Signers() {
-		switch by.PrivateKey.(type) {
-		case *rsa.PrivateKey, *ecdsa.PrivateKey:
-			signed, err := cms.SignKey(key, by)
-			if err != nil {
-				return nil, err
-			}
-			defer clear(signed)
-			return envelope.Seal(cms.OIDSignedData, signed)
-		}
+func (s *sealing) seal(key []byte) ([]byte, error) {
+	signed, err := cms.SignKey(key, s.by)
+	if err != nil {
+		return nil, err
 	}
-	return nil, errors.New("none of the server's certificates can sign a key package: one with an RSA or ECDSA key is wanted")
+	defer clear(signed)
+	return s.envelope.Seal(cms.OIDSignedData, signed)
 }
 
 // encryption is what a client asks for.
@@ -171,13 +193,13 @@ func askedEncryption(csr *x509.CertificateRequest) (*encryption, error) {
 }
 
 // keyPart is the part of the answer with the key: encrypted, where that was asked for.
-func (s *Server) keyPart(envelope *cms.Envelope, key []byte) (part, error) {
-	if envelope == nil {
+func keyPart(sealed *sealing, key []byte) (part, error) {
+	if sealed == nil {
 		return part{typePKCS8, key}, nil
 	}
-	sealed, err := s.keyEncryption.seal(envelope, key)
+	der, err := sealed.seal(key)
 	if err != nil {
 		return part{}, fmt.Errorf("encrypt the key that was made: %w", err)
 	}
-	return part{typeGeneratedKey, sealed}, nil
+	return part{typeGeneratedKey, der}, nil
 }

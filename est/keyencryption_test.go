@@ -5,6 +5,9 @@ import (
 	"bytes"
 	"context"
 	"crypto/ecdsa"
+	"crypto/ed25519"
+	"crypto/rand"
+	"crypto/rsa"
 	"crypto/tls"
 	"crypto/x509"
 	"crypto/x509/pkix"
@@ -13,6 +16,7 @@ import (
 	"encoding/hex"
 	"encoding/pem"
 	"io"
+	"math/big"
 	"mime"
 	"mime/multipart"
 	"net/http"
@@ -203,6 +207,59 @@ func TestServerKeygenRefusesWhatItCannotEncryptAsAsked(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// What crypto/rsa and the signer think of their keys shows when they are used: that must
+// be before the certificate is issued.
+func TestServerKeygenIssuesNothingWhoseKeyItCannotDeliver(t *testing.T) {
+	small := &x509.Certificate{
+		SubjectKeyId: []byte("small"), PublicKeyAlgorithm: x509.RSA,
+		PublicKey: &rsa.PublicKey{N: new(big.Int).SetBit(big.NewInt(1), 767, 1), E: 65537},
+	}
+	_, ed, err := ed25519.GenerateKey(rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	cannotSign := tls.Certificate{Certificate: lab().server.Certificate, PrivateKey: ed}
+	canRSA := pkix.AlgorithmIdentifier{Algorithm: asn1.ObjectIdentifier{1, 2, 840, 113549, 1, 1, 1}}
+	for name, test := range map[string]struct {
+		signer     tls.Certificate
+		attributes []any
+		status     int
+		want       string
+	}{
+		"an RSA key that is too small": {lab().server, []any{attributeWith(asymmetricID, []byte("small")), able(canRSA)}, 400, "768-bit"},
+		"nobody who can sign":          {cannotSign, []any{attributeWith(decryptKeyID, []byte("site-a")), able(canWrap)}, 501, "can sign it"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			on := listen(t, newServer(t, encrypting(), dialect(est.DialectRFC8951), func(o *est.Options) {
+				o.CA = idle{CA: o.CA, t: t}
+				o.KeyEncryption.Signers = func() []tls.Certificate { return []tls.Certificate{test.signer} }
+				o.KeyEncryption.Certificates = func() []*x509.Certificate { return []*x509.Certificate{small} }
+			}))
+			got := on.askShowing(t, tls.Certificate{}, post(keygenPath, lines(csrWithAttributes(t, "phone", test.attributes...)), credentials))
+			if got.status() != test.status || !strings.Contains(got.body, test.want) {
+				t.Errorf("%s %q, want %d with %q", got.line, got.body, test.status, test.want)
+			}
+		})
+	}
+}
+
+// Who cannot sign is passed over.
+func TestServerKeygenSignsWithTheCertificateThatCan(t *testing.T) {
+	_, ed, err := ed25519.GenerateKey(rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	on := listen(t, newServer(t, encrypting(), func(o *est.Options) {
+		o.KeyEncryption.Signers = func() []tls.Certificate {
+			return []tls.Certificate{{Certificate: lab().server.Certificate, PrivateKey: ed}, lab().server}
+		}
+	}))
+	csr := csrWithAttributes(t, "phone", attributeWith(decryptKeyID, []byte("site-a")), able(canWrap))
+	if got := on.askShowing(t, tls.Certificate{}, post(keygenPath, lines(csr), credentials)); got.status() != 200 || !strings.Contains(got.body, "server-generated-key") {
+		t.Errorf("%s %q", got.line, got.body)
 	}
 }
 

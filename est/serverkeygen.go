@@ -43,7 +43,7 @@ func (s *Server) serverkeygen(x *exchange, w http.ResponseWriter, r *http.Reques
 	if err := x.checkPossession(r, csr, false); err != nil {
 		return err
 	}
-	envelope, err := s.keyEncryption.envelopeFor(r, csr) // before anything is issued
+	sealed, err := s.keyEncryption.sealingFor(r, csr) // before anything is issued
 	if err != nil {
 		return err
 	}
@@ -60,7 +60,7 @@ func (s *Server) serverkeygen(x *exchange, w http.ResponseWriter, r *http.Reques
 	if err != nil {
 		return err
 	}
-	made, err := s.keyPart(envelope, key)
+	made, err := keyPart(sealed, key)
 	if err != nil {
 		return err
 	}

@@ -19,8 +19,8 @@ func (c *cli) checkVPNCommand() *cobra.Command {
 		Long: `vpn checks a VPN gateway (ASA) as a phone does: the hash of its certificate against
 those in the phone's configuration, the URL's host against the certificate by the
 phones' own rule, the ciphers of a 7962G, whether who offers curves is shown another
-certificate, and whether the URL is redirected to another host. It sends Client Hellos
-and one GET, and no credentials.
+certificate, whether the URL is redirected to another host, and whether a page comes at
+all. It sends Client Hellos and a few GETs, and no credentials.
 
 The phone's configuration comes from TFTP: tftp -i CUCM get SEP8CB64F576113.cnf.xml`,
 		Example: `  ra check vpn https://vpn.example.com/VPNPhone --phone-config SEP8CB64F576113.cnf.xml

@@ -200,6 +200,7 @@ func (c *caCheck) client(m manner) (*msca.Client, error) {
 		Renewal:        int(c.CA.Renewal),
 		Timeouts:       msca.Timeouts{Resolve: d, Connect: d, Handshake: d, Login: d, Chain: d, Template: d, Submit: max(d, 2*time.Minute), Fetch: d},
 		Now:            c.Now,
+		UserAgent:      probeAgent(ownAgent),
 	})
 }
 

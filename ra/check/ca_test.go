@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -12,8 +14,11 @@ import (
 
 	"ciscora/config"
 	"ciscora/ra/check"
+	"ciscora/ra/explain"
+	"ciscora/ra/explain/explaintest"
 	"ciscora/ra/fault"
 	"ciscora/ra/lab"
+	"ciscora/ra/scenario"
 )
 
 func TestAHealthyCAHasNothingWrong(t *testing.T) {
@@ -34,6 +39,40 @@ func TestAHealthyCAHasNothingWrong(t *testing.T) {
 	// Two log-ins a check: with channel binding, and without.
 	if got := c.loggedLines(t, "401 1 2148074252"); got != 0 {
 		t.Errorf("%d wrong passwords", got)
+	}
+}
+
+// What a check has tried stands in IIS's log for good; who has that explained must not be
+// told that log-ins fail.
+func TestWhatACheckTriesIsNoFailureInIISsLog(t *testing.T) {
+	c := startCA(t)
+	runCA(t, c.options(config.ProfileCUCM))
+	record(t, c)
+	if c.loggedLines(t, "401 1 2148074248") == 0 || c.loggedLines(t, " 404 ") == 0 {
+		t.Fatal("the checks have tried nothing that IIS refuses")
+	}
+	catalog, err := scenario.Catalog()
+	if err != nil {
+		t.Fatal(err)
+	}
+	files, err := filepath.Glob(filepath.Join(c.logs, "*.log"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, file := range files {
+		data, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		report, err := explain.Explain(t.Context(), catalog, []explain.Input{explaintest.Input(filepath.Base(file), data)}, explain.Options{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if report.Failed() || !report.Readable() {
+			var out strings.Builder
+			_ = report.Print(&out)
+			t.Errorf("%s: %s", file, out.String())
+		}
 	}
 }
 

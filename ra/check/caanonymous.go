@@ -35,7 +35,7 @@ func (c *caCheck) ask(ctx context.Context, req request) (*reply, error) {
 	}
 	talk := converse(c.Options, conn)
 	defer talk.close()
-	req.head = append([]field{{"Host", strings.TrimSuffix(c.url.Host, ":443")}, {"User-Agent", "CiscoRA 1.0"}, {"Accept", "*/*"}}, req.head...)
+	req.head = append([]field{{"Host", strings.TrimSuffix(c.url.Host, ":443")}, {"User-Agent", probeAgent(ownAgent)}, {"Accept", "*/*"}}, req.head...)
 	return talk.do(ctx, req)
 }
 

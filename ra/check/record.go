@@ -16,6 +16,7 @@ import (
 
 	"ciscora/msca"
 	"ciscora/msca/ntlm"
+	"ciscora/ra/explain"
 )
 
 // agents are the programs that ask: IIS answers browsers otherwise.
@@ -23,6 +24,10 @@ const (
 	ownAgent     = "CiscoRA 1.0"
 	browserAgent = "Mozilla/5.0 (compatible; CiscoRA 1.0)"
 )
+
+// probeAgent marks a program's name, so that whoever reads IIS's log, ra explain too, takes
+// no probe for a log-in that failed.
+func probeAgent(name string) string { return name + " " + explain.ProbeAgent }
 
 // unknownReqID is the number of a request that no CA has had.
 const unknownReqID = "2147483646"
@@ -225,7 +230,7 @@ func (r *recorder) step(ctx context.Context, s Step, method, page, body string, 
 	if err == nil {
 		a, err = r.talk.do(ctx, request{
 			method: method, target: base + page, body: body,
-			head: append([]field{{"Host", host}, {"User-Agent", agent}, {"Accept", "*/*"}}, head...),
+			head: append([]field{{"Host", host}, {"User-Agent", probeAgent(agent)}, {"Accept", "*/*"}}, head...),
 		})
 	}
 	r.over = err != nil || a.closing

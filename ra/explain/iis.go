@@ -3,6 +3,7 @@ package explain
 import (
 	"bytes"
 	"slices"
+	"strings"
 )
 
 // iisReader reads IIS's log: what clients of /certsrv ask. An entry has no
@@ -49,10 +50,18 @@ var (
 	postPage = []byte("certfnsh.asp")
 	certPage = []byte("certnew.cer")
 	cesAgent = []byte("CiscoRA")
+	probing  = []byte(strings.ReplaceAll(ProbeAgent, " ", "+"))
 )
+
+// ProbeAgent is in the User-Agent of ra check. What it asks, and is refused, tells nothing
+// of anybody's enrollments: it tries what nobody in earnest does.
+const ProbeAgent = "(ra check)"
 
 func (r *iisReader) record(rec *record, e *w3cEntry, found []int) {
 	if len(e.stem) < len(certsrv) || !bytes.EqualFold(e.stem[:len(certsrv)], certsrv) {
+		return
+	}
+	if bytes.Contains(e.agent, probing) {
 		return
 	}
 	c := r.clients[string(e.client)]

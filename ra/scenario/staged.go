@@ -222,14 +222,18 @@ func (m *staged) https(s StagedServer) func(context.Context, net.Listener) error
 		suite, _ := hello.SuiteByName(name)
 		config.CipherSuites = append(config.CipherSuites, suite.ID)
 	}
-	to := "/+webvpn+/index.html"
+	const page = "/+webvpn+/index.html"
+	to := page
 	if len(s.Redirects) > 0 {
 		to = "https://" + elsewhere + to
 	}
+	pages := http.NewServeMux()
+	pages.Handle("/", http.RedirectHandler(to, http.StatusFound))
+	pages.HandleFunc(page, func(http.ResponseWriter, *http.Request) {}) // where one logs in
 	return func(ctx context.Context, l net.Listener) error {
 		server := &http.Server{
 			ReadHeaderTimeout: patient, ErrorLog: log.New(io.Discard, "", 0),
-			Handler: http.RedirectHandler(to, http.StatusFound),
+			Handler: pages,
 		}
 		stop := context.AfterFunc(ctx, func() { server.Close() })
 		defer stop()

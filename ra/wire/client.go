@@ -36,7 +36,7 @@ func (r *Recorder) Middleware(next http.Handler) http.Handler {
 			x.TLS = &t
 		}
 		x.Request = Message{
-			Line:    line(req.Method + " " + req.RequestURI + " " + req.Proto),
+			Line:    line(req.Method + " " + target(req.RequestURI) + " " + req.Proto),
 			Headers: append([]Header{{Name: "Host", Value: line(req.Host)}}, readHeaders(req.Header)...),
 			Body:    Body{kind: strings.ToLower(kindOf(req.Header)), Length: int(max(req.ContentLength, 0))},
 		}

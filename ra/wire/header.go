@@ -40,7 +40,7 @@ var shown = map[string]bool{
 	"Connection": true, "Content-Disposition": true, "Content-Encoding": true, "Content-Language": true, "Content-Length": true,
 	"Content-Transfer-Encoding": true, "Content-Type": true, "Date": true, "Etag": true, "Expect": true, "Expires": true,
 	"Forwarded": true, "Host": true, "Keep-Alive": true, "Last-Modified": true, "Location": true, "Mime-Version": true, "Pragma": true,
-	"Referer": true, "Retry-After": true, "Server": true, "Status": true, "Te": true, "Trailer": true, "Transfer-Encoding": true,
+	"Retry-After": true, "Server": true, "Status": true, "Te": true, "Trailer": true, "Transfer-Encoding": true,
 	"Upgrade": true, "User-Agent": true, "Vary": true, "Via": true, "X-Aspnet-Version": true, "X-Forwarded-For": true,
 	"X-Powered-By": true,
 }
@@ -96,6 +96,27 @@ func readHeader(name, value string) Header {
 		h.Value = fmt.Sprintf("%d characters, not shown", len(value))
 	}
 	return h
+}
+
+// target is what a client asks for, without what it may have put there of its own: EST
+// has neither an account in its URLs nor a query.
+func target(uri string) string {
+	var query string
+	if i := strings.IndexAny(uri, "?#"); i >= 0 {
+		uri, query = uri[:i], fmt.Sprintf("%c(%d characters, not shown)", uri[i], len(uri)-i-1)
+	}
+	scheme, rest, found := strings.Cut(uri, "//")
+	if !found || strings.Contains(scheme, "/") {
+		return uri + query
+	}
+	authority, path, more := strings.Cut(rest, "/")
+	if at := strings.LastIndexByte(authority, '@'); at >= 0 {
+		rest = fmt.Sprintf("(%d characters, not shown)%s", at, authority[at:])
+		if more {
+			rest += "/" + path
+		}
+	}
+	return scheme + "//" + rest + query
 }
 
 // readCredentials shows the scheme, and what follows it by its length; a challenge's own

@@ -130,6 +130,32 @@ func TestNoSecretIsKept(t *testing.T) {
 	}
 }
 
+// A request's line is for all to read; a client may have put its password there.
+func TestAnAccountAndAQueryInTheTargetAreNotShown(t *testing.T) {
+	r := newRecorder()
+	for i, test := range []struct{ target, want string }{
+		{"/.well-known/est/simpleenroll", "POST /.well-known/est/simpleenroll HTTP/1.1"},
+		{"/.well-known/est/a@b/simpleenroll", "POST /.well-known/est/a@b/simpleenroll HTTP/1.1"},
+		{"/.well-known/est/simpleenroll?password=s3cret", "POST /.well-known/est/simpleenroll?(15 characters, not shown) HTTP/1.1"},
+		{"https://ann:s3cret@ra.example/.well-known/est/cacerts", "POST https://(10 characters, not shown)@ra.example/.well-known/est/cacerts HTTP/1.1"},
+		{"https://ann:s3@s3cret@ra.example?s3cret", "POST https://(13 characters, not shown)@ra.example?(6 characters, not shown) HTTP/1.1"},
+		{"https://ann:" + strings.Repeat("s3cret", 1000) + "@ra.example/", "POST https://(6004 characters, not shown)@ra.example/ HTTP/1.1"},
+	} {
+		id := fmt.Sprint(i)
+		req := httptest.NewRequestWithContext(of(t, id), http.MethodPost, "/", nil)
+		req.RequestURI = test.target
+		req.Header.Set("Referer", "https://ann:s3cret@ra.example/")
+		r.Middleware(http.NotFoundHandler()).ServeHTTP(httptest.NewRecorder(), req)
+		record, _ := r.Get(id)
+		if got := record.Client.Request.Line; got != test.want {
+			t.Errorf("%s, want %s", got, test.want)
+		}
+		if shown := text(t, r, id); strings.Contains(shown, "s3cret") {
+			t.Errorf("the secret is in\n%s", shown)
+		}
+	}
+}
+
 func TestALogInIsTakenApart(t *testing.T) {
 	r := newRecorder()
 	for _, token := range []string{"NTLM " + base64.StdEncoding.EncodeToString(ntlm.NegotiateMessage()), "Negotiate " + base64.StdEncoding.EncodeToString(ntlm.NegotiateInit())} {

@@ -5,14 +5,11 @@ import (
 	"context"
 	"crypto/sha1" //nolint:gosec // what phones compare (hashAlg 0)
 	"crypto/sha256"
-	"crypto/tls"
 	"encoding/base64"
 	"encoding/hex"
 	"errors"
 	"fmt"
-	"io"
 	"net"
-	"net/http"
 	"net/url"
 	"slices"
 	"strings"
@@ -210,90 +207,4 @@ func (v *vpn) hostID() {
 		}
 		v.r.Add(f)
 	}
-}
-
-// maxAnswer is how much of an answer is read; nothing of it is looked at.
-const maxAnswer = 1 << 16
-
-// redirect asks for the URL once, and follows nowhere.
-func (v *vpn) redirect(ctx context.Context) {
-	location, status, err := v.get(ctx)
-	if err != nil {
-		v.r.Skip("vpn.redirect", "no answer to GET: "+shown(err.Error()))
-		return
-	}
-	if location == nil {
-		v.r.OK("vpn.redirect", fmt.Sprintf("GET %s: %s, no redirect", shown(v.url.String()), shown(status)))
-		return
-	}
-	to := shown(location.String())
-	if strings.EqualFold(location.Hostname(), v.url.Hostname()) && portOf(location) == portOf(v.url) {
-		v.r.OK("vpn.redirect", "redirected to the same host: "+to)
-		return
-	}
-	v.r.Add(check.Finding{
-		Name: "vpn.redirect", State: check.Fail, Seen: fmt.Sprintf("%s, to another host: %s%s", shown(status), to, v.second(ctx, location)),
-		Symptom: "the phone's console says process_login: login code: 302 (redirected), set_redirect_url: new URL, and then fails at the certificate",
-		Reason:  "load balancing is a redirect to another host with another certificate, and a phone checks one by its hash",
-		Fix:     "Let VPN phones connect to an ASA without load balancing: another URL in the VPN gateway",
-	})
-}
-
-// second tells of the certificate at the other end of a redirect.
-func (v *vpn) second(ctx context.Context, to *url.URL) string {
-	if to.Scheme != "https" || to.Hostname() == "" {
-		return ""
-	}
-	address, err := Address(net.JoinHostPort(to.Hostname(), portOf(to)), "")
-	if err != nil {
-		return ""
-	}
-	chain, err := v.o.chainOf(ctx, address, serverName(address))
-	switch {
-	case err != nil:
-		return "; there: " + shown(err.Error())
-	case slices.ContainsFunc(v.leaves, func(l leaf) bool { return l.certificate.Equal(chain[0]) }):
-		return "; the same certificate is there"
-	}
-	return "; another certificate is there: " + described(chain[0])
-}
-
-// get returns where a redirect leads; nil = there is none.
-func (v *vpn) get(ctx context.Context) (*url.URL, string, error) {
-	ctx, cancel := context.WithTimeout(ctx, v.o.Timeout)
-	defer cancel()
-	transport := &http.Transport{
-		DialContext: v.o.Dial, DisableKeepAlives: true, MaxResponseHeaderBytes: maxAnswer,
-		TLSClientConfig: &tls.Config{
-			MinVersion: tls.VersionTLS10, CipherSuites: everySuite(),
-			InsecureSkipVerify: true, //nolint:gosec // a phone goes by the hash, which was compared; no secret is sent
-		},
-	}
-	client := &http.Client{Transport: transport, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, v.url.String(), nil)
-	if err != nil {
-		return nil, "", err
-	}
-	resp, err := client.Do(req)
-	if err != nil {
-		return nil, "", err
-	}
-	defer resp.Body.Close()
-	_, _ = io.CopyN(io.Discard, resp.Body, maxAnswer) // nothing of it is looked at
-	if resp.StatusCode/100 != 3 {
-		return nil, resp.Status, nil
-	}
-	location, err := resp.Location()
-	if errors.Is(err, http.ErrNoLocation) {
-		return nil, resp.Status, nil
-	}
-	return location, resp.Status, err
-}
-
-// everySuite is what Go can speak, for servers that speak nothing better.
-func everySuite() (ids []uint16) {
-	for _, s := range slices.Concat(tls.CipherSuites(), tls.InsecureCipherSuites()) {
-		ids = append(ids, s.ID)
-	}
-	return ids
 }

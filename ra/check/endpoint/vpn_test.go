@@ -12,6 +12,7 @@ import (
 	"net/http/httptest"
 	"strings"
 	"testing"
+	"time"
 
 	"ciscora/ra/check"
 	"ciscora/ra/check/endpoint"
@@ -31,7 +32,9 @@ func gateway(t testing.TB, answer http.HandlerFunc, certificates ...*made) (url 
 	t.Helper()
 	if answer == nil {
 		answer = func(w http.ResponseWriter, r *http.Request) {
-			http.Redirect(w, r, "/+webvpn+/index.html", http.StatusFound)
+			if r.URL.Path != "/+webvpn+/index.html" {
+				http.Redirect(w, r, "/+webvpn+/index.html", http.StatusFound)
+			}
 		}
 	}
 	s := httptest.NewUnstartedServer(answer)
@@ -136,6 +139,69 @@ func TestARedirectToAnotherNameOfTheSamePort(t *testing.T) {
 		http.Redirect(w, r, "https://localhost:"+port("https://"+r.Host+"/")+"/", http.StatusFound)
 	}, asa)
 	wantFindings(t, checkVPN(t, url, ""), "vpn.redirect FAIL: to another host: https://localhost:"+port(url)+"/; the same certificate is there")
+}
+
+// What takes TLS and then gives a phone nothing to log in to is no sound gateway.
+func TestAGatewayWithoutAPageToLogInTo(t *testing.T) {
+	asa := order{cn: "asa", rsa: true}.make(t)
+	var cookieless http.HandlerFunc = func(w http.ResponseWriter, r *http.Request) {
+		if _, err := r.Cookie("webvpnlogin"); err != nil {
+			http.SetCookie(w, &http.Cookie{Name: "webvpnlogin", Value: "1", Path: "/"})
+			http.Redirect(w, r, r.URL.Path, http.StatusFound)
+		}
+	}
+	hangUp := func(w http.ResponseWriter, _ *http.Request) {
+		if conn, _, err := http.NewResponseController(w).Hijack(); err == nil {
+			conn.Close()
+		}
+	}
+	for name, test := range map[string]struct {
+		answer http.HandlerFunc
+		want   string
+	}{
+		"hangs up":        {hangUp, "vpn.redirect FAIL: no answer"},
+		"endless headers": {func(w http.ResponseWriter, _ *http.Request) { w.Header().Set("X", strings.Repeat("x", 1<<17)) }, "vpn.redirect FAIL: no answer"},
+		"500":             {func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(500) }, "vpn.redirect FAIL: 500 Internal"},
+		"404":             {http.NotFound, "vpn.redirect warn: 404 Not Found"},
+		"a circle":        {func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, r.URL.Path, http.StatusFound) }, "vpn.redirect warn: 5 redirects on the same host"},
+		"a cookie first":  {cookieless, "vpn.redirect ok: redirected to the same host | 200 OK"},
+		"out of TLS": {func(w http.ResponseWriter, r *http.Request) {
+			http.Redirect(w, r, "http://"+r.Host+"/", http.StatusFound)
+		}, "vpn.redirect FAIL: out of TLS: http://127.0.0.1:"},
+		"away from its own page":     {func(w http.ResponseWriter, r *http.Request) { awayFromItsPage(w, r) }, "vpn.redirect FAIL: to another host: https://localhost:1/"},
+		"a page, without a redirect": {func(http.ResponseWriter, *http.Request) {}, "vpn.redirect ok: 200 OK, no redirect"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			wantFindings(t, checkVPN(t, gateway(t, test.answer, asa), ""), test.want)
+		})
+	}
+}
+
+func awayFromItsPage(w http.ResponseWriter, r *http.Request) {
+	to := "https://localhost:1/"
+	if r.URL.Path != "/login" {
+		to = "/login"
+	}
+	http.Redirect(w, r, to, http.StatusFound)
+}
+
+// A header that never ends must not pass for a page, nor hold the check up.
+func TestAGatewayThatNeverEndsItsAnswer(t *testing.T) {
+	asa := order{cn: "asa", rsa: true}.make(t)
+	url := gateway(t, func(w http.ResponseWriter, _ *http.Request) {
+		if conn, _, err := http.NewResponseController(w).Hijack(); err == nil {
+			defer conn.Close()
+			fmt.Fprint(conn, "HTTP/1.1 200 OK\r\nX")
+			_, _ = conn.Read(make([]byte, 1)) // until the check has had enough
+		}
+	}, asa)
+	o := endpoint.VPNOptions{Outside: outside(), URL: url}
+	o.Timeout = 2 * time.Second
+	var r check.Report
+	if err := endpoint.VPN(t.Context(), o, &r); err != nil {
+		t.Fatal(err)
+	}
+	wantFindings(t, r, "vpn.redirect FAIL: no answer | deadline exceeded")
 }
 
 func TestWhoOffersCurvesIsShownAnotherCertificate(t *testing.T) {
