@@ -75,7 +75,7 @@ func (c *client) request(method string, u *url.URL, makeBody maker) (*answer, er
 				authorization = "Bearer "
 			}
 		case a.status/100 == 3:
-			if hops++; hops > 10 && !c.wrong("http-redirect-loop") {
+			if hops++; hops > 10 && !c.wrong("http-redirect-loop") || hops > 200 {
 				return nil, errors.New("too many redirections")
 			}
 			if method, u, err = c.follow(method, u, a); err != nil {
