@@ -106,7 +106,7 @@ func (p *patience) send() bool {
 		_ = conn.SetDeadline(time.Time{})
 		p.conn = conn
 	}
-	_ = p.conn.SetWriteDeadline(time.Now().Add(p.x.server.patienceStep))
+	_ = p.conn.SetWriteDeadline(time.Now().Add(patienceStep))
 	if _, err := p.conn.Write([]byte(statusLineStart[p.sent : p.sent+1])); err != nil {
 		return false // gone: what the CA issues waits for its retry
 	}

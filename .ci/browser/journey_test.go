@@ -2,9 +2,9 @@ package browser
 
 import (
 	"flag"
-	"net/http"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"github.com/chromedp/cdproto/emulation"
@@ -116,20 +116,29 @@ func TestThePagesAreReadableInTheDark(t *testing.T) {
 	}
 }
 
-// A page that is open for long costs nothing when it is left.
-func TestAPageThatIsLeftEndsItsFeed(t *testing.T) {
+// A list that somebody reads stays as it is, and goes on when he has read it.
+func TestAListWaitsForItsReader(t *testing.T) {
 	l := startLab(t, config.ProfileModern)
 	b := open(t, 1280, 1000, true)
-	for range 3 {
-		b.do(chromedp.Navigate(l.AdminURL + "/"))
-		b.has("Ready")
-	}
-	b.do(chromedp.Navigate("about:blank"))
-	resp, err := http.Get(l.AdminURL + "/healthz")
+	first, err := l.EnrollPhone(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
-	resp.Body.Close()
+	b.do(chromedp.Navigate(l.AdminURL + "/console/live"))
+	b.has(first.Name)
+	call(b, emulation.SetFocusEmulationEnabled, emulation.SetFocusEmulationEnabledParams{Enabled: true})
+	b.do(chromedp.Evaluate[chromedp.Void](`document.querySelector("table a").focus()`))
+	second, err := l.EnrollPhone(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	b.has("Paused while you read")
+	if strings.Contains(b.text(), second.Name) {
+		t.Error("the list has changed under its reader")
+	}
+	b.do(chromedp.Evaluate[chromedp.Void](`document.activeElement.blur()`))
+	b.has(second.Name)
+	b.quietly(l.AdminURL, 1)
 }
 
 func (b *tab) click(selector string) {

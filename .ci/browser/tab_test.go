@@ -159,7 +159,10 @@ func (b *tab) has(words ...string) {
 
 // quiet ends a visit: nothing was asked of another machine, and the browser had nothing
 // to complain of.
-func (b *tab) quiet(site string) {
+func (b *tab) quiet(site string) { b.t.Helper(); b.quietly(site, 10) }
+
+// quietly is quiet, after at least so many requests.
+func (b *tab) quietly(site string, least int) {
 	b.t.Helper()
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -168,7 +171,7 @@ func (b *tab) quiet(site string) {
 			b.t.Errorf("the page asked for %s", u)
 		}
 	}
-	if len(b.asked) < 10 {
+	if len(b.asked) < least {
 		b.t.Errorf("only %d requests were seen: %q", len(b.asked), b.asked)
 	}
 	for _, c := range b.complaints {
@@ -228,4 +231,3 @@ func startLab(t *testing.T, profile config.Profile) *lab.Lab {
 	}
 	return l
 }
-

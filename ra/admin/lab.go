@@ -40,6 +40,8 @@ type Info struct {
 type InfoAddress struct {
 	URL  string `json:"url"`
 	Port int    `json:"port"` // as the lab has it, whatever a container's host makes of it
+	// Local: it is on a loopback address, and only the lab's own machine reaches it.
+	Local bool `json:"local"`
 }
 
 // InfoEST is where EST clients are served, and how.
@@ -61,7 +63,7 @@ func (h *handler) info(w http.ResponseWriter, r *http.Request) {
 	if host := hostname(r.Host); host != "" {
 		for _, at := range []*InfoAddress{&i.EST.InfoAddress, &i.Certsrv, &i.Admin} {
 			u, err := url.Parse(at.URL)
-			if err != nil {
+			if err != nil || at.Local && !onLoopback(r) {
 				continue
 			}
 			u.Host = net.JoinHostPort(host, u.Port())

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"slices"
@@ -19,8 +20,9 @@ func inLab(change func(*admin.Options)) admin.Options {
 		Info: func() admin.Info {
 			return admin.Info{
 				Version: "1", Account: admin.InfoAccount{User: "alice", Password: "secret"},
-				EST:   admin.InfoEST{InfoAddress: admin.InfoAddress{URL: "https://127.0.0.1:8084/.well-known/est", Port: 8084}, Hosts: []string{"localhost"}, Labels: []string{"wifi"}},
-				Admin: admin.InfoAddress{URL: "http://127.0.0.1:8085", Port: 8085},
+				EST:     admin.InfoEST{InfoAddress: admin.InfoAddress{URL: "https://127.0.0.1:8084/.well-known/est", Port: 8084}, Hosts: []string{"localhost"}, Labels: []string{"wifi"}},
+				Certsrv: admin.InfoAddress{URL: "https://127.0.0.1:8443/certsrv", Port: 8443, Local: true},
+				Admin:   admin.InfoAddress{URL: "http://127.0.0.1:8085", Port: 8085},
 			}
 		},
 		Lines: func(string) []admin.Line { return nil },
@@ -49,18 +51,25 @@ func TestWhatALabAloneHasIsNowhereElse(t *testing.T) {
 
 func TestTheInfoSpeaksOfTheHostThatWasAsked(t *testing.T) {
 	h := admin.New(inLab(func(o *admin.Options) { o.Hosts = []string{"ra.example"} }))
-	r := httptest.NewRequest(http.MethodGet, "/info", nil)
-	r.Host = "ra.example:9085"
-	w := httptest.NewRecorder()
-	h.ServeHTTP(w, r)
-	keepsToDescription(t, r, w)
-	var i admin.Info
-	if err := json.Unmarshal(w.Body.Bytes(), &i); err != nil {
-		t.Fatal(err)
+	for address, want := range map[string]string{
+		"192.0.2.9": "https://127.0.0.1:8443/certsrv", // which that one does not reach
+		"127.0.0.1": "https://ra.example:8443/certsrv",
+	} {
+		r := httptest.NewRequest(http.MethodGet, "/info", nil)
+		r = r.WithContext(context.WithValue(r.Context(), http.LocalAddrContextKey, &net.TCPAddr{IP: net.ParseIP(address), Port: 8085}))
+		r.Host = "ra.example:9085"
+		w := httptest.NewRecorder()
+		h.ServeHTTP(w, r)
+		keepsToDescription(t, r, w)
+		var i admin.Info
+		if err := json.Unmarshal(w.Body.Bytes(), &i); err != nil {
+			t.Fatal(err)
+		}
+		equal(t, "https://ra.example:8084/.well-known/est", i.EST.URL)
+		equal(t, want, i.Certsrv.URL)
+		equal(t, "http://ra.example:8085", i.Admin.URL)
+		equal(t, "secret", i.Account.Password)
 	}
-	equal(t, "https://ra.example:8084/.well-known/est", i.EST.URL)
-	equal(t, "http://ra.example:8085", i.Admin.URL)
-	equal(t, "secret", i.Account.Password)
 }
 
 func TestLogsAreReadFromWhereOneWas(t *testing.T) {

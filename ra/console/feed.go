@@ -87,6 +87,15 @@ func (c *console) fed(ctx context.Context, q url.Values) (feedPage, error) {
 		return feedPage{name: "overview", data: c.overviewData(ctx)}, nil
 	case "live":
 		return feedPage{name: "live", data: c.liveData(q.Get("cn"))}, nil
+	case "requests":
+		if c.Ledger == nil {
+			break
+		}
+		d, err := c.requestsData(ctx, q)
+		if err != nil {
+			return feedPage{name: "problem", data: err.Error()}, nil //nolint:nilerr // the page tells it
+		}
+		return feedPage{name: "requests", data: d}, nil
 	case "enrollment":
 		return c.fedEnrollment(ctx, q.Get("id"))
 	case "play":
@@ -119,7 +128,7 @@ func (c *console) look(ctx context.Context, s *shot, q url.Values) (html []byte,
 // feed sends a page's changing part whenever it has changed, as server-sent events.
 func (c *console) feed(w http.ResponseWriter, r *http.Request) {
 	query := r.URL.Query()
-	key := url.Values{"page": query["page"], "id": query["id"], "cn": query["cn"]}.Encode()
+	key := query.Encode()
 	if len(key) > maxForm {
 		http.Error(w, "the address is too long", http.StatusBadRequest)
 		return

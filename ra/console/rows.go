@@ -1,8 +1,10 @@
 package console
 
 import (
+	"context"
 	"encoding/csv"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net/http"
 	"net/url"
@@ -57,14 +59,14 @@ func (s *search) read(q url.Values) (f ledger.Filter, err error) {
 			if value == "" {
 				continue
 			}
-			t, err := time.Parse("2006-01-02", value)
+			from, to, err := instants(value)
 			if err != nil {
-				return f, fmt.Errorf("%s %q is no day, want 2006-01-02", name, value)
+				return f, fmt.Errorf("%s: %w", name, err)
 			}
 			if name == "since" {
-				s.Since, f.Since = value, t
+				s.Since, f.Since = value, from
 			} else {
-				s.Until, f.Until = value, t.AddDate(0, 0, 1) // the day itself is included
+				s.Until, f.Until = value, to
 			}
 		case "orphans":
 			s.Orphans, f.Orphans = value != "", value != ""
@@ -77,13 +79,24 @@ func (s *search) read(q url.Values) (f ledger.Filter, err error) {
 			if s.Limit, err = strconv.Atoi(value); err != nil || s.Limit < 1 || s.Limit > maxShown {
 				return f, fmt.Errorf("the limit %q is out of range, want 1 to %d", value, maxShown)
 			}
-		case "format", "live":
+		case "format", "live", "page":
 		default:
 			return f, fmt.Errorf("%q is not known, want cn, identity, label, state, req_id, since, until, orphans, before, limit or format", name)
 		}
 	}
 	f.Limit = s.Limit
 	return f, nil
+}
+
+// instants are the beginning and the end of a day or of a minute.
+func instants(value string) (from, to time.Time, err error) {
+	if from, err = time.Parse("2006-01-02", value); err == nil {
+		return from, from.AddDate(0, 0, 1), nil
+	}
+	if from, err = time.Parse("2006-01-02T15:04", value); err == nil {
+		return from, from.Add(time.Minute), nil
+	}
+	return from, to, fmt.Errorf("%q is no day and no minute, want 2006-01-02 or 2006-01-02T15:04", value)
 }
 
 func (s *search) query() url.Values {
@@ -133,52 +146,75 @@ func utc(t time.Time) time.Time {
 	return t.UTC()
 }
 
+// requestsData is what the list of the ledger shows.
+type requestsData struct {
+	Search       search
+	States       []ledger.State
+	Rows         []row
+	More, Export string
+}
+
+// errQuery is an error of whoever wrote the address.
+type errQuery struct{ error }
+
+func (c *console) requestsData(ctx context.Context, query url.Values) (d requestsData, err error) {
+	filter, err := d.Search.read(query)
+	if err != nil {
+		return d, errQuery{err}
+	}
+	found, err := c.Ledger.List(ctx, filter)
+	if err != nil {
+		return d, err
+	}
+	d.States, d.Rows = ledger.States(), make([]row, len(found))
+	for i, f := range found {
+		d.Rows[i] = rowOf(f)
+	}
+	if len(d.Rows) == d.Search.Limit {
+		q := d.Search.query()
+		q.Set("before", strconv.FormatInt(d.Rows[len(d.Rows)-1].ID, 10))
+		d.More = "/console/requests?" + q.Encode()
+	}
+	export := d.Search.query()
+	export.Set("limit", strconv.Itoa(maxShown))
+	d.Export = "/console/requests?" + export.Encode()
+	return d, nil
+}
+
 func (c *console) requests(w http.ResponseWriter, r *http.Request) {
-	var s search
 	query, err := url.ParseQuery(r.URL.RawQuery)
 	if err != nil {
 		c.problem(w, r, http.StatusBadRequest, "The query is not well-formed.")
 		return
 	}
-	filter, err := s.read(query)
-	if err != nil {
-		c.problem(w, r, http.StatusBadRequest, err.Error())
+	d, err := c.requestsData(r.Context(), query)
+	var wrong errQuery
+	switch {
+	case errors.As(err, &wrong):
+		c.problem(w, r, http.StatusBadRequest, wrong.Error())
 		return
-	}
-	found, err := c.Ledger.List(r.Context(), filter)
-	if err != nil {
+	case err != nil:
 		c.outOfLedger(w, r, err)
 		return
-	}
-	rows := make([]row, len(found))
-	for i, f := range found {
-		rows[i] = rowOf(f)
 	}
 	switch query.Get("format") {
 	case "json":
 		w.Header().Set("Content-Type", "application/json")
 		e := json.NewEncoder(w)
 		e.SetIndent("", "  ")
-		_ = e.Encode(rows) // the client is gone: nobody is left to tell
+		_ = e.Encode(d.Rows) // the client is gone: nobody is left to tell
 	case "csv":
 		w.Header().Set("Content-Type", "text/csv; charset=utf-8")
 		w.Header().Set("Content-Disposition", `attachment; filename="enrollments.csv"`)
-		writeCSV(w, rows)
+		writeCSV(w, d.Rows)
 	default:
-		more := ""
-		if len(rows) == s.Limit {
-			q := s.query()
-			q.Set("before", strconv.FormatInt(rows[len(rows)-1].ID, 10))
-			more = "/console/requests?" + q.Encode()
+		p := page{Title: "Requests in the ledger", Active: "requests", Data: d}
+		if d.Search.Before == 0 { // older pages stay as they are
+			feed := d.Search.query()
+			feed.Set("page", "requests")
+			p.Feed = feed.Encode()
 		}
-		export := s.query()
-		export.Set("limit", strconv.Itoa(maxShown))
-		c.show(w, r, http.StatusOK, "requests", page{Title: "Requests in the ledger", Active: "requests", Data: struct {
-			Search       search
-			States       []ledger.State
-			Rows         []row
-			More, Export string
-		}{s, ledger.States(), rows, more, "/console/requests?" + export.Encode()}})
+		c.show(w, r, http.StatusOK, "requests", p)
 	}
 }
 

@@ -57,6 +57,24 @@ func TestOneLineOfCESIsEnough(t *testing.T) {
 	}
 }
 
+// F7 within an enrollment ends as a wrong password does; what CES says of the log-in, no
+// other failure does.
+func TestALineThatOneFailureAloneTellsCountsForMore(t *testing.T) {
+	const lines = `2026/11/26 23:04:21 [warn] 22767#0: *2 login_to_certsrv_ca: Curl call for MS CA login failed with return code 28 (Operation timed out after 10001 milliseconds with 0 bytes received) while SSL EST handshaking, client: 127.0.0.1, server: 127.0.0.1:43105
+2026/11/26 23:04:21 [warn] 22767#0: *2 login_to_certsrv_ca: URL used: https://localhost:40003/certsrv while SSL EST handshaking, client: 127.0.0.1, server: 127.0.0.1:43105
+***EST [WARNING][est_enroll_auth:394]--> HTTP authentication failed. Auth type=1
+***EST [WARNING][est_http_request:1435]--> Enrollment failed with rc=22 (EST_ERR_AUTH_FAIL)
+***EST [INFO][mg_send_http_error:389]--> [Error 401: Unauthorized The server was unable to authorize the request. ]
+***EST [ERROR][est_mg_handler:1234]--> EST error response code: 22 (EST_ERR_AUTH_FAIL)
+***EST [WARNING][handle_request:1267]--> Incoming request failed rv=22 (EST_ERR_AUTH_FAIL)
+***EST [INFO][log_access:1298]--> 127.0.0.1 [26/Nov/2026:23:04:21 +0000] "POST /.well-known/est/simpleenroll HTTP/1.1" 401 0
+`
+	report := read(t, catalog(t), explaintest.Input("nginx-error.log", []byte(lines)))
+	if len(report.Findings) != 1 || report.Findings[0].Name != "f7-slow-login" {
+		t.Errorf("%s", printed(t, report))
+	}
+}
+
 func TestNoCauseIsCertainWhereOthersLeaveTheSameLines(t *testing.T) {
 	c := catalog(t)
 	for card, logs := range recorded(t) {

@@ -126,7 +126,7 @@ func (r *Registry) Certsrv(pages Pages) func(http.Handler) http.Handler {
 			// Who has not logged in sees no page of ASP's, and spends no fault that is one.
 			stranger := !logsIn(req) && !pages.LoggedIn(req)
 			faults := r.bite(scope, func(f Fault) bool {
-				return !isOffer(f) && !isClock(f) && !isKeepAlive(f) && !isPolicy(f) && !(stranger && isASP(f))
+				return !isOffer(f) && !isClock(f) && !isKeepAlive(f) && !isPolicy(f) && (!stranger || !isASP(f))
 			}, places...)
 			if len(faults) == 0 {
 				next.ServeHTTP(w, req)

@@ -115,10 +115,10 @@ func (l *Lab) info(hosts []string, template string) admin.Info {
 	return admin.Info{
 		Version: l.options.Version, Profile: string(l.Profile), Template: template, Seed: l.options.Seed,
 		EST: admin.InfoEST{
-			InfoAddress: admin.InfoAddress{URL: l.ESTURL + "/.well-known/est", Port: l.ports.est}, Hosts: hosts, AnyHost: l.options.AnyHost,
+			InfoAddress: l.at.est, Hosts: hosts, AnyHost: l.options.AnyHost,
 			Labels: []string{"wifi", "supervised", "test-NAME", fault.LabelPrefix + "SPEC"},
 		},
-		Certsrv: admin.InfoAddress{URL: l.CertsrvURL, Port: l.ports.certsrv}, Admin: admin.InfoAddress{URL: l.AdminURL, Port: l.ports.admin},
+		Certsrv: l.at.certsrv, Admin: l.at.admin,
 		Account: admin.InfoAccount{User: l.creds.User, Password: string(l.creds.Password)},
 		Dir:     l.Dir, Trust: l.Path(fileTrust), Logs: l.Path("logs"),
 	}

@@ -1,6 +1,12 @@
 package lab_test
 
 import (
+	"context"
+	"fmt"
+	"io"
+	"net/http"
+	"slices"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -63,4 +69,64 @@ func cpu(b *testing.B) time.Duration {
 		b.Fatal(err)
 	}
 	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
+}
+
+// BenchmarkOpenPages is how long a phone waits while so many pages of the console are
+// open: half of the phones, and 95 % of them, less.
+func BenchmarkOpenPages(b *testing.B) {
+	for _, pages := range []int{0, 200} {
+		b.Run(fmt.Sprint(pages), func(b *testing.B) {
+			l, err := lab.Start(b.Context(), lab.Options{Dir: b.TempDir(), Profile: config.ProfileModern, EST: "127.0.0.1:0", Certsrv: "127.0.0.1:0", Admin: "127.0.0.1:0"})
+			if err != nil {
+				b.Fatal(err)
+			}
+			defer l.Close()
+			if err := l.Ready(b.Context()); err != nil {
+				b.Fatal(err)
+			}
+			client, err := l.Client(nil)
+			if err != nil {
+				b.Fatal(err)
+			}
+			ctx, cancel := context.WithCancel(b.Context())
+			var all, open sync.WaitGroup
+			open.Add(pages)
+			for i := range pages {
+				all.Go(func() {
+					// In turn the overview, the live list, and the ledger's.
+					page := []string{"overview", "live", "requests"}[i%3]
+					req, err := http.NewRequestWithContext(ctx, http.MethodGet, l.AdminURL+"/console/feed?page="+page, nil)
+					if err != nil {
+						panic(err) // the address is ours
+					}
+					resp, err := http.DefaultClient.Do(req)
+					open.Done()
+					if err != nil {
+						return
+					}
+					defer resp.Body.Close()
+					_, _ = io.Copy(io.Discard, resp.Body) // until ctx ends
+				})
+			}
+			open.Wait()
+			var took []time.Duration
+			for b.Loop() {
+				phone, err := capf.NewPhone(nil, "", "ec256")
+				if err != nil {
+					b.Fatal(err)
+				}
+				r := client.Enroll(b.Context(), phone.Name, phone.CSR)
+				if r.Err != nil {
+					b.Fatal(r.Err)
+				}
+				took = append(took, r.Duration)
+				time.Sleep(5 * time.Millisecond) // phones come one after another
+			}
+			cancel()
+			all.Wait()
+			slices.Sort(took)
+			b.ReportMetric(float64(took[len(took)/2].Microseconds())/1000, "half-ms")
+			b.ReportMetric(float64(took[len(took)*95/100].Microseconds())/1000, "p95-ms")
+		})
+	}
 }

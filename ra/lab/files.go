@@ -17,6 +17,7 @@ import (
 	"go.step.sm/crypto/pemutil"
 
 	"ciscora/config"
+	"ciscora/ra/admin"
 )
 
 // Files under the lab's folder (design, section 3).
@@ -360,9 +361,11 @@ func (l *Lab) write(name string, data []byte) error {
 // newPassword returns a password of 20 characters that needs no quoting.
 func newPassword() string { return rand.Text()[:20] }
 
-func portOf(l net.Listener) int {
+// placeOf is where a listener is, as /info tells it.
+func placeOf(url string, l net.Listener) admin.InfoAddress {
+	at := admin.InfoAddress{URL: url}
 	if a, ok := l.Addr().(*net.TCPAddr); ok {
-		return a.Port
+		at.Port, at.Local = a.Port, a.IP.IsLoopback()
 	}
-	return 0
+	return at
 }

@@ -16,19 +16,14 @@ import (
 	"io"
 	"net"
 	"net/http"
-	"net/url"
 	"os"
 	"slices"
-	"strconv"
 	"sync"
 	"time"
 
-	"go.uber.org/zap"
-
 	"ciscora/config"
 	"ciscora/msca/certsrv"
-	"ciscora/ra/console"
-	"ciscora/ra/explain"
+	"ciscora/ra/admin"
 	"ciscora/ra/fault"
 	"ciscora/ra/ledger"
 	"ciscora/ra/server"
@@ -42,64 +37,6 @@ const (
 	WiFiTemplate       = "WiFiClient" // behind the label "wifi"
 	SupervisedTemplate = "Supervised" // behind the label "supervised"; a manager must approve
 )
-
-// Options is what a lab is made of. The zero value listens on the fixed ports of
-// `ra lab` and keeps its state in a new temporary folder.
-type Options struct {
-	Dir     string // state, kept across runs; "" = a new temporary folder
-	EST     string // the RA's address; "" = 127.0.0.1:8084, port 0 works
-	Certsrv string // the built-in CA's; "" = 127.0.0.1:8443
-	Admin   string // the admin port's; "" = 127.0.0.1:8085
-	// User and Password are the lab's account; "" = LAB\ciscora, and the password of an
-	// earlier run in Dir, or else a new one.
-	User, Password string
-	// Hosts are names and addresses of the RA besides this machine's own.
-	Hosts []string
-	// AnyHost shows each client a certificate for the name that it asks for (SNI).
-	AnyHost bool
-	// Seed makes the lab the same each time: keys, serial numbers, password and the
-	// sample phone. Whoever knows it knows the keys. 0 = all is left to chance.
-	Seed uint64
-	// OpenAdmin leaves the admin port open to whoever reaches it; else it wants a token
-	// where it listens beyond loopback, see [Lab.AdminCurl].
-	OpenAdmin bool
-	Profile   config.Profile // "" = cucm-12.5
-	// Faults are those that are on; nil = none so far, see [Lab.Faults].
-	Faults *fault.Registry
-	// Early are specs of faults that are on when it starts.
-	Early []string
-	// Variant is how this lab differs from the usual one.
-	Variant Variant
-	// Lockout is the RA's est.lockout.failures; 0 = no guard, since those who try a lab
-	// out try wrong passwords all day.
-	Lockout int
-	// Network is where the lab listens and connects; nil = TCP.
-	Network Network
-	// Watch sees each step of each enrollment as it happens; nil = nobody does.
-	Watch func(Step)
-	// Middleware sees each EST operation before its faults do; the first is outermost.
-	Middleware []func(http.Handler) http.Handler
-	// Logged is called whenever something has been written to one of the
-	// emulated logs of RA and CA, from several goroutines; nil = nobody is told.
-	Logged func()
-	// Unrecorded keeps nothing of what goes over the wires: the console's pages show the
-	// legs alone then.
-	Unrecorded bool
-	// Catalog is what is known of failures, by which the console's pages tell a cause;
-	// nil = they tell none.
-	Catalog func() (*explain.Catalog, error)
-	// Cards are the failures that the console's pages can play; nil = none.
-	Cards console.Cards
-	// KeyLog gets the secrets of each TLS connection to RA and CA, in the form of
-	// SSLKEYLOGFILE, by which Wireshark decrypts a capture; nil = none are told.
-	// There is no such thing outside a lab.
-	KeyLog io.Writer
-	// NewKey makes the keys of the CA and of both TLS servers; nil = new ones, RSA 2048.
-	NewKey  func() (crypto.Signer, error)
-	Version string // of this build, as /info tells it
-	Logger  *zap.Logger
-	Now     func() time.Time
-}
 
 // Lab is a running lab.
 type Lab struct {
@@ -125,7 +62,7 @@ type Lab struct {
 	draws   draws
 	keys    []crypto.Signer // of the RA's certificates, the cheapest first
 	options Options
-	ports   struct{ est, certsrv, admin int }
+	at      struct{ est, certsrv, admin admin.InfoAddress }
 	book    *logBook
 	network Network
 	flight  *flight
@@ -144,73 +81,6 @@ type Lab struct {
 
 // Edit is a configuration that was edited, and where that is kept.
 type Edit struct{ File, Kept string }
-
-// SetProfile sets the profile by its name.
-func (o *Options) SetProfile(name string) (err error) {
-	o.Profile, err = config.ParseProfile(name)
-	return err
-}
-
-// Variant is how a lab differs from the usual one; zero values change nothing.
-type Variant struct {
-	CAURL      string   // of the CA, as ra.yaml has it; any port leads to the built-in CA
-	CANames    []string // further names of the built-in CA's server, which resolve to it
-	Template   string   // the RA's
-	Enroll     []string // who may enroll for the lab's template
-	MinKeySize int      // of the lab's template, in bits
-	Patience   time.Duration
-	Handshake  time.Duration // how long the RA bears with a handshake, and with a header
-	// DigestUsers is the file of those who may enroll, by HTTP Digest; "" = whom the CA
-	// knows may, by Basic.
-	DigestUsers string
-	// Trust stands in both trust stores, before the lab's root. Both are the same then,
-	// as CUCM's are: the issuing CA is in neither.
-	Trust []*x509.Certificate
-}
-
-// port is that of the CA's URL, which IIS logs, whatever port it has here: the logs of
-// RA and CA would name two. 0 = the one that it has.
-func (v Variant) port() int {
-	u, err := url.Parse(v.CAURL)
-	if err != nil {
-		return 0 // the configuration says why
-	}
-	port, err := strconv.Atoi(u.Port())
-	if err != nil {
-		return 0
-	}
-	return port
-}
-
-func (v Variant) apply(ra *config.RA, ca *config.Certsrv) {
-	if v.CAURL != "" {
-		ra.CA.URL = v.CAURL
-	}
-	ca.Hosts = append(ca.Hosts, v.CANames...)
-	if len(v.Trust) > 0 {
-		ra.CA.Trust = append([]string{fileOthers}, ra.CA.Trust...)
-		ra.EST.Trust = ra.CA.Trust
-	}
-	if v.Template != "" {
-		ra.CA.Template = v.Template
-	}
-	if v.Enroll != nil {
-		ca.Templates[0].Enroll = v.Enroll
-	}
-	if v.Patience != 0 {
-		ra.EST.Patience = v.Patience
-	}
-	if v.DigestUsers != "" {
-		ra.EST.DigestUsers = v.DigestUsers
-		ra.EST.Authentication = []config.Authentication{config.AuthenticateUsers, config.AuthenticateCertificate}
-	}
-	if v.Handshake != 0 {
-		ra.EST.Limits.HeaderTimeout = v.Handshake
-	}
-	if v.MinKeySize != 0 {
-		ca.Templates[0].MinKeySize = v.MinKeySize
-	}
-}
 
 // Start brings up the CA and the RA and returns once both listen; the RA logs in
 // meanwhile, see [Lab.Ready]. The lab ends with [Lab.Close] or with ctx. An
@@ -248,7 +118,7 @@ func Start(ctx context.Context, o Options) (_ *Lab, err error) {
 	l.ForPhones = urlsBeyondLoopback(estListener.Addr())
 	l.CertsrvURL = "https://" + reachable(caListener.Addr()) + "/certsrv"
 	l.AdminURL = "http://" + reachable(adminListener.Addr())
-	l.ports.est, l.ports.certsrv, l.ports.admin = portOf(estListener), portOf(caListener), portOf(adminListener)
+	l.at.est, l.at.certsrv, l.at.admin = placeOf(l.ESTURL+"/.well-known/est", estListener), placeOf(l.CertsrvURL, caListener), placeOf(l.AdminURL, adminListener)
 
 	// Both servers run with the very files that they leave in the folder, so
 	// what works here works with `ra serve` and `ra certsrv` too.
@@ -481,34 +351,4 @@ func (cs closers) Close() error {
 		errs = append(errs, c.Close())
 	}
 	return errors.Join(errs...)
-}
-
-func (o Options) withDefaults() Options {
-	set := func(s *string, def string) {
-		if *s == "" {
-			*s = def
-		}
-	}
-	set(&o.EST, "127.0.0.1:8084")
-	set(&o.Certsrv, "127.0.0.1:8443")
-	set(&o.Admin, "127.0.0.1:8085")
-	if o.Profile == "" {
-		o.Profile = config.ProfileCUCM
-	}
-	if o.Logger == nil {
-		o.Logger = zap.NewNop()
-	}
-	if o.Now == nil {
-		o.Now = time.Now
-	}
-	if o.Network == nil {
-		o.Network = tcp{}
-	}
-	if o.NewKey == nil {
-		o.NewKey = draws{o.Seed}.rsaKeys("keys")
-	}
-	if o.Faults == nil {
-		o.Faults = fault.NewRegistry(fault.Options{Now: o.Now, Logger: o.Logger.Named("fault")})
-	}
-	return o
 }

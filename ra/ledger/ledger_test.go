@@ -22,6 +22,10 @@ import (
 var postgres ledgertest.Server
 
 func TestMain(m *testing.M) {
+	if err := ledgertest.WaitTogether(); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
 	goleak.VerifyTestMain(m, goleak.Cleanup(func(code int) {
 		if err := postgres.Close(); err != nil {
 			fmt.Fprintln(os.Stderr, err)
@@ -330,6 +334,41 @@ func TestWhatIsDueIsFoundAndTaken(t *testing.T) {
 	})
 }
 
+// Between the moment at which a row is there and that at which its maker knows its number
+// nobody else in the process may think that it was left behind.
+func TestARowThatIsJustMadeIsNotDue(t *testing.T) {
+	overEachStore(t, func(t *testing.T, d *database) {
+		l := d.open("a")
+		made := make(chan struct{})
+		var makers sync.WaitGroup
+		for maker := range 4 {
+			makers.Go(func() {
+				for i := range 200 {
+					c := claim(t, l, request(fmt.Sprintf("phone %d of %d", i, maker), "x"))
+					if !c.Mine {
+						t.Errorf("phone %d of %d: its row was taken: %+v", i, maker, c.Row)
+						return
+					}
+					must(t, l.Update(t.Context(), &c, func(r *ledger.Row) { r.State, r.Open = ledger.StateFailed, false }))
+				}
+			})
+		}
+		go func() { makers.Wait(); close(made) }()
+		for {
+			ids, err := l.Due(t.Context(), d.clock.now(), 100)
+			must(t, err)
+			if len(ids) > 0 {
+				t.Errorf("due: %v", ids)
+			}
+			select {
+			case <-made:
+				return
+			default:
+			}
+		}
+	})
+}
+
 func TestTheListShowsWhatTheFilterChooses(t *testing.T) {
 	overEachStore(t, func(t *testing.T, d *database) {
 		l := d.open("a")
@@ -387,6 +426,45 @@ func TestTheListShowsWhatTheFilterChooses(t *testing.T) {
 		must(t, err)
 		if len(rest) != 3 || rest[0].CN != "three" {
 			t.Errorf("the next page: %v", rest)
+		}
+	})
+}
+
+// Replicas' clocks differ, so a row may have an earlier time than the one before it.
+func TestATimeIsFoundWhereRowsAreOutOfItsOrder(t *testing.T) {
+	overEachStore(t, func(t *testing.T, d *database) {
+		l := d.open("a")
+		start := d.clock.now()
+		for _, row := range []struct {
+			name string
+			pass time.Duration
+		}{{"one", 0}, {"two", 5 * time.Hour}, {"three", -30 * time.Minute}, {"four", 5 * time.Hour}} {
+			d.clock.pass(row.pass)
+			c := claim(t, l, request(row.name, "ann"))
+			must(t, l.Finish(t.Context(), &c, func(r *ledger.Row) { r.State = ledger.StateDelivered }))
+		}
+		at := func(hours float64) time.Time { return start.Add(time.Duration(hours * float64(time.Hour))) }
+		for _, test := range []struct {
+			filter ledger.Filter
+			want   []string
+		}{
+			{ledger.Filter{Since: at(4), Until: at(4.75)}, []string{"three"}},
+			{ledger.Filter{Since: at(4.9), Until: at(6)}, []string{"two"}},
+			{ledger.Filter{Until: at(4.7)}, []string{"three", "one"}},
+			{ledger.Filter{Since: at(4.8)}, []string{"four", "two"}},
+			{ledger.Filter{Since: at(20)}, nil},
+			{ledger.Filter{Until: at(-20)}, nil},
+			{ledger.Filter{Since: at(-20), Until: at(20)}, []string{"four", "three", "two", "one"}},
+		} {
+			rows, err := l.List(t.Context(), test.filter)
+			must(t, err)
+			var got []string
+			for _, found := range rows {
+				got = append(got, found.CN)
+			}
+			if fmt.Sprint(got) != fmt.Sprint(test.want) {
+				t.Errorf("%v to %v: %v, want %v", test.filter.Since, test.filter.Until, got, test.want)
+			}
 		}
 	})
 }

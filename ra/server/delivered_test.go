@@ -49,7 +49,7 @@ func TestAnAnswerThatCouldNotBeWrittenIsNoDelivery(t *testing.T) {
 	line := &brokenListener{Listener: l}
 	var breaks atomic.Bool
 	breaks.Store(true)
-	srv, err := server.New(t.Context(), s.load("profile: modern\nledger: {dsn: \"sqlite:ra.db\"}\n"), server.Options{
+	srv, err := server.New(t.Context(), s.load("profile: modern\nadmin: {listen: \"\"}\nledger: {dsn: \"sqlite:ra.db\"}\n"), server.Options{
 		Logger: s.log, EST: line,
 		Events: func(_ context.Context, e any) {
 			if _, ok := e.(ra.Issued); ok {
