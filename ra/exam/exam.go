@@ -52,7 +52,7 @@ type Options struct {
 }
 
 // waitersPerLane is how many times more cases are under way of those that wait.
-const waitersPerLane = 8
+const waitersPerLane = 3
 
 // Run examines a client. The results are in the order of the cards; those of cases that
 // ctx ended before they did are not among them, and the error is ctx's then. Another

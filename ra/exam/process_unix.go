@@ -51,10 +51,13 @@ func hasVariable(environ []byte, mark string) bool {
 	return bytes.Contains(append([]byte{0}, environ...), []byte("\x00"+mark+"\x00"))
 }
 
-// maxRSS is the most memory that a process has had, or one of its children, in bytes.
+// maxRSS is the most memory that a process has had, or one of its children, in bytes. A
+// process begins with what the one had that started it (Linux counts on over exec), so
+// what is not more than this one's own is not known: 0.
 func maxRSS(state *os.ProcessState) int64 {
 	usage, ok := state.SysUsage().(*syscall.Rusage)
-	if !ok {
+	var own syscall.Rusage
+	if !ok || syscall.Getrusage(syscall.RUSAGE_SELF, &own) != nil || usage.Maxrss <= own.Maxrss {
 		return 0
 	}
 	if runtime.GOOS == "darwin" {

@@ -27,6 +27,9 @@ func theClient(t *testing.T, defect func(exam.Card) string) exam.Client {
 		Env: []string{asClient + "=1"},
 		EnvOf: func(c exam.Card) []string {
 			env := []string{wrongclient.Defect + "=" + defect(c)}
+			if c.Group == "robust" {
+				env = append(env, wrongclient.Hasty+"=1")
+			}
 			for _, ability := range c.Needs {
 				env = append(env, wrongclient.Can+"="+ability)
 			}
@@ -57,7 +60,7 @@ func TestEachCaseIsPassedByARightClientAndFailedByAWrongOne(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			all := some(t, strings.Split(*only, ",")...)
-			results, err := exam.Run(t.Context(), exam.Options{Client: theClient(t, test.defect), Cards: all, Limit: 20 * time.Second, Dir: t.TempDir(), Wire: true})
+			results, err := exam.Run(t.Context(), exam.Options{Client: theClient(t, test.defect), Cards: all, Limit: 45 * time.Second, Parallel: 2, Dir: t.TempDir(), Wire: true})
 			if err != nil || len(results) != len(all) {
 				t.Fatalf("%d results of %d, %v", len(results), len(all), err)
 			}

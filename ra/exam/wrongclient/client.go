@@ -27,6 +27,9 @@ import (
 const (
 	Defect = "WRONG_CLIENT"
 	Can    = "WRONG_CLIENT_CAN"
+	// Hasty, where it is not empty, has the client give up soon: in the cases that wait
+	// for that. In the others the machine may be busy.
+	Hasty = "WRONG_CLIENT_HASTY"
 )
 
 // Expect is a variable that has the client send bodies only once the server gives leave,
@@ -36,8 +39,11 @@ const Expect = "WRONG_CLIENT_EXPECT"
 // Chatty is a variable that has the client send its password where none belongs.
 const Chatty = "WRONG_CLIENT_CHATTY"
 
-// patience is how long the client waits in all.
-const patience = 10 * time.Second
+// How long the client waits in all, and for a server that says nothing.
+const (
+	patience, silence           = 40 * time.Second, 40 * time.Second
+	hastyPatience, hastySilence = 18 * time.Second, 8 * time.Second
+)
 
 type client struct {
 	env            func(string) string
@@ -49,6 +55,7 @@ type client struct {
 	sessions tls.ClientSessionCache
 	old      *tls.Certificate
 	until    time.Time
+	silence  time.Duration
 	dialled  int
 	sent     int // requests with a CSR
 	waited   bool
@@ -57,9 +64,12 @@ type client struct {
 
 // Main runs the client by its environment and returns the exit status.
 func Main(env func(string) string, stdout, stderr io.Writer) int {
-	c := &client{env: env, stdout: stdout, stderr: stderr, curve: elliptic.P256(), sessions: tls.NewLRUClientSessionCache(4), until: time.Now().Add(patience)}
+	c := &client{env: env, stdout: stdout, stderr: stderr, curve: elliptic.P256(), sessions: tls.NewLRUClientSessionCache(4), until: time.Now().Add(patience), silence: silence}
+	if env(Hasty) != "" {
+		c.until, c.silence = time.Now().Add(hastyPatience), hastySilence
+	}
 	if c.wrong("robust-hang") || c.wrong("robust-drip") {
-		c.until = time.Now().Add(time.Hour)
+		c.until, c.silence = time.Now().Add(time.Hour), time.Hour
 	}
 	err := c.run()
 	if err == nil {

@@ -23,16 +23,14 @@ var errCut = errors.New("the connection was cut off")
 // at the border of a record.
 type careful struct {
 	net.Conn
-	until time.Time
+	until   time.Time
+	silence time.Duration
 }
-
-// silence is how long the client bears with a server that says nothing.
-const silence = 5 * time.Second
 
 func (c careful) Read(p []byte) (int, error) {
 	at := c.until
-	if soon := time.Now().Add(silence); time.Until(at) < time.Minute && soon.Before(at) {
-		at = soon // the wrong client that waits for ever does so here too
+	if soon := time.Now().Add(c.silence); soon.Before(at) {
+		at = soon
 	}
 	_ = c.SetReadDeadline(at) // a connection that is closed fails in Read
 	n, err := c.Conn.Read(p)
@@ -81,7 +79,7 @@ func (c *client) dial(host, port string, unverified bool) (*tls.Conn, error) {
 	if c.wrong("auth-server-first") {
 		config.VerifyConnection = nil
 	}
-	var conn net.Conn = careful{raw, c.until}
+	var conn net.Conn = careful{raw, c.until, c.silence}
 	if c.wrong("tls-truncation") {
 		conn = raw
 	}
