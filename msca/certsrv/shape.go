@@ -274,3 +274,37 @@ func (s *Server) strangers() (*pair, error) {
 	}
 	return s.successors.stranger, nil
 }
+
+// Recertify issues a certificate of this CA once more, with something about it that its
+// owner did not ask for: not-yet-valid, expired or other-subject.
+func (s *Server) Recertify(der []byte, how string) ([]byte, error) {
+	old, err := x509.ParseCertificate(der)
+	if err != nil {
+		return nil, fmt.Errorf("certsrv: read the certificate that is to be issued once more: %w", err)
+	}
+	a, now := s.authority, s.opts.Now()
+	template := &x509.Certificate{
+		RawSubject: old.RawSubject, NotBefore: old.NotBefore, NotAfter: old.NotAfter, BasicConstraintsValid: true,
+		KeyUsage: old.KeyUsage, ExtKeyUsage: old.ExtKeyUsage, DNSNames: old.DNSNames, SignatureAlgorithm: a.manner.signature(a.newest().key),
+	}
+	const day = 24 * time.Hour
+	switch how {
+	case "not-yet-valid":
+		template.NotBefore = now.Add(day)
+	case "expired":
+		template.NotBefore, template.NotAfter = now.Add(-2*day), now.Add(-day)
+	case "other-subject":
+		template.RawSubject, template.Subject = nil, pkix.Name{CommonName: "another subject"}
+	default:
+		return nil, fmt.Errorf("certsrv: a certificate cannot be issued once more as %q", how)
+	}
+	if template.SerialNumber, err = a.serial(0); err != nil {
+		return nil, err
+	}
+	issuer := a.newest()
+	c, err := x509util.CreateCertificate(template, issuer.certificate, old.PublicKey, issuer.key)
+	if err != nil {
+		return nil, fmt.Errorf("certsrv: issue a certificate once more: %w", err)
+	}
+	return c.Raw, nil
+}

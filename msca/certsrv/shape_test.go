@@ -1,9 +1,11 @@
 package certsrv_test
 
 import (
+	"crypto/ecdsa"
 	"crypto/x509"
 	"errors"
 	"testing"
+	"time"
 )
 
 // chainOf is a server certificate's verification by a client that trusts root.
@@ -115,5 +117,42 @@ func TestAnotherRootIsLedToFromTheOldOne(t *testing.T) {
 	// Of several roots the newest counts (RFC 7030 section 4.1.3): a stranger is none.
 	if stranger := parse(der); !stranger.NotAfter.Before(srv.Root().NotAfter) || stranger.CheckSignatureFrom(stranger) != nil {
 		t.Errorf("%s ends %s, the root %s", stranger.Subject, stranger.NotAfter, srv.Root().NotAfter)
+	}
+}
+
+func TestACertificateIsIssuedOnceMore(t *testing.T) {
+	srv := start(t).Server
+	der, err := srv.OtherCertificate()
+	if err != nil {
+		t.Fatal(err)
+	}
+	old, err := x509.ParseCertificate(der)
+	if err != nil {
+		t.Fatal(err)
+	}
+	now := time.Now()
+	for how, differs := range map[string]func(*x509.Certificate) bool{
+		"not-yet-valid": func(c *x509.Certificate) bool { return c.NotBefore.After(now) },
+		"expired":       func(c *x509.Certificate) bool { return c.NotAfter.Before(now) },
+		"other-subject": func(c *x509.Certificate) bool { return c.Subject.CommonName == "another subject" },
+	} {
+		again, err := srv.Recertify(der, how)
+		if err != nil {
+			t.Errorf("%s: %v", how, err)
+			continue
+		}
+		c, err := x509.ParseCertificate(again)
+		if err != nil || !differs(c) || c.SerialNumber.Cmp(old.SerialNumber) == 0 || !old.PublicKey.(*ecdsa.PublicKey).Equal(c.PublicKey) {
+			t.Errorf("%s: %v, %v", how, c, err)
+		}
+		if err := c.CheckSignatureFrom(srv.Chain()[0]); err != nil {
+			t.Errorf("%s: %v", how, err)
+		}
+	}
+	if _, err := srv.Recertify(der, "no-such"); err == nil {
+		t.Error("it was issued as no-such")
+	}
+	if _, err := srv.Recertify([]byte("none"), "expired"); err == nil {
+		t.Error("what is no certificate was issued")
 	}
 }

@@ -74,6 +74,7 @@ type Stage struct {
 	Label       string `yaml:"label"`
 	Out         string `yaml:"out"`        // "" = absent before; kept: one is there already, old
 	NoCert      bool   `yaml:"no_cert"`    // no client certificate, which a re-enrollment has
+	Old         string `yaml:"old"`        // of the certificate to renew: "" = valid; expired, with the account's password beside it
 	Key         string `yaml:"key"`        // "" = given; own: the client makes its own
 	Repeat      int    `yaml:"repeat"`     // how often the client is run; 0 = once
 	NoControl   bool   `yaml:"no_control"` // the stage before is its control
@@ -237,6 +238,7 @@ func (s Stage) check() (problems []error) {
 		"cacert":      {s.CACert, []string{"", "none", "previous"}},
 		"credentials": {s.Credentials, []string{"", "none", "wrong"}},
 		"out":         {s.Out, []string{"", "kept"}},
+		"old":         {s.Old, []string{"", "expired"}},
 		"key":         {s.Key, []string{"", "own"}},
 	} {
 		if !slices.Contains(choice.words, choice.value) {

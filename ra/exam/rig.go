@@ -217,7 +217,14 @@ func (g *rig) perform(ctx context.Context, client Client, stage Stage, control b
 		return nil, err
 	}
 	if operation == Reenroll && !stage.NoCert {
-		if r.old, err = g.oldCertificate(ctx, name, r.files); err == nil {
+		if stage.Old != "" && !control {
+			if _, err := g.server.Faults.Order("est.simpleenroll:certificate=" + stage.Old); err != nil {
+				return nil, err
+			}
+		}
+		r.old, err = g.oldCertificate(ctx, name, r.files)
+		g.server.Faults.Clear()
+		if err == nil {
 			err = r.files.old(r.old, name)
 		}
 		if err != nil {
@@ -285,7 +292,7 @@ func (r *run) values(previous *run) error {
 		r.password = "not-" + rand.Text()
 		v["password"] = r.password
 	}
-	if r.operation == Reenroll && r.old != nil {
+	if r.operation == Reenroll && r.old != nil && r.stage.Old == "" {
 		v["user"], v["password"] = "", ""
 	}
 	v["cacert"] = r.files.path("cacert.pem")

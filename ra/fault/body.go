@@ -32,11 +32,19 @@ type Authority interface {
 	Rollover() (newWithNew, oldWithNew, newWithOld, sub []byte, err error)
 	// Stranger returns the root of a CA that has nothing to do with this one.
 	Stranger() ([]byte, error)
+	// Recertify issues a certificate once more: not-yet-valid, expired or other-subject.
+	Recertify(der []byte, how string) ([]byte, error)
 }
 
-// needsAuthority tells which words of p7 take an [Authority].
-func needsAuthority(word string) bool {
-	return word == "rollover" || word == "new" || word == "stranger"
+// needsAuthority tells which faults take an [Authority].
+func needsAuthority(f Fault) bool {
+	switch f.Kind {
+	case "p7":
+		return f.Value == "rollover" || f.Value == "new" || f.Value == "stranger"
+	case "certificate":
+		return f.Value == "not-yet-valid" || f.Value == "expired" || f.Value == "other-subject"
+	}
+	return false
 }
 
 // Behind tells the registry which CA is behind the front end.
@@ -131,9 +139,6 @@ func (h *estAnswer) rearrange(how string) error {
 		c, err := x509.ParseCertificate(der)
 		return err == nil && bytes.Equal(c.RawSubject, c.RawIssuer)
 	}
-	h.registry.mu.Lock()
-	authority := h.registry.authority
-	h.registry.mu.Unlock()
 	switch how {
 	case "root-first":
 		slices.SortStableFunc(all, func(a, b []byte) int {
@@ -160,13 +165,13 @@ func (h *estAnswer) rearrange(how string) error {
 		}
 		all = append(all, other)
 	case "stranger":
-		other, err := authority.Stranger()
+		other, err := h.authority().Stranger()
 		if err != nil {
 			return err
 		}
 		all = append(all, other)
 	case "new", "rollover":
-		newRoot, oldWithNew, newWithOld, sub, err := authority.Rollover()
+		newRoot, oldWithNew, newWithOld, sub, err := h.authority().Rollover()
 		if err != nil {
 			return err
 		}
@@ -187,6 +192,12 @@ func (h *estAnswer) rearrange(how string) error {
 	}
 	h.setCertificates(all...)
 	return nil
+}
+
+func (h *estAnswer) authority() Authority {
+	h.registry.mu.Lock()
+	defer h.registry.mu.Unlock()
+	return h.registry.authority
 }
 
 // indefinite gives the first elements of nested ones the indefinite length of BER,
@@ -224,6 +235,12 @@ func (h *estAnswer) recertify(how string) error {
 	case "bad-signature":
 		all[0] = slices.Clone(all[0])
 		all[0][len(all[0])-1] ^= 1
+	case "not-yet-valid", "expired", "other-subject":
+		again, err := h.authority().Recertify(all[0], how)
+		if err != nil {
+			return err
+		}
+		all[0] = again
 	case "stranger-first":
 		other, err := otherCertificate()
 		if err != nil {

@@ -174,7 +174,7 @@ func Catalog() []Entry {
 		{operations, "split", "N", "the answer's first N bytes are a TLS record of their own", size},
 		{operations, "endless", "", "the body has no end", noValue},
 		{operations, "p7", "root-first|duplicates|many|crl|rollover|new|stranger|leaf|no-root|empty|ber", "the PKCS #7 has its certificates root first, or twice; forty of them; CRLs beside them; those of a new root and its links to the old; of the new root alone; one of a stranger, or of no CA, besides; no root; none at all; or is BER of indefinite length", oneOf},
-		{one(ESTEnroll, ESTReenroll), "certificate", "bad-signature|other-ca|stranger-first", "the certificate's signature is wrong; it is another CA's; or another one stands before it", oneOf},
+		{one(ESTEnroll, ESTReenroll), "certificate", "bad-signature|other-ca|stranger-first|not-yet-valid|expired|other-subject", "the certificate's signature is wrong; it is another CA's; another one stands before it; or it is this CA's, not valid yet, expired, or of another subject", oneOf},
 		{one(ESTCSRAttrs), "attributes", "empty|unknown|challenge|p384|truncated|100kB|deep", "the CSR attributes are none; ones that nobody knows; challengePassword; a P-384 key; cut off; 100 kB of them; nested a thousand deep", oneOf},
 		{one(ESTServerKeygen), "parts", "reversed|quoted-boundary|preamble|lf|no-cte|one|other-key|plain", "the two parts are in the other order; their boundary is in quotes; text stands before them; lines end in LF; they do not say that they are base64; there is one; the key is another; or is in clear although it was to be encrypted", oneOf},
 		{operations, "garbage", "", "the PKCS #7 is none", noValue},

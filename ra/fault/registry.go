@@ -101,7 +101,7 @@ func (r *Registry) check(f Fault) error {
 	if r.foreign && f.Place.AtCA() {
 		return &SpecError{Spec: f.String(), Part: string(f.Place), Message: "is inside the CA, and only the built-in one can have it: order it from ra lab or ra certsrv (--fault, or its own admin port)"}
 	}
-	if r.foreign && f.Place.AtEST() && f.Kind == "p7" && needsAuthority(f.Value) {
+	if r.foreign && f.Place.AtEST() && needsAuthority(f) {
 		return &SpecError{Spec: f.String(), Part: f.Value, Message: "needs certificates that only the lab's CA makes: order it from ra lab"}
 	}
 	if r.foreign && f.Place == ESTTLS && needsCertificate(f.Kind) {

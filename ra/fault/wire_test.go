@@ -179,7 +179,8 @@ type twoCAs struct{ other []byte }
 func (c twoCAs) Rollover() (a, b, d, e []byte, err error) {
 	return c.other, c.other, c.other, c.other, nil
 }
-func (c twoCAs) Stranger() ([]byte, error) { return c.other, nil }
+func (c twoCAs) Recertify([]byte, string) ([]byte, error) { return c.other, nil }
+func (c twoCAs) Stranger() ([]byte, error)                { return c.other, nil }
 
 func TestThePKCS7IsMadeOfOtherCertificates(t *testing.T) {
 	certificate := httptest.NewTLSServer(nil)
@@ -219,7 +220,7 @@ func TestThePKCS7IsMadeOfOtherCertificates(t *testing.T) {
 
 func TestAForeignCAMakesNoNewRoot(t *testing.T) {
 	r := fault.NewRegistry(fault.Options{ForeignCA: true})
-	for _, spec := range []string{"est.cacerts:p7=rollover", "est.cacerts:p7=new", "est.cacerts:p7=stranger", "est.tls:rotate=new", "est.tls:cn-only"} {
+	for _, spec := range []string{"est.cacerts:p7=rollover", "est.cacerts:p7=new", "est.cacerts:p7=stranger", "est.simpleenroll:certificate=expired", "est.tls:rotate=new", "est.tls:cn-only"} {
 		if _, err := r.Order(spec); err == nil || !strings.Contains(err.Error(), "ra lab") {
 			t.Errorf("%s was taken: %v", spec, err)
 		}

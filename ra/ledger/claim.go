@@ -104,6 +104,8 @@ func (l *Ledger) insert(ctx context.Context, request Request, open bool) (Claim,
 	if err != nil {
 		return Claim{}, err
 	}
+	l.holding.insert(row.token)
+	defer l.holding.notInserted(row.token)
 	takes := l.holding.takes.Load()
 	began := time.Now()
 	row.ID, err = l.store.insert(ctx, l.adopt(request, open), append(row.fixedValues(), changed...))

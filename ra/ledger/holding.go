@@ -18,6 +18,7 @@ type holding struct {
 	count     uint64
 	byID      map[int64]heldRow
 	byKey     map[[sha256.Size]byte]int64
+	inserting map[string]bool // tokens of rows that are being made: they are there before their id is known
 	searching bool
 }
 
@@ -28,7 +29,7 @@ type heldRow struct {
 }
 
 func newHolding() *holding {
-	return &holding{byID: map[int64]heldRow{}, byKey: map[[sha256.Size]byte]int64{}}
+	return &holding{byID: map[int64]heldRow{}, byKey: map[[sha256.Size]byte]int64{}, inserting: map[string]bool{}}
 }
 
 // begin makes number the one that claims are made under.
@@ -57,10 +58,33 @@ func (h *holding) newToken(number int64) string {
 	return fmt.Sprintf("%d.%d", number, h.count)
 }
 
+// insert announces the row that is to be made with this token, until it is held or not.
+func (h *holding) insert(token string) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.inserting[token] = true
+}
+
+// notInserted says that no row is made with this token, or that nobody knows.
+func (h *holding) notInserted(token string) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	delete(h.inserting, token)
+}
+
+// busy tells whether this process has the row, or is about to: the token is the row's.
+func (h *holding) busy(id int64, token string) bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	_, held := h.byID[id]
+	return held || h.inserting[token]
+}
+
 // hold makes the row held; false where it is, or where the number has ended.
 func (h *holding) hold(number, id int64, token string, key [sha256.Size]byte) bool {
 	h.mu.Lock()
 	defer h.mu.Unlock()
+	delete(h.inserting, token)
 	if _, held := h.byID[id]; held || h.number != number {
 		return false
 	}

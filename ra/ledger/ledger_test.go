@@ -22,6 +22,10 @@ import (
 var postgres ledgertest.Server
 
 func TestMain(m *testing.M) {
+	if err := ledgertest.WaitTogether(); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
 	goleak.VerifyTestMain(m, goleak.Cleanup(func(code int) {
 		if err := postgres.Close(); err != nil {
 			fmt.Fprintln(os.Stderr, err)
@@ -326,6 +330,41 @@ func TestWhatIsDueIsFoundAndTaken(t *testing.T) {
 		}
 		if _, err := l.Take(ctx, 12345); !errors.Is(err, ledger.ErrNotFound) {
 			t.Errorf("no such row: %v", err)
+		}
+	})
+}
+
+// Between the moment at which a row is there and that at which its maker knows its number
+// nobody else in the process may think that it was left behind.
+func TestARowThatIsJustMadeIsNotDue(t *testing.T) {
+	overEachStore(t, func(t *testing.T, d *database) {
+		l := d.open("a")
+		made := make(chan struct{})
+		var makers sync.WaitGroup
+		for maker := range 4 {
+			makers.Go(func() {
+				for i := range 200 {
+					c := claim(t, l, request(fmt.Sprintf("phone %d of %d", i, maker), "x"))
+					if !c.Mine {
+						t.Errorf("phone %d of %d: its row was taken: %+v", i, maker, c.Row)
+						return
+					}
+					must(t, l.Update(t.Context(), &c, func(r *ledger.Row) { r.State, r.Open = ledger.StateFailed, false }))
+				}
+			})
+		}
+		go func() { makers.Wait(); close(made) }()
+		for {
+			ids, err := l.Due(t.Context(), d.clock.now(), 100)
+			must(t, err)
+			if len(ids) > 0 {
+				t.Errorf("due: %v", ids)
+			}
+			select {
+			case <-made:
+				return
+			default:
+			}
 		}
 	})
 }

@@ -187,7 +187,7 @@ func (l *Ledger) Due(ctx context.Context, now time.Time, limit int) ([]int64, er
 		}
 		free = ` AND holder NOT IN (` + strings.Join(numbers, ", ") + `)`
 	}
-	rows, err := l.store.rows(ctx, `SELECT id FROM requests
+	rows, err := l.store.rows(ctx, `SELECT id, token FROM requests
 		WHERE state IN ('received', 'submitted', 'pending') AND next_poll <= $1 AND (next_poll > 0 OR state = 'received')`+free+`
 		ORDER BY next_poll, id LIMIT $2`, micros(now), limit+l.holding.rows())
 	if err != nil {
@@ -197,10 +197,11 @@ func (l *Ledger) Due(ctx context.Context, now time.Time, limit int) ([]int64, er
 	var ids []int64
 	for len(ids) < limit && rows.Next() {
 		var id int64
-		if err := rows.Scan(&id); err != nil {
+		var token string
+		if err := rows.Scan(&id, &token); err != nil {
 			return nil, unavailable(err)
 		}
-		if !l.holding.has(id, "") {
+		if !l.holding.busy(id, token) {
 			ids = append(ids, id)
 		}
 	}

@@ -125,7 +125,6 @@ func TestAReplicaWhoseConnectionEndsLosesWhatOthersTakeAndKeepsTheRest(t *testin
 }
 
 func TestAReplicaThatIsHeldUpIsFenced(t *testing.T) {
-	t.Parallel()
 	x := newReplicas(t)
 	const lease = time.Second
 	a, b, c := x.open("a", lease), x.open("b", lease), x.open("c", lease)
@@ -156,7 +155,6 @@ func TestAReplicaThatIsHeldUpIsFenced(t *testing.T) {
 }
 
 func TestAReplicaThatBeatsKeepsItsClaimsForManyLeases(t *testing.T) {
-	t.Parallel()
 	x := newReplicas(t)
 	const lease = 500 * time.Millisecond
 	a, b := x.open("a", lease), x.open("b", lease)
@@ -189,7 +187,6 @@ func TestAClaimThatCouldNotBeGivenBackIsFreeOnceTheServerIsThere(t *testing.T) {
 // Each round the row goes to whoever gets it. Whatever happens to the replicas, no
 // change is written by one that does not have the claim any more.
 func TestNoChangeIsLostWhileReplicasPauseAndLoseTheirConnections(t *testing.T) {
-	t.Parallel()
 	x := newReplicas(t)
 	const lease = 200 * time.Millisecond // short enough to be lost often on a machine that is busy
 	names := []string{"a", "b", "c"}
@@ -249,7 +246,6 @@ func TestNoChangeIsLostWhileReplicasPauseAndLoseTheirConnections(t *testing.T) {
 }
 
 func TestOneReplicaSearchesAtATime(t *testing.T) {
-	t.Parallel()
 	x := newReplicas(t)
 	a, b := x.open("a", time.Second), x.open("b", time.Second)
 	must(t, b.Ready(t.Context()))

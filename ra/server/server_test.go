@@ -42,6 +42,10 @@ func TestMain(m *testing.M) {
 		}
 		return
 	}
+	if err := ledgertest.WaitTogether(); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
 	goleak.VerifyTestMain(m, goleak.Cleanup(func(code int) {
 		if err := postgres.Close(); err != nil {
 			fmt.Fprintln(os.Stderr, err)

@@ -124,6 +124,9 @@ func (c *client) enroll(u *url.URL, operation string) error {
 		return err
 	}
 	own, err := c.choose(all, key.Public())
+	if (err != nil || own[0].Subject.CommonName != c.get("NAME")) && c.wrong("enroll-times") && c.sent < 9 {
+		return c.enroll(u, operation) // at once, and for ever
+	}
 	if err != nil {
 		return err
 	}

@@ -55,6 +55,9 @@ func (c *client) request(method string, u *url.URL, makeBody maker) (*answer, er
 			return nil, errors.New("it took too long")
 		}
 		a, err := c.exchange(method, u, makeBody, authorization)
+		if err != nil && c.wrong("reenroll-expired") && c.sent < 9 && makeBody != nil {
+			crash()
+		}
 		if err != nil {
 			return nil, err
 		}

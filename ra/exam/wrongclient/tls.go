@@ -134,6 +134,9 @@ func (c *client) certificate(*tls.CertificateRequestInfo) (*tls.Certificate, err
 		}
 		return &tls.Certificate{}, nil
 	}
+	if c.old.Leaf != nil && time.Now().After(c.old.Leaf.NotAfter) && !c.wrong("reenroll-expired") {
+		return &tls.Certificate{}, nil // it authenticates nobody any more
+	}
 	return c.old, nil
 }
 
