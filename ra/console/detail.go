@@ -1,6 +1,7 @@
 package console
 
 import (
+	"encoding/json"
 	"strconv"
 	"strings"
 	"time"
@@ -19,6 +20,8 @@ type detail struct {
 	UnderWay []wire.Step
 	Logs     []logOf
 	Cut      bool
+
+	own []string // what the RA's structured log says of legs that failed
 }
 
 // logOf is what one of the logs has of an enrollment.
@@ -54,6 +57,22 @@ func (c *console) addDetail(s *story) {
 		return
 	}
 	d := &detail{Client: record.Client, UnderWay: record.UnderWay, Cut: record.Cut}
+	for _, l := range record.Legs {
+		if l.Kind == "" {
+			continue
+		}
+		own, err := json.Marshal(struct {
+			Level      string  `json:"level"`
+			Time       float64 `json:"ts"`
+			Message    string  `json:"msg"`
+			Enrollment string  `json:"enrollment"`
+			Phase      string  `json:"phase"`
+			Kind       string  `json:"kind"`
+		}{"warn", float64(l.End.UnixMilli()) / 1000, "ca leg", s.Enrollment, l.Name, l.Kind})
+		if err == nil {
+			d.own = append(d.own, string(own))
+		}
+	}
 	places := s.takeLegs(record.Legs)
 	lines := map[string][]logLine{}
 	for _, l := range record.Lines {

@@ -29,7 +29,11 @@ func (c *console) explain(ctx context.Context, s *story) (v verdict) {
 	}
 	ctx, cancel := context.WithTimeout(ctx, explainTime)
 	defer cancel()
-	v, err := c.Lab.Explain(ctx, s.Detail.texts())
+	logs := s.Detail.texts()
+	if len(s.Detail.own) > 0 {
+		logs["ra"] = s.Detail.own
+	}
+	v, err := c.Lab.Explain(ctx, logs)
 	if err != nil {
 		c.Logger.Error("console: the cause cannot be looked for", zap.Error(err))
 		return verdict{}

@@ -36,11 +36,11 @@ func recorded(t *testing.T) *wire.Recorder {
 		Local: at, Remote: at, Start: began, Method: "GET", URI: "/certsrv/" + evil, Request: http.Header{"User-Agent": {evil}, "Authorization": {"NTLM TlRMTVNTUAABAAAABYIIAAAAAAAAAAAAAAAAAAAAAAA="}},
 		Status: 200, Answer: http.Header{"Content-Type": {"text/html"}}, Body: []byte("<h1>" + evil + "</h1><p id=locDenied>no</p>"),
 	})
-	r.Leg(ctx, "login", began.Add(time.Second))
+	r.Leg(ctx, wire.Leg{Name: "login", Start: began.Add(time.Second)})
 	r.Lines(ctx, "nginx", []byte("of the log-in\n"))
 	r.Event(ctx)
 	r.Trace().Exchange(ctx, msca.Exchange{Local: at, Remote: at, Start: began, Method: "GET", URI: "/certsrv/certnew.cer", Err: errors.New("time is up")})
-	r.Leg(ctx, "fetch", began.Add(2*time.Second))
+	r.Leg(ctx, wire.Leg{Name: "fetch", Start: began.Add(2 * time.Second)})
 	r.Lines(ctx, "iis", []byte("of the fetch\n"))
 	return r
 }

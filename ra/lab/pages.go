@@ -6,11 +6,13 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"slices"
 	"strings"
 
 	"go.uber.org/zap"
 
+	"ciscora/config"
 	"ciscora/est/capf"
 	"ciscora/internal/owner"
 	"ciscora/msca/certsrv"
@@ -111,17 +113,37 @@ func faultKinds() (all []console.FaultKind) {
 }
 
 // The name of each log's file, as ra explain knows it by its words, not by its name.
-var logFiles = map[string]string{"nginx": "nginx-error.log", "ciscora": "ciscora.log", "capf": "capf.log", "iis": "iis.log"}
+var logFiles = map[string]string{"nginx": "nginx-error.log", "ciscora": "ciscora.log", "capf": "capf.log", "iis": "iis.log", "ra": "ra.log"}
 
 // w3cFields is the header of IIS's log, without which its lines have no names.
 const w3cFields = "#Software: Microsoft Internet Information Services 10.0\n#Fields: date time s-ip cs-method cs-uri-stem cs-uri-query s-port cs-username c-ip cs(User-Agent) cs(Referer) sc-status sc-substatus sc-win32-status time-taken\n"
 
-// explain looks for the cause in an enrollment's own lines.
+// explain looks for the cause in an enrollment's own lines. CAPF's trace is left out where
+// there is more: it tells less, and would count as much. Where the RA does not behave as
+// CES its own log comes first, and of what CES would log only what is sure is believed.
 func (p *pages) explain(ctx context.Context, logs map[string][]string) (v console.Verdict, err error) {
 	catalog, err := p.catalog()
 	if err != nil {
 		return v, err
 	}
+	asCES := p.lab.Profile == config.ProfileCUCM
+	if own := logs["ra"]; len(own) > 0 && !asCES {
+		if v, err = judge(ctx, catalog, map[string][]string{"ra": own}); err != nil || v.Title != "" {
+			return v, err
+		}
+	}
+	if len(logs["nginx"])+len(logs["ra"]) > 0 {
+		logs = maps.Clone(logs)
+		delete(logs, "capf")
+	}
+	if v, err = judge(ctx, catalog, logs); v.Sure != string(explain.Certain) && !asCES {
+		return console.Verdict{}, err
+	}
+	return v, err
+}
+
+// judge returns what the logs say first; nothing where that is of no known failure.
+func judge(ctx context.Context, catalog *explain.Catalog, logs map[string][]string) (v console.Verdict, err error) {
 	var inputs []explain.Input
 	for log, lines := range logs {
 		text := strings.Join(lines, "\n") + "\n"
@@ -135,9 +157,10 @@ func (p *pages) explain(ctx context.Context, logs map[string][]string) (v consol
 	if err != nil {
 		return v, fmt.Errorf("look for the cause: %w", err)
 	}
-	if len(report.Findings) == 0 {
-		return v, nil
+	for _, f := range report.Findings {
+		if f.Name != "" {
+			return console.Verdict{Name: f.Name, Title: f.Title, Sure: string(f.Sure), Why: f.Why, Cause: f.Cause, Fix: f.Fix, Play: f.Play != ""}, nil
+		}
 	}
-	f := report.Findings[0]
-	return console.Verdict{Name: f.Name, Title: f.Title, Sure: string(f.Sure), Why: f.Why, Cause: f.Cause, Fix: f.Fix, Play: f.Play != ""}, nil
+	return v, nil
 }

@@ -2,8 +2,10 @@ package server
 
 import (
 	"context"
+	"errors"
 
 	"ciscora/est"
+	"ciscora/msca"
 	"ciscora/ra"
 	"ciscora/ra/wire"
 )
@@ -17,7 +19,12 @@ func legs(w *wire.Recorder) func(context.Context, any) {
 	return func(ctx context.Context, event any) {
 		switch e := event.(type) {
 		case ra.Leg:
-			w.Leg(ctx, string(e.Phase), e.Start)
+			leg := wire.Leg{Name: string(e.Phase), Start: e.Start, End: e.Start.Add(e.Duration)}
+			var ca *msca.Error
+			if errors.As(e.Err, &ca) {
+				leg.Kind = string(ca.Kind)
+			}
+			w.Leg(ctx, leg)
 		case est.ConnectionOpened, est.ConnectionClosed:
 		default:
 			w.Event(ctx)

@@ -25,6 +25,8 @@ type Record struct {
 type Leg struct {
 	Name  string    `json:"name"`
 	Start time.Time `json:"start"`
+	End   time.Time `json:"end"`
+	Kind  string    `json:"kind,omitempty"` // of its failure; "" = none
 	Steps []Step    `json:"steps"`
 }
 

@@ -128,14 +128,15 @@ func (r *Recorder) locked(id string, f func(*record)) {
 }
 
 // Leg ends a leg of an enrollment: what has come since the one before was part of it, and
-// the lines that come before the next event tell of it.
-func (r *Recorder) Leg(ctx context.Context, name string, start time.Time) {
+// the lines that come before the next event tell of it. Its steps are the recorder's.
+func (r *Recorder) Leg(ctx context.Context, leg Leg) {
 	if r == nil {
 		return
 	}
 	r.change(r.ID(ctx), func(x *record) {
 		if len(x.Legs) < maxSteps {
-			x.Legs = append(x.Legs, Leg{Name: name, Start: start, Steps: x.UnderWay})
+			leg.Steps = x.UnderWay
+			x.Legs = append(x.Legs, leg)
 		}
 		x.UnderWay, x.ofLeg = nil, true
 	})

@@ -161,7 +161,7 @@ func TestALogInIsTakenApart(t *testing.T) {
 	for _, token := range []string{"NTLM " + base64.StdEncoding.EncodeToString(ntlm.NegotiateMessage()), "Negotiate " + base64.StdEncoding.EncodeToString(ntlm.NegotiateInit())} {
 		r.Trace().Exchange(of(t, "1"), msca.Exchange{Local: ours, Remote: theirs, Start: noon, Method: "GET", URI: "/certsrv", Host: "ca", Request: http.Header{"Authorization": {token}}, Status: 401, Answer: http.Header{}})
 	}
-	r.Leg(of(t, "1"), "login", noon)
+	r.Leg(of(t, "1"), wire.Leg{Name: "login", Start: noon})
 	shown := text(t, r, "1")
 	for _, want := range []string{`"name": "login"`, "NTLM, a token of 40 bytes", "NEGOTIATE_MESSAGE (type 1)", "SPNEGO NegTokenInit", "NTLMSSP (1.3.6.1.4.1.311.2.2.10)", `"under_way": null`} {
 		if !strings.Contains(shown, want) {
@@ -214,7 +214,7 @@ func TestCertificatesStandAsATreeWithWhatIsWrong(t *testing.T) {
 		Local: ours, Remote: theirs, Start: noon, Name: "ca.example", Err: errors.New("no such name"),
 		State: tls.ConnectionState{Version: tls.VersionTLS12, CipherSuite: tls.TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256, PeerCertificates: []*x509.Certificate{leaf, middle, root}},
 	})
-	r.Leg(of(t, "1"), "handshake", noon)
+	r.Leg(of(t, "1"), wire.Leg{Name: "handshake", Start: noon})
 	record, _ := r.Get("1")
 	h := record.Legs[0].Steps[0].Handshake
 	if h.TLS.Version != "TLS 1.2" || h.TLS.Cipher != "TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256" || h.Error == "" {
@@ -257,7 +257,7 @@ func TestWhatIsKeptIsBounded(t *testing.T) {
 				Answer: http.Header{"Content-Type": {"text/html"}, "Server": {long}}, Body: []byte(long),
 			})
 			r.Lines(ctx, "nginx", []byte(long))
-			r.Leg(ctx, "login", noon)
+			r.Leg(ctx, wire.Leg{Name: "login", Start: noon})
 		}
 	}
 	kept := 0
@@ -290,7 +290,7 @@ func TestTheCAsLinesFindTheirEnrollment(t *testing.T) {
 	r := newRecorder()
 	exchange := func(id string, port int, err error) {
 		r.Trace().Exchange(of(t, id), msca.Exchange{Local: &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1), Port: port}, Remote: theirs, Method: "GET", URI: "/certsrv", Status: 200, Answer: http.Header{}, Err: err})
-		r.Leg(of(t, id), "login", noon)
+		r.Leg(of(t, id), wire.Leg{Name: "login", Start: noon})
 	}
 	r.CALine("127.0.0.1:1", "one")
 	exchange("a", 1, nil)
@@ -310,7 +310,7 @@ func TestLinesBelongToTheEventBefore(t *testing.T) {
 	r := newRecorder()
 	ctx := of(t, "1")
 	r.Lines(ctx, "nginx", []byte("at first\n"))
-	r.Leg(ctx, "login", noon)
+	r.Leg(ctx, wire.Leg{Name: "login", Start: noon})
 	r.Lines(ctx, "nginx", []byte("of the log-in\r\nstill\n"))
 	r.Event(ctx)
 	r.Lines(ctx, "nginx", []byte("of the answer\n"))
@@ -322,7 +322,7 @@ func TestLinesBelongToTheEventBefore(t *testing.T) {
 
 func TestWithoutARecorderNothingHappens(t *testing.T) {
 	var r *wire.Recorder
-	r.Leg(t.Context(), "login", noon)
+	r.Leg(t.Context(), wire.Leg{Name: "login", Start: noon})
 	r.Event(t.Context())
 	r.Lines(t.Context(), "nginx", []byte("x"))
 	r.CALine("127.0.0.1:1", "x")
