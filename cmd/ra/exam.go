@@ -239,7 +239,7 @@ func writable(file string) error {
 	if there && !info.Mode().IsRegular() && !info.IsDir() {
 		return nil // a pipe or a device: to open it is to use it
 	}
-	f, err := os.OpenFile(file, os.O_WRONLY|os.O_CREATE, 0o666)
+	f, err := os.OpenFile(file, os.O_WRONLY|os.O_CREATE, 0o600)
 	if err != nil {
 		return err
 	}

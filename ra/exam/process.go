@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"slices"
 	"syscall"
 	"time"
 )
@@ -119,12 +120,12 @@ func (h *head) Write(p []byte) (int, error) {
 	h.kept.Write(p[:n])
 	h.lost += int64(len(p) - n)
 	h.steers = h.steers || bytes.ContainsAny(p, "\x1b\a")
-	text, longest := append(h.last, p...), 0
+	text, longest := slices.Concat(h.last, p), 0
 	for _, secret := range h.secrets {
 		h.told = h.told || bytes.Contains(text, []byte(secret))
 		longest = max(longest, len(secret))
 	}
-	h.last = append([]byte(nil), text[max(0, len(text)-longest):]...)
+	h.last = slices.Clone(text[max(0, len(text)-longest):])
 	return len(p), nil
 }
 
