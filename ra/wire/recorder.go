@@ -263,11 +263,12 @@ func (r *Recorder) exchange(ctx context.Context, e msca.Exchange) {
 	if e.Form != "" {
 		x.Request.Body = body(typeForm, []byte(e.Form), len(e.Form), nil)
 	}
+	echo := echoOf(e.Request)
 	if e.Status != 0 {
-		x.Answer = &Message{Line: statusLine(e.Status), Headers: readHeaders(e.Answer), Body: body(kindOf(e.Answer), e.Body, len(e.Body), e.Answer)}
+		x.Answer = &Message{Line: statusLine(e.Status), Headers: readHeaders(echo.outOfHeader(e.Answer)), Body: body(kindOf(e.Answer), echo.outOfBody(e.Body), len(e.Body), e.Answer)}
 	}
 	if e.Err != nil {
-		x.Error = line(e.Err.Error())
+		x.Error = line(echo.out(e.Err.Error()))
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()

@@ -13,6 +13,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"html"
 	"io"
 	"math/big"
 	"net"
@@ -152,6 +153,34 @@ func TestAnAccountAndAQueryInTheTargetAreNotShown(t *testing.T) {
 		}
 		if shown := text(t, r, id); strings.Contains(shown, "s3cret") {
 			t.Errorf("the secret is in\n%s", shown)
+		}
+	}
+}
+
+// A page for debugging prints what came, and a proxy may redirect with it.
+func TestCredentialsThatAnAnswerEchoesAreNotShown(t *testing.T) {
+	const password = "correct-horse/battery&staple"
+	basic := base64.StdEncoding.EncodeToString([]byte(`LAB\ann:` + password))
+	ntlm3 := "TlRMTVNTUAADAAAA+GAAYAEA/AAAYABg=="
+	spnego := "oYIBazCCAWegAwoBAaKCAV4EggFaTlRM/+A="
+	for name, test := range map[string]struct{ sent, secret string }{
+		"NTLM": {"NTLM " + ntlm3, ntlm3}, "SPNEGO": {"Negotiate " + spnego, spnego}, "Basic": {"Basic " + basic, basic},
+		"the account": {"Basic " + basic, `LAB\ann:` + password}, "the password": {"Basic " + basic, password}, "an earlier message": {"", ntlm3},
+	} {
+		for form, secret := range map[string]string{"as it is": test.secret, "in a URL": url.QueryEscape(test.secret), "in a page": html.EscapeString(test.secret)} {
+			r := newRecorder()
+			page := "<p>ALL_RAW: Authorization: " + secret + "</p>" + strings.Repeat("x", 16<<10-60) + secret
+			request := http.Header{}
+			if test.sent != "" {
+				request.Set("Authorization", test.sent)
+			}
+			r.Trace().Exchange(of(t, "1"), msca.Exchange{
+				Local: ours, Remote: theirs, Method: "GET", URI: "/certsrv", Request: request, Status: 500,
+				Answer: http.Header{"Content-Type": {"text/html"}, "Location": {"/x?" + secret}, "Server": {secret}}, Body: []byte(page), Err: errors.New("to " + secret),
+			})
+			if shown := text(t, r, "1"); strings.Contains(shown, secret[:12]) || strings.Contains(shown, password[:8]) || strings.Count(shown, "(a credential, not shown)") < 4 {
+				t.Errorf("%s, %s: %.3000s", name, form, shown)
+			}
 		}
 	}
 }

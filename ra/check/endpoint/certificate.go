@@ -204,6 +204,12 @@ func (c *certificates) trust(add func(check.Finding), leaf *x509.Certificate, al
 			Name: "certificate.chain", State: check.Fail, Seen: "its root is not in the trust store: " + subject(root), Symptom: unrecognized,
 			Reason: "the chain is complete, but nobody here trusts its root", Fix: "Upload the root, if it is the right one, and every intermediate (Maintenance > Security > Trusted CA certificate)",
 		})
+	case w.broken(leaf) != "":
+		add(check.Finding{
+			Name: "certificate.chain", State: check.Fail, Seen: w.broken(leaf), Symptom: "TLS negotiation error at Expressway; openssl verify names the same",
+			Reason: "the signatures are right, but this chain must not be taken (RFC 5280 section 6.1)",
+			Fix:    "Have the certificate issued by a CA that may, or the CA's own certificate anew with what it needs; uploading more CAs does not help",
+		})
 	case len(w.notTrusted()) > 0:
 		add(check.Finding{
 			Name: "certificate.chain", State: check.Fail, Seen: "only because it comes along it verifies; not in the trust store: " + subjects(w.notTrusted()),
@@ -250,12 +256,15 @@ func jabber(domain string, leaf *x509.Certificate) check.Finding {
 func ofCUCM(name string, leaf *x509.Certificate, all, trust []*x509.Certificate) check.Finding {
 	f := check.Finding{Name: "certificate." + name, State: check.OK}
 	w := up(leaf, all, trust)
-	if w.anchored() && len(w.notTrusted()) == 0 {
+	broken := w.broken(leaf)
+	if w.anchored() && len(w.notTrusted()) == 0 && broken == "" {
 		f.Seen = "every CA is in " + name
 		return f
 	}
 	f.State = check.Fail
 	switch {
+	case w.anchored() && broken != "":
+		f.Seen = broken
 	case w.missing != nil:
 		who, _ := wanted(w.missing)
 		f.Seen = "not in " + name + ": " + who

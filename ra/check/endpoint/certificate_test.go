@@ -1,10 +1,14 @@
 package endpoint_test
 
 import (
+	"crypto/x509"
+	"crypto/x509/pkix"
+	"encoding/asn1"
 	"encoding/pem"
 	"os"
 	"strings"
 	"testing"
+	"time"
 
 	"ciscora/ra/check"
 	"ciscora/ra/check/endpoint"
@@ -102,6 +106,52 @@ func TestTheChainIsJudgedAsExpresswayDoes(t *testing.T) {
 		"certificate.server ok: it shows 2: CN=expe.example.com", "certificate.chain FAIL: No SSH tunnels have been established")
 	wantFindings(t, checkCertificate(t, endpoint.CertificateOptions{TomcatTrust: store(p.root, p.intermediate), CallManagerTrust: store(p.root)}, address),
 		"certificate.tomcat-trust ok", "certificate.callmanager-trust FAIL: not in callmanager-trust: CN=Example Issuing CA | log-in from outside (MRA) fails | restart")
+}
+
+// RFC 5280 §6.1: signatures and names alone make no chain.
+func TestAChainThatNobodyMayTakeFails(t *testing.T) {
+	unknown := []pkix.Extension{{Id: asn1.ObjectIdentifier{1, 2, 3, 4}, Critical: true, Value: []byte{5, 0}}}
+	for name, test := range map[string]struct {
+		root, issuing, leaf func(*x509.Certificate)
+		want                string // "" = it is sound
+	}{
+		"sound":                   {},
+		"the issuer is no CA":     {issuing: func(c *x509.Certificate) { c.IsCA = false }, want: "CN=Example Issuing CA is no CA"},
+		"the issuer may not sign": {issuing: func(c *x509.Certificate) { c.KeyUsage = x509.KeyUsageDigitalSignature }, want: "CN=Example Issuing CA may not sign certificates"},
+		"the issuer may sign":     {issuing: func(c *x509.Certificate) { c.KeyUsage = x509.KeyUsageCertSign }},
+		"too many CAs":            {root: func(c *x509.Certificate) { c.MaxPathLenZero = true }, want: "CN=Example Root allows 0 CAs below it, and there are 1"},
+		"as many CAs as may be":   {root: func(c *x509.Certificate) { c.MaxPathLen = 1 }},
+		"a name that is not permitted": {issuing: func(c *x509.Certificate) {
+			c.PermittedDNSDomainsCritical, c.PermittedDNSDomains = true, []string{"other.com"}
+		}, want: "permitted"},
+		"an extension that nobody knows":     {leaf: func(c *x509.Certificate) { c.ExtraExtensions = unknown }, want: "CN=expe.example.com has a critical extension that nobody knows, 1.2.3.4"},
+		"such an extension of the root":      {root: func(c *x509.Certificate) { c.ExtraExtensions = unknown }, want: "CN=Example Root has a critical extension"},
+		"the dates are judged apart from it": {leaf: func(c *x509.Certificate) { c.NotAfter = time.Now().Add(-time.Hour) }},
+	} {
+		t.Run(name, func(t *testing.T) {
+			root := order{cn: "Example Root", ca: true, change: test.root}.make(t)
+			issuing := order{cn: "Example Issuing CA", ca: true, by: root, change: test.issuing}.make(t)
+			leaf := order{cn: "expe.example.com", dns: []string{"expe.example.com"}, by: issuing, change: test.leaf}.make(t)
+			trust := []string{write(t, "trust.pem", pemOf(root, issuing))}
+			r := checkCertificate(t, endpoint.CertificateOptions{Trust: trust, TomcatTrust: trust}, write(t, "leaf.pem", pemOf(leaf)))
+			if test.want == "" {
+				wantFindings(t, r, "certificate.chain ok", "certificate.tomcat-trust ok")
+				return
+			}
+			wantFindings(t, r, "certificate.chain FAIL: "+test.want, "certificate.tomcat-trust FAIL: "+test.want)
+		})
+	}
+}
+
+// SHA-1 under a root of one's own is still about, and may not hide what is wrong besides.
+func TestAChainOfSHA1IsLookedAtAsAnyOther(t *testing.T) {
+	root := order{cn: "Example Root", ca: true, rsa: true}.make(t)
+	for _, ca := range []bool{true, false} {
+		issuing := order{cn: "Example Issuing CA", ca: ca, rsa: true, by: root, sha1: true}.make(t)
+		leaf := order{cn: "expe.example.com", by: issuing, sha1: true}.make(t)
+		want := map[bool]string{true: "certificate.chain ok", false: "certificate.chain FAIL: is no CA"}[ca]
+		wantFindings(t, checkCertificate(t, endpoint.CertificateOptions{Trust: []string{write(t, "trust.pem", pemOf(root, issuing))}}, write(t, "leaf.pem", pemOf(leaf))), want)
+	}
 }
 
 func TestTheNamesThatArePeersAndJabbersAreLookedFor(t *testing.T) {

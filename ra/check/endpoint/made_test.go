@@ -49,6 +49,8 @@ type order struct {
 	days int // 0 = 365
 	aia  string
 	sha1 bool
+
+	change func(*x509.Certificate) // of the template, at last
 }
 
 func (o order) make(t testing.TB) *made {
@@ -83,6 +85,9 @@ func (o order) make(t testing.TB) *made {
 	}
 	if o.aia != "" {
 		template.IssuingCertificateURL = []string{o.aia}
+	}
+	if o.change != nil {
+		o.change(template)
 	}
 	parent, signer := template, key
 	if o.by != nil {
