@@ -8,6 +8,7 @@ import (
 	"os"
 	"slices"
 	"strings"
+	"syscall"
 	"text/tabwriter"
 	"time"
 
@@ -106,6 +107,9 @@ func (c *cli) exam(ctx context.Context, f examFlags, args []string) error {
 	// The clients are in sessions of their own: a terminal that is closed does not end them.
 	ctx, stop := untilHangup(ctx)
 	defer stop()
+	ctx, unread := context.WithCancelCause(ctx)
+	defer unread(nil)
+	defer bearBrokenPipes()()
 	cards, err := f.choose()
 	if err != nil {
 		return usageError{err}
@@ -161,7 +165,10 @@ func (c *cli) exam(ctx context.Context, f examFlags, args []string) error {
 		Client: client, Cards: cards, Limit: f.limit, Parallel: f.parallel, Dir: f.keep, Wire: f.verbose,
 		Ended: func(r exam.Result) {
 			done++
-			fmt.Fprintf(c.env.Stderr, "%3d of %d  %-14s %-22s %5.1f s  %s\n", done, len(cards), r.Verdict, r.Card.ID, r.Took.Seconds(), cut(r.Reason, 100))
+			_, err := fmt.Fprintf(c.env.Stderr, "%3d of %d  %-14s %-22s %5.1f s  %s\n", done, len(cards), r.Verdict, r.Card.ID, r.Took.Seconds(), cut(r.Reason, 100))
+			if errors.Is(err, syscall.EPIPE) {
+				unread(errors.New("nobody reads on what it prints"))
+			}
 		},
 	})
 	if err != nil && !stopped(ctx) {

@@ -29,6 +29,15 @@ func untilHangup(ctx context.Context) (context.Context, context.CancelFunc) {
 	return signal.NotifyContext(ctx, syscall.SIGHUP)
 }
 
+// bearBrokenPipes has a write to standard output or error whose reader has gone fail, where
+// SIGPIPE would end the process at once, until the caller says stop. Other than one that
+// is ignored, a signal that is caught is not inherited by the programs that are started.
+func bearBrokenPipes() (stop func()) {
+	pipes := make(chan os.Signal, 1) // nobody reads it: the write has its error
+	signal.Notify(pipes, syscall.SIGPIPE)
+	return func() { signal.Stop(pipes) }
+}
+
 // reload calls f for each SIGHUP, one call at a time, until ctx ends or the caller says
 // end, which waits for a call that is under way.
 func (h hangups) reload(ctx context.Context, f func()) (end func()) {
