@@ -159,11 +159,15 @@ func (c *cli) printRows(ctx context.Context, f ledgerFlags, filter ledger.Filter
 		fmt.Fprintln(c.env.Stderr, "no such row")
 		return nil
 	}
-	table := tabwriter.NewWriter(c.env.Stdout, 0, 8, 2, ' ', 0)
+	return writeRows(c.env.Stdout, rows)
+}
+
+func writeRows(w io.Writer, rows []ledger.Row) error {
+	table := tabwriter.NewWriter(w, 0, 8, 2, ' ', 0)
 	fmt.Fprintln(table, "ID\tRECEIVED\tSTATE\tREQID\tCN\tIDENTITY\tTEMPLATE\tLABEL\tDELIVERIES\tNOTE")
 	for _, row := range rows {
 		fmt.Fprintf(table, "%d\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t%d\t%s\n", row.ID, row.Received.Local().Format(time.DateTime), row.State, reqID(row),
-			dash(foreign(row.CN)), foreign(row.Identity), foreign(row.Template), dash(foreign(row.Label)), row.Deliveries, note(row))
+			dash(inTable(row.CN)), inTable(row.Identity), inTable(row.Template), dash(inTable(row.Label)), row.Deliveries, note(row))
 	}
 	return table.Flush()
 }
@@ -178,6 +182,10 @@ func reqID(row ledger.Row) string {
 // foreign is text that came from outside as a terminal may have it: its escape sequences
 // would do there what they say, and a line break would begin a row that is none.
 func foreign(s string) string { return printable.Line(s, 0) }
+
+// inTable is what came from outside in a column that has all rows' width: one client's
+// long name must not make a table that nobody can read. ra ledger show has it whole.
+func inTable(s string) string { return printable.Line(s, 64) }
 
 func dash(s string) string {
 	if s == "" {

@@ -96,3 +96,19 @@ func TestNoCellOfAnExportIsAFormula(t *testing.T) {
 		t.Errorf("%d cells were defused, want CN, subject, label, enrollment and error: %q", defused, records[1])
 	}
 }
+
+func TestALongNameDoesNotWidenTheTable(t *testing.T) {
+	long := strings.Repeat("A", 1000)
+	var out bytes.Buffer
+	if err := writeRows(&out, []ledger.Row{{ID: 1, Request: ledger.Request{CN: long, Identity: long, Template: long, Label: long}}, {ID: 2, Request: ledger.Request{CN: "SEP001122334455"}}}); err != nil {
+		t.Fatal(err)
+	}
+	for line := range strings.Lines(out.String()) {
+		if len(line) > 500 {
+			t.Errorf("%d columns: %.80s", len(line), line)
+		}
+	}
+	if !strings.Contains(out.String(), "SEP001122334455") {
+		t.Error(out.String())
+	}
+}

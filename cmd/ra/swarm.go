@@ -59,15 +59,26 @@ func (f *swarmFlags) check(count int) error {
 // keyShares reads rsa2048=90,ec256=10; nil for one kind alone.
 func keyShares(s string) (shares []capf.KeyShare, err error) {
 	if !strings.Contains(s, "=") {
+		if err := capf.CheckKeyType(s); err != nil {
+			return nil, usageError{fmt.Errorf("--key-type: %w", err)}
+		}
 		return nil, nil
 	}
+	sum := 0
 	for part := range strings.SplitSeq(s, ",") {
 		kind, weight, _ := strings.Cut(part, "=")
 		n, err := strconv.Atoi(weight)
 		if err != nil || n < 0 {
 			return nil, usagef("--key-type %q: want one kind, or several with their shares, as rsa2048=90,ec256=10", s)
 		}
+		if err := capf.CheckKeyType(kind); err != nil {
+			return nil, usageError{fmt.Errorf("--key-type %q: %w", s, err)}
+		}
+		sum += n
 		shares = append(shares, capf.KeyShare{KeyType: kind, Weight: n})
+	}
+	if sum == 0 {
+		return nil, usagef("--key-type %q: no kind has a share above 0", s)
 	}
 	return shares, nil
 }
@@ -77,6 +88,7 @@ type swarmSummary struct {
 	Count        int                     `json:"count"`
 	OK           int                     `json:"ok"`
 	Failed       int                     `json:"failed"`
+	Stopped      bool                    `json:"stopped,omitempty"` // by a signal, with what was done till then
 	Seconds      float64                 `json:"seconds"`
 	Rate         float64                 `json:"rate"` // certificates a second
 	P50          float64                 `json:"p50_ms"`
@@ -102,9 +114,12 @@ type swarmLatency struct {
 
 func inMs(d time.Duration) float64 { return float64(d) / float64(time.Millisecond) }
 
+// untried are the phones that a swarm that was stopped has not come to.
+func untried(s capf.Summary) int { return s.Count - s.OK - s.Failed }
+
 func newSwarmSummary(s capf.Summary) swarmSummary {
 	out := swarmSummary{
-		Count: s.Count, OK: s.OK, Failed: s.Failed, Seconds: s.Elapsed.Seconds(), Rate: s.Rate, P50: inMs(s.P50), P95: inMs(s.P95), Most: inMs(s.Most),
+		Count: s.Count, OK: s.OK, Failed: s.Failed, Stopped: untried(s) > 0 || s.Errors["canceled"] > 0, Seconds: s.Elapsed.Seconds(), Rate: s.Rate, P50: inMs(s.P50), P95: inMs(s.P95), Most: inMs(s.Most),
 		Errors: s.Errors, Retries: s.Retries, Again: s.Again, Wrong: s.Wrong, WrongTaken: s.WrongTaken, Doubled: s.Doubled, DoubledApart: s.DoubledApart,
 	}
 	if len(s.ByKey) > 1 {
@@ -173,6 +188,9 @@ func short(d time.Duration) time.Duration { return d.Round(time.Millisecond / 10
 func (c *cli) printSwarm(s capf.Summary) {
 	say := func(format string, args ...any) { fmt.Fprintf(c.env.Stdout, format+"\n", args...) }
 	say("enrolled  %d of %d in %s\nrate      %.1f/s\np50       %s\np95       %s\nlongest   %s", s.OK, s.Count, s.Elapsed.Round(time.Millisecond), s.Rate, short(s.P50), short(s.P95), short(s.Most))
+	if n := untried(s); n > 0 {
+		say("stopped   %d phones never asked", n)
+	}
 	if len(s.ByKey) > 1 {
 		for _, key := range slices.Sorted(maps.Keys(s.ByKey)) {
 			l := s.ByKey[key]

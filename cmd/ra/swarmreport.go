@@ -29,7 +29,8 @@ func writeSwarmReport(path, url string, began time.Time, s capf.Summary) error {
 		Kinds   []string
 		Again   string
 		Picture template.HTML
-	}{url, began.UTC(), s, slices.Sorted(maps.Keys(s.ByKey)), slices.Sorted(maps.Keys(s.Errors)), kinds(s.Again), template.HTML(picture)}) //nolint:gosec // numbers of our own
+		Untried int
+	}{url, began.UTC(), s, slices.Sorted(maps.Keys(s.ByKey)), slices.Sorted(maps.Keys(s.Errors)), kinds(s.Again), template.HTML(picture), untried(s)}) //nolint:gosec // numbers of our own
 	if err != nil {
 		return err
 	}
@@ -39,7 +40,7 @@ func writeSwarmReport(path, url string, began time.Time, s capf.Summary) error {
 var swarmPage = template.Must(template.New("").Funcs(template.FuncMap{"short": short}).Parse(`<!doctype html>
 <html lang="en"><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1"><title>Enrollments at {{.URL}}</title>
 <style>body{font:1rem/1.5 system-ui,sans-serif;max-width:60rem;margin:1rem auto;padding:0 1rem;color:#16181d}table{border-collapse:collapse}th,td{text-align:left;padding:.2rem 1rem .2rem 0;border-bottom:1px solid #c9cdd4}svg{max-width:100%;height:auto}</style>
-<h1>{{.S.OK}} of {{.S.Count}} phones enrolled</h1>
+<h1>{{.S.OK}} of {{.S.Count}} phones enrolled{{if .Untried}}; stopped before {{.Untried}} had asked{{end}}</h1>
 <p>At {{.URL}}, {{.Began.Format "2006-01-02 15:04:05 UTC"}}, in {{short .S.Elapsed}}: {{printf "%.1f" .S.Rate}} certificates a second.</p>
 {{.Picture}}
 <table><tr><th>Phones</th><th>Enrolled</th><th>Failed</th><th>Half below</th><th>95 % below</th><th>Longest</th></tr>
@@ -91,9 +92,13 @@ func swarmPicture(s capf.Summary) []byte {
 	}
 	x := func(i int) float64 { return pictureLeft + plotWidth*float64(i)/pictureSlices }
 
+	stopped := ""
+	if n := untried(s); n > 0 {
+		stopped = fmt.Sprintf("; stopped before %d had asked", n)
+	}
 	var b bytes.Buffer
 	fmt.Fprintf(&b, `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 %d %d" width="%d" height="%d" role="img" font-family="system-ui, sans-serif" font-size="12">`, pictureWidth, pictureHeight, pictureWidth, pictureHeight)
-	fmt.Fprintf(&b, `<title>How long %d phones waited: half of them below %s, 95 %% below %s, the longest %s; %d failed</title><rect width="100%%" height="100%%" fill="#ffffff"/>`, s.Count, short(s.P50), short(s.P95), short(s.Most), s.Failed)
+	fmt.Fprintf(&b, `<title>How long %d phones waited: half of them below %s, 95 %% below %s, the longest %s; %d failed%s</title><rect width="100%%" height="100%%" fill="#ffffff"/>`, s.Count-untried(s), short(s.P50), short(s.P95), short(s.Most), s.Failed, stopped)
 	for e := low; e <= high; e++ {
 		d := time.Duration(math.Pow(10, e) * float64(time.Second))
 		fmt.Fprintf(&b, `<path d="M%d %.1fH%d" stroke="#d5d8dd"/><text x="%d" y="%.1f" text-anchor="end" fill="#50565f">%s</text>`, pictureLeft, y(d), pictureWidth-pictureRight, pictureLeft-8, y(d)+4, d)

@@ -86,12 +86,21 @@ func NewKey(random io.Reader, keyType string) (crypto.Signer, error) {
 	case "ec521":
 		key, err = ecdsa.GenerateKey(elliptic.P521(), random)
 	default:
-		return nil, fmt.Errorf("key type %q: unknown; use rsa2048, rsa3072, rsa4096, ec256, ec384 or ec521", keyType)
+		return nil, CheckKeyType(keyType)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("generate %s key: %w", keyType, err)
 	}
 	return key, nil
+}
+
+// CheckKeyType tells whether [NewKey] knows a kind, without making a key.
+func CheckKeyType(keyType string) error {
+	switch keyType {
+	case "rsa2048", "rsa3072", "rsa4096", "ec256", "ec384", "ec521":
+		return nil
+	}
+	return fmt.Errorf("key type %q: unknown; use rsa2048, rsa3072, rsa4096, ec256, ec384 or ec521", keyType)
 }
 
 func orRandom(random io.Reader) io.Reader {

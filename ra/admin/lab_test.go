@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -148,6 +149,25 @@ func TestAResetTakesBackWhatTestsHaveLeft(t *testing.T) {
 	equal(t, []string{"deny"}, q.decided)
 	reset("?ca=1", 503)
 	equal(t, [2]int{1, 1}, [2]int{ledgers, requests})
+}
+
+// A job whose $LABEL is not set must not take back what others have ordered.
+func TestAnEmptyNameTakesNothingBack(t *testing.T) {
+	f := &faults{}
+	if _, err := f.Order("est.any:hang"); err != nil {
+		t.Fatal(err)
+	}
+	h := admin.New(inLab(func(o *admin.Options) { o.Faults, o.Lockouts = f, &guard{} }))
+	for _, target := range []string{"POST /reset?label=", "POST /reset?cn=", "POST /reset?cn", "DELETE /faults?label=", "DELETE /enrollments?cn=&label=a", "DELETE /lockouts?label="} {
+		method, path, _ := strings.Cut(target, " ")
+		if w := request(t, h, method, path); w.Code != http.StatusBadRequest || !strings.Contains(w.Body.String(), "is empty: name one, or leave it out") {
+			t.Errorf("%s: %d %s", target, w.Code, w.Body)
+		}
+	}
+	_, body := get(t, h, "/enrollments")
+	if len(f.on) != 1 || idsOf(body) == "" {
+		t.Errorf("%d faults, enrollments %q", len(f.on), idsOf(body))
+	}
 }
 
 func TestEnrollmentsAreForgotten(t *testing.T) {

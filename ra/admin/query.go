@@ -106,6 +106,17 @@ func (q query) duration(name string) time.Duration {
 	return d
 }
 
+// checkNamed refuses a name that is given and empty. Whose variable is not set would take
+// back everybody's, and not only their own.
+func (q query) checkNamed() error {
+	for _, p := range q.known {
+		if p.kind == textParameter && q.has(p.name) && q.text(p.name) == "" {
+			return fmt.Errorf("%s is empty: name one, or leave it out, which means all", p.name)
+		}
+	}
+	return nil
+}
+
 type queryKey struct{}
 
 // queryOf is the query of a request that a route has taken.

@@ -28,6 +28,9 @@ type route struct {
 func (t route) mount(r chi.Router) {
 	serve := func(w http.ResponseWriter, req *http.Request) {
 		q, err := parseQuery(req.URL.RawQuery, t.query)
+		if err == nil && t.method != http.MethodGet {
+			err = q.checkNamed()
+		}
 		if err != nil {
 			fail(w, http.StatusBadRequest, err.Error())
 			return

@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
-	"maps"
 	"slices"
 	"strings"
 )
@@ -15,7 +14,6 @@ type Catalog struct {
 	plain    plainIndex
 	failures []*entry
 	topicsOf map[int][]topic // of the signatures that tell
-	secretOf map[int]string
 }
 
 type entry struct {
@@ -29,7 +27,7 @@ type numbers struct{ has, lacks []int }
 
 // NewCatalog compiles the lines of failures.
 func NewCatalog(failures []Failure) (*Catalog, error) {
-	c := &Catalog{book: newBook(), topicsOf: map[int][]topic{}, secretOf: map[int]string{}}
+	c := &Catalog{book: newBook(), topicsOf: map[int][]topic{}}
 	var problems []error
 	for _, f := range failures {
 		e := &entry{Failure: f, tells: map[Log]numbers{}}
@@ -62,9 +60,6 @@ func NewCatalog(failures []Failure) (*Catalog, error) {
 			}
 		}
 		c.failures = append(c.failures, e)
-	}
-	for _, line := range slices.Sorted(maps.Keys(secretLines)) {
-		c.secretOf[c.book.add(Tool, line, nil)] = secretLines[line]
 	}
 	c.group()
 	c.plain.build(c.book)

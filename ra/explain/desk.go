@@ -44,6 +44,7 @@ type desk struct {
 	incidents   []*incident
 	strangers   strangers
 	secrets     secrets
+	kinds       []string
 	seen        map[Log]*seen
 	lastSeen    *seen
 	lastSeenLog Log
@@ -98,6 +99,7 @@ func (d *desk) line(raw, next []byte, number int) {
 		d.plain.gap()
 		return
 	}
+	d.lookForSecrets(b, number)
 	if d.custom {
 		r := record{head: head{form: formW3C}, raw: b, file: d.file, line: number}
 		if digit(b[0]) && d.entry(&r) {
@@ -132,6 +134,14 @@ func (d *desk) line(raw, next []byte, number int) {
 		}
 		d.record(&r, !more && mayGoOn(next))
 		at, h, ok = nextAt, following, more
+	}
+}
+
+// lookForSecrets tells of what must not be passed on, whether or not its line is shown.
+func (d *desk) lookForSecrets(b []byte, number int) {
+	d.kinds = secretsIn(d.kinds[:0], b[:min(len(b), 64<<10)])
+	for _, what := range d.kinds {
+		d.secrets.saw(what, place{d.file, number})
 	}
 }
 

@@ -83,12 +83,6 @@ func (r *plainReader) take(rec *record, begins bool) {
 			shown.raw = append(append(bytes.Clone(r.prior), ' '), raw[:min(len(raw), maxLineKept)]...)
 		}
 		shown.tells = true
-		if secret := r.d.catalog.secretOf[n]; secret != "" {
-			if hides(raw) {
-				r.d.secrets.saw(secret, rec)
-			}
-			return
-		}
 		if begin < from {
 			r.doubt = false
 		}

@@ -2,7 +2,6 @@ package explain
 
 import (
 	"bytes"
-	"regexp"
 	"slices"
 	"strings"
 
@@ -12,23 +11,6 @@ import (
 // maxShown bounds a line that is shown, in bytes.
 const maxShown = 300
 
-// What is never shown, and what stands in its place. The lines come from strangers'
-// systems and go into tickets.
-var masks = []struct {
-	form *regexp.Regexp
-	with string
-}{
-	{regexp.MustCompile(`(?i)((?:proxy-)?authorization['"]?\s*[:=]\s*['"]?)(?:(basic|ntlm|negotiate|bearer|digest)\s+)?[^\r\n]*`), "${1}${2} (hidden)"},
-	{regexp.MustCompile(`(?i)(www-authenticate:\s*(?:ntlm|negotiate)\s+)[A-Za-z0-9+/=]{8,}`), "${1}(hidden)"},
-	{regexp.MustCompile(`TlRMTVNTUA[A-Za-z0-9+/=]*`), "(an NTLM message, hidden)"},
-	{regexp.MustCompile(`\bYII[A-Za-z0-9+/=]{40,}`), "(a Kerberos ticket, hidden)"},
-	{regexp.MustCompile(`(?s)-----BEGIN [A-Z ]*PRIVATE KEY-----.*?(?:-----END [A-Z ]*PRIVATE KEY-----|$)`), "(a private key, hidden)"},
-	{regexp.MustCompile(`(?i)((?:pass(?:word|wd|phrase)?|pwd|secret|challenge_?password|authstring|auth_string)['"]?\s*[:=]\s*['"]?)[^\s'",;&]+`), "${1}(hidden)"},
-	{regexp.MustCompile(`(://[^/\s:@]+:)[^/\s@]+@`), "${1}(hidden)@"},
-	// A long run of base64 may be any of these, or a key.
-	{regexp.MustCompile(`[A-Za-z0-9+/]{64,}={0,2}`), "(base64, hidden)"},
-}
-
 // show is a line as it may be printed: without what a terminal would obey, without
 // secrets, and of bounded length.
 func show(text string) string {
@@ -37,37 +19,6 @@ func show(text string) string {
 		text = m.form.ReplaceAllString(text, m.with)
 	}
 	return printable.Line(text, maxShown)
-}
-
-// hides tells whether something in a line is not shown: `Password:` alone is a label.
-func hides(raw []byte) bool {
-	raw = raw[:min(len(raw), 4*maxLineKept)]
-	if bytes.Contains(raw, []byte("PRIVATE KEY-----")) {
-		return true
-	}
-	for _, m := range masks {
-		if m.form.Match(raw) {
-			return true
-		}
-	}
-	return false
-}
-
-// secretLines are the words by which secrets are told.
-var secretLines = map[string]string{
-	"Authorization: Basic":           "an Authorization header",
-	"Authorization: NTLM":            "an Authorization header",
-	"Authorization: Negotiate":       "an Authorization header",
-	"Authorization: Bearer":          "an Authorization header",
-	"Authorization: Digest username": "an Authorization header",
-	"TlRMTVNTUAAB":                   "an NTLM message",
-	"TlRMTVNTUAAC":                   "an NTLM message",
-	"TlRMTVNTUAAD":                   "an NTLM message",
-	"PRIVATE KEY-----":               "a private key",
-	"password=":                      "a password",
-	"Password=":                      "a password",
-	"password:":                      "a password",
-	"Password: ":                     "a password",
 }
 
 // Secret is a kind of secret that stands in the input.
@@ -85,12 +36,12 @@ type secrets struct {
 	count map[string]int
 }
 
-func (s *secrets) saw(what string, r *record) {
+func (s *secrets) saw(what string, at place) {
 	if s.first == nil {
 		s.first, s.count = map[string]place{}, map[string]int{}
 	}
 	if _, ok := s.first[what]; !ok {
-		s.first[what] = place{r.file, r.line}
+		s.first[what] = at
 	}
 	s.count[what]++
 }

@@ -49,6 +49,52 @@ func TestSecretsAreToldAndNotShown(t *testing.T) {
 	}
 }
 
+// Whatever the log, and whatever the form.
+func TestEveryUsualFormOfASecretIsToldAndNotShown(t *testing.T) {
+	c := catalog(t)
+	for text, what := range map[string]string{
+		"Curl call failed https://ciscora:S3cret-word@lab-dc/certsrv": "a password",
+		"password=S3cret-word": "a password", "passwd: S3cret-word ,": "a password", "pwd=S3cret-word": "a password",
+		`"password":"S3cret-word"`: "a password", `'secret' => 'S3cret-word'`: "a password", `PASSWORD = "Quoted S3cret-word"`: "a password",
+		`curl -u LAB\ciscora:S3cret-word https://lab/certsrv`: "a password", "--pass S3cret-word": "a password", "tool --password=S3cret-word": "a password",
+		"<password>S3cret-word</password>": "a password", "Passwort: S3cret-word": "a password", "mot de passe : S3cret-word": "a password",
+		"GET /certsrv?user=x&pass=S3cret-word HTTP/1.1": "a password", "challengePassword: S3cret-word": "a password", "postgres://ra:S3cret-word@db/ra": "a password",
+		"client_secret=S3cret-word": "a password", "LscAuthString: S3cret-word": "a password",
+		"authorization string 1234567890":     "an authentication string",
+		"Cookie: ASPSESSIONIDABC=S3cret-word": "a cookie", "Set-Cookie: a=S3cret-word": "a cookie",
+		"GET /x?user=x&token=S3cret-word HTTP/1.1": "a token or key", "api_key=S3cret-word": "a token or key", "access_token=S3cret-word": "a token or key",
+		"X-Api-Key: S3cret-word": "a token or key", "X-Vendor-Token: S3cret-word": "a token or key",
+		`Digest username="x", response="0123456789abcdef0123456789abcdef"`: "a digest",
+		"authorization: bearer eyJ.S3cret-word.sig":                        "an Authorization header",
+	} {
+		for _, line := range []string{"2019/03/05 12:31:21 [error] 31067#0: *5 error " + text + " failed", text} {
+			report := read(t, c, explaintest.Input("nginx-error.log", []byte("[crit] disk failed\n"+line+"\n")))
+			for _, secret := range []string{"S3cret-word", "1234567890", "0123456789abcdef"} {
+				if out := printed(t, report); strings.Contains(out, secret) {
+					t.Errorf("%s is shown: %s", line, out)
+				}
+			}
+			if len(report.Secrets) != 1 || report.Secrets[0].What != what || report.Secrets[0].Line != 2 {
+				t.Errorf("%s: told as %+v, want %s", line, report.Secrets, what)
+			}
+		}
+	}
+}
+
+// What healthy systems write, and what failures say of passwords, is no secret.
+func TestWhatOnlySpeaksOfSecretsIsNotToldAsOne(t *testing.T) {
+	for _, line := range []string{
+		"Password:", "the password is wrong", "***EST [INFO][est_enroll_auth:404]--> HTTP auth headers missing, sending HTTP auth request to client.",
+		"login_to_certsrv_ca: Secure connection to MS CertServ completed successfully using the following URL https://ca.example.com:443/certsrv",
+		"2026-03-05 12:31:21 10.0.0.2 GET /certsrv - 443 - 10.0.0.7 CiscoRA+1.0 - 401 1 2148074252 0", "ra enroll --user 'LAB\\ciscora' --password-file pw",
+		"www-authenticate: Negotiate", "key: value",
+	} {
+		if report := read(t, catalog(t), explaintest.Input("mail", []byte("[crit] disk failed\n"+line+"\n"))); len(report.Secrets) != 0 {
+			t.Errorf("%s: told as %+v", line, report.Secrets)
+		}
+	}
+}
+
 // A key in PEM has its words in one line and the secret in the next ones.
 func TestAPrivateKeyIsNotShownLineByLine(t *testing.T) {
 	body := strings.Repeat("MIIEpAIBAAKCAQEA7errorfailX", 3)[:64]

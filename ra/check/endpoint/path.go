@@ -26,7 +26,7 @@ func (w walk) broken(leaf *x509.Certificate) string {
 			continue
 		}
 		switch old := c.Version < 3 && selfIssued(c); {
-		case !old && !(c.BasicConstraintsValid && c.IsCA):
+		case !old && (!c.BasicConstraintsValid || !c.IsCA):
 			return fmt.Sprintf("%s is no CA by its basic constraints, and has issued %s", subject(c), subject(path[i-1]))
 		case c.KeyUsage != 0 && c.KeyUsage&x509.KeyUsageCertSign == 0:
 			return fmt.Sprintf("%s may not sign certificates by its key usage, and has issued %s", subject(c), subject(path[i-1]))
