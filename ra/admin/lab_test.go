@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -139,6 +140,8 @@ func TestAResetTakesBackWhatTestsHaveLeft(t *testing.T) {
 		}
 		return done
 	}
+	reset("?label=", 400) // a variable that was not set
+	reset("?label=test-b&cn=", 400)
 	equal(t, admin.ResetDone{Faults: 1}, reset("?label=test-b", 200))
 	equal(t, admin.ResetDone{Enrollments: 1}, reset("?cn=SEP2", 200))
 	reset("?cn=SEP2&ledger", 400)
@@ -148,6 +151,20 @@ func TestAResetTakesBackWhatTestsHaveLeft(t *testing.T) {
 	equal(t, []string{"deny"}, q.decided)
 	reset("?ca=1", 503)
 	equal(t, [2]int{1, 1}, [2]int{ledgers, requests})
+}
+
+func TestAnEmptyNameTakesNothingAway(t *testing.T) {
+	f := &faults{}
+	if _, err := f.Order("est.any:hang"); err != nil {
+		t.Fatal(err)
+	}
+	h := admin.New(inLab(func(o *admin.Options) { o.Faults, o.Lockouts = f, &guard{} }))
+	for _, target := range []string{"/faults?label=", "/faults?cn=", "/enrollments?cn=", "/enrollments?label=", "/lockouts?label="} {
+		equal(t, http.StatusBadRequest, request(t, h, http.MethodDelete, target).Code)
+	}
+	equal(t, 1, len(f.on))
+	_, body := get(t, h, "/enrollments")
+	equal(t, "cba", strings.ReplaceAll(idsOf(body), " ", ""))
 }
 
 func TestEnrollmentsAreForgotten(t *testing.T) {

@@ -95,6 +95,10 @@ func describe(t *testing.T) *openapi3.T {
 func schemaOfParameter(p parameter) *openapi3.Schema {
 	s := openapi3.NewStringSchema()
 	switch p.kind {
+	case textParameter:
+		if p.filled {
+			s.MinLength = 1
+		}
 	case numberParameter:
 		s = openapi3.NewIntegerSchema().WithMin(float64(p.low)).WithMax(float64(p.high)).WithDefault(p.fallback)
 	case wordParameter:

@@ -19,6 +19,7 @@ type parameter struct {
 	low, high, fallback int
 	longest             time.Duration // of durations
 	words               []string      // of words: those that there are
+	filled              bool          // of texts: an empty one is refused
 }
 
 type parameterKind int
@@ -34,6 +35,10 @@ const (
 // check tells what is wrong with a value.
 func (p parameter) check(value string) error {
 	switch p.kind {
+	case textParameter:
+		if p.filled && value == "" {
+			return fmt.Errorf("%s is empty: name one, or leave %s away, which means everybody's", p.name, p.name)
+		}
 	case numberParameter:
 		if n, err := strconv.Atoi(value); err != nil || n < p.low || n > p.high {
 			return fmt.Errorf("%s %q is out of range, want %d to %d", p.name, value, p.low, p.high)

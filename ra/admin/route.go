@@ -3,6 +3,7 @@ package admin
 import (
 	"context"
 	"net/http"
+	"slices"
 
 	"github.com/go-chi/chi/v5"
 )
@@ -47,6 +48,10 @@ func (h *handler) routes() []route {
 		{name: "label", help: "of this EST label; with a * at its end, of those that begin so"},
 		{name: "state", help: "in this state", kind: wordParameter, words: words(states)},
 	}
+	// Of what is taken away an empty name, such as a variable that was not set, must not
+	// mean everybody's.
+	filled := slices.Clone(names)
+	filled[0].filled, filled[1].filled = true, true
 	limit := parameter{name: "limit", help: "at most so many", kind: numberParameter, low: 1, high: maxLimit, fallback: defaultLimit}
 	cursor := parameter{name: "cursor", help: "next of the answer before"}
 	inLab := h.Lab != nil
@@ -80,7 +85,7 @@ func (h *handler) routes() []route {
 			query: append(names[:3:3], parameter{name: "after", help: "go on behind the event of this id, as the header Last-Event-ID; 0: begin with what is remembered"}),
 		},
 		{
-			method: "DELETE", path: "/enrollments", name: "forgetEnrollments", on: inLab && h.Enrollments != nil, serve: h.forgetEnrollments, query: names, gives: []any{Removed{}},
+			method: "DELETE", path: "/enrollments", name: "forgetEnrollments", on: inLab && h.Enrollments != nil, serve: h.forgetEnrollments, query: filled, gives: []any{Removed{}},
 			help: "Forget enrollments, those under way too. In a lab alone.",
 		},
 		{method: "GET", path: "/info", name: "info", help: "Addresses, account, files: all that a client's test needs. In a lab alone.", on: lab.Info != nil, serve: h.info, gives: []any{Info{}}},
@@ -94,19 +99,19 @@ func (h *handler) routes() []route {
 		{
 			method: "POST", path: "/reset", name: "reset", on: inLab, serve: h.reset, gives: []any{ResetDone{}}, fails: []int{503},
 			help: "Take back what tests have left: faults, lock-outs, enrollments, requests that wait for a manager; of one label or name, or of all. In a lab alone.",
-			query: append(names[:2:2],
+			query: append(filled[:2:2],
 				parameter{name: "ledger", help: "and empty the ledger", kind: flagParameter},
 				parameter{name: "ca", help: "and forget the CA's requests", kind: flagParameter}),
 		},
 		{method: "GET", path: "/lockouts", name: "listLockouts", help: "At whom, and from where, was guessed.", on: h.Lockouts != nil, serve: h.listLockouts, query: names[1:2:2], gives: []any{LockoutList{}}, fails: []int{503}},
-		{method: "DELETE", path: "/lockouts", name: "forgiveAll", help: "Open all doors, or those under a label.", on: h.Lockouts != nil, serve: h.forgive, query: names[1:2:2], gives: []any{Forgiven{}}, fails: []int{503}},
+		{method: "DELETE", path: "/lockouts", name: "forgiveAll", help: "Open all doors, or those under a label.", on: h.Lockouts != nil, serve: h.forgive, query: filled[1:2:2], gives: []any{Forgiven{}}, fails: []int{503}},
 		{method: "DELETE", path: "/lockouts/{name}", name: "forgive", help: "Open the door of an account, a user or an address.", on: h.Lockouts != nil, serve: h.forgive, gives: []any{Forgiven{}}, fails: []int{503}},
 		{method: "GET", path: "/faults", name: "listFaults", help: "The faults that are on.", on: h.Faults != nil, serve: h.listFaults, query: names[:2:2], gives: []any{FaultList{}}},
 		{
 			method: "POST", path: "/faults", name: "orderFault", on: h.Faults != nil, serve: h.orderFault, takes: FaultOrder{}, also: []string{"text/plain", "application/x-www-form-urlencoded"}, status: 201, gives: []any{Fault{}},
 			help: "Turn a fault on, and say what it will do, and to whom. The body is JSON, or the spec alone as text; docs/faults.md has the words.",
 		},
-		{method: "DELETE", path: "/faults", name: "clearFaults", help: "Turn all faults off, or those that were ordered for a label or a name.", on: h.Faults != nil, serve: h.clearFaults, query: names[:2:2], gives: []any{Removed{}}},
+		{method: "DELETE", path: "/faults", name: "clearFaults", help: "Turn all faults off, or those that were ordered for a label or a name.", on: h.Faults != nil, serve: h.clearFaults, query: filled[:2:2], gives: []any{Removed{}}},
 		{method: "DELETE", path: "/faults/{id}", name: "removeFault", help: "Turn a fault off.", on: h.Faults != nil, serve: h.removeFault, gives: []any{Removed{}}},
 		{
 			method: "GET", path: "/certsrv/requests", name: "listRequests", on: h.Certsrv != nil, serve: h.listRequests, gives: []any{RequestList{}},
