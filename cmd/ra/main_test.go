@@ -19,6 +19,11 @@ import (
 
 // TestMain lets the scripts run `ra` as a program of its own: this test binary.
 func TestMain(m *testing.M) {
+	if signal.Ignored(syscall.SIGHUP) {
+		// By nohup, and so it would be for all that the scripts start. What is caught is
+		// theirs again.
+		signal.Notify(make(chan os.Signal, 1), syscall.SIGHUP)
+	}
 	testscript.Main(m, map[string]func(){
 		"ra": func() {
 			ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
