@@ -308,7 +308,7 @@ func (r *cesReader) access(rec *record, found []int) {
 	case status == "401" && r.challenges > 0:
 		r.challenges--
 		return
-	case status == "-1" && !post:
+	case status == "-1" && !post, status == "204": // /csrattrs with nothing to ask for (RFC 7030 §4.5.2)
 		return
 	}
 	rec.head.when = accessTime(rec.raw)
