@@ -67,16 +67,16 @@ func (k *KeyEncryption) sealingFor(r *http.Request, csr *x509.CertificateRequest
 	if asked.secret {
 		key := k.SecretKey(asked.id)
 		if key == nil {
-			return nil, badCSR(nil, "the CSR asks for its key under the secret key %q (DecryptKeyIdentifier), which this server does not have", asked.id)
+			return nil, badCSR(nil, "the CSR asks for its key under the secret key %.64q (DecryptKeyIdentifier), which this server does not have", asked.id)
 		}
 		envelope, err = cms.ToSecretKey(asked.id, key, can)
 	} else {
 		certificate := k.certificate(r, asked.id)
 		if certificate == nil {
-			return nil, badCSR(nil, "the CSR asks for its key under the public key %x (AsymmetricDecryptKeyIdentifier), which this server does not know: give the subjectKeyIdentifier of the certificate that you show in the handshake, or have its certificate made known", asked.id)
+			return nil, badCSR(nil, "the CSR asks for its key under the public key %.64x (AsymmetricDecryptKeyIdentifier), which this server does not know: give the subjectKeyIdentifier of the certificate that you show in the handshake, or have its certificate made known", asked.id)
 		}
 		if !mayDecrypt(certificate) {
-			return nil, badCSR(nil, "the CSR asks for its key under the public key %x (AsymmetricDecryptKeyIdentifier), whose certificate's key usage does not allow that: RSA wants keyEncipherment, an elliptic curve keyAgreement (RFC 7030 section 4.4.1.2)", asked.id)
+			return nil, badCSR(nil, "the CSR asks for its key under the public key %.64x (AsymmetricDecryptKeyIdentifier), whose certificate's key usage does not allow that: RSA wants keyEncipherment, an elliptic curve keyAgreement (RFC 7030 section 4.4.1.2)", asked.id)
 		}
 		envelope, err = cms.ToPublicKey(asked.id, certificate.PublicKey, can)
 	}

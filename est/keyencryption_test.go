@@ -246,6 +246,17 @@ func TestServerKeygenIssuesNothingWhoseKeyItCannotDeliver(t *testing.T) {
 	}
 }
 
+// What a client calls a key may be as long as its CSR; the answer and the log are not.
+func TestALongNameOfAKeyIsNotRepeatedWhole(t *testing.T) {
+	on := listen(t, newServer(t, encrypting(), dialect(est.DialectRFC8951)))
+	for _, oid := range []asn1.ObjectIdentifier{decryptKeyID, asymmetricID} {
+		csr := csrWithAttributes(t, "phone", attributeWith(oid, bytes.Repeat([]byte("k"), 20_000)), able(canWrap))
+		if got := on.askShowing(t, tls.Certificate{}, post(keygenPath, lines(csr), credentials)); got.status() != 400 || len(got.body) > 1000 {
+			t.Errorf("%s, %d bytes", got.line, len(got.body))
+		}
+	}
+}
+
 // Who cannot sign is passed over.
 func TestServerKeygenSignsWithTheCertificateThatCan(t *testing.T) {
 	_, ed, err := ed25519.GenerateKey(rand.Reader)

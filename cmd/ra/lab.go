@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"net"
 	"os"
+	"regexp"
 	"strings"
 	"sync"
 	"time"
@@ -86,6 +87,11 @@ RA and CA go there, for Wireshark. No other command has that.`,
 				return usagef("%s: %q is no address, write it as 127.0.0.1:8084, [::1]:8084 or :8084", at.flag, at.address)
 			}
 		}
+		for _, host := range o.Hosts {
+			if net.ParseIP(host) == nil && !hostName.MatchString(host) {
+				return usagef("--host: %q is no name and no address, write it as est.example.com or 10.0.0.7", host)
+			}
+		}
 		if o.Lockout < 0 {
 			return usagef("--lockout: %d is negative, want 0 (no guard) or more", o.Lockout)
 		}
@@ -107,6 +113,9 @@ RA and CA go there, for Wireshark. No other command has that.`,
 	cmd.AddCommand(c.faultsCommand())
 	return cmd
 }
+
+// hostName is what a certificate can have as a DNS name, a wildcard in front at most.
+var hostName = regexp.MustCompile(`^(\*\.)?[A-Za-z0-9_]([A-Za-z0-9_-]*[A-Za-z0-9_])?(\.[A-Za-z0-9_]([A-Za-z0-9_-]*[A-Za-z0-9_])?)*$`)
 
 // labAccount finds the lab's account on the command line and in the environment.
 func (c *cli) labAccount(o *lab.Options, passwordFile string) error {

@@ -292,6 +292,8 @@ func (r *cesReader) fails(rec *record, found []int) {
 	r.failures = append(r.failures, f)
 }
 
+var csrAttributes = []byte("/csrattrs HTTP/")
+
 // access takes the line that ends a request.
 func (r *cesReader) access(rec *record, found []int) {
 	r.endStart(false)
@@ -309,6 +311,8 @@ func (r *cesReader) access(rec *record, found []int) {
 		r.challenges--
 		return
 	case status == "-1" && !post:
+		return
+	case status == "204" && bytes.Contains(rec.raw, csrAttributes): // there is nothing to ask for (RFC 7030 §4.5.2)
 		return
 	}
 	rec.head.when = accessTime(rec.raw)

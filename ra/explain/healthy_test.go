@@ -153,6 +153,21 @@ func TestNothingIsWrongWithAThousandGoodEnrollments(t *testing.T) {
 	}
 }
 
+// RFC 7030 §4.5.2: who has no attributes to ask for says so by 204.
+func TestAnAnswerWithoutContentIsNoFailure(t *testing.T) {
+	log := "2026/03/05 08:00:00 [info] 3187#0: *1 client connected while SSL EST handshaking, client: 10.0.0.7, server: 0.0.0.0:8084\n" +
+		`***EST [INFO][log_access:1298]--> 10.0.0.7 [05/Mar/2026:08:00:00 +0000] "GET /.well-known/est/csrattrs HTTP/1.1" 204 0` + "\n" +
+		"***EST [INFO][log_header:1276]--> -\n" + `***EST [INFO][log_header:1278]--> "curl/8.5.0"` + "\n"
+	for status, failed := range map[string]bool{"204": false, "404": true} {
+		report := read(t, catalog(t), explaintest.Input("nginx-error.log", []byte(strings.Replace(log, `" 204 0`, `" `+status+" 0", 1))))
+		if report.Failed() != failed || !report.Readable() {
+			var out strings.Builder
+			_ = report.Print(&out)
+			t.Errorf("%s: %s", status, out.String())
+		}
+	}
+}
+
 // A failure among many good enrollments is found, and the same ones are counted, with
 // the first and the last time.
 func TestAFailureAmongManyGoodEnrollmentsIsFoundAndCounted(t *testing.T) {

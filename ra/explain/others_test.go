@@ -38,6 +38,19 @@ func TestWhatToolsAndPagesSayIsExplained(t *testing.T) {
 	}
 }
 
+// Names of phones are cut out of what goes into a ticket.
+func TestALineOfCAPFWithoutItsPhoneTellsTheSame(t *testing.T) {
+	c := catalog(t)
+	for _, phone := range []string{"2:SEP001122334455:", ""} {
+		for rv, failed := range map[string]bool{"22 (EST_ERR_AUTH_FAIL)": true, "99 ()": true, "0 (EST_ERR_NONE)": false} {
+			report := read(t, c, explaintest.Input("capf.log", []byte("14:05:05.236 | debug "+phone+"Enrollment rv = "+rv+" with pkcs7 length = 0\n")))
+			if report.Failed() != failed {
+				t.Errorf("%q, rv %s: %s", phone, rv, printed(t, report))
+			}
+		}
+	}
+}
+
 // One log alone never makes one of several causes certain.
 // Who mails a log cuts out the line that frightens him: libest's lines are not there.
 func TestOneLineOfCESIsEnough(t *testing.T) {

@@ -122,6 +122,8 @@ func messageOf(h head, record []byte) []byte {
 	case formCAPF:
 		if _, text, ok := deviceOf(m); ok {
 			m = text
+		} else if text, ok := bytes.CutPrefix(bytes.TrimLeft(m, " "), debugWord); ok {
+			m = text // whoever pasted it has cut the phone out
 		}
 	}
 	return m

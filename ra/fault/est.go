@@ -233,11 +233,11 @@ func (h *estAnswer) challenge(how string) {
 	case "lower":
 		h.header[name] = []string{strings.Replace(basic, "Basic ", "basic ", 1)}
 	case "unknown-first":
-		h.header[name] = []string{"Negotiate", basic}
+		h.header[name] = []string{`Newauth realm="apps"`, basic}
 	case "unknown-in-line":
 		h.header[name] = []string{`Newauth realm="apps", type=1, ` + basic}
 	case "unknown-only":
-		h.header[name] = []string{`Bearer realm="estrealm"`}
+		h.header[name] = []string{`Newauth realm="apps"`}
 	}
 }
 
