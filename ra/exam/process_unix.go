@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"runtime"
 	"strconv"
+	"strings"
 	"syscall"
 )
 
@@ -51,7 +52,9 @@ func hasVariable(environ []byte, mark string) bool {
 	return bytes.Contains(append([]byte{0}, environ...), []byte("\x00"+mark+"\x00"))
 }
 
-// maxRSS is the most memory that a process has had, or one of its children, in bytes.
+// maxRSS is the most memory that a process has had, or one of its children, in bytes; 0
+// where that is not known. Until it is another program a new process is in the memory of
+// this one, which Linux counts as its own: less than that says nothing.
 func maxRSS(state *os.ProcessState) int64 {
 	usage, ok := state.SysUsage().(*syscall.Rusage)
 	if !ok {
@@ -60,5 +63,20 @@ func maxRSS(state *os.ProcessState) int64 {
 	if runtime.GOOS == "darwin" {
 		return usage.Maxrss
 	}
+	if usage.Maxrss <= ownPeak() {
+		return 0
+	}
 	return usage.Maxrss << 10
+}
+
+// ownPeak is the most memory that this process has had, in kB, on Linux.
+func ownPeak() int64 {
+	status, err := os.ReadFile("/proc/self/status")
+	if err != nil {
+		return 0
+	}
+	_, rest, _ := strings.Cut(string(status), "VmHWM:")
+	number, _, _ := strings.Cut(strings.TrimSpace(rest), " ")
+	peak, _ := strconv.ParseInt(number, 10, 64) // 0 where there is none
+	return peak
 }
