@@ -120,12 +120,18 @@ func (h *head) Write(p []byte) (int, error) {
 	h.kept.Write(p[:n])
 	h.lost += int64(len(p) - n)
 	h.steers = h.steers || bytes.ContainsAny(p, "\x1b\a")
-	text, longest := slices.Concat(h.last, p), 0
+	longest := 0
 	for _, secret := range h.secrets {
-		h.told = h.told || bytes.Contains(text, []byte(secret))
 		longest = max(longest, len(secret))
 	}
-	h.last = slices.Clone(text[max(0, len(text)-longest):])
+	seam := slices.Concat(h.last, p[:min(len(p), longest)])
+	for _, secret := range h.secrets {
+		h.told = h.told || bytes.Contains(seam, []byte(secret)) || bytes.Contains(p, []byte(secret))
+	}
+	if len(p) > longest {
+		seam = p
+	}
+	h.last = slices.Clone(seam[max(0, len(seam)-longest):])
 	return len(p), nil
 }
 
