@@ -215,6 +215,14 @@ func TestTheLedgersRequestsAreFoundAndShown(t *testing.T) {
 	if text, _, _ = s.get("/console/requests?cn=one", http.StatusOK); strings.Contains(text, "lost") {
 		t.Error("the search found what it was not asked for")
 	}
+	for query, says := range map[string]string{"cn=on*": "None. The name counts as a whole", "label=x*&state=failed": "None. The label counts as a whole", "identity=RELAY:x": "The identity counts as a whole"} {
+		text, _, _ = s.get("/console/requests?"+query, http.StatusOK)
+		contains(t, text, says)
+	}
+	text, _, _ = s.get("/console/requests?state=denied", http.StatusOK)
+	if contains(t, text, "None."); strings.Contains(text, "as a whole") {
+		t.Error("no name was looked for")
+	}
 	text, _, _ = s.get("/console/requests?orphans=1", http.StatusOK)
 	contains(t, text, "lost")
 	text, _, _ = s.get("/console/requests/1", http.StatusOK)

@@ -88,6 +88,20 @@ func (s *search) read(q url.Values) (f ledger.Filter, err error) {
 	return f, nil
 }
 
+// Whole names what is looked for that is compared as a whole: for whoever finds nothing
+// with the beginning of a name, which is enough elsewhere.
+func (s search) Whole() string {
+	switch {
+	case s.CN != "":
+		return "The name"
+	case s.Identity != "":
+		return "The identity"
+	case s.Label != "":
+		return "The label"
+	}
+	return ""
+}
+
 // instants are the beginning and the end of a day or of a minute.
 func instants(value string) (from, to time.Time, err error) {
 	if from, err = time.Parse("2006-01-02", value); err == nil {
