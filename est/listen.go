@@ -18,6 +18,11 @@ import (
 // maxHeader is the size of a request's header, in bytes: libest's.
 const maxHeader = 16 << 10
 
+// NextProtos are the protocols that are offered by ALPN (RFC 7301): without http/1.0 a
+// client that names that alone would be refused in the handshake, whose requests are
+// answered where it names none.
+func NextProtos() []string { return []string{"http/1.1", "http/1.0"} }
+
 // Serve accepts TCP connections on l, speaks TLS by config and HTTP/1.1 on them,
 // and serves them until ctx ends. It then closes l, lets what is in flight
 // finish, for Options.DrainTimeout at most, and returns nil if all of it did. The
@@ -34,7 +39,7 @@ func (s *Server) Serve(ctx context.Context, l net.Listener, config *tls.Config) 
 		return errors.New("est: the TLS configuration has no certificate: set Certificates or GetCertificate")
 	}
 	config = config.Clone()
-	config.NextProtos = []string{"http/1.1"}
+	config.NextProtos = NextProtos()
 	config.DynamicRecordSizingDisabled = true // see exchange.write
 	errorLog, err := zap.NewStdLogAt(s.logger, zap.WarnLevel)
 	if err != nil {

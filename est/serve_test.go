@@ -149,14 +149,30 @@ func TestExpectContinue(t *testing.T) { // L11: no interim answers, but to a cli
 
 func TestALPNIsHTTP1(t *testing.T) {
 	on := listen(t, newServer(t), func(c *tls.Config) { c.NextProtos = []string{"h2", "http/1.1"} })
-	d := tls.Dialer{Config: &tls.Config{RootCAs: roots(), ServerName: "localhost", NextProtos: []string{"h2", "http/1.1"}}}
-	c, err := d.DialContext(t.Context(), "tcp", on.addr)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer c.Close()
-	if got := c.(*tls.Conn).ConnectionState().NegotiatedProtocol; got != "http/1.1" {
-		t.Errorf("%q", got)
+	for _, test := range []struct {
+		offered []string
+		want    string
+	}{
+		{[]string{"h2", "http/1.1"}, "http/1.1"},
+		{[]string{"http/1.0", "http/1.1"}, "http/1.1"},
+		{[]string{"http/1.0"}, "http/1.0"}, // curl --http1.0
+	} {
+		d := tls.Dialer{Config: &tls.Config{RootCAs: roots(), ServerName: "localhost", NextProtos: test.offered}}
+		c, err := d.DialContext(t.Context(), "tcp", on.addr)
+		if err != nil {
+			t.Errorf("%q: %v", test.offered, err)
+			continue
+		}
+		defer c.Close()
+		if got := c.(*tls.Conn).ConnectionState().NegotiatedProtocol; got != test.want {
+			t.Errorf("%q: %q", test.offered, got)
+		}
+		if _, err := io.WriteString(c, "GET /.well-known/est/cacerts HTTP/1.0\r\n\r\n"); err != nil {
+			t.Fatal(err)
+		}
+		if answer, err := http.ReadResponse(bufio.NewReader(c), nil); err != nil || answer.StatusCode != http.StatusOK {
+			t.Errorf("%q: %v, %v", test.offered, answer, err)
+		}
 	}
 	if got := on.dial(t).ConnectionState().NegotiatedProtocol; got != "" {
 		t.Errorf("a client without ALPN, as libest, was given %q", got)

@@ -57,6 +57,19 @@ func TestTheCertificateHasTheNamesThatWereAskedFor(t *testing.T) {
 	}
 }
 
+func TestAClientThatSpeaksHTTP10AloneIsServed(t *testing.T) {
+	for _, anyHost := range []bool{false, true} {
+		l := start(t, lab.Options{AnyHost: anyHost})
+		c := &tls.Config{RootCAs: l.Roots, ServerName: "localhost", NextProtos: []string{"http/1.0"}, MinVersion: tls.VersionTLS12}
+		conn, err := (&tls.Dialer{Config: c}).DialContext(t.Context(), "tcp", strings.TrimPrefix(l.ESTURL, "https://"))
+		if err != nil {
+			t.Error(err)
+			continue
+		}
+		conn.Close()
+	}
+}
+
 func TestAnyHostShowsACertificateForWhateverNameIsAskedFor(t *testing.T) {
 	l := start(t, lab.Options{AnyHost: true})
 	for _, name := range []string{"ra", "est.example.com", "a-b.c_d.example", "localhost"} {

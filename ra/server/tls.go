@@ -11,6 +11,7 @@ import (
 	"go.uber.org/zap"
 
 	"ciscora/config"
+	"ciscora/est"
 	"ciscora/internal/watched"
 	"ciscora/internal/x501"
 )
@@ -72,7 +73,7 @@ func (t *liveTLS) leaves() (all []*x509.Certificate) {
 	return all
 }
 
-// frontEndTLS makes the listener's TLS configuration: HTTP/1.1 only; of several
+// frontEndTLS makes the listener's TLS configuration: no HTTP/2; of several
 // certificates the cheapest one that the client can use; and a client certificate is asked
 // for, and then verified, where there is an EST trust store (RFC 7030 §3.3.2).
 func frontEndTLS(cfg *config.RA, files config.ESTFiles, now func() time.Time) (*tls.Config, error) {
@@ -82,7 +83,7 @@ func frontEndTLS(cfg *config.RA, files config.ESTFiles, now func() time.Time) (*
 		GetCertificate: choose(certificates),
 		MinVersion:     uint16(cfg.EST.TLS.Min),
 		MaxVersion:     uint16(cfg.EST.TLS.Max),
-		NextProtos:     []string{"http/1.1"},
+		NextProtos:     est.NextProtos(),
 		Time:           now,
 		// est wants it, and sets it in the listener's own configuration only.
 		DynamicRecordSizingDisabled: true,
