@@ -30,6 +30,7 @@ const (
 	fileCurl        = "curl.conf"
 	fileAdminToken  = "admin.token" // where the admin port wants one
 	fileAdminCurl   = "admin.conf"  // the same for curl -K
+	fileSeed        = "seed"        // where the keys are of one
 	fileESTCert     = "est.pem"
 	fileESTKey      = "est.key"
 	// Beside RSA, which any client can: an EC key costs the RA a tenth of it.

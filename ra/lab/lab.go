@@ -106,6 +106,9 @@ func Start(ctx context.Context, o Options) (_ *Lab, err error) {
 			err = errors.Join(err, os.RemoveAll(dir))
 		}
 	}()
+	if err = l.keepSeed(); err != nil {
+		return nil, err
+	}
 	var listeners [3]net.Listener
 	for i, at := range []struct{ flag, address string }{{"--certsrv", o.Certsrv}, {"--est", o.EST}, {"--admin", o.Admin}} {
 		if listeners[i], err = o.Network.Listen(ctx, at.address); err != nil {

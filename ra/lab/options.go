@@ -32,7 +32,8 @@ type Options struct {
 	// AnyHost shows each client a certificate for the name that it asks for (SNI).
 	AnyHost bool
 	// Seed makes the lab the same each time: keys, serial numbers, password and the
-	// sample phone. Whoever knows it knows the keys. 0 = all is left to chance.
+	// sample phone. Whoever knows it knows the keys. Dir must be new, or
+	// be of the same seed. 0 = all is left to chance.
 	Seed uint64
 	// OpenAdmin leaves the admin port open to whoever reaches it; else it wants a token
 	// where it listens beyond loopback, see [Lab.AdminCurl].

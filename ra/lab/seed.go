@@ -9,17 +9,56 @@ import (
 	"crypto/sha256"
 	"encoding/base32"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"io"
 	"math/big"
 	chacha "math/rand/v2"
+	"os"
+	"strconv"
+	"strings"
 	"sync"
+
+	"ciscora/internal/printable"
 )
 
 // draws are what a lab leaves to chance. With a seed the same comes each time: whoever
 // knows the seed knows the keys.
 type draws struct {
 	seed uint64 // 0 = there is none
+}
+
+// keepSeed notes in the lab's folder of which seed its keys are, and refuses another one:
+// what an earlier run has made stays, and would be taken for the seed's.
+func (l *Lab) keepSeed() error {
+	seed := l.options.Seed
+	path := l.Path(fileSeed)
+	_, err := os.Stat(l.Path("ca", "root.key"))
+	switch {
+	case errors.Is(err, os.ErrNotExist) && seed == 0:
+		if err := os.Remove(path); err != nil && !errors.Is(err, os.ErrNotExist) {
+			return fmt.Errorf("remove the lab's %s, which holds for nothing any more: %w", fileSeed, err)
+		}
+		return nil
+	case errors.Is(err, os.ErrNotExist):
+		return l.write(fileSeed, fmt.Appendf(nil, "%d\n", seed))
+	case err != nil:
+		return fmt.Errorf("the lab's CA: %w", err)
+	case seed == 0:
+		return nil
+	}
+	const remedy = "name another folder, or leave --seed away"
+	kept, err := os.ReadFile(path)
+	switch {
+	case errors.Is(err, os.ErrNotExist):
+		return fmt.Errorf("--seed %d: the keys in %s were made without a seed: %s", seed, l.Dir, remedy)
+	case err != nil:
+		return fmt.Errorf("--seed %d: of which seed is %s? %w", seed, l.Dir, err)
+	}
+	if made := strings.TrimSpace(string(kept)); made != strconv.FormatUint(seed, 10) {
+		return fmt.Errorf("--seed %d: the keys in %s were made with --seed %s: %s", seed, l.Dir, printable.Line(made, 20), remedy)
+	}
+	return nil
 }
 
 // stream is one purpose's randomness: what is drawn for another does not move it.
