@@ -69,9 +69,9 @@ func (r *plainReader) record(rec *record, log Log) {
 	r.gap()
 	r.log, r.when, r.told = log, rec.head.when, false
 	if log == RA {
-		raw := append(r.own.raw[:0], rec.raw[:min(len(rec.raw), maxLineKept)]...)
+		kept := r.own.raw[:0]
 		r.own = *rec
-		r.own.raw = raw
+		r.own.raw = append(kept, rec.raw[:min(len(rec.raw), maxLineKept)]...)
 	}
 	r.take(rec, true)
 }
