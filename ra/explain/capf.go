@@ -16,6 +16,9 @@ type phone struct {
 	begun stamp
 	wait  int64
 	rv    int
+	// failed tells that no certificate came: libest's number, nothing behind a number
+	// that is good, or CAPF's own word.
+	failed bool
 }
 
 const maxPhones = 4096
@@ -27,6 +30,7 @@ var (
 	modeOnline   = []byte("CAModeisOnlineCA")
 	enrollmentRV = []byte("Enrollmentrv=")
 	returnValue  = []byte("ReturnvaluefromenrollCertUsingEST()")
+	emptyAnswer  = []byte("withpkcs7length=0")
 	signed       = []byte("OnlineCertSigningsuccessful")
 	notSigned    = []byte("OnlineCertSigningFailed")
 )
@@ -57,6 +61,7 @@ func (r *capfReader) record(rec *record, found []int) {
 			}
 			p.rv = p.rv*10 + int(c-'0')
 		}
+		p.failed = p.rv > 0 || isEmpty(t)
 		if p.begun.clock && rec.head.when.clock {
 			p.wait = rec.head.when.ms - p.begun.ms
 			if p.wait < 0 {
@@ -71,9 +76,7 @@ func (r *capfReader) record(rec *record, found []int) {
 	case bytes.HasPrefix(t, notSigned):
 		p := r.phone(device)
 		p.trail.note(rec, found)
-		if p.rv < 0 {
-			p.rv = 0
-		}
+		p.failed = true
 		r.end1(p)
 	case ok && (len(found) > 0 || bytes.HasPrefix(t, returnValue)):
 		if p := r.phones[string(device)]; p != nil {
@@ -97,7 +100,7 @@ func (r *capfReader) phone(device []byte) *phone {
 			}
 		}
 		p.trail.reset()
-		p.name, p.wait, p.rv, p.begun = string(device), -1, -1, stamp{}
+		p.name, p.wait, p.rv, p.begun, p.failed = string(device), -1, -1, stamp{}, false
 		r.phones[p.name] = p
 	}
 	return p
@@ -108,9 +111,15 @@ func (r *capfReader) drop(p *phone) {
 	r.free = append(r.free, p)
 }
 
+// isEmpty tells whether libest's answer had no certificate in it.
+func isEmpty(text []byte) bool {
+	_, behind, ok := bytes.Cut(text, emptyAnswer)
+	return ok && (len(behind) == 0 || !digit(behind[0]))
+}
+
 // end1 ends the enrollment of a phone that has no certificate.
 func (r *capfReader) end1(p *phone) {
-	if p.rv >= 0 {
+	if p.failed {
 		i := p.trail.incident(CAPF, p.name)
 		i.wait = p.wait
 		r.d.report(i)
@@ -120,7 +129,7 @@ func (r *capfReader) end1(p *phone) {
 
 func (r *capfReader) end() {
 	for _, p := range r.phones {
-		if p.rv > 0 {
+		if p.failed {
 			r.end1(p)
 		}
 	}

@@ -109,7 +109,10 @@ func (d *desk) line(raw, next []byte, number int) {
 	at := 0
 	h, ok := headAt(b)
 	if !ok {
-		if at, h, ok = nextHead(b, 1); !ok {
+		if at, h, ok = nextHead(b, 1); !ok && !d.open {
+			at, h, ok = quotedRV(b)
+		}
+		if !ok {
 			d.headless(b, number)
 			return
 		}

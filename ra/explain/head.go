@@ -267,6 +267,18 @@ func phoneAt(b []byte) (head, bool) {
 	return head{form: formPhone, text: at, when: stamp{ms: ms, clock: true}}, true
 }
 
+var rvWords = []byte("Enrollment rv = ")
+
+// quotedRV finds the one line of CAPF's trace that says what failed where it is quoted
+// without its head, as docs/failures.md quotes it.
+func quotedRV(b []byte) (at int, h head, ok bool) {
+	at = bytes.Index(b[:min(len(b), maxOpen)], rvWords)
+	if at < 0 || at+len(rvWords) >= len(b) || !digit(b[at+len(rvWords)]) {
+		return 0, head{}, false
+	}
+	return at, head{form: formCAPF}, true
+}
+
 // isDevice tells whether b begins with `2:SEP001122334455:`.
 func isDevice(b []byte) bool {
 	i := 0

@@ -316,8 +316,7 @@ func unknownKey(k *affair) string {
 	var lines []string
 	for _, i := range k.incidents {
 		for _, m := range i.lines {
-			r := record{raw: []byte(m.text)}
-			lines = append(lines, shapeOf(&r))
+			lines = append(lines, withoutNumbers([]byte(m.text)))
 		}
 	}
 	return strings.Join(lines, "\n")

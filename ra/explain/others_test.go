@@ -41,13 +41,26 @@ func TestWhatToolsAndPagesSayIsExplained(t *testing.T) {
 // Names of phones are cut out of what goes into a ticket.
 func TestALineOfCAPFWithoutItsPhoneTellsTheSame(t *testing.T) {
 	c := catalog(t)
-	for _, phone := range []string{"2:SEP001122334455:", ""} {
-		for rv, failed := range map[string]bool{"22 (EST_ERR_AUTH_FAIL)": true, "99 ()": true, "0 (EST_ERR_NONE)": false} {
-			report := read(t, c, explaintest.Input("capf.log", []byte("14:05:05.236 | debug "+phone+"Enrollment rv = "+rv+" with pkcs7 length = 0\n")))
-			if report.Failed() != failed {
-				t.Errorf("%q, rv %s: %s", phone, rv, printed(t, report))
+	for _, head := range []string{
+		"14:05:05.236 | debug 2:SEP001122334455:", "14:05:05.236 | debug ", "debug 2:SEP001122334455:", "debug ", "", "> ", "`", "The trace says: ",
+	} {
+		for says, failed := range map[string]bool{
+			"22 (EST_ERR_AUTH_FAIL) with pkcs7 length = 0": true, "99 () with pkcs7 length = 0": true,
+			"0 (EST_ERR_NONE) with pkcs7 length = 0":    true, // there is no certificate
+			"0 (EST_ERR_NONE) with pkcs7 length = 1963": false,
+		} {
+			report := read(t, c, explaintest.Input("capf.log", []byte(head+"Enrollment rv = "+says+"\n")))
+			if report.Failed() != failed || !report.Readable() {
+				t.Errorf("%q, rv %s: %s", head, says, printed(t, report))
 			}
 		}
+	}
+}
+
+func TestAGoodEnrollmentWhoseEndIsNotInTheTraceIsNoFailure(t *testing.T) {
+	const line = "14:05:05.236 | debug 2:SEP001122334455:Enrollment rv = 0 (EST_ERR_NONE) with pkcs7 length = 1963\n"
+	if report := read(t, catalog(t), explaintest.Input("capf.log", []byte(line+line))); report.Failed() {
+		t.Errorf("%s", printed(t, report))
 	}
 }
 

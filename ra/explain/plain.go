@@ -22,6 +22,11 @@ type plainReader struct {
 	// doubt is a line that speaks of an error, and that the next may explain.
 	doubt    bool
 	doubtful record
+
+	// of the RA's record that the paragraph is: it, and whether a card or a doubt has it
+	own       record
+	told      bool
+	explained explained
 }
 
 // topic is what lines of a log are about: failures that share a line are one.
@@ -48,7 +53,12 @@ func (r *plainReader) init(d *desk) { r.d, r.runs = d, map[topic]*plainRun{} }
 func (r *plainReader) gap() {
 	if r.doubt {
 		r.d.strangers.add(r.log, &r.doubtful)
-		r.doubt = false
+		r.doubt, r.told = false, true
+	}
+	if r.log == RA && !r.told {
+		if shape, ok := refused(r.window); ok && !r.explained.ids[idOf(r.window)] {
+			r.d.strangers.keep(RA, &r.own, shape)
+		}
 	}
 	r.window, r.prior, r.log = r.window[:0], r.prior[:0], ""
 	r.when = stamp{}
@@ -57,7 +67,12 @@ func (r *plainReader) gap() {
 // record takes a record that begins a paragraph of its own.
 func (r *plainReader) record(rec *record, log Log) {
 	r.gap()
-	r.log, r.when = log, rec.head.when
+	r.log, r.when, r.told = log, rec.head.when, false
+	if log == RA {
+		kept := r.own.raw[:0]
+		r.own = *rec
+		r.own.raw = append(kept, rec.raw[:min(len(rec.raw), maxLineKept)]...)
+	}
 	r.take(rec, true)
 }
 
@@ -88,6 +103,10 @@ func (r *plainReader) take(rec *record, begins bool) {
 		}
 		for _, about := range r.d.catalog.topicsOf[n] {
 			r.saw(about, n, &shown)
+			if r.log == RA && about.log == RA {
+				r.told = true
+				r.explained.add(idOf(r.window))
+			}
 		}
 	})
 	if !understood && (begins || looksLogged(raw)) && speaksOfError(raw) {

@@ -71,7 +71,12 @@ func (s *strangers) add(log Log, r *record) {
 	if log != IIS && !speaksOfError(r.raw) {
 		return
 	}
-	shape := shapeOf(r)
+	s.keep(log, r, r.raw[min(r.head.text, len(r.raw)):])
+}
+
+// keep keeps a line, whatever its words; like has what lines of its shape share.
+func (s *strangers) keep(log Log, r *record, like []byte) {
+	shape := withoutNumbers(like)
 	if s.shapes == nil {
 		s.shapes = map[string]*stranger{}
 	}
@@ -86,9 +91,8 @@ func (s *strangers) add(log Log, r *record) {
 	s.shapes[shape] = &stranger{log: log, count: 1, mark: mark{file: r.file, line: r.line, when: r.head.when, text: string(r.raw[:min(len(r.raw), maxLineKept)])}}
 }
 
-// shapeOf is a line without its numbers: lines that differ in these are one.
-func shapeOf(r *record) string {
-	b := r.raw[min(r.head.text, len(r.raw)):]
+// withoutNumbers is how lines are told apart: those that differ in numbers alone are one.
+func withoutNumbers(b []byte) string {
 	b = b[:min(len(b), 200)]
 	out := make([]byte, 0, len(b))
 	for _, c := range b {
