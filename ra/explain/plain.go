@@ -25,6 +25,7 @@ type plainReader struct {
 
 	// of the RA's record that the paragraph is: it, and whether a card or a doubt has it
 	own       record
+	ownRaw    []byte
 	told      bool
 	explained explained
 }
@@ -69,9 +70,9 @@ func (r *plainReader) record(rec *record, log Log) {
 	r.gap()
 	r.log, r.when, r.told = log, rec.head.when, false
 	if log == RA {
-		kept := r.own.raw[:0]
+		r.ownRaw = append(r.ownRaw[:0], rec.raw[:min(len(rec.raw), maxLineKept)]...)
 		r.own = *rec
-		r.own.raw = append(kept, rec.raw[:min(len(rec.raw), maxLineKept)]...)
+		r.own.raw = r.ownRaw
 	}
 	r.take(rec, true)
 }
