@@ -1,7 +1,6 @@
 package explain_test
 
 import (
-	"slices"
 	"strings"
 	"testing"
 
@@ -27,40 +26,6 @@ func goodAtIIS(times ...string) string {
 		}
 	}
 	return out.String()
-}
-
-const unusableLogin = `***EST [INFO][est_enroll_auth:356]--> TLS: no peer certificate
-***EST [WARNING][est_enroll_auth:394]--> HTTP authentication failed. Auth type=1
-***EST [WARNING][est_http_request:1435]--> Enrollment failed with rc=22 (EST_ERR_AUTH_FAIL)
-***EST [INFO][mg_send_http_error:389]--> [Error 401: Unauthorized The server was unable to authorize the request. ]
-***EST [ERROR][est_mg_handler:1234]--> EST error response code: 22 (EST_ERR_AUTH_FAIL)
-***EST [WARNING][handle_request:1267]--> Incoming request failed rv=22 (EST_ERR_AUTH_FAIL)
-***EST [INFO][log_access:1298]--> 127.0.0.1 [27/Nov/2026:00:25:29 +0000] "POST /.well-known/est/simpleenroll HTTP/1.1" 401 0
-`
-
-// Where IIS's log has nothing of that time, no cause at IIS is likelier than the client's.
-func TestALogInThatNeverCameToTheCAIsTheClients(t *testing.T) {
-	c := catalog(t)
-	at := explaintest.Input("u_ex261127.log", []byte(goodAtIIS("00:20:00", "00:30:00")))
-	report := read(t, c, explaintest.Input("nginx-error.log", []byte(unusableLogin)), at)
-	if len(report.Findings) != 1 || report.Findings[0].Name != "login-unusable" || report.Findings[0].Sure != explain.Likely {
-		t.Errorf("with IIS's log: %s", printed(t, report))
-	}
-	alone := read(t, c, explaintest.Input("nginx-error.log", []byte(unusableLogin)))
-	if len(alone.Findings) != 1 || alone.Findings[0].Sure != explain.Possible || !slices.ContainsFunc(alone.Findings[0].Others, func(o explain.Other) bool { return o.Name == "login-unusable" }) {
-		t.Errorf("NGINX's log alone: %s", printed(t, alone))
-	}
-	// The CA's refusal in IIS's log keeps its name.
-	refused := goodAtIIS("00:20:00") + "2026-11-27 00:25:29 192.0.2.1 GET /certsrv - 443 - 127.0.0.1 CiscoRA+1.0 - 401 1 2148074254 0\n" +
-		"2026-11-27 00:25:29 192.0.2.1 GET /certsrv - 443 - 127.0.0.1 CiscoRA+1.0 - 401 1 2148074252 0\n"
-	report = read(t, c, explaintest.Input("nginx-error.log", []byte(unusableLogin)), explaintest.Input("u_ex261127.log", []byte(refused)))
-	if len(report.Findings) != 1 || report.Findings[0].Name != "locked-account" || len(report.Findings[0].Others) != 1 || report.Findings[0].Others[0].Name != "wrong-password" {
-		t.Errorf("with a refusal at IIS: %s", printed(t, report))
-	}
-	report = read(t, c, explaintest.Input("ra.log", []byte(ownLine("401", "the Authorization header cannot be used: send the CA account's user name and password with HTTP Basic"))))
-	if len(report.Findings) != 1 || report.Findings[0].Name != "login-unusable" || len(report.NotUnderstood) != 0 {
-		t.Errorf("the RA's own log: %s", printed(t, report))
-	}
 }
 
 const unusableCSR = `***EST [INFO][est_enroll_auth:356]--> TLS: no peer certificate
