@@ -1,7 +1,6 @@
 package explain_test
 
 import (
-	"strings"
 	"testing"
 
 	"ciscora/ra/explain"
@@ -9,24 +8,6 @@ import (
 )
 
 const iisFields = "#Fields: date time s-ip cs-method cs-uri-stem cs-uri-query s-port cs-username c-ip cs(User-Agent) cs(Referer) sc-status sc-substatus sc-win32-status time-taken\n"
-
-// goodAtIIS is one enrollment, at each of the times.
-func goodAtIIS(times ...string) string {
-	var out strings.Builder
-	out.WriteString(iisFields)
-	for _, at := range times {
-		for _, line := range []string{
-			"GET /certsrv - 443 - 127.0.0.1 CiscoRA+1.0 - 401 1 2148074254 0",
-			`GET /certsrv - 443 LAB\ciscora 127.0.0.1 CiscoRA+1.0 - 301 0 0 0`,
-			`GET /certsrv/certrqxt.asp - 443 LAB\ciscora 127.0.0.1 CiscoRA+1.0 - 200 0 0 0`,
-			`POST /certsrv/certfnsh.asp - 443 LAB\ciscora 127.0.0.1 CiscoRA+1.0 - 200 0 0 0`,
-			`GET /certsrv/certnew.cer ReqID=7&ENC=b64 443 LAB\ciscora 127.0.0.1 CiscoRA+1.0 - 200 0 0 0`,
-		} {
-			out.WriteString("2026-11-27 " + at + " 192.0.2.1 " + line + "\n")
-		}
-	}
-	return out.String()
-}
 
 const unusableCSR = `***EST [INFO][est_enroll_auth:356]--> TLS: no peer certificate
 2026/11/27 00:25:33 [info] 21663#0: *24 login_to_certsrv_ca: Secure connection to MS CertServ completed successfully using the following URL https://localhost:21443/certsrv while SSL EST handshaking, client: 127.0.0.1, server: 127.0.0.1:21084
