@@ -51,26 +51,19 @@ func tooLong() *answer { return unread(http.StatusBadRequest, httpSysTooLong) }
 
 func unavailable() *answer { return unread(http.StatusServiceUnavailable, httpSysUnavailable) }
 
-// httpSysUnauthorized is what the kernel's part of IIS says to a type 1 message.
-const httpSysUnauthorized = `<!DOCTYPE HTML PUBLIC "-//W3C//DTD HTML 4.01//EN""http://www.w3.org/TR/html4/strict.dtd">` + "\r\n" +
-	"<html><head><title>Not Authorized</title>\r\n" +
-	`<meta http-equiv="Content-Type" content="text/html; charset=us-ascii"></head>` + "\r\n" +
-	"<body><h2>Not Authorized</h2>\r\n" +
-	"<hr><p>HTTP Error 401. The requested resource requires user authentication.</p>\r\n" +
-	"</body></html>\r\n"
+// What the kernel's part of IIS says to a type 1 message, to a head that is too long (346
+// bytes), and when the application pool is stopped.
+var (
+	httpSysUnauthorized = httpSysPage("Not Authorized", "Not Authorized", "HTTP Error 401. The requested resource requires user authentication.")
+	httpSysTooLong      = httpSysPage("Bad Request", "Bad Request - Request Too Long", "HTTP Error 400. The size of the request headers is too long.")
+	httpSysUnavailable  = httpSysPage("Service Unavailable", "Service Unavailable", "HTTP Error 503. The service is unavailable.")
+)
 
-// httpSysTooLong is what it says to a head that is too long, 346 bytes.
-const httpSysTooLong = `<!DOCTYPE HTML PUBLIC "-//W3C//DTD HTML 4.01//EN""http://www.w3.org/TR/html4/strict.dtd">` + "\r\n" +
-	"<html><head><title>Bad Request</title>\r\n" +
-	`<meta http-equiv="Content-Type" content="text/html; charset=us-ascii"></head>` + "\r\n" +
-	"<body><h2>Bad Request - Request Too Long</h2>\r\n" +
-	"<hr><p>HTTP Error 400. The size of the request headers is too long.</p>\r\n" +
-	"</body></html>\r\n"
-
-// httpSysUnavailable is what it says when the application pool is stopped.
-const httpSysUnavailable = `<!DOCTYPE HTML PUBLIC "-//W3C//DTD HTML 4.01//EN""http://www.w3.org/TR/html4/strict.dtd">` + "\r\n" +
-	"<html><head><title>Service Unavailable</title>\r\n" +
-	`<meta http-equiv="Content-Type" content="text/html; charset=us-ascii"></head>` + "\r\n" +
-	"<body><h2>Service Unavailable</h2>\r\n" +
-	"<hr><p>HTTP Error 503. The service is unavailable.</p>\r\n" +
-	"</body></html>\r\n"
+func httpSysPage(title, heading, text string) string {
+	return `<!DOCTYPE HTML PUBLIC "-//W3C//DTD HTML 4.01//EN""http://www.w3.org/TR/html4/strict.dtd">` + "\r\n" +
+		"<html><head><title>" + title + "</title>\r\n" +
+		`<meta http-equiv="Content-Type" content="text/html; charset=us-ascii"></head>` + "\r\n" +
+		"<body><h2>" + heading + "</h2>\r\n" +
+		"<hr><p>" + text + "</p>\r\n" +
+		"</body></html>\r\n"
+}
