@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"time"
 
 	"ciscora/ra/check"
 	"ciscora/ra/check/hello"
@@ -130,10 +131,18 @@ func (s *seen) enumerate(ctx context.Context, p hello.Prober, v hello.Version, n
 		got = ask(ctx, p, v, left, name)
 	}
 	var connect *hello.ConnectError
-	if errors.As(got.err, &connect) || errors.Is(got.err, hello.ErrSilent) {
+	// The connection's deadline is the context's, and may be told before the context knows.
+	end, _ := ctx.Deadline()
+	switch {
+	case ctx.Err() != nil, !time.Now().Before(end):
+		s.cut[v] = errAskedLongEnough
+	case errors.As(got.err, &connect), errors.Is(got.err, hello.ErrSilent):
 		s.cut[v] = got.err
 	}
 }
+
+// errAskedLongEnough is why a server that answers slowly was not asked for all.
+var errAskedLongEnough = fmt.Errorf("the time for asking, %d times that of one connection, was over", mostTimeouts)
 
 func (s *seen) addLeaf(a hello.Answer, key hello.Key) {
 	if len(a.Certificates) == 0 {

@@ -45,11 +45,12 @@ func (p Prober) Ask(ctx context.Context, c Client) (Answer, error) {
 		return Answer{}, &ConnectError{err}
 	}
 	defer conn.Close()
-	defer context.AfterFunc(ctx, func() { conn.Close() })()
 	deadline, _ := ctx.Deadline()
 	if err := conn.SetDeadline(deadline); err != nil {
 		return Answer{}, &ConnectError{err}
 	}
+	// From here on it may be closed at any time, and what then fails is asRefusal's.
+	defer context.AfterFunc(ctx, func() { conn.Close() })()
 	data, err := c.Marshal(rand.Reader)
 	if err != nil {
 		return Answer{}, err
