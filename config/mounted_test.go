@@ -14,6 +14,7 @@ import (
 	"go.yaml.in/yaml/v4"
 
 	"ciscora/config"
+	"ciscora/internal/peertest"
 )
 
 // mountedConfig names the ra.yaml that the test binary, run again, is to check.
@@ -51,12 +52,7 @@ type deployment struct {
 // The kubelet gives a secret's files to fsGroup, and lets it read them whatever
 // defaultMode says (kubernetes.io, "Configure a Security Context for a Pod").
 func TestTheKubernetesManifestMountsFilesThatTheRATakes(t *testing.T) {
-	if os.Geteuid() != 0 {
-		if os.Getenv("RA_PEERS") == "required" {
-			t.Fatal("to change owners wants root, and RA_PEERS=required")
-		}
-		t.Skip("to change owners wants root")
-	}
+	peertest.Root(t)
 	f, err := os.Open("../deploy/kubernetes.yaml")
 	if err != nil {
 		t.Fatal(err)

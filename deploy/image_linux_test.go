@@ -24,6 +24,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"ciscora/internal/peertest"
 )
 
 // image is what the Dockerfile makes, without Docker: the static binary in an empty root,
@@ -41,10 +43,7 @@ const address = "192.0.2.9"
 
 func needsRoot(t *testing.T, what string, err error) {
 	t.Helper()
-	if os.Getenv("RA_PEERS") == "required" {
-		t.Fatalf("%s: %v, and RA_PEERS=required", what, err)
-	}
-	t.Skipf("%s (root can): %v", what, err)
+	peertest.Missing(t, "%s (root can): %v", what, err)
 }
 
 func newImage(t *testing.T) *image {

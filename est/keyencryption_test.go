@@ -26,6 +26,7 @@ import (
 	globalest "github.com/globalsign/est"
 
 	"ciscora/est"
+	"ciscora/internal/peertest"
 )
 
 var (
@@ -131,7 +132,7 @@ func TestServerKeygenEncryptsTheKeyAsTheClientAsks(t *testing.T) {
 			sealed := must(base64.StdEncoding.DecodeString(strings.Join(strings.Fields(string(must(io.ReadAll(part)))), "")))
 			certs := certificates(t, string(must(io.ReadAll(must(parts.NextRawPart())))))
 
-			peer(t, "openssl")
+			peertest.Program(t, "openssl")
 			how := []string{"-secretkey", hex.EncodeToString(siteA), "-secretkeyid", hex.EncodeToString([]byte("site-a"))}
 			if !test.secret {
 				leaf := writeFile(t, "leaf.pem", pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: test.with.Certificate[0]}))

@@ -15,23 +15,11 @@ import (
 	globalest "github.com/globalsign/est"
 
 	"ciscora/est"
+	"ciscora/internal/peertest"
 )
 
 // Programs that nobody here wrote, against both dialects on one listener each
 // (docs/reference/libest.md, "Other clients of an EST server").
-
-// peer skips the test where a program is absent, unless RA_PEERS is "required".
-func peer(t *testing.T, programs ...string) {
-	t.Helper()
-	for _, name := range programs {
-		if _, err := exec.LookPath(name); err != nil {
-			if os.Getenv("RA_PEERS") == "required" {
-				t.Fatalf("%s is not installed, and RA_PEERS=required", name)
-			}
-			t.Skipf("%s is not installed", name)
-		}
-	}
-}
 
 func run(t *testing.T, stdin []byte, program string, args ...string) []byte {
 	t.Helper()
@@ -76,7 +64,7 @@ func inBothDialectsWith(t *testing.T, change func(*est.Options), test func(t *te
 }
 
 func TestStrongSwanEnrolls(t *testing.T) {
-	peer(t, "pki")
+	peertest.Program(t, "pki")
 	csr, key := phone(t, "SEP001122334455")
 	inBothDialects(t, func(t *testing.T, on *listening) {
 		url := "https://" + on.addr
@@ -97,7 +85,7 @@ func TestStrongSwanEnrolls(t *testing.T) {
 }
 
 func TestStrongSwanTakesALongChain(t *testing.T) {
-	peer(t, "pki")
+	peertest.Program(t, "pki")
 	chain := longChain(12)
 	for _, d := range bothDialects {
 		on := listen(t, newServer(t, dialect(d), func(o *est.Options) {
@@ -112,7 +100,8 @@ func TestStrongSwanTakesALongChain(t *testing.T) {
 }
 
 func TestCurlAndOpenSSLEnroll(t *testing.T) {
-	peer(t, "curl", "openssl")
+	peertest.Program(t, "curl")
+	peertest.Program(t, "openssl")
 	inBothDialects(t, func(t *testing.T, on *listening) {
 		dir := t.TempDir()
 		base64 := run(t, run(t, nil, "openssl", "req", "-new", "-newkey", "rsa:2048", "-nodes", "-sha256", "-subj", "/CN=SEP001122334455",
@@ -173,7 +162,7 @@ func TestPeersThatAPatientServerKeepsWaiting(t *testing.T) {
 	}
 	csr, key := phone(t, "SEP001122334455")
 	t.Run("curl", func(t *testing.T) {
-		peer(t, "curl")
+		peertest.Program(t, "curl")
 		answer := run(t, []byte(lines(csr)), "curl", "--silent", "--show-error", "--fail-with-body", "--cacert", rootFile(t), "--anyauth",
 			"--user", "estuser:estpwd", "--data-binary", "@-", "-H", "Content-Type: application/pkcs10", "https://"+start(t).addr+enrollPath)
 		if certs := certificates(t, string(answer)); len(certs) != 1 || !key.PublicKey.Equal(certs[0].PublicKey) {
@@ -181,7 +170,7 @@ func TestPeersThatAPatientServerKeepsWaiting(t *testing.T) {
 		}
 	})
 	t.Run("strongSwan", func(t *testing.T) {
-		peer(t, "pki")
+		peertest.Program(t, "pki")
 		issuing := writeFile(t, "issuing.pem", pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: lab().issuing.Raw}))
 		der := run(t, nil, "pki", "--est", "--url", "https://"+start(t).addr, "--cacert", rootFile(t), "--cacert", issuing,
 			"--userpass", "estuser:estpwd", "--in", writeFile(t, "phone.der", csr))

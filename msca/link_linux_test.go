@@ -23,6 +23,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"ciscora/internal/peertest"
 	"ciscora/msca"
 )
 
@@ -210,10 +211,7 @@ func namespace(t *testing.T, name string) {
 	t.Helper()
 	out, err := exec.CommandContext(t.Context(), "ip", "netns", "add", name).CombinedOutput()
 	if err != nil {
-		if os.Getenv("RA_PEERS") == "required" {
-			t.Fatalf("make a network namespace: %v %s, and RA_PEERS=required", err, out)
-		}
-		t.Skipf("a network namespace cannot be made (root and iproute2 can): %v", err)
+		peertest.Missing(t, "a network namespace cannot be made (root and iproute2 can): %v %s", err, out)
 	}
 	t.Cleanup(func() { ip(t, "netns", "delete", name) })
 }

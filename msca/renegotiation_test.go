@@ -14,6 +14,7 @@ import (
 	"testing"
 	"time"
 
+	"ciscora/internal/peertest"
 	"ciscora/msca"
 )
 
@@ -27,12 +28,7 @@ type sServer struct {
 
 func newSServer(t *testing.T, p *pki) *sServer {
 	t.Helper()
-	if _, err := exec.LookPath("openssl"); err != nil {
-		if os.Getenv("RA_PEERS") == "required" {
-			t.Fatal(err)
-		}
-		t.Skip(err)
-	}
+	peertest.Program(t, "openssl")
 	dir := t.TempDir()
 	key, err := x509.MarshalPKCS8PrivateKey(p.iis.key)
 	if err != nil {

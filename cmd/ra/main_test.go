@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
+	"regexp"
 	"strconv"
 	"strings"
 	"syscall"
@@ -127,17 +128,28 @@ func hangUp(ts *testscript.TestScript, neg bool, args []string) {
 	appears(ts, neg, args[1:])
 }
 
-// appears FILE: waits until the file is there.
+// appears FILE [REGEXP]: waits until the file is there, with such a line.
 func appears(ts *testscript.TestScript, neg bool, args []string) {
-	if neg || len(args) != 1 {
-		ts.Fatalf("usage: appears FILE")
+	if neg || len(args) < 1 || len(args) > 2 {
+		ts.Fatalf("usage: appears FILE [REGEXP]")
 	}
-	for deadline := time.Now().Add(20 * time.Second); ; time.Sleep(10 * time.Millisecond) {
-		if made, err := filepath.Glob(ts.MkAbs(args[0])); err == nil && len(made) > 0 {
-			return
+	line := regexp.MustCompile("")
+	if len(args) == 2 {
+		var err error
+		line, err = regexp.Compile("(?m)" + args[1])
+		ts.Check(err)
+	}
+	// So long only where it never comes: it may have a busy machine's compiler beside it.
+	for deadline := time.Now().Add(2 * time.Minute); ; time.Sleep(10 * time.Millisecond) {
+		made, err := filepath.Glob(ts.MkAbs(args[0]))
+		ts.Check(err)
+		for _, name := range made {
+			if text, err := os.ReadFile(name); len(args) == 1 || err == nil && line.Match(text) {
+				return
+			}
 		}
 		if time.Now().After(deadline) {
-			ts.Fatalf("%s is not made", args[0])
+			ts.Fatalf("%s does not appear", strings.Join(args, " with "))
 		}
 	}
 }

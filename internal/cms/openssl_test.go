@@ -20,20 +20,13 @@ import (
 	"time"
 
 	"ciscora/internal/cms"
+	"ciscora/internal/peertest"
 )
 
-// openssl runs the program in a folder, or skips the test where there is none, unless
-// RA_PEERS is "required".
+// openssl runs the program in a folder.
 func openssl(t *testing.T, dir string, args ...string) []byte {
 	t.Helper()
-	path, err := exec.LookPath("openssl")
-	if err != nil {
-		if os.Getenv("RA_PEERS") == "required" {
-			t.Fatal("openssl is not installed, and RA_PEERS=required")
-		}
-		t.Skip("openssl is not installed")
-	}
-	cmd := exec.CommandContext(t.Context(), path, args...)
+	cmd := exec.CommandContext(t.Context(), peertest.Program(t, "openssl"), args...)
 	cmd.Dir = dir
 	var said bytes.Buffer
 	cmd.Stderr = &said

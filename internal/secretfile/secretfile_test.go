@@ -13,6 +13,7 @@ import (
 	"syscall"
 	"testing"
 
+	"ciscora/internal/peertest"
 	"ciscora/internal/secretfile"
 )
 
@@ -47,12 +48,7 @@ func asked(t *testing.T, program, path string, groups ...uint32) string {
 }
 
 func TestAFileOfOneReaderIsASecretAndSoIsRootsForAGroupOfOurs(t *testing.T) {
-	if os.Geteuid() != 0 {
-		if os.Getenv("RA_PEERS") == "required" {
-			t.Fatal("to change owners wants root, and RA_PEERS=required")
-		}
-		t.Skip("to change owners wants root")
-	}
+	peertest.Root(t)
 	dir, err := os.MkdirTemp("", "secret") //nolint:usetesting // a test's own folder is for root alone
 	if err != nil {
 		t.Fatal(err)

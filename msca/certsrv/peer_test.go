@@ -9,27 +9,10 @@ import (
 	"strings"
 	"testing"
 
+	"ciscora/internal/peertest"
 	"ciscora/msca/certsrv"
 	"ciscora/msca/ntlm"
 )
-
-// peer returns the path of a program from outside. Without it the test skips,
-// unless RA_PEERS=required says that it must be there.
-func peer(t *testing.T, program string, probe ...string) string {
-	t.Helper()
-	path, err := exec.LookPath(program)
-	if err == nil && len(probe) > 0 {
-		err = exec.CommandContext(t.Context(), path, probe...).Run()
-	}
-	if err == nil {
-		return path
-	}
-	if os.Getenv("RA_PEERS") == "required" {
-		t.Fatalf("%s %s: %v, and RA_PEERS=required", program, strings.Join(probe, " "), err)
-	}
-	t.Skipf("%s %s: %v", program, strings.Join(probe, " "), err)
-	return ""
-}
 
 // write puts a file into a folder of the test and returns its path.
 func write(t *testing.T, name string, data []byte) string {
@@ -59,7 +42,7 @@ func run(t *testing.T, path string, args ...string) (stdout string, err error) {
 }
 
 func TestCurlDoesAWholeEnrollment(t *testing.T) {
-	path := peer(t, "curl")
+	path := peertest.Program(t, "curl")
 	log := &accessLog{}
 	srv := start(t, log.option)
 	root := rootFile(t, srv)
@@ -97,14 +80,9 @@ func TestCurlDoesAWholeEnrollment(t *testing.T) {
 // With gss-ntlmssp curl speaks NTLM in SPNEGO, as .NET and WinHTTP do, with a MIC over
 // the list of mechanisms, and checks that of the CA.
 func TestCurlLogsInByNegotiateWithNTLMInSPNEGO(t *testing.T) {
-	path := peer(t, "curl")
+	path := peertest.Program(t, "curl")
 	const mechanism = "/etc/gss/mech.d/mech.ntlmssp.conf"
-	if _, err := os.Stat(mechanism); err != nil {
-		if os.Getenv("RA_PEERS") == "required" {
-			t.Fatalf("gss-ntlmssp: %v, and RA_PEERS=required", err)
-		}
-		t.Skipf("gss-ntlmssp: %v", err)
-	}
+	peertest.Files(t, mechanism)
 	log := &accessLog{}
 	srv := start(t, log.option)
 	root := rootFile(t, srv)
@@ -129,7 +107,8 @@ func TestCurlLogsInByNegotiateWithNTLMInSPNEGO(t *testing.T) {
 
 // python3-requests-ntlm sends a MIC, and the channel binding by itself.
 func TestRequestsNTLMLogsInWithItsChannelBinding(t *testing.T) {
-	path := peer(t, "/usr/bin/python3", "-c", "import requests_ntlm")
+	path := peertest.Program(t, "/usr/bin/python3") // Debian's own: another has not its modules
+	peertest.Files(t, "/usr/lib/python3/dist-packages/requests_ntlm")
 	script := write(t, "login.py", []byte(`
 import os, sys, requests
 # This loads OpenSSL's legacy algorithms, MD4 among them.
@@ -161,7 +140,7 @@ print(requests.get(sys.argv[1] + "/certrqxt.asp", auth=auth, verify=sys.argv[2])
 
 // wget speaks NTLMv1 alone.
 func TestWgetIsRefused(t *testing.T) {
-	path := peer(t, "wget")
+	path := peertest.Program(t, "wget")
 	log := &accessLog{}
 	srv := start(t, log.option)
 	config := write(t, "wgetrc", []byte("user = LAB\\ciscora\npassword = "+srv.Password+"\n"))
@@ -175,7 +154,7 @@ func TestWgetIsRefused(t *testing.T) {
 }
 
 func TestOpenSSLTrustsTheChain(t *testing.T) {
-	path := peer(t, "openssl")
+	path := peertest.Program(t, "openssl")
 	srv := start(t)
 	loggedIn(t, srv).submit(phoneCSR(t), ciscoRA)
 	toPEM := func(der []byte) []byte { return pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}) }

@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"ciscora/internal/peertest"
 	"ciscora/ra/exam"
 	"ciscora/ra/exam/wrongclient"
 )
@@ -50,10 +51,7 @@ func cards(t *testing.T) []exam.Card {
 // Each case is proven twice: a client that does right passes it, and one with exactly its
 // defect fails it. A case that no wrong client can fail would be none.
 func TestEachCaseIsPassedByARightClientAndFailedByAWrongOne(t *testing.T) {
-	// They take a minute: whoever tests all packages has other plans.
-	if asked := flag.Lookup("test.run").Value.String(); os.Getenv("RA_PEERS") != "required" && !strings.Contains(asked, "EachCase") {
-		t.Skip("go test ./ra/exam -run EachCase proves them, and RA_PEERS=required")
-	}
+	peertest.Long(t, "EachCase")
 	for name, test := range map[string]struct {
 		defect func(exam.Card) string
 		want   exam.Verdict

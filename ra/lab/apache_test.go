@@ -24,6 +24,7 @@ import (
 	"github.com/Azure/go-ntlmssp"
 
 	"ciscora/config"
+	"ciscora/internal/peertest"
 	"ciscora/ra/lab"
 	"ciscora/ra/server"
 )
@@ -74,8 +75,8 @@ var apacheModules = []string{"mpm_event", "authn_core", "authz_core", "authz_use
 // RA_PEERS=required.
 func needApache(t *testing.T) {
 	t.Helper()
-	program(t, "apache2")
-	installed(t, apacheFiles)
+	peertest.Program(t, "apache2")
+	peertest.Files(t, apacheFiles...)
 }
 
 // apache is an Apache with mod_auth_gssapi in front of a lab's CA.
@@ -96,7 +97,7 @@ func startApache(t *testing.T, l *lab.Lab, keepAlive int) apache {
 // configuration has it; mechanism may put files into the folder.
 func startApacheThatTakes(t *testing.T, l *lab.Lab, keepAlive int, mechanism func(dir string) string) apache {
 	t.Helper()
-	path := program(t, "apache2")
+	path := peertest.Program(t, "apache2")
 	creds, err := config.LoadCredentials(l.Path("credentials.yaml"))
 	if err != nil {
 		t.Fatal(err)

@@ -11,6 +11,7 @@ import (
 	"go.yaml.in/yaml/v4"
 
 	"ciscora/config"
+	"ciscora/internal/peertest"
 	"ciscora/ra/admin"
 	"ciscora/ra/lab"
 )
@@ -34,6 +35,7 @@ func fromTheDocs(t *testing.T, language, comment, name string) []byte {
 // What docs/testing.md shows, and nothing else, runs here: pytest and JUnit, two tests at
 // a time each, all against one lab.
 func TestThePagesTestsRunTogetherOnOneLab(t *testing.T) {
+	peertest.Long(t, "PagesTests")
 	for _, profile := range []config.Profile{config.ProfileCUCM, config.ProfileModern} {
 		t.Run(string(profile), func(t *testing.T) {
 			l := start(t, lab.Options{Profile: profile})
@@ -55,9 +57,9 @@ func TestThePagesTestsRunTogetherOnOneLab(t *testing.T) {
 			t.Run("together", func(t *testing.T) {
 				t.Run("pytest", func(t *testing.T) {
 					t.Parallel()
-					installed(t, []string{"/usr/lib/python3/dist-packages/pytest", "/usr/lib/python3/dist-packages/xdist"})
-					program(t, "curl")
-					program(t, "openssl")
+					peertest.Files(t, "/usr/lib/python3/dist-packages/pytest", "/usr/lib/python3/dist-packages/xdist")
+					peertest.Program(t, "curl")
+					peertest.Program(t, "openssl")
 					dir := t.TempDir()
 					write(t, dir, "python", "#", "conftest.py")
 					write(t, dir, "python", "#", "test_device.py")
@@ -65,9 +67,9 @@ func TestThePagesTestsRunTogetherOnOneLab(t *testing.T) {
 				})
 				t.Run("JUnit", func(t *testing.T) {
 					t.Parallel()
-					installed(t, []string{"/usr/share/java/junit-jupiter-engine.jar", "/usr/share/java/junit-platform-console.jar"})
-					javac, java := program(t, "javac"), program(t, "java")
-					program(t, "openssl")
+					peertest.Files(t, "/usr/share/java/junit-jupiter-engine.jar", "/usr/share/java/junit-platform-console.jar")
+					javac, java := peertest.Program(t, "javac"), peertest.Program(t, "java")
+					peertest.Program(t, "openssl")
 					dir := t.TempDir()
 					write(t, dir, "java", "//", "DeviceTest.java")
 					run(t, dir, javac, "-cp", "/usr/share/java/*", "DeviceTest.java")

@@ -16,35 +16,9 @@ import (
 	globalest "github.com/globalsign/est"
 
 	"ciscora/config"
+	"ciscora/internal/peertest"
 	"ciscora/ra/lab"
 )
-
-// program returns the path of an outside program. Without it the test is
-// skipped, unless RA_PEERS=required, as in CI.
-func program(t *testing.T, name string) string {
-	t.Helper()
-	path, err := exec.LookPath(name)
-	if err != nil {
-		if os.Getenv("RA_PEERS") == "required" {
-			t.Fatalf("%s is required: %v", name, err)
-		}
-		t.Skipf("%s is not installed", name)
-	}
-	return path
-}
-
-// installed does for files what program does for programs.
-func installed(t *testing.T, files []string) {
-	t.Helper()
-	for _, file := range files {
-		if _, err := os.Stat(file); err != nil {
-			if os.Getenv("RA_PEERS") == "required" {
-				t.Fatal(err)
-			}
-			t.Skip(err)
-		}
-	}
-}
 
 // peer runs outside programs in a folder of their own.
 type peer struct {
@@ -55,7 +29,7 @@ type peer struct {
 // run returns the program's standard output; a failure fails the test.
 func (p peer) run(stdin []byte, name string, args ...string) []byte {
 	p.t.Helper()
-	cmd := exec.CommandContext(p.t.Context(), program(p.t, name), args...)
+	cmd := exec.CommandContext(p.t.Context(), peertest.Program(p.t, name), args...)
 	cmd.Dir = p.dir
 	cmd.Stdin = bytes.NewReader(stdin)
 	var stdout, stderr bytes.Buffer
@@ -91,8 +65,8 @@ func checkIssued(t *testing.T, l *lab.Lab, p peer, pem []byte, cn string) {
 }
 
 func TestCurlAndOpensslEnroll(t *testing.T) {
-	program(t, "curl")
-	program(t, "openssl")
+	peertest.Program(t, "curl")
+	peertest.Program(t, "openssl")
 	inBothProfiles(t, func(t *testing.T, l *lab.Lab, p peer) {
 		// The commands that `ra lab` prints.
 		cacerts := p.run(nil, "curl", "--silent", "--show-error", "--fail", "--cacert", l.Path("trust.pem"), l.ESTURL+"/.well-known/est/cacerts")
@@ -131,7 +105,7 @@ func TestCurlAndOpensslEnroll(t *testing.T) {
 }
 
 func TestCurlWithAWrongPasswordIsRefused(t *testing.T) {
-	program(t, "curl")
+	peertest.Program(t, "curl")
 	inBothProfiles(t, func(t *testing.T, l *lab.Lab, p peer) {
 		status := p.run([]byte("x"), "curl", "--silent", "--output", "out", "--write-out", "%{http_code}", "--cacert", l.Path("trust.pem"),
 			"--user", `LAB\ciscora:wrong`, "-H", "Content-Type: application/pkcs10", "--data-binary", "@-", l.ESTURL+"/.well-known/est/simpleenroll")
@@ -142,8 +116,8 @@ func TestCurlWithAWrongPasswordIsRefused(t *testing.T) {
 }
 
 func TestStrongSwanEnrolls(t *testing.T) {
-	program(t, "pki")
-	program(t, "openssl")
+	peertest.Program(t, "pki")
+	peertest.Program(t, "openssl")
 	inBothProfiles(t, func(t *testing.T, l *lab.Lab, p peer) {
 		p.run(nil, "pki", "--estca", "--url", l.ESTURL, "--cacert", l.Path("trust.pem"), "--caout", "ca.der")
 		key := p.run(nil, "pki", "--gen", "--type", "rsa", "--size", "2048", "--outform", "pem")
@@ -244,8 +218,9 @@ var bouncyCastle = []string{"/usr/share/java/bcpkix.jar", "/usr/share/java/bcpro
 // Bouncy Castle's EST client: the chain, the CSR attributes, an enrollment, its
 // renewal and, in cucm-12.5, where that is enough, a re-enrollment with the password.
 func TestBouncyCastleEnrolls(t *testing.T) {
-	program(t, "java")
-	installed(t, bouncyCastle)
+	peertest.Long(t, "Bouncy")
+	peertest.Program(t, "java")
+	peertest.Files(t, bouncyCastle...)
 	for _, test := range []struct {
 		profile config.Profile
 		want    []string

@@ -12,6 +12,7 @@ import (
 	"testing"
 
 	"ciscora/config"
+	"ciscora/internal/peertest"
 	"ciscora/ra/lab"
 )
 
@@ -98,13 +99,7 @@ func TestALabRemembersWhatWentOverTheWire(t *testing.T) {
 
 // Debian's tshark, as a user of Wireshark, opens the file alone.
 func TestTsharkOpensACaptureDecrypted(t *testing.T) {
-	program, err := exec.LookPath("tshark")
-	if err != nil {
-		if os.Getenv("RA_PEERS") == "required" {
-			t.Fatal("there is no tshark, and RA_PEERS=required")
-		}
-		t.Skip("there is no tshark")
-	}
+	program := peertest.Program(t, "tshark")
 	for _, profile := range []config.Profile{config.ProfileCUCM, config.ProfileModern} {
 		t.Run(string(profile), func(t *testing.T) {
 			l, phone, id := enrolled(t, profile)

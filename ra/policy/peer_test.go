@@ -3,13 +3,13 @@ package policy_test
 import (
 	"bytes"
 	"crypto/x509"
-	"os"
 	"os/exec"
 	"regexp"
 	"slices"
 	"strings"
 	"testing"
 
+	"ciscora/internal/peertest"
 	"ciscora/internal/x501"
 	"ciscora/ra/policy"
 )
@@ -17,12 +17,7 @@ import (
 // OpenSSL reads the same CSRs, and shows what we show: each attribute of the subject, and
 // each name that stands where it looks for names.
 func TestTheViewShowsWhatOpenSSLShows(t *testing.T) {
-	if _, err := exec.LookPath("openssl"); err != nil {
-		if os.Getenv("RA_PEERS") == "required" {
-			t.Fatal("openssl is not installed, and RA_PEERS=required")
-		}
-		t.Skip("openssl is not installed")
-	}
+	peertest.Program(t, "openssl")
 	compared := 0
 	for _, recipe := range recipes {
 		der := cook(recipe)

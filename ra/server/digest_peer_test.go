@@ -5,23 +5,18 @@ import (
 	"encoding/base64"
 	"encoding/hex"
 	"fmt"
-	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
 
 	"ciscora/config"
+	"ciscora/internal/peertest"
 )
 
 // curl's Digest, with its challenge and its retry (RFC 7616).
 func TestCurlEnrollsWithDigest(t *testing.T) {
-	if out, err := exec.CommandContext(t.Context(), "curl", "--version").CombinedOutput(); err != nil {
-		if os.Getenv("RA_PEERS") == "required" {
-			t.Fatalf("curl: %v %s, and RA_PEERS=required", err, out)
-		}
-		t.Skipf("no curl: %v", err)
-	}
+	peertest.Program(t, "curl")
 	s := newSite(t)
 	sum := md5.Sum([]byte("ann:est:geheim"))
 	s.write("users.digest", []byte("ann:est:"+hex.EncodeToString(sum[:])+"\n"))

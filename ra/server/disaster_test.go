@@ -1,24 +1,20 @@
 package server_test
 
 import (
-	"flag"
-	"os"
 	"strings"
 	"sync"
 	"syscall"
 	"testing"
 	"time"
 
+	"ciscora/internal/peertest"
 	"ciscora/ra/ledger/ledgertest"
 )
 
 // The disasters, under load. None may lose a certificate or issue one twice, and all are
 // over within a bound. docs/scale.md has the table that this prints.
 func TestDisaster(t *testing.T) {
-	// They take two minutes: whoever tests all packages has other plans.
-	if asked := flag.Lookup("test.run").Value.String(); os.Getenv("RA_PEERS") != "required" && !strings.Contains(asked, "Disaster") {
-		t.Skip("go test ./ra/server -run Disaster plays them, and RA_PEERS=required")
-	}
+	peertest.Long(t, "Disaster")
 	x := newRig(t, rigOptions{})
 	table := []string{
 		"| disaster | CSRs | certificates | being found out | told to come back | client errors | nobody served for | all served again after |",

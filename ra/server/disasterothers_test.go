@@ -17,6 +17,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"ciscora/internal/peertest"
 	"ciscora/ra/ledger/ledgertest"
 )
 
@@ -146,10 +147,7 @@ func asRoot(t *testing.T, program string, arguments ...string) {
 	if err == nil {
 		return
 	}
-	if os.Getenv("RA_PEERS") == "required" {
-		t.Fatalf("%s %v: %v %s, and RA_PEERS=required", program, arguments, err, out)
-	}
-	t.Skipf("%s %v wants root: %v", program, arguments, err)
+	peertest.Missing(t, "%s %v wants root: %v %s", program, arguments, err, out)
 }
 
 // smallDisk is a file system of its own.

@@ -15,6 +15,7 @@ import (
 	"sync"
 	"testing"
 
+	"ciscora/internal/peertest"
 	"ciscora/ra/server"
 )
 
@@ -32,13 +33,7 @@ type behind struct{ est, admin string }
 // newBalancer writes the configuration, for a balancer at an address and these replicas.
 func newBalancer(t *testing.T, s *site, address string, replicas ...behind) *balancer {
 	t.Helper()
-	program, err := exec.LookPath("haproxy")
-	if err != nil {
-		if os.Getenv("RA_PEERS") == "required" {
-			t.Fatalf("haproxy: %v, and RA_PEERS=required", err)
-		}
-		t.Skipf("haproxy: %v", err)
-	}
+	program := peertest.Program(t, "haproxy")
 	text, err := os.ReadFile("../../deploy/haproxy.cfg")
 	if err != nil {
 		t.Fatal(err)

@@ -21,6 +21,7 @@ import (
 	"strings"
 	"testing"
 
+	"ciscora/internal/peertest"
 	"ciscora/msca/certsrv"
 	"ciscora/ra/server"
 )
@@ -164,13 +165,7 @@ func TestTheMetricsCountWhatClientsGot(t *testing.T) {
 }
 
 func TestPrometheusTakesTheMetricsAndTheAlerts(t *testing.T) {
-	promtool, err := exec.LookPath("promtool")
-	if err != nil {
-		if os.Getenv("RA_PEERS") == "required" {
-			t.Fatalf("promtool: %v, and RA_PEERS=required", err)
-		}
-		t.Skipf("promtool: %v", err)
-	}
+	promtool := peertest.Program(t, "promtool")
 	check := exec.CommandContext(t.Context(), promtool, "check", "metrics")
 	check.Stdin = strings.NewReader(scraped(t))
 	if out, err := check.CombinedOutput(); err != nil || len(bytes.TrimSpace(out)) > 0 {

@@ -11,6 +11,7 @@ import (
 	"strings"
 	"testing"
 
+	"ciscora/internal/peertest"
 	"ciscora/ra/access/revocation"
 )
 
@@ -67,12 +68,7 @@ onlysomereasons = keyCompromise
 
 // What OpenSSL makes, and what it can say with a CRL.
 func TestCRLsOfOpenSSLSayWhatTheyAreAbout(t *testing.T) {
-	if _, err := exec.LookPath("openssl"); err != nil {
-		if os.Getenv("RA_PEERS") == "required" {
-			t.Fatalf("openssl: %v, and RA_PEERS=required", err)
-		}
-		t.Skipf("openssl: %v", err)
-	}
+	peertest.Program(t, "openssl")
 	dir := t.TempDir()
 	openssl := func(args ...string) {
 		t.Helper()

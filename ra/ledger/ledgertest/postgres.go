@@ -18,6 +18,8 @@ import (
 	"sync/atomic"
 	"syscall"
 	"testing"
+
+	"ciscora/internal/peertest"
 )
 
 // Postgres is a PostgreSQL server of a test, or of many.
@@ -56,8 +58,8 @@ func StartPostgresIn(t testing.TB, parent string) *Postgres {
 func need(t testing.TB, err error) {
 	t.Helper()
 	switch {
-	case errors.Is(err, ErrNotInstalled) && os.Getenv("RA_PEERS") != "required":
-		t.Skip(err)
+	case errors.Is(err, ErrNotInstalled):
+		peertest.Missing(t, "%v", err)
 	case err != nil:
 		t.Fatal(err)
 	}
