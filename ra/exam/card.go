@@ -236,7 +236,7 @@ func (s Stage) check() (problems []error) {
 	for _, word := range s.Expect {
 		if _, err := parsePredicate(word); err != nil {
 			wrong("%w", err)
-		} else if words()[word].renews && (s.operation() != Reenroll || s.NoCert) {
+		} else if w, _ := wordOf(word); w.renews && (s.operation() != Reenroll || s.NoCert) {
 			wrong("expect: %s: there is no old certificate: want operation: reenroll, without no_cert", word)
 		}
 	}

@@ -38,6 +38,7 @@ type word struct {
 	// without faults has to show that it can.
 	negative bool
 	renews   bool // it looks at the certificate that is to be renewed
+	premise  bool // where it does not hold the stage shows nothing: it is inconclusive
 	judge    func(r *run, d time.Duration, n int) string
 }
 
@@ -54,6 +55,12 @@ func negative(judge func(r *run) string) word {
 func renewing(judge func(r *run) string) word {
 	w := plain(judge)
 	w.renews = true
+	return w
+}
+
+func premise(judge func(r *run) string) word {
+	w := plain(judge)
+	w.premise = true
 	return w
 }
 
@@ -88,6 +95,7 @@ func words() map[string]word {
 		"same-request":             negative(sameProblem),
 		"password-once":            negative(onceProblem),
 		"challenge-first":          plain(challengeProblem),
+		"challenge-read":           premise(unreadProblem),
 		"open-operations":          plain(openProblem),
 		"not-told":                 negative(toldProblem),
 		"channel-binding":          plain(bindingProblem),
@@ -109,14 +117,20 @@ func words() map[string]word {
 	}
 }
 
+// wordOf is the predicate of a word in a card.
+func wordOf(text string) (word, bool) {
+	name, _, _ := strings.Cut(text, "=")
+	w, ok := words()[name]
+	return w, ok
+}
+
 // parsePredicate reads a word, with what stands behind it.
 func parsePredicate(text string) (predicate, error) {
 	name, value, has := strings.Cut(text, "=")
-	all := words()
-	w, ok := all[name]
+	w, ok := wordOf(text)
 	if !ok {
 		near := ""
-		if n := nearest.Name(name, slices.Sorted(maps.Keys(all))); n != "" {
+		if n := nearest.Name(name, slices.Sorted(maps.Keys(words()))); n != "" {
 			near = ", did you mean " + n + "?"
 		}
 		return nil, fmt.Errorf("expect: unknown word %q%s", name, near)
@@ -148,10 +162,9 @@ func (s Stage) needsControl() bool {
 	if s.NoControl {
 		return false
 	}
-	all := words()
 	return slices.ContainsFunc(s.Expect, func(text string) bool {
-		name, _, _ := strings.Cut(text, "=")
-		return all[name].negative
+		w, _ := wordOf(text)
+		return w.negative
 	})
 }
 

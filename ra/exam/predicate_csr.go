@@ -217,6 +217,14 @@ func challengeProblem(r *run) string {
 	return ""
 }
 
+// unreadProblem: whoever sends credentials unasked takes any challenge for good, unread.
+func unreadProblem(r *run) string {
+	if i := slices.IndexFunc(r.requests, func(q *request) bool { return q.method == "POST" }); i >= 0 && r.requests[i].header.Get("Authorization") != "" {
+		return "it sent its credentials unasked, and so read no challenge"
+	}
+	return ""
+}
+
 // openProblem: what needs no credentials gets none.
 func openProblem(r *run) string {
 	for _, q := range r.requests {
