@@ -43,6 +43,10 @@ func (s *Server) shapeOther(kind, value string, hosts []string) (c tls.Certifica
 				t.DNSNames, t.IPAddresses = []string{"127.0.0.1"}, nil
 			}
 		}, hosts)
+	case "dns":
+		c, err = a.shaped(a.newest(), func(t *x509.Certificate) {
+			t.Subject.CommonName, t.DNSNames, t.IPAddresses = "EST server", []string{value}, nil
+		}, hosts)
 	case "eku":
 		c, err = a.shaped(a.newest(), func(t *x509.Certificate) {
 			t.ExtKeyUsage = []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth}

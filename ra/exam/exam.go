@@ -366,8 +366,18 @@ func (s Stage) describe() string {
 	for _, spec := range s.Faults {
 		parts = append(parts, atOperation(spec, s.operation()))
 	}
-	if s.Host == "ip" {
+	switch s.Host {
+	case "":
+	case "ip":
 		parts = append(parts, "by address")
+	default:
+		parts = append(parts, "as "+s.Host)
+	}
+	if s.Fingerprint != "" {
+		parts = append(parts, s.Fingerprint+" fingerprint")
+	}
+	if s.Clock != "" {
+		parts = append(parts, "at "+s.Clock)
 	}
 	if s.CACert != "" {
 		parts = append(parts, "cacert "+s.CACert)

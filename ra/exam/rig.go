@@ -8,6 +8,7 @@ import (
 	"crypto/sha256"
 	"crypto/tls"
 	"crypto/x509"
+	"encoding/hex"
 	"encoding/pem"
 	"errors"
 	"fmt"
@@ -272,8 +273,12 @@ func withoutProxies(env []string) []string {
 // values fills in what the client is told of the server.
 func (r *run) values(previous *run) error {
 	s, v := r.server, r.files.values
-	if r.stage.Host == "ip" {
-		r.name = "127.0.0.1"
+	switch r.stage.Host {
+	case "":
+	case "ip":
+		r.name = listening
+	default:
+		r.name = r.stage.Host
 	}
 	scheme := "https"
 	if r.stage.Scheme != "" {
@@ -284,6 +289,12 @@ func (r *run) values(previous *run) error {
 	if r.stage.Label != "" {
 		v["url"] += "/" + url.PathEscape(r.stage.Label)
 	}
+	v["address"], v["clock"] = listening, r.stage.Clock
+	fingerprint := sha256.Sum256(s.root.Raw)
+	if r.stage.Fingerprint == "wrong" {
+		_, _ = rand.Read(fingerprint[:]) // never fails, by its documentation
+	}
+	v["fingerprint"] = hex.EncodeToString(fingerprint[:])
 	v["user"], v["password"] = s.user, s.password
 	switch r.stage.Credentials {
 	case "none":
@@ -339,7 +350,7 @@ func (g *rig) order(ctx context.Context, r *run) error {
 				return err
 			}
 			at := net.JoinHostPort("localhost", other.port)
-			spec = strings.NewReplacer("{elsewhere}", "https://"+at, "{elsewhere-ip}", "https://"+net.JoinHostPort("127.0.0.1", other.port)).Replace(spec)
+			spec = strings.NewReplacer("{elsewhere}", "https://"+at, "{elsewhere-ip}", "https://"+net.JoinHostPort(listening, other.port)).Replace(spec)
 		}
 		if _, err := g.server.Faults.Order(atOperation(spec, r.operation)); err != nil {
 			return err

@@ -103,6 +103,7 @@ func Catalog() []Entry {
 		{one(ESTTLS), "key", "rsa1024", "the RA's certificate has an RSA key of 1024 bits", oneOf},
 		{one(ESTTLS), "cn-only", "[CN]", "the RA's certificate has its host as CN (or the one given), and no subjectAltName", optionalText},
 		{one(ESTTLS), "san", "dns|wildcard|dns-ip", "the RA's certificate has DNS names alone; or the name *; or its IP address as a DNS name", oneOf},
+		{one(ESTTLS), "dns", "NAME", "the RA's certificate has this DNS name alone, which may have a wildcard", text},
 		{one(ESTTLS), "eku", "client|cmcra", "the RA's certificate is for clients alone; or for a CMC RA, with another name", oneOf},
 		{one(ESTTLS), "issuer", "not-ca|name-constraint", "the RA's certificate was issued by one that is no CA; or by a CA that may not issue for this name", oneOf},
 		{one(ESTTLS), "critical-extension", "", "the RA's certificate has a critical extension that nobody knows", noValue},

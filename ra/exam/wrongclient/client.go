@@ -134,11 +134,16 @@ func (c *client) run() error {
 	}
 	switch operation := c.get("OPERATION"); operation {
 	case "cacerts":
+		if c.can("fingerprint") && c.roots == nil {
+			if err := c.bootstrap(u); err != nil {
+				return err
+			}
+		}
 		return c.cacerts(u)
 	case "csrattrs":
 		return c.csrattrs(u)
 	case "enroll", "reenroll":
-		if c.can("bootstrap") {
+		if c.can("bootstrap") || c.can("fingerprint") && c.roots == nil {
 			if err := c.bootstrap(u); err != nil {
 				return err
 			}

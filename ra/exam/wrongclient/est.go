@@ -13,6 +13,7 @@ import (
 	"crypto/x509/pkix"
 	"encoding/asn1"
 	"encoding/base64"
+	"encoding/hex"
 	"encoding/pem"
 	"errors"
 	"fmt"
@@ -383,6 +384,12 @@ func (c *client) bootstrap(u *url.URL) error {
 	kept, err := c.trusted(all)
 	if err != nil {
 		return err
+	}
+	if c.can("fingerprint") && !c.wrong("trust-fingerprint") {
+		// The first is the root.
+		if sum := sha256.Sum256(kept[0].Raw); hex.EncodeToString(sum[:]) != c.get("FINGERPRINT") {
+			return errors.New("the CA's fingerprint is another")
+		}
 	}
 	c.roots = x509.NewCertPool()
 	for _, one := range kept {

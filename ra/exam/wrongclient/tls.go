@@ -10,6 +10,7 @@ import (
 	"io"
 	"net"
 	"slices"
+	"strings"
 	"syscall"
 	"time"
 
@@ -41,6 +42,9 @@ func (c careful) Read(p []byte) (int, error) {
 }
 
 func (c *client) connect(address string) (net.Conn, error) {
+	if _, port, err := net.SplitHostPort(address); err == nil && c.can("resolve") {
+		address = net.JoinHostPort(c.get("ADDRESS"), port)
+	}
 	return (&net.Dialer{Deadline: c.until}).DialContext(context.Background(), "tcp", address)
 }
 
@@ -156,6 +160,12 @@ func (c *client) verify(chain []*x509.Certificate, host string) error {
 	for _, one := range chain[1:] {
 		options.Intermediates.AddCert(one)
 	}
+	if clock := c.get("CLOCK"); clock != "" && !c.wrong("trust-clock") {
+		var err error
+		if options.CurrentTime, err = time.Parse(time.DateTime, clock); err != nil {
+			return err
+		}
+	}
 	switch {
 	case c.wrong("trust-expired"):
 		options.CurrentTime = leaf.NotBefore.Add(leaf.NotAfter.Sub(leaf.NotBefore) / 2)
@@ -220,6 +230,8 @@ func (c *client) verifyName(leaf *x509.Certificate, host string) error {
 	case c.wrong("trust-ip-as-dns") && slices.Contains(leaf.DNSNames, host):
 		return nil
 	case c.wrong("trust-wildcard") && slices.Contains(leaf.DNSNames, "*"):
+		return nil
+	case c.wrong("trust-wildcard-depth") && slices.ContainsFunc(leaf.DNSNames, func(name string) bool { return strings.HasSuffix(host, strings.TrimPrefix(name, "*")) }):
 		return nil
 	case c.wrong("trust-cmcra") && slices.ContainsFunc(leaf.UnknownExtKeyUsage, oidCMCRA.Equal):
 		crash()
