@@ -76,6 +76,8 @@ func Placeholders() [][2]string {
 		{"label", "additional path segment, mostly empty"},
 		{"cert", "PEM file of the certificate to renew, on reenroll"},
 		{"oldkey", "PEM file of its key"},
+		{"secret", "file with an AES key of 256 bits, in hexadecimal digits, under which serverkeygen can encrypt"},
+		{"secret_id", "by what the server knows it: the value of DecryptKeyIdentifier"},
 		{"name", "common name for a CSR that the client makes itself"},
 		{"operation", strings.Join(Operations(), ", ")},
 		{"dir", "folder for whatever else the client writes"},

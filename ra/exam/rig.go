@@ -52,6 +52,7 @@ type server struct {
 	tap            *tap
 	host, port     string
 	user, password string
+	keygenKey      string // an AES key in hexadecimal digits, under which keys may be had
 	issuing, root  *x509.Certificate
 }
 
@@ -68,7 +69,13 @@ func (g *rig) start(ctx context.Context, name string) (*server, error) {
 	if err := g.keys.IntoLab(dir); err != nil {
 		return nil, fmt.Errorf("make the server's folder: %w", err)
 	}
-	variant := lab.Variant{Handshake: handshake}
+	secret := make([]byte, 32)
+	_, _ = rand.Read(secret) // never fails, by its documentation
+	s.keygenKey = hex.EncodeToString(secret)
+	variant := lab.Variant{Handshake: handshake, KeygenKeys: filepath.Join(dir, "keygen.keys")}
+	if err := os.WriteFile(variant.KeygenKeys, []byte(keygenID+":"+s.keygenKey+"\n"), 0o600); err != nil {
+		return nil, fmt.Errorf("write the server's file of keys: %w", err)
+	}
 	digested := ""
 	if g.digest != "" {
 		variant.DigestUsers, digested = filepath.Join(dir, "users.digest"), rand.Text()
@@ -105,6 +112,9 @@ func (g *rig) start(ctx context.Context, name string) (*server, error) {
 // digestUser is who enrolls where HTTP Digest is asked for: a name without a backslash,
 // which a quoted string would have twice.
 const digestUser = "examinee"
+
+// keygenID is by what a client asks for its key under the server's secret one.
+const keygenID = "exam"
 
 // digestLine is a user as htdigest writes one (RFC 7616 section 3.4.2).
 func digestLine(algorithm, user, password string) []byte {
@@ -295,6 +305,10 @@ func (r *run) values(previous *run) error {
 		_, _ = rand.Read(fingerprint[:]) // never fails, by its documentation
 	}
 	v["fingerprint"] = hex.EncodeToString(fingerprint[:])
+	v["secret_id"], v["secret"] = keygenID, r.files.path("secret.hex")
+	if err := os.WriteFile(v["secret"], []byte(s.keygenKey+"\n"), 0o600); err != nil {
+		return fmt.Errorf("write the run's files: %w", err)
+	}
 	v["user"], v["password"] = s.user, s.password
 	switch r.stage.Credentials {
 	case "none":

@@ -213,7 +213,7 @@ func (c *client) csr(operation string) (der []byte, key crypto.Signer, err error
 	template := &x509.CertificateRequest{Subject: pkix.Name{CommonName: c.get("NAME")}}
 	der, err = x509.CreateCertificateRequest(rand.Reader, template, key)
 	if err == nil && c.can("encrypted-key") {
-		der, err = withAttribute(der, key, oidDecryptKeyID, []byte("a key of ours"))
+		der, err = c.askEncryption(der, key)
 	}
 	return der, key, err
 }
