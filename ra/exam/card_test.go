@@ -2,8 +2,6 @@ package exam_test
 
 import (
 	"bytes"
-	"crypto/tls"
-	"net"
 	"os"
 	"path/filepath"
 	"slices"
@@ -78,41 +76,6 @@ func FuzzParseCards(f *testing.F) {
 			t.Error("no case and no error")
 		}
 	})
-}
-
-// aHello is what crypto/tls sends first.
-func aHello(t testing.TB) []byte {
-	t.Helper()
-	client, server := net.Pipe()
-	go func() {
-		defer client.Close()
-		_ = tls.Client(client, &tls.Config{ServerName: "est.example.com"}).HandshakeContext(t.Context()) // it has no answer
-	}()
-	first := make([]byte, 16<<10)
-	n, err := server.Read(first)
-	if err != nil {
-		t.Fatal(err)
-	}
-	server.Close()
-	return first[:n]
-}
-
-func TestAClientHelloIsRead(t *testing.T) {
-	hello := aHello(t)
-	if name, ok := exam.ReadsHello(hello); !ok || name != "est.example.com" {
-		t.Errorf("%q, %v", name, ok)
-	}
-	if _, ok := exam.ReadsHello(hello[:40]); ok {
-		t.Error("half of one is one")
-	}
-	if _, ok := exam.ReadsHello([]byte("GET / HTTP/1.1\r\n\r\n")); ok {
-		t.Error("clear text is one")
-	}
-}
-
-func FuzzParseHello(f *testing.F) {
-	f.Add(aHello(f))
-	f.Fuzz(func(_ *testing.T, data []byte) { exam.ReadsHello(data) })
 }
 
 func TestReportsTellWhatCountsAndWhatIsKnown(t *testing.T) {

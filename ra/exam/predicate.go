@@ -84,6 +84,7 @@ func words() map[string]word {
 		"strong-ciphers":           plain(ciphersProblem),
 		"secure-renegotiation":     plain(renegotiationProblem),
 		"sni":                      plain(sniProblem),
+		"indicated":                plain(indicationProblem),
 		"http-request":             plain(requestProblem),
 		"csr":                      plain(csrProblem),
 		"different-keys":           plain(differentProblem),

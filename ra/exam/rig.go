@@ -202,6 +202,7 @@ type run struct {
 	control   bool
 	server    *server
 	files     files
+	anchors   []byte // {cacert}; nil = absent
 	before    []byte // of {out}; nil = absent
 	out       []byte
 	unread    string // why what is at {out} was not read; "" = it was, or is absent
@@ -321,23 +322,23 @@ func (r *run) values(previous *run) error {
 		v["user"], v["password"] = "", ""
 	}
 	v["cacert"] = r.files.path("cacert.pem")
-	anchors := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: s.root.Raw})
+	r.anchors = pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: s.root.Raw})
 	switch r.stage.CACert {
 	case "none":
-		anchors = nil
+		r.anchors = nil
 	case "previous":
 		if previous == nil || previous.out == nil {
 			return errors.New("the stage before has written no file to trust")
 		}
-		anchors = previous.out
+		r.anchors = previous.out
 	}
-	if anchors != nil {
-		if err := os.WriteFile(v["cacert"], anchors, 0o600); err != nil {
+	if r.anchors != nil {
+		if err := os.WriteFile(v["cacert"], r.anchors, 0o600); err != nil {
 			return fmt.Errorf("write the run's files: %w", err)
 		}
 	}
 	if r.stage.Out == "kept" {
-		r.before = anchors
+		r.before = r.anchors
 		if r.old != nil {
 			data, err := os.ReadFile(v["cert"])
 			if err != nil {
