@@ -111,6 +111,7 @@ func Catalog() []Entry {
 		{one(ESTTLS), "plain-http", "", "plain HTTP answers on the port", noValue},
 		{one(ESTTLS), "cipher", "null|anon|export|des", "the RA chooses a cipher suite of that kind, whatever the client offers", oneOf},
 		{one(ESTTLS), "client-certificate", "ask|require", "the RA asks for a client certificate in the handshake, or ends it without one", oneOf},
+		{one(ESTTLS), "renegotiate", "", "the RA speaks TLS 1.2 only, and asks for a new handshake behind the first; a client that begins one is turned away", noValue},
 		{one(ESTTLS), "no-resumption", "", "no TLS session is resumed, and no ticket given", noValue},
 		{one(ESTTLS), "tls1.0", "", "the RA speaks TLS 1.0 only", noValue},
 		{one(ESTTLS), "tls1.1", "", "the RA speaks TLS 1.1 only", noValue},

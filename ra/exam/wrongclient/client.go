@@ -87,6 +87,9 @@ func Main(env func(string) string, stdout, stderr io.Writer) int {
 	if c.wrong("robust-reset") && (errors.Is(err, syscall.ECONNRESET) || errors.Is(err, io.EOF) || errors.As(err, &network)) {
 		crash()
 	}
+	if c.wrong("tls-renegotiate-begun") && strings.Contains(err.Error(), "no renegotiation") {
+		crash()
+	}
 	if c.wrong("robust-exit") {
 		return 0
 	}
