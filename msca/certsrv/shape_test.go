@@ -57,6 +57,7 @@ func TestAFrontEndsCertificateIsWrongInOneWayAlone(t *testing.T) {
 		{"extra-certificates", "", "est.example.com", nil},
 		{"rotate", "new", "est.example.com", &unknown},
 		{"rotate", "stranger", "est.example.com", &unknown},
+		{"rotate", "leaf", "est.example.com", &unknown},
 	} {
 		c, err := srv.Shape(test.kind, test.value, []string{"est.example.com", "127.0.0.1"})
 		if err != nil {

@@ -107,7 +107,7 @@ func Catalog() []Entry {
 		{one(ESTTLS), "eku", "client|cmcra", "the RA's certificate is for clients alone; or for a CMC RA, with another name", oneOf},
 		{one(ESTTLS), "issuer", "not-ca|name-constraint", "the RA's certificate was issued by one that is no CA; or by a CA that may not issue for this name", oneOf},
 		{one(ESTTLS), "critical-extension", "", "the RA's certificate has a critical extension that nobody knows", noValue},
-		{one(ESTTLS), "rotate", "new|stranger", "the RA's certificate is from the root that cacerts:p7=rollover announces, or from that of p7=stranger", oneOf},
+		{one(ESTTLS), "rotate", "new|stranger|leaf", "the RA's certificate is from the root that cacerts:p7=rollover announces, from that of p7=stranger, or signed by the end entity of p7=leaf", oneOf},
 		{one(ESTTLS), "plain-http", "", "plain HTTP answers on the port", noValue},
 		{one(ESTTLS), "cipher", "null|anon|export|des", "the RA chooses a cipher suite of that kind, whatever the client offers", oneOf},
 		{one(ESTTLS), "client-certificate", "ask|require", "the RA asks for a client certificate in the handshake, or ends it without one", oneOf},
