@@ -103,6 +103,7 @@ func words() map[string]word {
 		"fresh-binding":            plain(freshProblem),
 		"text-clean":               negative(cleanProblem),
 		"asked-again":              plain(againProblem),
+		"attributes-asked":         plain(unaskedProblem),
 		"asked-encryption":         plain(encryptionProblem),
 		"labelled":                 plain(labelProblem),
 		"new-key":                  renewing(newKeyProblem),
@@ -421,6 +422,13 @@ func againProblem(r *run) string {
 		}
 	}
 	return "it did not ask again"
+}
+
+func unaskedProblem(r *run) string {
+	if !slices.ContainsFunc(r.requests, func(q *request) bool { return q.operation() == CSRAttrs }) {
+		return "it did not ask /csrattrs"
+	}
+	return ""
 }
 
 func toldProblem(r *run) string {

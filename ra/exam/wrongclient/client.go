@@ -151,7 +151,7 @@ func (c *client) run() error {
 				return err
 			}
 		}
-		if c.can("own-key") && !c.wrong("csrattrs-key") {
+		if c.can("attributes") || c.can("own-key") && !c.wrong("csrattrs-key") {
 			// What the server asks of a key is followed; that it asks nothing is as well.
 			if err := c.csrattrs(u); err != nil {
 				return err
