@@ -139,7 +139,7 @@ func (s *Server) OtherCertificate() ([]byte, error) {
 // Shape makes IIS's certificate as something is wrong with it: self-signed,
 // self-signed-ca, missing-intermediate, unknown-root, wrong-name, wrong-name-cn
 // (value: the CN, lab-dc without one), expired, not-yet-valid; or a front end's: revoked, key, cn-only,
-// san, eku, critical-extension, issuer, extra-certificates, rotate. hosts are those that
+// san, dns, eku, critical-extension, issuer, extra-certificates, rotate. hosts are those that
 // it should have.
 func (s *Server) Shape(kind, value string, hosts []string) (tls.Certificate, error) {
 	now := s.opts.Now()

@@ -43,6 +43,10 @@ func (s *Server) shapeOther(kind, value string, hosts []string) (c tls.Certifica
 				t.DNSNames, t.IPAddresses = []string{"127.0.0.1"}, nil
 			}
 		}, hosts)
+	case "dns":
+		c, err = a.shaped(a.newest(), func(t *x509.Certificate) {
+			t.Subject.CommonName, t.DNSNames, t.IPAddresses = "EST server", []string{value}, nil
+		}, hosts)
 	case "eku":
 		c, err = a.shaped(a.newest(), func(t *x509.Certificate) {
 			t.ExtKeyUsage = []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth}
@@ -81,9 +85,12 @@ func (s *Server) shapeOther(kind, value string, hosts []string) (c tls.Certifica
 		}
 	case "rotate":
 		var issuer *pair
-		if value == "stranger" {
+		switch value {
+		case "stranger":
 			issuer, err = s.strangers()
-		} else {
+		case "leaf":
+			issuer, err = s.endEntity()
+		default:
 			var r *rollover
 			if r, err = s.rollover(); err == nil {
 				issuer = r.sub
@@ -178,11 +185,12 @@ type rollover struct {
 	sub                    *pair
 }
 
-// successors are other roots, each made when it is first asked for.
+// successors are what else a client might trust, each made when it is first asked for.
 type successors struct {
-	mu       sync.Mutex // guards both
+	mu       sync.Mutex // guards all
 	rollover *rollover
 	stranger *pair
+	leaf     *pair
 }
 
 // Rollover returns, in DER, what RFC 4210 section 4.4 has a CA publish that gets a new
@@ -273,6 +281,33 @@ func (s *Server) strangers() (*pair, error) {
 		s.successors.stranger = p
 	}
 	return s.successors.stranger, nil
+}
+
+// EndEntity returns, in DER, a certificate of this CA that is no CA's.
+func (s *Server) EndEntity() ([]byte, error) {
+	p, err := s.endEntity()
+	if err != nil {
+		return nil, err
+	}
+	return slices.Clone(p.certificate.Raw), nil
+}
+
+func (s *Server) endEntity() (*pair, error) {
+	s.successors.mu.Lock()
+	defer s.successors.mu.Unlock()
+	if s.successors.leaf == nil {
+		a := s.authority
+		key, err := a.newKey()
+		if err != nil {
+			return nil, fmt.Errorf("certsrv: make an end entity's key: %w", err)
+		}
+		c, err := a.sign(&x509.Certificate{Subject: pkix.Name{CommonName: "an end entity"}, BasicConstraintsValid: true}, key.Public(), serverValidity, 0)
+		if err != nil {
+			return nil, err
+		}
+		s.successors.leaf = &pair{c, key}
+	}
+	return s.successors.leaf, nil
 }
 
 // Recertify issues a certificate of this CA once more, with something about it that its

@@ -45,6 +45,8 @@ func TestAFrontEndsCertificateIsWrongInOneWayAlone(t *testing.T) {
 		{"san", "dns", "est.example.com", nil},
 		{"san", "wildcard", "est.example.com", &name},
 		{"san", "dns-ip", "[127.0.0.1]", &name},
+		{"dns", "other.example.com", "est.example.com", &name},
+		{"dns", "*.example.com", "est.example.com", nil},
 		{"eku", "client", "est.example.com", &invalid},
 		{"eku", "cmcra", "est.example.com", &name},
 		{"issuer", "not-ca", "est.example.com", &unknown},
@@ -55,6 +57,7 @@ func TestAFrontEndsCertificateIsWrongInOneWayAlone(t *testing.T) {
 		{"extra-certificates", "", "est.example.com", nil},
 		{"rotate", "new", "est.example.com", &unknown},
 		{"rotate", "stranger", "est.example.com", &unknown},
+		{"rotate", "leaf", "est.example.com", &unknown},
 	} {
 		c, err := srv.Shape(test.kind, test.value, []string{"est.example.com", "127.0.0.1"})
 		if err != nil {

@@ -12,6 +12,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"time"
 
 	"go.yaml.in/yaml/v4"
 
@@ -68,9 +69,11 @@ type Stage struct {
 	Operation string   `yaml:"operation"` // "" = enroll
 	Expect    []string `yaml:"expect"`    // see predicates
 
-	Host        string `yaml:"host"`        // "" = name, or ip
+	Host        string `yaml:"host"`        // "" = localhost; ip; or a name that leads here for a client that can resolve
 	Scheme      string `yaml:"scheme"`      // "" = https
 	CACert      string `yaml:"cacert"`      // "" = the right one; none; previous: what the last stage of cacerts wrote
+	Fingerprint string `yaml:"fingerprint"` // of the CA's certificate: "" = the right one; wrong
+	Clock       string `yaml:"clock"`       // what the client's clock is to show; "" = the time
 	Credentials string `yaml:"credentials"` // "" = the right ones; none; wrong
 	Label       string `yaml:"label"`
 	Out         string `yaml:"out"`        // "" = absent before; kept: one is there already, old
@@ -102,7 +105,7 @@ func Operations() []string { return []string{CACerts, Enroll, Reenroll, CSRAttrs
 
 // Abilities are what a client may be able to do besides.
 func Abilities() []string {
-	return []string{"bootstrap", "pop", "own-key", "poll", "encrypted-key", "label"}
+	return []string{"bootstrap", "fingerprint", "pop", "own-key", "attributes", "poll", "encrypted-key", "label", "resolve", "clock", "trust-indication"}
 }
 
 //go:embed cards/*.yaml
@@ -213,9 +216,32 @@ func (c Card) check() (problems []error) {
 		for _, problem := range s.check() {
 			wrong("stage %d: %w", i+1, problem)
 		}
+		for key, need := range s.takes() {
+			if !slices.Contains(c.Needs, need) {
+				wrong("stage %d: %s: not every client can that: add needs: [%s] to the case", i+1, key, need)
+			}
+		}
 	}
 	return problems
 }
+
+// takes are the keys of a stage that mean nothing to a client without an ability.
+func (s Stage) takes() map[string]string {
+	takes := map[string]string{}
+	if s.Host != "" && s.Host != "ip" {
+		takes["host"] = "resolve"
+	}
+	if s.Fingerprint != "" {
+		takes["fingerprint"] = "fingerprint"
+	}
+	if s.Clock != "" {
+		takes["clock"] = "clock"
+	}
+	return takes
+}
+
+// clockLayout is how a stage and {clock} write a time, in UTC.
+const clockLayout = time.DateTime
 
 // maxRepeat is the most runs of one stage.
 const maxRepeat = 100
@@ -236,22 +262,28 @@ func (s Stage) check() (problems []error) {
 	for _, word := range s.Expect {
 		if _, err := parsePredicate(word); err != nil {
 			wrong("%w", err)
-		} else if words()[word].renews && (s.operation() != Reenroll || s.NoCert) {
+		} else if w, _ := wordOf(word); w.renews && (s.operation() != Reenroll || s.NoCert) {
 			wrong("expect: %s: there is no old certificate: want operation: reenroll, without no_cert", word)
 		}
 	}
 	if s.Repeat < 0 || s.Repeat > maxRepeat {
 		wrong("repeat: %d: want 0 to %d", s.Repeat, maxRepeat)
 	}
+	if s.Host != "" && s.Host != "ip" && (!strings.Contains(s.Host, ".") || strings.Trim(s.Host, "abcdefghijklmnopqrstuvwxyz0123456789-.") != "") {
+		wrong("host: %q: want ip, or a name of several labels in small letters", s.Host)
+	}
+	if _, err := time.Parse(clockLayout, s.Clock); s.Clock != "" && err != nil {
+		wrong("clock: %q: want a time such as %s", s.Clock, clockLayout)
+	}
 	for name, choice := range map[string]struct {
 		value string
 		words []string
 	}{
 		"operation":   {s.Operation, append(Operations(), "")},
-		"host":        {s.Host, []string{"", "ip"}},
 		"scheme":      {s.Scheme, []string{"", "http"}},
 		"cacert":      {s.CACert, []string{"", "none", "previous"}},
 		"credentials": {s.Credentials, []string{"", "none", "wrong"}},
+		"fingerprint": {s.Fingerprint, []string{"", "wrong"}},
 		"out":         {s.Out, []string{"", "kept"}},
 		"old":         {s.Old, []string{"", "expired"}},
 		"key":         {s.Key, []string{"", "own"}},

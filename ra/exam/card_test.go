@@ -2,8 +2,6 @@ package exam_test
 
 import (
 	"bytes"
-	"crypto/tls"
-	"net"
 	"os"
 	"path/filepath"
 	"slices"
@@ -24,6 +22,11 @@ func TestAWrongCardSaysWhereAndWhat(t *testing.T) {
 		`{expect: [ok], operation: enrol}`:                          `operation: unknown word "enrol", did you mean enroll?`,
 		`{expect: [ok, kept-names]}`:                                "kept-names: there is no old certificate",
 		`{expect: [new-key], operation: reenroll, no_cert: true}`:   "new-key: there is no old certificate",
+		`{expect: [ok], clock: "1970-01-02 00:00:00"}`:              "clock: not every client can that: add needs: [clock]",
+		`{expect: [ok], clock: yesterday}`:                          `clock: "yesterday": want a time such as 2006-01-02 15:04:05`,
+		`{expect: [ok], host: a.b.est.test}`:                        "host: not every client can that: add needs: [resolve]",
+		`{expect: [ok], host: ipp}`:                                 `host: "ipp": want ip, or a name of several labels`,
+		`{expect: [ok], fingerprint: wrong}`:                        "fingerprint: not every client can that",
 		`{expect: [ok], repeat: -3}`:                                "repeat: -3: want 0 to 100",
 		`{expect: [ok], repeat: 101}`:                               "repeat: 101: want 0 to 100",
 		`{expect: [ok], operation: enrol, faults: ["op:delay=3s"]}`: `operation: unknown word "enrol", did you mean enroll?`,
@@ -73,41 +76,6 @@ func FuzzParseCards(f *testing.F) {
 			t.Error("no case and no error")
 		}
 	})
-}
-
-// aHello is what crypto/tls sends first.
-func aHello(t testing.TB) []byte {
-	t.Helper()
-	client, server := net.Pipe()
-	go func() {
-		defer client.Close()
-		_ = tls.Client(client, &tls.Config{ServerName: "est.example.com"}).HandshakeContext(t.Context()) // it has no answer
-	}()
-	first := make([]byte, 16<<10)
-	n, err := server.Read(first)
-	if err != nil {
-		t.Fatal(err)
-	}
-	server.Close()
-	return first[:n]
-}
-
-func TestAClientHelloIsRead(t *testing.T) {
-	hello := aHello(t)
-	if name, ok := exam.ReadsHello(hello); !ok || name != "est.example.com" {
-		t.Errorf("%q, %v", name, ok)
-	}
-	if _, ok := exam.ReadsHello(hello[:40]); ok {
-		t.Error("half of one is one")
-	}
-	if _, ok := exam.ReadsHello([]byte("GET / HTTP/1.1\r\n\r\n")); ok {
-		t.Error("clear text is one")
-	}
-}
-
-func FuzzParseHello(f *testing.F) {
-	f.Add(aHello(f))
-	f.Fuzz(func(_ *testing.T, data []byte) { exam.ReadsHello(data) })
 }
 
 func TestReportsTellWhatCountsAndWhatIsKnown(t *testing.T) {

@@ -268,17 +268,19 @@ func (t trial) stages(ctx context.Context, result *Result) error {
 		if err != nil {
 			return err
 		}
-		problem := judge(r)
-		result.Runs = append(result.Runs, t.report(r, i+1, problem))
-		if problem != "" {
-			result.Verdict, result.Reason = Fail, stage.describe()+problem
+		v := judge(r)
+		result.Runs = append(result.Runs, t.report(r, i+1, v.problem))
+		if v.problem != "" {
+			result.Verdict, result.Reason = v.verdict, stage.describe()+v.problem
+		}
+		if v.verdict == Fail {
 			return nil
 		}
 		if stage.operation() == CACerts {
 			previous = r
 		}
 	}
-	if skipped != "" {
+	if skipped != "" && result.Verdict == Pass {
 		result.Reason = "without its stages of " + skipped
 	}
 	return nil
@@ -333,18 +335,23 @@ func (t trial) repeat(ctx context.Context, stage Stage, previous *run) (*run, er
 	return r, nil
 }
 
-// judge is the first of what a stage expects that does not hold.
-func judge(r *run) string {
+// judge is the first of what a stage expects that does not hold. It is a fail before a
+// premise: who failed has shown something.
+func judge(r *run) verdict {
+	unshown := verdict{}
 	for _, text := range r.stage.Expect {
 		holds, err := parsePredicate(text)
 		if err != nil {
-			return err.Error()
+			return verdict{Fail, err.Error()}
 		}
-		if problem := holds(r); problem != "" {
-			return seen(problem)
+		problem := seen(holds(r))
+		if w, _ := wordOf(text); w.premise && problem != "" {
+			unshown = verdict{Inconclusive, problem}
+		} else if problem != "" {
+			return verdict{Fail, problem}
 		}
 	}
-	return ""
+	return unshown
 }
 
 // maxSeen is the most letters of what was seen.
@@ -359,8 +366,18 @@ func (s Stage) describe() string {
 	for _, spec := range s.Faults {
 		parts = append(parts, atOperation(spec, s.operation()))
 	}
-	if s.Host == "ip" {
+	switch s.Host {
+	case "":
+	case "ip":
 		parts = append(parts, "by address")
+	default:
+		parts = append(parts, "as "+s.Host)
+	}
+	if s.Fingerprint != "" {
+		parts = append(parts, s.Fingerprint+" fingerprint")
+	}
+	if s.Clock != "" {
+		parts = append(parts, "at "+s.Clock)
 	}
 	if s.CACert != "" {
 		parts = append(parts, "cacert "+s.CACert)

@@ -1,7 +1,13 @@
 package exam
 
 import (
+	"bytes"
+	"crypto/rsa"
+	"crypto/sha1" // RFC 6066 has no other
 	"crypto/tls"
+	"crypto/x509"
+	"encoding/asn1"
+	"slices"
 
 	"golang.org/x/crypto/cryptobyte"
 )
@@ -12,7 +18,8 @@ type hello struct {
 	suites        []uint16
 	serverName    string
 	alpn          []string
-	renegotiation bool // RFC 5746 is known
+	renegotiation bool     // RFC 5746 is known
+	authorities   [][]byte // that it trusts: names, or SHA-1 hashes of keys or certificates
 }
 
 // parseHello reads what came first on a connection; false where that is no Client Hello,
@@ -102,9 +109,60 @@ func (h *hello) extension(number uint16, data cryptobyte.String) {
 				h.version = max(h.version, version)
 			}
 		}
+	case 3: // trusted_ca_keys (RFC 6066 section 6)
+		if !data.ReadUint16LengthPrefixed(&list) {
+			return
+		}
+		for !list.Empty() {
+			var kind uint8
+			var id cryptobyte.String
+			ok := list.ReadUint8(&kind)
+			switch kind {
+			case 0: // agreed on before, which names nobody
+				continue
+			case 2:
+				ok = ok && list.ReadUint16LengthPrefixed(&id)
+			default:
+				ok = ok && list.ReadBytes((*[]byte)(&id), sha1.Size)
+			}
+			if !ok {
+				return
+			}
+			h.authorities = append(h.authorities, id)
+		}
+	case 47: // certificate_authorities (RFC 8446 section 4.2.4)
+		if !data.ReadUint16LengthPrefixed(&list) {
+			return
+		}
+		for !list.Empty() {
+			var name cryptobyte.String
+			if !list.ReadUint16LengthPrefixed(&name) {
+				return
+			}
+			h.authorities = append(h.authorities, name)
+		}
 	case 0xff01: // renegotiation_info
 		h.renegotiation = true
 	}
+}
+
+// trusts tells whether a CA is among those that are named.
+func (h hello) trusts(ca *x509.Certificate) bool {
+	key := ca.RawSubjectPublicKeyInfo
+	var info struct {
+		Algorithm asn1.RawValue
+		Key       asn1.BitString
+	}
+	if _, err := asn1.Unmarshal(key, &info); err == nil {
+		key = info.Key.Bytes
+	}
+	if public, ok := ca.PublicKey.(*rsa.PublicKey); ok {
+		key = public.N.Bytes()
+	}
+	certificateSum, keySum := sha1.Sum(ca.Raw), sha1.Sum(key)
+	return slices.ContainsFunc(h.authorities, func(a []byte) bool {
+		return bytes.Equal(a, ca.RawSubject) || bytes.Equal(a, certificateSum[:]) || bytes.Equal(a, keySum[:])
+	})
 }
 
 // weak are the suites that a client must not offer (RFC 7030 section 3.2.3 and 6): those

@@ -38,6 +38,7 @@ type word struct {
 	// without faults has to show that it can.
 	negative bool
 	renews   bool // it looks at the certificate that is to be renewed
+	premise  bool // where it does not hold the stage shows nothing: it is inconclusive
 	judge    func(r *run, d time.Duration, n int) string
 }
 
@@ -54,6 +55,12 @@ func negative(judge func(r *run) string) word {
 func renewing(judge func(r *run) string) word {
 	w := plain(judge)
 	w.renews = true
+	return w
+}
+
+func premise(judge func(r *run) string) word {
+	w := plain(judge)
+	w.premise = true
 	return w
 }
 
@@ -77,6 +84,7 @@ func words() map[string]word {
 		"strong-ciphers":           plain(ciphersProblem),
 		"secure-renegotiation":     plain(renegotiationProblem),
 		"sni":                      plain(sniProblem),
+		"indicated":                plain(indicationProblem),
 		"http-request":             plain(requestProblem),
 		"csr":                      plain(csrProblem),
 		"different-keys":           plain(differentProblem),
@@ -88,12 +96,14 @@ func words() map[string]word {
 		"same-request":             negative(sameProblem),
 		"password-once":            negative(onceProblem),
 		"challenge-first":          plain(challengeProblem),
+		"challenge-read":           premise(unreadProblem),
 		"open-operations":          plain(openProblem),
 		"not-told":                 negative(toldProblem),
 		"channel-binding":          plain(bindingProblem),
 		"fresh-binding":            plain(freshProblem),
 		"text-clean":               negative(cleanProblem),
 		"asked-again":              plain(againProblem),
+		"attributes-asked":         plain(unaskedProblem),
 		"asked-encryption":         plain(encryptionProblem),
 		"labelled":                 plain(labelProblem),
 		"new-key":                  renewing(newKeyProblem),
@@ -109,14 +119,20 @@ func words() map[string]word {
 	}
 }
 
+// wordOf is the predicate of a word in a card.
+func wordOf(text string) (word, bool) {
+	name, _, _ := strings.Cut(text, "=")
+	w, ok := words()[name]
+	return w, ok
+}
+
 // parsePredicate reads a word, with what stands behind it.
 func parsePredicate(text string) (predicate, error) {
 	name, value, has := strings.Cut(text, "=")
-	all := words()
-	w, ok := all[name]
+	w, ok := wordOf(text)
 	if !ok {
 		near := ""
-		if n := nearest.Name(name, slices.Sorted(maps.Keys(all))); n != "" {
+		if n := nearest.Name(name, slices.Sorted(maps.Keys(words()))); n != "" {
 			near = ", did you mean " + n + "?"
 		}
 		return nil, fmt.Errorf("expect: unknown word %q%s", name, near)
@@ -148,10 +164,9 @@ func (s Stage) needsControl() bool {
 	if s.NoControl {
 		return false
 	}
-	all := words()
 	return slices.ContainsFunc(s.Expect, func(text string) bool {
-		name, _, _ := strings.Cut(text, "=")
-		return all[name].negative
+		w, _ := wordOf(text)
+		return w.negative
 	})
 }
 
@@ -407,6 +422,13 @@ func againProblem(r *run) string {
 		}
 	}
 	return "it did not ask again"
+}
+
+func unaskedProblem(r *run) string {
+	if !slices.ContainsFunc(r.requests, func(q *request) bool { return q.operation() == CSRAttrs }) {
+		return "it did not ask /csrattrs"
+	}
+	return ""
 }
 
 func toldProblem(r *run) string {

@@ -217,6 +217,14 @@ func challengeProblem(r *run) string {
 	return ""
 }
 
+// unreadProblem: whoever sends credentials unasked takes any challenge for good, unread.
+func unreadProblem(r *run) string {
+	if i := slices.IndexFunc(r.requests, func(q *request) bool { return q.method == "POST" }); i >= 0 && r.requests[i].header.Get("Authorization") != "" {
+		return "it sent its credentials unasked, and so read no challenge"
+	}
+	return ""
+}
+
 // openProblem: what needs no credentials gets none.
 func openProblem(r *run) string {
 	for _, q := range r.requests {
@@ -227,10 +235,20 @@ func openProblem(r *run) string {
 	return ""
 }
 
-var oidChallengePassword = asn1.ObjectIdentifier{1, 2, 840, 113549, 1, 9, 7}
+// Attributes of a CSR (RFC 7030 sections 3.5 and 4.4.1).
+var (
+	oidChallengePassword      = asn1.ObjectIdentifier{1, 2, 840, 113549, 1, 9, 7}
+	oidSMIMECapabilities      = asn1.ObjectIdentifier{1, 2, 840, 113549, 1, 9, 15}
+	oidDecryptKeyID           = asn1.ObjectIdentifier{1, 2, 840, 113549, 1, 9, 16, 2, 37}
+	oidAsymmetricDecryptKeyID = asn1.ObjectIdentifier{1, 2, 840, 113549, 1, 9, 16, 2, 54}
+)
 
-// challengePassword is the value of the attribute; false without one.
 func challengePassword(csr *x509.CertificateRequest) (string, bool) {
+	return attribute(csr, oidChallengePassword)
+}
+
+// attribute is the content of an attribute's first value; false without one.
+func attribute(csr *x509.CertificateRequest, oid asn1.ObjectIdentifier) (string, bool) {
 	var info struct {
 		Version            int
 		Subject, PublicKey asn1.RawValue
@@ -244,7 +262,7 @@ func challengePassword(csr *x509.CertificateRequest) (string, bool) {
 			Type   asn1.ObjectIdentifier
 			Values []asn1.RawValue `asn1:"set"`
 		}
-		if _, err := asn1.Unmarshal(raw.FullBytes, &a); err == nil && a.Type.Equal(oidChallengePassword) && len(a.Values) > 0 {
+		if _, err := asn1.Unmarshal(raw.FullBytes, &a); err == nil && a.Type.Equal(oid) && len(a.Values) > 0 {
 			return string(a.Values[0].Bytes), true
 		}
 	}
@@ -355,14 +373,21 @@ func newSessionProblem(r *run) string {
 
 // encryptionProblem: RFC 7030 section 4.4.1.
 func encryptionProblem(r *run) string {
-	// id-aa-decryptKeyID and id-aa-asymmDecryptKeyID, in DER.
 	for _, q := range r.posts() {
-		der, err := decodeBody(q.body)
-		if err == nil && (bytes.Contains(der, []byte("\x2a\x86\x48\x86\xf7\x0d\x01\x09\x10\x02\x25")) || bytes.Contains(der, []byte("\x2a\x86\x48\x86\xf7\x0d\x01\x09\x10\x02\x36"))) {
-			return ""
+		csr, err := q.csr()
+		if err != nil {
+			return "the body is no CSR in base64"
+		}
+		_, secret := attribute(csr, oidDecryptKeyID)
+		_, public := attribute(csr, oidAsymmetricDecryptKeyID)
+		if !secret && !public {
+			return "the CSR asks for no encryption"
+		}
+		if _, ok := attribute(csr, oidSMIMECapabilities); !ok {
+			return "the CSR asks for encryption, and has no SMIMECapabilities"
 		}
 	}
-	return "the CSR asks for no encryption"
+	return ""
 }
 
 // boundProblem: there is a proof of possession.

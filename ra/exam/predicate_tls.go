@@ -66,4 +66,22 @@ func sniProblem(r *run) string {
 	return ""
 }
 
+// indicationProblem: each Client Hello names a CA of {cacert} (RFC 6066 section 6).
+func indicationProblem(r *run) string {
+	hellos := r.hellos()
+	if len(hellos) == 0 {
+		return "no Client Hello came"
+	}
+	anchors := certificatesIn(r.anchors)
+	for _, h := range hellos {
+		switch {
+		case len(h.authorities) == 0:
+			return "a Client Hello has neither trusted_ca_keys nor certificate_authorities"
+		case !slices.ContainsFunc(anchors, h.trusts):
+			return "a Client Hello names CAs, and none of {cacert}"
+		}
+	}
+	return ""
+}
+
 func versionName(v uint16) string { return strings.TrimPrefix(tls.VersionName(v), "TLS ") }

@@ -38,7 +38,7 @@ func presets() []preset {
 		{
 			"curl", "curl with openssl, in a shell script",
 			[]string{CACerts, Enroll, Reenroll, CSRAttrs},
-			[]string{"label"},
+			[]string{"label", "resolve"},
 			"curl.sh",
 			[]string{"curl", "openssl", "bash"},
 			"Debian's curl and openssl",

@@ -90,3 +90,20 @@ func TestAClientThatWaitsForLeaveToSendItsBodyIsJudgedByTheBody(t *testing.T) {
 		}
 	}
 }
+
+// What a case is not about does not fail it, and what it did not show does not pass it.
+func TestACaseIsSilentAboutAnotherDefect(t *testing.T) {
+	for _, test := range []struct {
+		defect, id string
+		want       exam.Verdict
+	}{
+		{"auth-challenged", "auth-unknown-first", exam.Inconclusive}, // its password goes out unasked
+		{"auth-challenged", "auth-scheme-case", exam.Inconclusive},
+		{"tls-12", "tls-renegotiate", exam.Pass}, // TLS 1.3 has no renegotiation
+	} {
+		r := one(t, theClient(t, func(exam.Card) string { return test.defect }), 20*time.Second, test.id)
+		if r.Verdict != test.want {
+			t.Errorf("%s with the defect of %s: %s, %s; want %s", test.id, test.defect, r.Verdict, r.Reason, test.want)
+		}
+	}
+}

@@ -8,6 +8,7 @@ import (
 	"crypto/sha256"
 	"crypto/tls"
 	"crypto/x509"
+	"encoding/hex"
 	"encoding/pem"
 	"errors"
 	"fmt"
@@ -51,6 +52,7 @@ type server struct {
 	tap            *tap
 	host, port     string
 	user, password string
+	keygenKey      string // an AES key in hexadecimal digits, under which keys may be had
 	issuing, root  *x509.Certificate
 }
 
@@ -67,7 +69,13 @@ func (g *rig) start(ctx context.Context, name string) (*server, error) {
 	if err := g.keys.IntoLab(dir); err != nil {
 		return nil, fmt.Errorf("make the server's folder: %w", err)
 	}
-	variant := lab.Variant{Handshake: handshake}
+	secret := make([]byte, 32)
+	_, _ = rand.Read(secret) // never fails, by its documentation
+	s.keygenKey = hex.EncodeToString(secret)
+	variant := lab.Variant{Handshake: handshake, KeygenKeys: filepath.Join(dir, "keygen.keys")}
+	if err := os.WriteFile(variant.KeygenKeys, []byte(keygenID+":"+s.keygenKey+"\n"), 0o600); err != nil {
+		return nil, fmt.Errorf("write the server's file of keys: %w", err)
+	}
 	digested := ""
 	if g.digest != "" {
 		variant.DigestUsers, digested = filepath.Join(dir, "users.digest"), rand.Text()
@@ -104,6 +112,9 @@ func (g *rig) start(ctx context.Context, name string) (*server, error) {
 // digestUser is who enrolls where HTTP Digest is asked for: a name without a backslash,
 // which a quoted string would have twice.
 const digestUser = "examinee"
+
+// keygenID is by what a client asks for its key under the server's secret one.
+const keygenID = "exam"
 
 // digestLine is a user as htdigest writes one (RFC 7616 section 3.4.2).
 func digestLine(algorithm, user, password string) []byte {
@@ -191,6 +202,7 @@ type run struct {
 	control   bool
 	server    *server
 	files     files
+	anchors   []byte // {cacert}; nil = absent
 	before    []byte // of {out}; nil = absent
 	out       []byte
 	unread    string // why what is at {out} was not read; "" = it was, or is absent
@@ -272,8 +284,12 @@ func withoutProxies(env []string) []string {
 // values fills in what the client is told of the server.
 func (r *run) values(previous *run) error {
 	s, v := r.server, r.files.values
-	if r.stage.Host == "ip" {
-		r.name = "127.0.0.1"
+	switch r.stage.Host {
+	case "":
+	case "ip":
+		r.name = listening
+	default:
+		r.name = r.stage.Host
 	}
 	scheme := "https"
 	if r.stage.Scheme != "" {
@@ -283,6 +299,16 @@ func (r *run) values(previous *run) error {
 	v["url"] = scheme + "://" + net.JoinHostPort(r.name, s.port) + "/.well-known/est"
 	if r.stage.Label != "" {
 		v["url"] += "/" + url.PathEscape(r.stage.Label)
+	}
+	v["address"], v["clock"] = listening, r.stage.Clock
+	fingerprint := sha256.Sum256(s.root.Raw)
+	if r.stage.Fingerprint == "wrong" {
+		_, _ = rand.Read(fingerprint[:]) // never fails, by its documentation
+	}
+	v["fingerprint"] = hex.EncodeToString(fingerprint[:])
+	v["secret_id"], v["secret"] = keygenID, r.files.path("secret.hex")
+	if err := os.WriteFile(v["secret"], []byte(s.keygenKey+"\n"), 0o600); err != nil {
+		return fmt.Errorf("write the run's files: %w", err)
 	}
 	v["user"], v["password"] = s.user, s.password
 	switch r.stage.Credentials {
@@ -296,23 +322,23 @@ func (r *run) values(previous *run) error {
 		v["user"], v["password"] = "", ""
 	}
 	v["cacert"] = r.files.path("cacert.pem")
-	anchors := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: s.root.Raw})
+	r.anchors = pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: s.root.Raw})
 	switch r.stage.CACert {
 	case "none":
-		anchors = nil
+		r.anchors = nil
 	case "previous":
 		if previous == nil || previous.out == nil {
 			return errors.New("the stage before has written no file to trust")
 		}
-		anchors = previous.out
+		r.anchors = previous.out
 	}
-	if anchors != nil {
-		if err := os.WriteFile(v["cacert"], anchors, 0o600); err != nil {
+	if r.anchors != nil {
+		if err := os.WriteFile(v["cacert"], r.anchors, 0o600); err != nil {
 			return fmt.Errorf("write the run's files: %w", err)
 		}
 	}
 	if r.stage.Out == "kept" {
-		r.before = anchors
+		r.before = r.anchors
 		if r.old != nil {
 			data, err := os.ReadFile(v["cert"])
 			if err != nil {
@@ -339,7 +365,7 @@ func (g *rig) order(ctx context.Context, r *run) error {
 				return err
 			}
 			at := net.JoinHostPort("localhost", other.port)
-			spec = strings.NewReplacer("{elsewhere}", "https://"+at, "{elsewhere-ip}", "https://"+net.JoinHostPort("127.0.0.1", other.port)).Replace(spec)
+			spec = strings.NewReplacer("{elsewhere}", "https://"+at, "{elsewhere-ip}", "https://"+net.JoinHostPort(listening, other.port)).Replace(spec)
 		}
 		if _, err := g.server.Faults.Order(atOperation(spec, r.operation)); err != nil {
 			return err

@@ -71,7 +71,8 @@ func (r *request) operation() string {
 // The EST port's address as it is asked for; those of the others are another text for
 // the same.
 const (
-	estAddress   = "127.0.0.1:0"
+	listening    = "127.0.0.1"
+	estAddress   = listening + ":0"
 	otherAddress = "localhost:0"
 )
 

@@ -32,6 +32,8 @@ type Authority interface {
 	Rollover() (newWithNew, oldWithNew, newWithOld, sub []byte, err error)
 	// Stranger returns the root of a CA that has nothing to do with this one.
 	Stranger() ([]byte, error)
+	// EndEntity returns a certificate of this CA that is no CA's.
+	EndEntity() ([]byte, error)
 	// Recertify issues a certificate once more: not-yet-valid, expired or other-subject.
 	Recertify(der []byte, how string) ([]byte, error)
 }
@@ -40,7 +42,7 @@ type Authority interface {
 func needsAuthority(f Fault) bool {
 	switch f.Kind {
 	case "p7":
-		return f.Value == "rollover" || f.Value == "new" || f.Value == "stranger"
+		return f.Value == "rollover" || f.Value == "new" || f.Value == "stranger" || f.Value == "leaf"
 	case "certificate":
 		return f.Value == "not-yet-valid" || f.Value == "expired" || f.Value == "other-subject"
 	}
@@ -159,7 +161,7 @@ func (h *estAnswer) rearrange(how string) error {
 	case "empty":
 		all = nil
 	case "leaf":
-		other, err := otherCertificate()
+		other, err := h.authority().EndEntity()
 		if err != nil {
 			return err
 		}

@@ -91,6 +91,8 @@ type disturbedConn struct {
 	place    Place
 	once     sync.Once
 	err      error
+
+	renegotiation *renegotiation // nil = none; set in the handshake
 }
 
 // NetConn returns the connection beneath.
@@ -102,6 +104,20 @@ func (c *disturbedConn) Read(p []byte) (int, error) {
 		return 0, c.err
 	}
 	return c.Conn.Read(p)
+}
+
+func (c *disturbedConn) Write(p []byte) (int, error) {
+	if c.renegotiation == nil {
+		return c.Conn.Write(p)
+	}
+	out, err := c.renegotiation.rewrite(p)
+	if err == nil {
+		_, err = c.Conn.Write(out)
+	}
+	if err != nil {
+		return 0, err
+	}
+	return len(p), nil
 }
 
 var errFault = errors.New("a fault was ordered here")
@@ -231,6 +247,10 @@ func (r *Registry) TLSConfig(base *tls.Config, place Place, shape Shape) *tls.Co
 				config.MinVersion, config.MaxVersion = tls.VersionTLS11, tls.VersionTLS11
 			case "tls1.2":
 				config.MinVersion, config.MaxVersion = tls.VersionTLS12, tls.VersionTLS12
+			case "renegotiate":
+				if err := renegotiate(hello.Conn, config); err != nil {
+					return nil, fmt.Errorf("%s: %w", f, err)
+				}
 			case "no-resumption":
 				config.SessionTicketsDisabled = true
 			case "client-certificate":
@@ -260,7 +280,7 @@ func (r *Registry) TLSConfig(base *tls.Config, place Place, shape Shape) *tls.Co
 func needsCertificate(kind string) bool {
 	switch kind {
 	case "self-signed", "wrong-name", "expired", "not-yet-valid", "missing-intermediate", "extra-certificates", "unknown-root",
-		"revoked", "key", "cn-only", "san", "eku", "issuer", "critical-extension", "rotate":
+		"revoked", "key", "cn-only", "san", "dns", "eku", "issuer", "critical-extension", "rotate":
 		return true
 	}
 	return false

@@ -181,6 +181,7 @@ func (c twoCAs) Rollover() (a, b, d, e []byte, err error) {
 }
 func (c twoCAs) Recertify([]byte, string) ([]byte, error) { return c.other, nil }
 func (c twoCAs) Stranger() ([]byte, error)                { return c.other, nil }
+func (c twoCAs) EndEntity() ([]byte, error)               { return c.other, nil }
 
 func TestThePKCS7IsMadeOfOtherCertificates(t *testing.T) {
 	certificate := httptest.NewTLSServer(nil)

@@ -25,7 +25,11 @@ func keyLogged(next func(*tls.Config) *tls.Config, w io.Writer) func(*tls.Config
 					return chosen, err
 				}
 				chosen = chosen.Clone()
-				chosen.KeyLogWriter = w
+				if chosen.KeyLogWriter != nil {
+					chosen.KeyLogWriter = io.MultiWriter(chosen.KeyLogWriter, w)
+				} else {
+					chosen.KeyLogWriter = w
+				}
 				return chosen, nil
 			}
 		}

@@ -94,6 +94,8 @@ type Variant struct {
 	// DigestUsers is the file of those who may enroll, by HTTP Digest; "" = whom the CA
 	// knows may, by Basic.
 	DigestUsers string
+	// KeygenKeys is the file of secret keys under which /serverkeygen encrypts; "" = none.
+	KeygenKeys string
 	// Trust stands in both trust stores, before the lab's root. Both are the same then,
 	// as CUCM's are: the issuing CA is in neither.
 	Trust []*x509.Certificate
@@ -134,6 +136,9 @@ func (v Variant) apply(ra *config.RA, ca *config.Certsrv) {
 	if v.DigestUsers != "" {
 		ra.EST.DigestUsers = v.DigestUsers
 		ra.EST.Authentication = []config.Authentication{config.AuthenticateUsers, config.AuthenticateCertificate}
+	}
+	if v.KeygenKeys != "" {
+		ra.EST.ServerKeygenKeys = v.KeygenKeys
 	}
 	if v.Handshake != 0 {
 		ra.EST.Limits.HeaderTimeout = v.Handshake

@@ -10,7 +10,7 @@ account() {
   printf 'user = "%s"\n' "${quoted//\"/\\\"}"
 }
 
-ask() { curl --silent --show-error --fail --cacert "$EST_CACERT" "$@"; }
+ask() { curl --silent --show-error --fail --resolve "$EST_HOST:$EST_PORT:$EST_ADDRESS" --cacert "$EST_CACERT" "$@"; }
 
 # An answer becomes a file only where it came whole.
 certificates() {

@@ -87,6 +87,9 @@ func Main(env func(string) string, stdout, stderr io.Writer) int {
 	if c.wrong("robust-reset") && (errors.Is(err, syscall.ECONNRESET) || errors.Is(err, io.EOF) || errors.As(err, &network)) {
 		crash()
 	}
+	if c.wrong("tls-renegotiate-begun") && strings.Contains(err.Error(), "no renegotiation") {
+		crash()
+	}
 	if c.wrong("robust-exit") {
 		return 0
 	}
@@ -134,16 +137,21 @@ func (c *client) run() error {
 	}
 	switch operation := c.get("OPERATION"); operation {
 	case "cacerts":
-		return c.cacerts(u)
-	case "csrattrs":
-		return c.csrattrs(u)
-	case "enroll", "reenroll":
-		if c.can("bootstrap") {
+		if c.can("fingerprint") && c.roots == nil {
 			if err := c.bootstrap(u); err != nil {
 				return err
 			}
 		}
-		if c.can("own-key") && !c.wrong("csrattrs-key") {
+		return c.cacerts(u)
+	case "csrattrs":
+		return c.csrattrs(u)
+	case "enroll", "reenroll":
+		if c.can("bootstrap") || c.can("fingerprint") && c.roots == nil {
+			if err := c.bootstrap(u); err != nil {
+				return err
+			}
+		}
+		if c.can("attributes") || c.can("own-key") && !c.wrong("csrattrs-key") {
 			// What the server asks of a key is followed; that it asks nothing is as well.
 			if err := c.csrattrs(u); err != nil {
 				return err
@@ -208,7 +216,7 @@ func (c *client) csr(operation string) (der []byte, key crypto.Signer, err error
 	template := &x509.CertificateRequest{Subject: pkix.Name{CommonName: c.get("NAME")}}
 	der, err = x509.CreateCertificateRequest(rand.Reader, template, key)
 	if err == nil && c.can("encrypted-key") {
-		der, err = withAttribute(der, key, oidDecryptKeyID, []byte("a key of ours"))
+		der, err = c.askEncryption(der, key)
 	}
 	return der, key, err
 }

@@ -3,13 +3,17 @@ package wrongclient
 import (
 	"context"
 	"crypto/rsa"
+	"crypto/sha1" // RFC 6066 has no other
 	"crypto/tls"
 	"crypto/x509"
 	"encoding/asn1"
+	"encoding/pem"
 	"errors"
 	"io"
 	"net"
+	"os"
 	"slices"
+	"strings"
 	"syscall"
 	"time"
 
@@ -41,11 +45,16 @@ func (c careful) Read(p []byte) (int, error) {
 }
 
 func (c *client) connect(address string) (net.Conn, error) {
+	if _, port, err := net.SplitHostPort(address); err == nil && c.can("resolve") {
+		address = net.JoinHostPort(c.get("ADDRESS"), port)
+	}
 	return (&net.Dialer{Deadline: c.until}).DialContext(context.Background(), "tcp", address)
 }
 
 func (c *client) dial(host, port string, unverified bool) (*tls.Conn, error) {
-	c.strangeHello(host, port)
+	if err := c.strangeHello(host, port); err != nil {
+		return nil, err
+	}
 	raw, err := c.connect(net.JoinHostPort(host, port))
 	if err != nil {
 		return nil, err
@@ -96,8 +105,8 @@ func (c *client) dial(host, port string, unverified bool) (*tls.Conn, error) {
 }
 
 // strangeHello opens a connection of its own with a Client Hello that crypto/tls would
-// not send.
-func (c *client) strangeHello(host, port string) {
+// not send. The error is that a server broke off which was told whom the client trusts.
+func (c *client) strangeHello(host, port string) error {
 	var suites, extensions []byte
 	switch {
 	case c.wrong("tls-ciphers"):
@@ -105,8 +114,20 @@ func (c *client) strangeHello(host, port string) {
 		extensions = []byte{0xff, 0x01, 0, 1, 0}
 	case c.wrong("tls-renegotiate"):
 		suites = []byte{0xc0, 0x2f}
+	case c.can("trust-indication") && !c.wrong("trust-indication"):
+		data, err := os.ReadFile(c.get("CACERT"))
+		if err != nil {
+			return err
+		}
+		block, _ := pem.Decode(data)
+		if block == nil {
+			return errors.New("the trust anchors are no PEM")
+		}
+		suites = []byte{0xc0, 0x2f}
+		sum := sha1.Sum(block.Bytes)
+		extensions = append([]byte{0, 3, 0, 2 + 1 + sha1.Size, 0, 1 + sha1.Size, 3}, sum[:]...) // trusted_ca_keys: cert_sha1_hash
 	default:
-		return
+		return nil
 	}
 	body := append([]byte{3, 3}, make([]byte, 32)...)
 	body = append(body, 0, 0, byte(len(suites)))
@@ -117,12 +138,15 @@ func (c *client) strangeHello(host, port string) {
 	record := append([]byte{22, 3, 1, 0, byte(len(message))}, message...)
 	conn, err := c.connect(net.JoinHostPort(host, port))
 	if err != nil {
-		return
+		return nil
 	}
 	defer conn.Close()
 	_ = conn.SetDeadline(time.Now().Add(time.Second)) // a connection that is closed fails in Write
 	_, _ = conn.Write(record)
-	_, _ = conn.Read(make([]byte, 1)) // what it says is of no interest, only that it has read
+	if _, err := conn.Read(make([]byte, 1)); c.can("trust-indication") {
+		return err
+	}
+	return nil // what it says is of no interest, only that it has read
 }
 
 func (c *client) certificate(*tls.CertificateRequestInfo) (*tls.Certificate, error) {
@@ -156,6 +180,12 @@ func (c *client) verify(chain []*x509.Certificate, host string) error {
 	for _, one := range chain[1:] {
 		options.Intermediates.AddCert(one)
 	}
+	if clock := c.get("CLOCK"); clock != "" && !c.wrong("trust-clock") {
+		var err error
+		if options.CurrentTime, err = time.Parse(time.DateTime, clock); err != nil {
+			return err
+		}
+	}
 	switch {
 	case c.wrong("trust-expired"):
 		options.CurrentTime = leaf.NotBefore.Add(leaf.NotAfter.Sub(leaf.NotBefore) / 2)
@@ -178,7 +208,7 @@ func (c *client) verify(chain []*x509.Certificate, host string) error {
 	switch {
 	case c.wrong("trust-intermediate") && errors.As(err, &unknown):
 		err = nil
-	case c.wrong("trust-path") && (errors.As(err, &invalid) || errors.As(err, &critical) || errors.As(err, &unknown)):
+	case (c.wrong("trust-path") || c.wrong("cacerts-leaf")) && (errors.As(err, &invalid) || errors.As(err, &critical) || errors.As(err, &unknown)):
 		err = nil
 	case c.wrong("trust-expired") && errors.As(err, &invalid):
 		err = nil
@@ -220,6 +250,8 @@ func (c *client) verifyName(leaf *x509.Certificate, host string) error {
 	case c.wrong("trust-ip-as-dns") && slices.Contains(leaf.DNSNames, host):
 		return nil
 	case c.wrong("trust-wildcard") && slices.Contains(leaf.DNSNames, "*"):
+		return nil
+	case c.wrong("trust-wildcard-depth") && slices.ContainsFunc(leaf.DNSNames, func(name string) bool { return strings.HasSuffix(host, strings.TrimPrefix(name, "*")) }):
 		return nil
 	case c.wrong("trust-cmcra") && slices.ContainsFunc(leaf.UnknownExtKeyUsage, oidCMCRA.Equal):
 		crash()
