@@ -48,8 +48,9 @@ func (c *cli) examCommand() *cobra.Command {
 		Long: `exam runs an EST client once for each stage of each case, against a server of its own
 that misbehaves as the case says, and judges from what the server saw and from how the
 client ended and what it wrote. A case passes, fails, is inconclusive (the client does
-not do it without any fault either, or two runs differ), or is not applicable. The
-exit status is 1 if a MUST fails (with --level: any fail of that level or stricter).
+not do it without any fault either, or failed once and passed once: a case that fails
+is run once more), or is not applicable. The exit status is 1 if a MUST fails (with
+--level: any fail of that level or stricter).
 
 COMMAND may have placeholders, each also in the environment as EST_URL and the like:
 
@@ -337,11 +338,7 @@ func (c *cli) printExam(report exam.Report, f examFlags) {
 	for _, one := range report.Cases {
 		if f.verbose {
 			for _, r := range one.Runs {
-				name := r.Stage
-				if r.Control {
-					name += ", without faults"
-				}
-				fmt.Fprintf(w, "--- %s, %s\n%s", one.ID, name, r.Wire)
+				fmt.Fprintf(w, "--- %s, %s\n%s", one.ID, r.Name(), r.Wire)
 			}
 		}
 		if one.Verdict != exam.Fail && one.Verdict != exam.Inconclusive && one.News == "" {

@@ -162,16 +162,12 @@ func (x *examination) one(ctx context.Context, i int) error {
 	if err != nil {
 		return err
 	}
-	if result.Verdict == Fail && !slices.ContainsFunc(result.Runs, func(r RunReport) bool { return r.Hung }) {
-		// What does not happen again proves nothing.
+	if result.Verdict == Fail {
 		again, err := x.examine(ctx, x.Cards[i], "-again")
-		switch {
-		case err != nil:
+		if err != nil {
 			return err
-		case again.Verdict != Fail && ctx.Err() == nil:
-			result.Verdict, result.Reason = Inconclusive, "two runs differ; the first: "+result.Reason
-			result.Runs = append(result.Runs, again.Runs...)
 		}
+		result.heldAgainst(again)
 	}
 	if ctx.Err() != nil {
 		return nil // cut short
@@ -183,6 +179,22 @@ func (x *examination) one(ctx context.Context, i int) error {
 		x.Ended(result)
 	}
 	return nil
+}
+
+// heldAgainst compares a fail with a second go: what does not happen again proves nothing.
+func (r *Result) heldAgainst(again Result) {
+	how := "passed once"
+	switch again.Verdict {
+	case Fail:
+		return
+	case Inconclusive:
+		how = "inconclusive once (" + again.Reason + ")"
+	}
+	r.Verdict, r.Reason = Inconclusive, "failed once, "+how+"; the fail: "+r.Reason
+	for _, run := range again.Runs {
+		run.Again = true
+		r.Runs = append(r.Runs, run)
+	}
 }
 
 // missing says what a client lacks for a case; "" = nothing.
@@ -250,7 +262,7 @@ type trial struct {
 func (t trial) stages(ctx context.Context, result *Result) error {
 	var previous *run
 	skipped := ""
-	for i, stage := range result.Card.Stages {
+	for _, stage := range result.Card.Stages {
 		if !slices.Contains(t.client.Operations, stage.operation()) {
 			skipped = stage.operation()
 			continue
@@ -269,7 +281,7 @@ func (t trial) stages(ctx context.Context, result *Result) error {
 			return err
 		}
 		problem := judge(r)
-		result.Runs = append(result.Runs, t.report(r, i+1, problem))
+		result.Runs = append(result.Runs, t.report(r, problem))
 		if problem != "" {
 			result.Verdict, result.Reason = Fail, stage.describe()+problem
 			return nil
@@ -306,7 +318,7 @@ func (t trial) control(ctx context.Context, stage Stage, result *Result) (verdic
 		return verdict{}, err
 	}
 	problem := seen(okProblem(r))
-	result.Runs = append(result.Runs, t.report(r, 0, problem))
+	result.Runs = append(result.Runs, t.report(r, problem))
 	v := verdict{}
 	switch {
 	case problem != "" && r.Signal != "":
