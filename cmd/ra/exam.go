@@ -49,8 +49,12 @@ func (c *cli) examCommand() *cobra.Command {
 that misbehaves as the case says, and judges from what the server saw and from how the
 client ended and what it wrote. A case passes, fails, is inconclusive (the client does
 not do it without any fault either, or failed once and passed once: a case that fails
-is run once more), or is not applicable. The exit status is 1 if a MUST fails (with
---level: any fail of that level or stricter).
+is run once more), or is not applicable.
+
+The exit status is 0 if no MUST fails (with --level: nothing of that level or
+stricter), 1 if one does, or the examination was stopped, 2 if the command line is
+wrong, the client cannot be started or a report cannot be written, and 3 if nothing
+passed. What --baseline knows is no fail.
 
 COMMAND may have placeholders, each also in the environment as EST_URL and the like:
 
@@ -173,7 +177,7 @@ func (c *cli) exam(ctx context.Context, f examFlags, args []string) error {
 		},
 	})
 	if err != nil && !stopped(ctx) {
-		return err
+		return usageError{err}
 	}
 	report := exam.NewReport(client, f.limit.String(), time.Since(began).Milliseconds(), results)
 	report.Stopped = stopped(ctx)
@@ -224,7 +228,7 @@ func (c *cli) examEnd(ctx context.Context, f examFlags, report exam.Report, leve
 	known := slices.ContainsFunc(report.Cases, func(c exam.CaseReport) bool { return c.News == exam.KnownFailure })
 	switch {
 	case len(unwritten) > 0:
-		return errors.Join(unwritten...)
+		return usageError{errors.Join(unwritten...)}
 	case report.Stopped:
 		left := ""
 		if f.writeBaseline != "" {
@@ -234,10 +238,13 @@ func (c *cli) examEnd(ctx context.Context, f examFlags, report exam.Report, leve
 	case len(failed) > 0:
 		return quietIf(!f.asJSON, fmt.Errorf("%d cases failed", len(failed)))
 	case report.Summary.Pass == 0 && !known:
-		return errors.New("no case passed: see that the client does what {operation} asks, with -v and one --case")
+		return unprovenError{errors.New("no case passed: see that the client does what {operation} asks, with -v and one --case")}
 	}
 	return nil
 }
+
+// unprovenError says that nothing passed, and nothing failed that counts.
+type unprovenError struct{ error }
 
 // writable tells, before the work for it is done, whether a report can be written there.
 // What is there stays, and nothing is made.

@@ -197,6 +197,15 @@ func (r *Result) heldAgainst(again Result) {
 	}
 }
 
+// declared judges by what a client is said to be able to do.
+func (c Client) declared(operations []string) (Verdict, string) {
+	lacks := slices.DeleteFunc(slices.Clone(operations), func(o string) bool { return slices.Contains(c.Operations, o) })
+	if len(lacks) == 0 {
+		return Pass, ""
+	}
+	return Fail, "it is not declared to do " + strings.Join(lacks, ", ") + ": name in --operations all that it can do"
+}
+
 // missing says what a client lacks for a case; "" = nothing.
 func (c Client) missing(card Card) string {
 	for _, need := range card.Needs {
@@ -222,6 +231,10 @@ func (x *examination) examine(ctx context.Context, card Card, suffix string) (Re
 	began := time.Now()
 	result := Result{Card: card, Verdict: Pass}
 	defer func() { result.Took = time.Since(began) }()
+	if len(card.Declares) > 0 {
+		result.Verdict, result.Reason = x.Client.declared(card.Declares)
+		return result, nil
+	}
 	if lacks := x.Client.missing(card); lacks != "" {
 		result.Verdict, result.Reason = NotApplicable, lacks
 		return result, nil
