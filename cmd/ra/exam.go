@@ -73,7 +73,7 @@ PATH:
   ra exam --client curl --junit exam.xml --html exam.html --baseline known.txt`,
 	}
 	fl := cmd.Flags()
-	fl.BoolVar(&f.list, "list", false, "list the cases and end")
+	fl.BoolVar(&f.list, "list", false, "list the cases and end; with -v also what of each is not examined yet")
 	fl.StringSliceVar(&f.cases, "case", nil, "examine these `cases` alone: ids or globs")
 	fl.StringSliceVar(&f.groups, "group", nil, "examine these `groups` alone: the first word of an id")
 	fl.StringVar(&f.level, "level", "", "examine cases of this `level` and stricter, and let any of them count: must, should, may or robust")
@@ -120,7 +120,7 @@ func (c *cli) exam(ctx context.Context, f examFlags, args []string) error {
 		return usageError{err}
 	}
 	if f.list {
-		return c.listCases(cards)
+		return c.listCases(cards, f.verbose)
 	}
 	level := exam.Must
 	if f.level != "" {
@@ -328,11 +328,13 @@ func (f examFlags) examined(ctx context.Context, args []string, dir string) (exa
 	return client, client.Check()
 }
 
-func (c *cli) listCases(cards []exam.Card) error {
+// listCases prints a line for each case, its id first; on request also what of it is not
+// examined yet.
+func (c *cli) listCases(cards []exam.Card, notYet bool) error {
 	table := tabwriter.NewWriter(c.env.Stdout, 0, 8, 2, ' ', 0)
 	for _, card := range cards {
 		fmt.Fprintf(table, "%s\t%s\t%s\t%s\n", card.ID, card.Level, card.Title, card.Ref)
-		if card.NotYet != "" {
+		if notYet && card.NotYet != "" {
 			fmt.Fprintf(table, "\t\tnot yet: %s\t\n", card.NotYet)
 		}
 	}
