@@ -60,7 +60,8 @@ COMMAND may have placeholders, each also in the environment as EST_URL and the l
 
 ` + placeholders.String() + `
 It runs without a terminal, in a session of its own, and is killed with all its
-children at --limit. It should exit with 0 exactly if it has done what {operation} asks.
+children at --limit; what has left both its session and its environment is killed at
+the end (on Linux). It should exit with 0 exactly if it has done what {operation} asks.
 
 --client runs a known client; COMMAND is then the path of its program, if it is not in
 PATH:
@@ -167,7 +168,7 @@ func (c *cli) exam(ctx context.Context, f examFlags, args []string) error {
 	began := time.Now()
 	done := 0
 	results, err := exam.Run(ctx, exam.Options{
-		Client: client, Cards: cards, Limit: f.limit, Parallel: f.parallel, Dir: f.keep, Wire: f.verbose,
+		Client: client, Cards: cards, Limit: f.limit, Parallel: f.parallel, Dir: f.keep, Wire: f.verbose, Adopt: true,
 		Ended: func(r exam.Result) {
 			done++
 			_, err := fmt.Fprintf(c.env.Stderr, "%3d of %d  %-14s %-22s %5.1f s  %s\n", done, len(cards), r.Verdict, r.Card.ID, r.Took.Seconds(), cut(r.Reason, 100))

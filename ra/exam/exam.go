@@ -45,7 +45,11 @@ type Options struct {
 	Limit    time.Duration // of one run of the client; 0 = a minute
 	Parallel int           // cases at a time; 0 = two a processor
 	// Dir keeps the folders of all runs; "" = a temporary one, which is removed.
-	Dir    string
+	Dir string
+	// Adopt takes in what clients leave behind in sessions and with environments of its
+	// own, and kills it when all is examined, on Linux. This process must have no other
+	// children meanwhile.
+	Adopt  bool
 	Ended  func(Result) // each case as it ends, one at a time; nil = nobody is told
 	Wire   bool         // keep requests and answers in the reports
 	Logger *zap.Logger
@@ -82,7 +86,16 @@ func Run(ctx context.Context, o Options) ([]Result, error) {
 	if err != nil {
 		return nil, err
 	}
-	x := &examination{Options: o, keys: keys, results: make([]*Result, len(o.Cards))}
+	x := &examination{Options: o, keys: keys, children: &children{adopts: o.Adopt, started: map[int]struct{}{}}, results: make([]*Result, len(o.Cards))}
+	if o.Adopt {
+		if err := adopt(true); err != nil {
+			return nil, err
+		}
+		defer func() {
+			x.children.killAdopted()
+			_ = adopt(false) // what could be turned on can be turned off
+		}()
+	}
 	err = x.all(ctx)
 	var results []Result
 	x.mu.Lock()
@@ -100,7 +113,8 @@ func Run(ctx context.Context, o Options) ([]Result, error) {
 
 type examination struct {
 	Options
-	keys *scenario.Keys
+	keys     *scenario.Keys
+	children *children
 
 	mu      sync.Mutex // guards results, and lets one speak at a time
 	results []*Result
@@ -239,7 +253,7 @@ func (x *examination) examine(ctx context.Context, card Card, suffix string) (Re
 		result.Verdict, result.Reason = NotApplicable, lacks
 		return result, nil
 	}
-	rig, err := newRig(ctx, filepath.Join(x.Dir, card.ID+suffix), card, x.keys, x.Logger.Named(card.ID))
+	rig, err := x.newRig(ctx, filepath.Join(x.Dir, card.ID+suffix), card)
 	if err != nil {
 		if ctx.Err() != nil {
 			return result, nil
