@@ -19,6 +19,7 @@ const (
 	exitDone   = 0
 	exitFailed = 1 // the thing failed
 	exitUsage  = 2 // the command line or the configuration is wrong
+	exitNone   = 3 // of ra exam: nothing was proven
 )
 
 // Environment is what a command sees of the world.
@@ -77,6 +78,10 @@ func Main(ctx context.Context, args []string, env Environment) int {
 	}
 	var usage usageError
 	var problems config.Problems
+	var unproven unprovenError
+	if errors.As(err, &unproven) {
+		return exitNone
+	}
 	if !c.started || errors.As(err, &usage) || errors.As(err, &problems) {
 		return exitUsage
 	}

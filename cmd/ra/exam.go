@@ -48,14 +48,20 @@ func (c *cli) examCommand() *cobra.Command {
 		Long: `exam runs an EST client once for each stage of each case, against a server of its own
 that misbehaves as the case says, and judges from what the server saw and from how the
 client ended and what it wrote. A case passes, fails, is inconclusive (the client does
-not do it without any fault either, or two runs differ), or is not applicable. The
-exit status is 1 if a MUST fails (with --level: any fail of that level or stricter).
+not do it without any fault either, or failed once and passed once: a case that fails
+is run once more), or is not applicable.
+
+The exit status is 0 if no MUST fails (with --level: nothing of that level or
+stricter), 1 if one does, or the examination was stopped, 2 if the command line is
+wrong, the client cannot be started or a report cannot be written, and 3 if nothing
+passed. What --baseline knows is no fail.
 
 COMMAND may have placeholders, each also in the environment as EST_URL and the like:
 
 ` + placeholders.String() + `
 It runs without a terminal, in a session of its own, and is killed with all its
-children at --limit. It should exit with 0 exactly if it has done what {operation} asks.
+children at --limit; what has left both its session and its environment is killed at
+the end (on Linux). It should exit with 0 exactly if it has done what {operation} asks.
 
 --client runs a known client; COMMAND is then the path of its program, if it is not in
 PATH:
@@ -68,7 +74,7 @@ PATH:
   ra exam --client curl --junit exam.xml --html exam.html --baseline known.txt`,
 	}
 	fl := cmd.Flags()
-	fl.BoolVar(&f.list, "list", false, "list the cases and end")
+	fl.BoolVar(&f.list, "list", false, "list the cases and end; with -v also what of each is not examined yet")
 	fl.StringSliceVar(&f.cases, "case", nil, "examine these `cases` alone: ids or globs")
 	fl.StringSliceVar(&f.groups, "group", nil, "examine these `groups` alone: the first word of an id")
 	fl.StringVar(&f.level, "level", "", "examine cases of this `level` and stricter, and let any of them count: must, should, may or robust")
@@ -115,7 +121,7 @@ func (c *cli) exam(ctx context.Context, f examFlags, args []string) error {
 		return usageError{err}
 	}
 	if f.list {
-		return c.listCases(cards)
+		return c.listCases(cards, f.verbose)
 	}
 	level := exam.Must
 	if f.level != "" {
@@ -162,7 +168,7 @@ func (c *cli) exam(ctx context.Context, f examFlags, args []string) error {
 	began := time.Now()
 	done := 0
 	results, err := exam.Run(ctx, exam.Options{
-		Client: client, Cards: cards, Limit: f.limit, Parallel: f.parallel, Dir: f.keep, Wire: f.verbose,
+		Client: client, Cards: cards, Limit: f.limit, Parallel: f.parallel, Dir: f.keep, Wire: f.verbose, Adopt: true,
 		Ended: func(r exam.Result) {
 			done++
 			_, err := fmt.Fprintf(c.env.Stderr, "%3d of %d  %-14s %-22s %5.1f s  %s\n", done, len(cards), r.Verdict, r.Card.ID, r.Took.Seconds(), cut(r.Reason, 100))
@@ -172,7 +178,7 @@ func (c *cli) exam(ctx context.Context, f examFlags, args []string) error {
 		},
 	})
 	if err != nil && !stopped(ctx) {
-		return err
+		return usageError{err}
 	}
 	report := exam.NewReport(client, f.limit.String(), time.Since(began).Milliseconds(), results)
 	report.Stopped = stopped(ctx)
@@ -223,7 +229,7 @@ func (c *cli) examEnd(ctx context.Context, f examFlags, report exam.Report, leve
 	known := slices.ContainsFunc(report.Cases, func(c exam.CaseReport) bool { return c.News == exam.KnownFailure })
 	switch {
 	case len(unwritten) > 0:
-		return errors.Join(unwritten...)
+		return usageError{errors.Join(unwritten...)}
 	case report.Stopped:
 		left := ""
 		if f.writeBaseline != "" {
@@ -233,10 +239,13 @@ func (c *cli) examEnd(ctx context.Context, f examFlags, report exam.Report, leve
 	case len(failed) > 0:
 		return quietIf(!f.asJSON, fmt.Errorf("%d cases failed", len(failed)))
 	case report.Summary.Pass == 0 && !known:
-		return errors.New("no case passed: see that the client does what {operation} asks, with -v and one --case")
+		return unprovenError{errors.New("no case passed: see that the client does what {operation} asks, with -v and one --case")}
 	}
 	return nil
 }
+
+// unprovenError says that nothing passed, and nothing failed that counts.
+type unprovenError struct{ error }
 
 // writable tells, before the work for it is done, whether a report can be written there.
 // What is there stays, and nothing is made.
@@ -320,11 +329,13 @@ func (f examFlags) examined(ctx context.Context, args []string, dir string) (exa
 	return client, client.Check()
 }
 
-func (c *cli) listCases(cards []exam.Card) error {
+// listCases prints a line for each case, its id first; on request also what of it is not
+// examined yet.
+func (c *cli) listCases(cards []exam.Card, notYet bool) error {
 	table := tabwriter.NewWriter(c.env.Stdout, 0, 8, 2, ' ', 0)
 	for _, card := range cards {
 		fmt.Fprintf(table, "%s\t%s\t%s\t%s\n", card.ID, card.Level, card.Title, card.Ref)
-		if card.NotYet != "" {
+		if notYet && card.NotYet != "" {
 			fmt.Fprintf(table, "\t\tnot yet: %s\t\n", card.NotYet)
 		}
 	}
@@ -337,11 +348,7 @@ func (c *cli) printExam(report exam.Report, f examFlags) {
 	for _, one := range report.Cases {
 		if f.verbose {
 			for _, r := range one.Runs {
-				name := r.Stage
-				if r.Control {
-					name += ", without faults"
-				}
-				fmt.Fprintf(w, "--- %s, %s\n%s", one.ID, name, r.Wire)
+				fmt.Fprintf(w, "--- %s, %s\n%s", one.ID, r.Name(), r.Wire)
 			}
 		}
 		if one.Verdict != exam.Fail && one.Verdict != exam.Inconclusive && one.News == "" {

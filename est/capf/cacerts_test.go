@@ -33,6 +33,7 @@ func TestCACerts(t *testing.T) {
 		"one line over 1 kB":                   {ok(contentType, certsOnly(t, 4000, "\n", long...)), 6, 0},
 		"one line without a line end":          {ok(contentType, certsOnly(t, 0, "", root)), 6, 0},
 		"no line end after the last line":      {ok(contentType, strings.TrimSuffix(certsOnly(t, 64, "\n", root), "\n")), 6, 0},
+		"all of it, and a longer length":       {strings.Replace(ok(contentType, certsOnly(t, 64, "\n", root)), "Content-Length: ", "Content-Length: 1", 1), 6, 0},
 		"no PKCS#7":                            {ok(contentType, "TUlJQg==\n"), 6, 0},
 		"no root":                              {ok(contentType, certsOnly(t, 64, "\n", issuing)), 60, 0},
 		"more than the chain verifies":         {ok(contentType, certsOnly(t, 64, "\n", issuing, root, stranger)), 60, 0},

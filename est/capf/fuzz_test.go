@@ -25,7 +25,7 @@ func FuzzJudge(f *testing.F) {
 		if (v.rv == StatusNone) != (v.err == nil) || v.rv != StatusNone && v.payload != nil {
 			t.Fatalf("verdict %+v", v)
 		}
-		if v.retryAfter < 0 || len(v.payload) > len(raw) || v.basic && v.status != 401 {
+		if v.retryAfter < 0 || len(v.payload) > maxAnswer || v.basic && v.status != 401 {
 			t.Fatalf("verdict %+v", v)
 		}
 		if v.err != nil {

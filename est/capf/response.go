@@ -141,17 +141,28 @@ func (a answer) success(op operation, v verdict, fail func(Status, string, ...an
 	if !found || !strings.HasPrefix(contentType, op.contentType) {
 		return fail(StatusHTTPUnsupported, "HTTP 200 with Content-Type %q instead of %q", printable.Line(contentType, maxForeign), op.contentType)
 	}
-	value, _ := a.lookup("Content-Length")
-	length, err := strconv.Atoi(strings.TrimSpace(value))
+	length, err := strconv.Atoi(strings.TrimSpace(a.contentLength()))
 	switch {
 	case err != nil || length <= 0:
 		return fail(StatusHTTPUnsupported, "HTTP 200 without a Content-Length over 0")
 	case length > maxAnswer:
 		return fail(StatusUnknown, "HTTP 200 with a Content-Length over %d", maxAnswer)
 	}
-	// libest takes what came where that is less.
-	v.payload = a.body[:min(length, len(a.body))]
+	// libest hands on so many bytes of a buffer of zeros that the answer was read into: an
+	// answer that was cut short ends in zeros, which are no base64.
+	v.payload = make([]byte, length)
+	copy(v.payload, a.body)
 	return v
+}
+
+// contentLength is the last Content-Length: libest goes through all of them.
+func (a answer) contentLength() (value string) {
+	for _, h := range a.headers {
+		if h.name == "Content-Length" {
+			value = h.value
+		}
+	}
+	return value
 }
 
 // lookup gives the first value of a header field whose name is written exactly

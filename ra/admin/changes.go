@@ -30,6 +30,22 @@ func newChanges() changes {
 	return changes{epoch: rand.Text()[:8], order: list.New(), followers: map[*Follower]struct{}{}}
 }
 
+// cursor is a number of this process as a client has it.
+func (c *changes) cursor(number uint64) string { return c.epoch + "-" + strconv.FormatUint(number, 10) }
+
+// number is a cursor's, at most last; of one of another process 0: all is new to it.
+func (c *changes) number(cursor string, last uint64) (uint64, error) {
+	epoch, text, _ := strings.Cut(cursor, "-")
+	if len(epoch) == len(c.epoch) && epoch != c.epoch {
+		return 0, nil
+	}
+	number, err := strconv.ParseUint(text, 10, 64)
+	if epoch != c.epoch || err != nil || number > last {
+		return 0, fmt.Errorf("%q is no cursor of this process", cursor)
+	}
+	return number, nil
+}
+
 func (c *changes) note(e *entry) {
 	c.last++
 	e.changed = c.last
@@ -84,15 +100,15 @@ func (s *Enrollments) Follow(f Filter, position string) (_ *Follower, lost bool,
 		return nil, false, ErrTooManyFollowers
 	}
 	follower := &Follower{of: s, filter: f, more: make(chan struct{}, 1)}
-	epoch, number, _ := strings.Cut(position, "-")
-	switch {
-	case position == "":
+	switch position {
+	case "":
 		follower.seen = s.changes.last
-	case epoch == s.changes.epoch:
-		if follower.seen, err = strconv.ParseUint(number, 10, 64); err != nil || follower.seen > s.changes.last {
+	case "0":
+	default:
+		if follower.seen, err = s.changes.number(position, s.changes.last); err != nil {
 			return nil, false, fmt.Errorf("no event has the id %q", position)
 		}
-		lost = follower.seen < s.changes.forgotten
+		lost = strings.HasPrefix(position, s.changes.epoch) && follower.seen < s.changes.forgotten
 	}
 	follower.more <- struct{}{}
 	s.changes.followers[follower] = struct{}{}
@@ -104,7 +120,7 @@ func (f *Follower) More() <-chan struct{} { return f.more }
 
 // Position is where the follower is: also behind what does not match.
 func (f *Follower) Position() string {
-	return f.of.changes.epoch + "-" + strconv.FormatUint(f.seen, 10)
+	return f.of.changes.cursor(f.seen)
 }
 
 // Next returns what has changed since, at most so many; More is ready again where there

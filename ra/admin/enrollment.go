@@ -45,6 +45,7 @@ type Enrollment struct {
 	// Duration is from Started to the answer; took_ms in JSON.
 	Duration time.Duration `json:"-"`
 	Legs     []Leg         `json:"legs"`
+	Next     string        `json:"next,omitempty"` // where it was waited for: the cursor of the wait for the next
 }
 
 // Leg is one exchange of an enrollment with the CA.

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
-	"strconv"
 	"time"
 
 	"github.com/go-chi/chi/v5"
@@ -23,6 +22,7 @@ const (
 type EnrollmentList struct {
 	Enrollments []Enrollment `json:"enrollments"`
 	Next        string       `json:"next,omitempty"` // the cursor of the rest
+	Now         string       `json:"now"`            // the cursor of a wait for what ends from now on
 }
 
 // Removed tells how many things are gone.
@@ -36,40 +36,35 @@ func (h *handler) listEnrollments(w http.ResponseWriter, r *http.Request) {
 	q := queryOf(r)
 	filter := filterOf(q)
 	filter.Limit = q.number("limit")
+	wait := q.duration("wait")
+	filter.Next = q.has("after") || q.has("cursor") && wait > 0
 	if after := q.text("after"); q.has("after") && after != "0" {
-		order, ok := h.Enrollments.Order(after)
+		place, ok := h.Enrollments.placeOf(after, filter, wait > 0)
 		if !ok {
 			fail(w, http.StatusNotFound, "no enrollment "+after+" to begin after: it never was, or is too long ago; after=0 begins with the oldest")
 			return
 		}
-		filter.After = order
+		filter.After = place
 	}
-	filter.Next = q.has("after")
 	if q.has("cursor") {
-		cursor, err := strconv.ParseUint(q.text("cursor"), 10, 64)
+		place, err := h.Enrollments.placeAt(q.text("cursor"))
 		if err != nil {
 			fail(w, http.StatusBadRequest, fmt.Sprintf("cursor %q is none: take next of the answer before", q.text("cursor")))
 			return
 		}
 		if filter.Next {
-			filter.After = max(filter.After, cursor)
+			filter.After = max(filter.After, place)
 		} else {
-			filter.Before = cursor
+			filter.Before = place
 		}
 	}
-	wait := q.duration("wait")
 	if wait == 0 {
-		list, more := h.Enrollments.Page(filter)
-		body := EnrollmentList{Enrollments: list}
-		if more > 0 {
-			body.Next = strconv.FormatUint(more, 10)
-		}
-		answer(w, http.StatusOK, body)
+		answer(w, http.StatusOK, h.Enrollments.Page(filter))
 		return
 	}
 	ctx, cancel := context.WithTimeout(r.Context(), wait)
 	defer cancel()
-	e, err := h.Enrollments.Wait(ctx, filter)
+	e, next, err := h.Enrollments.Wait(ctx, filter)
 	switch {
 	case errors.Is(err, ErrTooManyWaiters):
 		w.Header().Set("Retry-After", "1")
@@ -77,6 +72,7 @@ func (h *handler) listEnrollments(w http.ResponseWriter, r *http.Request) {
 	case err != nil:
 		fail(w, http.StatusNotFound, fmt.Sprintf("no such enrollment within %s", wait))
 	default:
+		e.Next = h.Enrollments.cursorOf(next)
 		answer(w, http.StatusOK, e)
 	}
 }

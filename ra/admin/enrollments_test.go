@@ -173,7 +173,7 @@ func TestWaitEndsWithItsContextAndOnlySoManyWait(t *testing.T) {
 		var wait sync.WaitGroup
 		for range admin.MaxWaiters {
 			wait.Go(func() {
-				if _, err := s.Wait(ctx, admin.Filter{}); !errors.Is(err, admin.ErrNotFound) {
+				if _, _, err := s.Wait(ctx, admin.Filter{}); !errors.Is(err, admin.ErrNotFound) {
 					t.Error(err)
 				}
 			})
@@ -251,7 +251,7 @@ func TestManyAtOnce(t *testing.T) {
 		wait.Go(func() {
 			ctx, cancel := context.WithTimeout(t.Context(), time.Millisecond)
 			defer cancel()
-			if e, err := s.Wait(ctx, admin.Filter{CN: id}); err == nil && e.CN != id {
+			if e, _, err := s.Wait(ctx, admin.Filter{CN: id}); err == nil && e.CN != id {
 				t.Errorf("got %s, want %s", e.CN, id)
 			}
 			s.List(admin.Filter{Limit: 10})

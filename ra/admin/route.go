@@ -52,6 +52,7 @@ func (h *handler) routes() []route {
 	}
 	limit := parameter{name: "limit", help: "at most so many", kind: numberParameter, low: 1, high: maxLimit, fallback: defaultLimit}
 	cursor := parameter{name: "cursor", help: "next of the answer before"}
+	waitCursor := parameter{name: "cursor", help: "next of the answer before; with wait, also now of a list"}
 	inLab := h.Lab != nil
 	lab := h.Lab
 	if lab == nil {
@@ -68,12 +69,12 @@ func (h *handler) routes() []route {
 		{method: "GET", path: "/openapi.json", name: "openapi", help: "This description.", on: true, serve: h.openapi, media: "application/json"},
 		{
 			method: "GET", path: "/enrollments", name: "listEnrollments", on: h.Enrollments != nil, serve: h.listEnrollments,
-			help: "The last enrollments of this process, newest first. With wait, the one that is waited for: the newest that has ended, at once or as soon as there is one; with after besides, the first to end of those that began after that one.",
+			help: "The last enrollments of this process, newest first. With wait, the one that is waited for: the newest that has ended, at once or as soon as there is one; with after or cursor besides, the first to end behind that one, whenever it began. Who takes next of each answer as the cursor of the next question, and 0 for after or now of a list in the first, gets each that ends once, and misses none of those that are remembered. One that has not finished when the time is over is shown all the same, and next is then what it was.",
 			query: append(names[:3:3],
 				limit,
 				parameter{name: "wait", help: "wait so long for one that ends, or comes into the state", kind: durationParameter, longest: MaxWait},
-				parameter{name: "after", help: "those that began after the enrollment of this id, oldest first; 0: all of them"},
-				cursor),
+				parameter{name: "after", help: "behind the enrollment of this id; 0: all. In a list, those that began after it, oldest first; with wait, those that end after its end, or, where it has none yet, after its begin"},
+				waitCursor),
 			gives: []any{EnrollmentList{}, Enrollment{}}, fails: []int{503},
 		},
 		{method: "GET", path: "/enrollments/{id}", name: "getEnrollment", help: "One enrollment, with each exchange with the CA.", on: h.Enrollments != nil, serve: h.getEnrollment, gives: []any{Enrollment{}}},

@@ -31,7 +31,7 @@ type Enrollments struct {
 	now  func() time.Time
 
 	mu       sync.Mutex
-	begun    uint64                   // by mu: counts, and orders what began at the same time
+	places   uint64                   // by mu: counts begins and ends
 	byID     map[string]*list.Element // by mu; *entry
 	open     *list.List               // by mu; by begin
 	finished *list.List               // by mu; by end
@@ -42,14 +42,22 @@ type Enrollments struct {
 // entry is a place in one of the lists, which owns the Enrollment.
 type entry struct {
 	Enrollment
-	order   uint64        // of its begin
+	beganAt uint64        // the place of its begin among all begins and ends
+	endedAt uint64        // that of its end; 0 = it has none yet
+	namedAt uint64        // where it had both an end and a CN, which may be learned later; 0 = nowhere yet
 	changed uint64        // its last change
 	inOrder *list.Element // of changes
 }
 
 type waiter struct {
 	filter Filter
-	found  chan Enrollment // holds one
+	found  chan waited // holds one
+}
+
+// waited is what a wait has come to.
+type waited struct {
+	enrollment Enrollment
+	next       uint64 // see [Filter.next]
 }
 
 // NewEnrollments keeps so many enrollments; 0 stands for [DefaultKept]. The
@@ -90,10 +98,15 @@ func (s *Enrollments) Begin(e Enrollment) {
 			s.forget(s.open.Front())
 		}
 	}
-	s.begun++
-	begun := &entry{Enrollment: e, order: s.begun}
+	begun := &entry{Enrollment: e, beganAt: s.place()}
 	s.byID[e.ID] = s.open.PushBack(begun)
 	s.publish(begun)
+}
+
+// place is that of a begin or an end. The caller holds mu.
+func (s *Enrollments) place() uint64 {
+	s.places++
+	return s.places
 }
 
 // forget removes an entry; nil is none. The caller holds mu.
@@ -140,9 +153,12 @@ func (s *Enrollments) change(id string, change func(*Enrollment), finish bool) {
 	e.ID, e.Finished = id, finished
 	e.bound()
 	if finish && !finished {
-		e.Finished, e.Duration = true, s.now().Sub(e.Started)
+		e.Finished, e.Duration, e.endedAt = true, s.now().Sub(e.Started), s.place()
 		s.open.Remove(at)
 		s.byID[id] = s.finished.PushBack(e)
+	}
+	if e.Finished && e.namedAt == 0 && e.CN != "" {
+		e.namedAt = s.place()
 	}
 	s.publish(e)
 }
@@ -152,7 +168,7 @@ func (s *Enrollments) publish(e *entry) {
 	s.changes.note(e)
 	for w := range s.waiters {
 		if w.filter.awaits(e) {
-			w.found <- e.clone()
+			w.found <- waited{e.clone(), w.filter.next(e)}
 			delete(s.waiters, w)
 		}
 	}
@@ -189,29 +205,30 @@ func (s *Enrollments) Clear(f Filter) (removed int) {
 
 // List returns the enrollments that match, those first that began last; with
 // [Filter].Next those that began first.
-func (s *Enrollments) List(f Filter) []Enrollment {
-	list, _ := s.Page(f)
-	return list
-}
+func (s *Enrollments) List(f Filter) []Enrollment { return s.Page(f).Enrollments }
 
-// Page is List; where there are more than its limit, more is the Cursor of the rest.
-func (s *Enrollments) Page(f Filter) (_ []Enrollment, more uint64) {
+// Page is List, with the cursors of what comes behind.
+func (s *Enrollments) Page(f Filter) EnrollmentList {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	found := s.list(f, f.matches)
+	found := s.list(f.matches, func(e *entry) uint64 { return e.beganAt })
+	if !f.Next {
+		slices.Reverse(found)
+	}
+	page := EnrollmentList{Enrollments: []Enrollment{}, Now: s.changes.cursor(s.places)}
 	if f.Limit > 0 && len(found) > f.Limit {
 		found = found[:f.Limit]
-		more = found[f.Limit-1].order
+		page.Next = s.changes.cursor(found[f.Limit-1].beganAt)
 	}
-	enrollments := make([]Enrollment, len(found))
-	for i, e := range found {
-		enrollments[i] = e.clone()
+	for _, e := range found {
+		page.Enrollments = append(page.Enrollments, e.clone())
 	}
-	return enrollments, more
+	return page
 }
 
-// list returns those of which match says so. The caller holds mu.
-func (s *Enrollments) list(f Filter, match func(*entry) bool) []*entry {
+// list returns those of which match says so, in the order of their places. The caller
+// holds mu.
+func (s *Enrollments) list(match func(*entry) bool, place func(*entry) uint64) []*entry {
 	var found []*entry
 	for _, l := range []*list.List{s.open, s.finished} {
 		for at := l.Front(); at != nil; at = at.Next() {
@@ -220,12 +237,7 @@ func (s *Enrollments) list(f Filter, match func(*entry) bool) []*entry {
 			}
 		}
 	}
-	slices.SortFunc(found, func(a, b *entry) int {
-		if f.Next {
-			a, b = b, a
-		}
-		return cmp.Compare(b.order, a.order)
-	})
+	slices.SortStableFunc(found, func(a, b *entry) int { return cmp.Compare(place(a), place(b)) })
 	return found
 }
 
@@ -253,28 +265,31 @@ func (s *Enrollments) Tally(since time.Time) Tally {
 	return t
 }
 
-// Wait returns the newest enrollment that matches and has ended, at once or as
-// soon as there is one; where the filter has a state, the newest in this state. With
-// [Filter].Next it is the oldest that has ended, or else the first to end.
-// When the context ends first, it returns the newest that matches, unfinished,
-// or else [ErrNotFound]; with too many waiting already, [ErrTooManyWaiters].
-func (s *Enrollments) Wait(ctx context.Context, f Filter) (Enrollment, error) {
+// Wait returns the newest enrollment that matches and has ended, at once or as soon as
+// there is one; where the filter has a state, the newest in this state. With [Filter].Next
+// it is the first to end behind [Filter].After. next is the After of the wait for the one
+// behind it: who goes on so misses none that is remembered, and gets none twice.
+//
+// When the context ends first, it returns one that matches and has not ended, and
+// next is what it was, or else [ErrNotFound]; with too many waiting already,
+// [ErrTooManyWaiters].
+func (s *Enrollments) Wait(ctx context.Context, f Filter) (_ Enrollment, next uint64, err error) {
 	s.mu.Lock()
-	if found := s.list(f, f.awaits); len(found) > 0 {
+	if e := s.waitedFor(f, f.awaits); e != nil {
 		defer s.mu.Unlock()
-		return found[0].clone(), nil
+		return e.clone(), f.next(e), nil
 	}
 	if len(s.waiters) >= maxWaiters {
 		s.mu.Unlock()
-		return Enrollment{}, ErrTooManyWaiters
+		return Enrollment{}, 0, ErrTooManyWaiters
 	}
-	w := &waiter{filter: f, found: make(chan Enrollment, 1)}
+	w := &waiter{filter: f, found: make(chan waited, 1)}
 	s.waiters[w] = struct{}{}
 	s.mu.Unlock()
 
 	select {
 	case e := <-w.found:
-		return e, nil
+		return e.enrollment, e.next, nil
 	case <-ctx.Done():
 	}
 	s.mu.Lock()
@@ -282,11 +297,28 @@ func (s *Enrollments) Wait(ctx context.Context, f Filter) (Enrollment, error) {
 	delete(s.waiters, w)
 	select {
 	case e := <-w.found: // it came between the two
-		return e, nil
+		return e.enrollment, e.next, nil
 	default:
 	}
-	if found := s.list(f, f.matches); len(found) > 0 {
-		return found[0].clone(), nil
+	if e := s.waitedFor(f, f.isUnderWay); e != nil {
+		return e.clone(), f.next(e), nil
 	}
-	return Enrollment{}, ErrNotFound
+	return Enrollment{}, 0, ErrNotFound
+}
+
+// waitedFor is the one of those of which match says so that a wait gives: the newest, or
+// with Next the first; nil = none. The caller holds mu.
+func (s *Enrollments) waitedFor(f Filter, match func(*entry) bool) *entry {
+	place := func(e *entry) uint64 { return e.beganAt }
+	if f.Next {
+		place = f.place
+	}
+	switch found := s.list(match, place); {
+	case len(found) == 0:
+		return nil
+	case f.Next:
+		return found[0]
+	default:
+		return found[len(found)-1]
+	}
 }

@@ -50,6 +50,8 @@ type Card struct {
 	// Needs are abilities of a client besides the operations of the stages.
 	Needs  []string `yaml:"needs"`
 	Stages []Stage  `yaml:"stages"`
+	// Declares are operations that a client is to be declared to have, in place of stages.
+	Declares []string `yaml:"declares"`
 	// Password is the account's; "" = a new one.
 	Password string `yaml:"password"`
 	// Digest has the server ask for HTTP Digest with this algorithm, and for nothing else.
@@ -209,8 +211,13 @@ func (c Card) check() (problems []error) {
 	if c.Digest != "" && c.Digest != "MD5" && c.Digest != "SHA-256" {
 		wrong("digest %q: want MD5 or SHA-256", c.Digest)
 	}
-	if len(c.Stages) == 0 {
-		wrong("stages are missing")
+	for _, operation := range c.Declares {
+		if !slices.Contains(Operations(), operation) {
+			wrong("declares: there is no operation %q%s", operation, meantOf(operation, Operations()))
+		}
+	}
+	if (len(c.Stages) == 0) == (len(c.Declares) == 0) {
+		wrong("want either stages or declares")
 	}
 	for i, s := range c.Stages {
 		for _, problem := range s.check() {

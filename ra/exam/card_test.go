@@ -43,7 +43,10 @@ func TestAWrongCardSaysWhereAndWhat(t *testing.T) {
 		t.Error(err)
 	}
 	for text, want := range map[string]string{
-		"":                       "a file of cards begins with cases:",
+		"": "a file of cards begins with cases:",
+		strings.Replace(good, "stages: [%]", "declares: [enrol]", 1):                            `there is no operation "enrol", did you mean enroll?`,
+		strings.Replace(good, "stages: [%]", "declares: [enroll], stages: [{expect: [ok]}]", 1): "want either stages or declares",
+		strings.Replace(good, ", stages: [%]", "", 1):                                           "want either stages or declares",
 		whole + "---\n" + whole:  "a second document begins",
 		whole + "---\ncases: [}": "a second document begins",
 	} {

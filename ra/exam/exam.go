@@ -45,7 +45,11 @@ type Options struct {
 	Limit    time.Duration // of one run of the client; 0 = a minute
 	Parallel int           // cases at a time; 0 = two a processor
 	// Dir keeps the folders of all runs; "" = a temporary one, which is removed.
-	Dir    string
+	Dir string
+	// Adopt takes in what clients leave behind in sessions and with environments of its
+	// own, and kills it when all is examined, on Linux. This process must have no other
+	// children meanwhile.
+	Adopt  bool
 	Ended  func(Result) // each case as it ends, one at a time; nil = nobody is told
 	Wire   bool         // keep requests and answers in the reports
 	Logger *zap.Logger
@@ -82,7 +86,16 @@ func Run(ctx context.Context, o Options) ([]Result, error) {
 	if err != nil {
 		return nil, err
 	}
-	x := &examination{Options: o, keys: keys, results: make([]*Result, len(o.Cards))}
+	x := &examination{Options: o, keys: keys, children: &children{adopts: o.Adopt, started: map[int]struct{}{}}, results: make([]*Result, len(o.Cards))}
+	if o.Adopt {
+		if err := adopt(true); err != nil {
+			return nil, err
+		}
+		defer func() {
+			x.children.killAdopted()
+			_ = adopt(false) // what could be turned on can be turned off
+		}()
+	}
 	err = x.all(ctx)
 	var results []Result
 	x.mu.Lock()
@@ -100,7 +113,8 @@ func Run(ctx context.Context, o Options) ([]Result, error) {
 
 type examination struct {
 	Options
-	keys *scenario.Keys
+	keys     *scenario.Keys
+	children *children
 
 	mu      sync.Mutex // guards results, and lets one speak at a time
 	results []*Result
@@ -162,16 +176,12 @@ func (x *examination) one(ctx context.Context, i int) error {
 	if err != nil {
 		return err
 	}
-	if result.Verdict == Fail && !slices.ContainsFunc(result.Runs, func(r RunReport) bool { return r.Hung }) {
-		// What does not happen again proves nothing.
+	if result.Verdict == Fail {
 		again, err := x.examine(ctx, x.Cards[i], "-again")
-		switch {
-		case err != nil:
+		if err != nil {
 			return err
-		case again.Verdict != Fail && ctx.Err() == nil:
-			result.Verdict, result.Reason = Inconclusive, "two runs differ; the first: "+result.Reason
-			result.Runs = append(result.Runs, again.Runs...)
 		}
+		result.heldAgainst(again)
 	}
 	if ctx.Err() != nil {
 		return nil // cut short
@@ -183,6 +193,31 @@ func (x *examination) one(ctx context.Context, i int) error {
 		x.Ended(result)
 	}
 	return nil
+}
+
+// heldAgainst compares a fail with a second go: what does not happen again proves nothing.
+func (r *Result) heldAgainst(again Result) {
+	how := "passed once"
+	switch again.Verdict {
+	case Fail:
+		return
+	case Inconclusive:
+		how = "inconclusive once (" + again.Reason + ")"
+	}
+	r.Verdict, r.Reason = Inconclusive, "failed once, "+how+"; the fail: "+r.Reason
+	for _, run := range again.Runs {
+		run.Again = true
+		r.Runs = append(r.Runs, run)
+	}
+}
+
+// declared judges by what a client is said to be able to do.
+func (c Client) declared(operations []string) (Verdict, string) {
+	lacks := slices.DeleteFunc(slices.Clone(operations), func(o string) bool { return slices.Contains(c.Operations, o) })
+	if len(lacks) == 0 {
+		return Pass, ""
+	}
+	return Fail, "it is not declared to do " + strings.Join(lacks, ", ") + ": name in --operations all that it can do"
 }
 
 // missing says what a client lacks for a case; "" = nothing.
@@ -210,11 +245,15 @@ func (x *examination) examine(ctx context.Context, card Card, suffix string) (Re
 	began := time.Now()
 	result := Result{Card: card, Verdict: Pass}
 	defer func() { result.Took = time.Since(began) }()
+	if len(card.Declares) > 0 {
+		result.Verdict, result.Reason = x.Client.declared(card.Declares)
+		return result, nil
+	}
 	if lacks := x.Client.missing(card); lacks != "" {
 		result.Verdict, result.Reason = NotApplicable, lacks
 		return result, nil
 	}
-	rig, err := newRig(ctx, filepath.Join(x.Dir, card.ID+suffix), card, x.keys, x.Logger.Named(card.ID))
+	rig, err := x.newRig(ctx, filepath.Join(x.Dir, card.ID+suffix), card)
 	if err != nil {
 		if ctx.Err() != nil {
 			return result, nil
@@ -250,7 +289,7 @@ type trial struct {
 func (t trial) stages(ctx context.Context, result *Result) error {
 	var previous *run
 	skipped := ""
-	for i, stage := range result.Card.Stages {
+	for _, stage := range result.Card.Stages {
 		if !slices.Contains(t.client.Operations, stage.operation()) {
 			skipped = stage.operation()
 			continue
@@ -269,7 +308,7 @@ func (t trial) stages(ctx context.Context, result *Result) error {
 			return err
 		}
 		v := judge(r)
-		result.Runs = append(result.Runs, t.report(r, i+1, v.problem))
+		result.Runs = append(result.Runs, t.report(r, v.problem))
 		if v.problem != "" {
 			result.Verdict, result.Reason = v.verdict, stage.describe()+v.problem
 		}
@@ -308,7 +347,7 @@ func (t trial) control(ctx context.Context, stage Stage, result *Result) (verdic
 		return verdict{}, err
 	}
 	problem := seen(okProblem(r))
-	result.Runs = append(result.Runs, t.report(r, 0, problem))
+	result.Runs = append(result.Runs, t.report(r, problem))
 	v := verdict{}
 	switch {
 	case problem != "" && r.Signal != "":

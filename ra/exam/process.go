@@ -26,7 +26,8 @@ type command struct {
 	limit time.Duration
 	mark  string // NAME=VALUE in env, by which its children are found
 	// secrets are looked for in all that it prints, also in what is not kept.
-	secrets []string
+	secrets  []string
+	children *children
 }
 
 // ended is how a process ended.
@@ -53,7 +54,7 @@ func (c command) run(ctx context.Context) (ended, error) {
 	cmd.WaitDelay = lingering
 	ownSession(cmd)
 	began := time.Now()
-	if err := cmd.Start(); err != nil {
+	if err := c.children.start(cmd); err != nil {
 		return ended{}, &startError{err}
 	}
 	var err error // of the end; read it after done
@@ -61,6 +62,7 @@ func (c command) run(ctx context.Context) (ended, error) {
 	go func() {
 		defer close(done)
 		err = cmd.Wait()
+		c.children.ended(cmd.Process.Pid)
 	}()
 	timer := time.NewTimer(c.limit)
 	defer timer.Stop()
@@ -80,6 +82,7 @@ func (c command) run(ctx context.Context) (ended, error) {
 	e.Took = time.Since(began)
 	killGroup(cmd.Process.Pid)
 	e.Left = killMarked(c.mark)
+	c.children.reap(false) // of the others nobody knows which run they are of: another one's may be needed yet
 	e.Stdout, e.Stderr = out.String(), log.String()
 	e.Told, e.Steers = out.told || log.told, out.steers || log.steers
 	var failed *exec.ExitError

@@ -130,6 +130,27 @@ func TestACrashWithoutAnyFaultIsAFail(t *testing.T) {
 	}
 }
 
+func TestAClientThatFailsOnceAndNotAgainHasProvenNothing(t *testing.T) {
+	client := theClient(t, func(exam.Card) string { return "" })
+	client.Command = []string{"sh", "-c", `mkdir "$1" 2>/dev/null && exit 5; exec "$0"`, client.Command[0], filepath.Join(t.TempDir(), "failed")}
+	r := one(t, client, 20*time.Second, "tls-13")
+	if r.Verdict != exam.Inconclusive || !strings.Contains(r.Reason, "failed once, passed once") || !strings.Contains(r.Reason, "exit status 5") {
+		t.Errorf("%s: %s", r.Verdict, r.Reason)
+	}
+	if len(r.Runs) != 2 || r.Runs[0].Again || !r.Runs[1].Again || r.Runs[1].Exit != 0 {
+		t.Errorf("%+v", r.Runs)
+	}
+}
+
+func TestAClientThatHangsOnceIsRunOnceMore(t *testing.T) {
+	seen := filepath.Join(t.TempDir(), "seen")
+	r := one(t, shell("echo once >>"+seen+"; exec sleep 1000"), 500*time.Millisecond, "tls-13")
+	data, err := os.ReadFile(seen)
+	if err != nil || r.Verdict != exam.Fail || string(data) != "once\nonce\n" {
+		t.Errorf("%s: %s; %q, %v", r.Verdict, r.Reason, data, err)
+	}
+}
+
 func TestAnOperationThatTheClientLacksIsNotApplicable(t *testing.T) {
 	r := one(t, shell("exit 1"), 20*time.Second, "keygen-parts")
 	if r.Verdict != exam.NotApplicable || !strings.Contains(r.Reason, "serverkeygen") {

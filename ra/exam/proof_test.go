@@ -3,6 +3,7 @@ package exam_test
 import (
 	"flag"
 	"os"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -62,6 +63,9 @@ func TestEachCaseIsPassedByARightClientAndFailedByAWrongOne(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			all := some(t, strings.Split(*only, ",")...)
+			if test.want == exam.Fail {
+				all = slices.DeleteFunc(all, func(c exam.Card) bool { return len(c.Declares) > 0 }) // no defect of what runs
+			}
 			results, err := exam.Run(t.Context(), exam.Options{Client: theClient(t, test.defect), Cards: all, Limit: 45 * time.Second, Parallel: 2, Dir: t.TempDir(), Wire: true})
 			if err != nil || len(results) != len(all) {
 				t.Fatalf("%d results of %d, %v", len(results), len(all), err)
@@ -75,6 +79,28 @@ func TestEachCaseIsPassedByARightClientAndFailedByAWrongOne(t *testing.T) {
 				for _, one := range r.Runs {
 					t.Logf("%s: %s\n%s", one.Stage, one.Problem, one.Wire)
 				}
+			}
+		})
+	}
+}
+
+func TestAClientThatLacksAnOperationOfAllClientsHasFailed(t *testing.T) {
+	for name, test := range map[string]struct {
+		operations []string
+		want       exam.Verdict
+		reason     string
+	}{
+		"it enrolls alone":        {[]string{exam.Enroll, exam.Reenroll}, exam.Fail, "it is not declared to do cacerts:"},
+		"it fetches alone":        {[]string{exam.CACerts}, exam.Fail, "it is not declared to do enroll:"},
+		"it does neither":         {[]string{exam.CSRAttrs}, exam.Fail, "it is not declared to do cacerts, enroll:"},
+		"it enrolls, and fetches": {[]string{exam.CACerts, exam.Enroll}, exam.Pass, ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			client := shell("exit 1")
+			client.Operations = test.operations
+			r := one(t, client, 20*time.Second, "missing-operation")
+			if r.Verdict != test.want || !strings.Contains(r.Reason, test.reason) {
+				t.Errorf("%s: %s; want %s: %s", r.Verdict, r.Reason, test.want, test.reason)
 			}
 		})
 	}

@@ -251,11 +251,7 @@ func (c CaseReport) evidence() string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "%s: %s\n", c.Ref, c.Says)
 	for _, r := range c.Runs {
-		name := r.Stage
-		if r.Control {
-			name = "without faults"
-		}
-		fmt.Fprintf(&b, "%s: exit %d %s after %.1f s, %d connections\n", name, r.Exit, r.Signal, float64(r.TookMS)/1000, r.Connections)
+		fmt.Fprintf(&b, "%s: exit %d %s after %.1f s, %d connections\n", r.Name(), r.Exit, r.Signal, float64(r.TookMS)/1000, r.Connections)
 		for _, q := range r.Requests[:min(len(r.Requests), 20)] {
 			fmt.Fprintf(&b, "  %s\n", q)
 		}

@@ -41,6 +41,7 @@ type rig struct {
 	name      string // of the client's CSRs, with a number
 	password  string // of the account; "" = a new one
 	digest    string // see [Card]
+	children  *children
 	runs      int
 	server    *server
 	elsewhere *server // nil until it is needed
@@ -56,8 +57,11 @@ type server struct {
 	issuing, root  *x509.Certificate
 }
 
-func newRig(ctx context.Context, dir string, card Card, keys *scenario.Keys, log *zap.Logger) (*rig, error) {
-	g := &rig{dir: dir, name: "exam-" + card.ID, password: card.Password, digest: card.Digest, keys: keys, log: log}
+func (x *examination) newRig(ctx context.Context, dir string, card Card) (*rig, error) {
+	g := &rig{
+		dir: dir, name: "exam-" + card.ID, password: card.Password, digest: card.Digest,
+		keys: x.keys, children: x.children, log: x.Logger.Named(card.ID),
+	}
 	var err error
 	g.server, err = g.start(ctx, "server")
 	return g, err
@@ -256,7 +260,7 @@ func (g *rig) perform(ctx context.Context, client Client, stage Stage, control b
 	args, env := expand(client.Command, r.files.values)
 	env = append(append(append(withoutProxies(os.Environ()), client.Env...), env...), mark)
 	r.began = time.Now()
-	r.ended, err = command{args: args, env: env, limit: limit, mark: mark, secrets: r.secrets()}.run(ctx)
+	r.ended, err = command{args: args, env: env, limit: limit, mark: mark, secrets: r.secrets(), children: g.children}.run(ctx)
 	g.server.Faults.Clear()
 	if g.elsewhere != nil {
 		g.elsewhere.Faults.Clear()

@@ -10,8 +10,9 @@ import (
 
 // RunReport is one run of the client as reports have it, without secrets.
 type RunReport struct {
-	Stage       string   `json:"stage"` // "" of a control
+	Stage       string   `json:"stage"`
 	Control     bool     `json:"control,omitempty"`
+	Again       bool     `json:"again,omitempty"` // of the second go, which went otherwise than the first
 	Problem     string   `json:"problem,omitempty"`
 	Connections int      `json:"connections"`
 	Requests    []string `json:"requests"`
@@ -24,9 +25,21 @@ type RunReport struct {
 	Wire        string   `json:"wire,omitempty"`
 }
 
+// Name tells the run from the case's others.
+func (r RunReport) Name() string {
+	name := r.Stage
+	if r.Control {
+		name += ", without faults"
+	}
+	if r.Again {
+		name += ", again"
+	}
+	return name
+}
+
 const maxWire = 4 << 10 // of one message, in a report
 
-func (t trial) report(r *run, _ int, problem string) RunReport {
+func (t trial) report(r *run, problem string) RunReport {
 	report := RunReport{
 		Stage: strings.TrimSuffix(r.stage.describe(), ": "), Control: r.control, Problem: problem, Connections: len(r.connections), Requests: []string{},
 		Exit: r.Exit, Signal: r.Signal, Hung: r.Hung, Left: r.Left, TookMS: r.Took.Milliseconds(),

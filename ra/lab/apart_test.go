@@ -169,6 +169,36 @@ func TestTwoTestsAtOnceSeeNothingOfEachOther(t *testing.T) {
 	}
 }
 
+// Fifty clients at once: who asks for one enrollment after the other gets each of them
+// once, in whatever order they began and end.
+func TestOfFiftyClientsAtOnceEachIsToldOnce(t *testing.T) {
+	const clients = 50
+	l := lab.NewTest(t)
+	x := newTester(t, l, "test-a", "a-")
+	x.admin(http.MethodPost, "/faults", "certsrv.submit:delay=300ms,count=10,"+x.scope(), nil) // so that some overtake others
+	var wait sync.WaitGroup
+	defer wait.Wait()
+	for i := range clients {
+		wait.Go(func() {
+			if got := x.enroll(t.Context(), fmt.Sprint(x.names, i), l.Password); got != 200 {
+				t.Errorf("%d: %d", i, got)
+			}
+		})
+	}
+	told, next := map[string]int{}, "after=0"
+	for range clients {
+		var e admin.Enrollment
+		if status := x.admin(http.MethodGet, "/enrollments?wait=30s&"+next+"&"+x.scope(), "", &e); status != http.StatusOK || !e.Finished {
+			t.Fatalf("%d, %+v, after %d were told", status, e, len(told))
+		}
+		told[e.CN]++
+		next = "cursor=" + e.Next
+	}
+	if len(told) != clients {
+		t.Errorf("%d of %d were told: %v", len(told), clients, told)
+	}
+}
+
 // seesOnlyItsOwn looks at lists, waits and logs.
 func (x *tester) seesOnlyItsOwn(other *tester, clients int) {
 	x.t.Helper()

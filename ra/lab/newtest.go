@@ -31,7 +31,7 @@ type TB interface {
 type Test struct {
 	*Lab
 	URL  string // https://127.0.0.1:PORT, where /.well-known/est is
-	last string // the enrollment that Next told of; "0" = none
+	next uint64 // where Next goes on
 }
 
 // VirtualTime is an option of [NewTest] for tests in a [testing/synctest] bubble: the lab
@@ -62,7 +62,7 @@ func NewTest(t TB, options ...func(*Options)) *Test {
 	if err != nil {
 		t.Fatalf("start the lab: %v", err)
 	}
-	test := &Test{Lab: l, URL: l.ESTURL, last: "0"}
+	test := &Test{Lab: l, URL: l.ESTURL}
 	t.Cleanup(func() {
 		if t.Failed() {
 			test.tell(t)
@@ -90,16 +90,14 @@ func (l *Test) tell(t TB) {
 // Next waits for the next enrollment to end: the first since the one that it told of the
 // last time. A request that is only asked for credentials ends none.
 func (l *Test) Next(ctx context.Context) (admin.Enrollment, error) {
-	f := admin.Filter{Next: true}
-	f.After, _ = l.Enrollments().Order(l.last)
-	e, err := l.Enrollments().Wait(ctx, f)
+	e, next, err := l.Enrollments().Wait(ctx, admin.Filter{Next: true, After: l.next})
 	switch {
 	case err != nil:
 		return e, fmt.Errorf("wait for the next enrollment: %w", err)
 	case !e.Finished:
 		return e, fmt.Errorf("the next enrollment, of %q, has not ended: it is %s: %w", e.CN, e.State, ctx.Err())
 	}
-	l.last = e.ID
+	l.next = next
 	return e, nil
 }
 
