@@ -36,7 +36,7 @@ and mail that any of these is pasted into. What a file is it finds out by itself
 FILE may be a folder or a .gz; without one, or with -, it reads standard input.
 
 It sends nothing anywhere. Passwords, keys and tokens in the input are not shown, but
-told of, where their names stand before them; in a sentence they look like any word.
+told of, where their names stand with them: look yourself before you pass a log on.
 The exit status is 0 if nothing is wrong, 1 if something is, 2 if nothing
 in the input can be read.`,
 		Example: `  ra explain nginx-error.log capf.log u_ex190227.log

@@ -87,6 +87,7 @@ var (
 	failedIn     = []byte("Incomingrequestfailed")
 	accessPost   = []byte(`"POST/.well-known/est/`)
 	accessGet    = []byte(`"GET/.well-known/est/`)
+	chainAsked   = []byte(`"GET/.well-known/est/cacertsHTTP/1.1"500`)
 	curlFailed   = []byte("failedwithreturncode")
 )
 
@@ -296,9 +297,12 @@ var csrAttributes = []byte("/csrattrs HTTP/")
 
 // access takes the line that ends a request.
 func (r *cesReader) access(rec *record, found []int) {
-	r.endStart(false)
 	r.offset(rec)
 	t := rec.text
+	if r.starting && bytes.HasPrefix(t, chainAsked) {
+		return // whoever asks before the start is over does not end it
+	}
+	r.endStart(false)
 	quote := bytes.LastIndexByte(t, '"')
 	if quote < 0 {
 		return

@@ -45,6 +45,8 @@ type desk struct {
 	strangers   strangers
 	secrets     secrets
 	kinds       []string
+	waits       waiting // what the line before leaves open
+	blank       int     // empty lines behind it
 	seen        map[Log]*seen
 	lastSeen    *seen
 	lastSeenLog Log
@@ -79,6 +81,7 @@ func newDesk(c *Catalog) *desk {
 func (d *desk) begin(file int) {
 	d.file = file
 	d.fields, d.custom = parseFields(w3cDefault), false
+	d.waits, d.blank = forNothing, 0
 }
 
 // end says that there are no more files.
@@ -95,11 +98,14 @@ func (d *desk) end() {
 func (d *desk) line(raw, next []byte, number int) {
 	b := d.clean(raw)
 	if len(b) == 0 {
+		if d.blank++; d.blank > maxBlankLines {
+			d.waits = forNothing
+		}
 		d.flush()
 		d.plain.gap()
 		return
 	}
-	d.lookForSecrets(b, number)
+	b = d.withoutSecrets(b, number)
 	if d.custom {
 		r := record{head: head{form: formW3C}, raw: b, file: d.file, line: number}
 		if digit(b[0]) && d.entry(&r) {
@@ -140,12 +146,24 @@ func (d *desk) line(raw, next []byte, number int) {
 	}
 }
 
-// lookForSecrets tells of what must not be passed on, whether or not its line is shown.
-func (d *desk) lookForSecrets(b []byte, number int) {
-	d.kinds = secretsIn(d.kinds[:0], b[:min(len(b), 64<<10)])
-	for _, what := range d.kinds {
+// withoutSecrets tells of what must not be passed on, whether or not its line is shown,
+// and hides a password that the line before has named. What a line says by itself is
+// hidden where it is shown.
+func (d *desk) withoutSecrets(b []byte, number int) []byte {
+	b, awaited := hideAwaited(d.waits, b)
+	kinds, named := secretsIn(d.kinds[:0], b[:min(len(b), 64<<10)])
+	d.waits, d.blank = forNothing, 0
+	if named {
+		d.waits = leavesOpen(b)
+	}
+	if awaited && !slices.Contains(kinds, "a password") {
+		kinds = append(kinds, "a password")
+	}
+	for _, what := range kinds {
 		d.secrets.saw(what, place{d.file, number})
 	}
+	d.kinds = kinds
+	return b
 }
 
 // mayHoldAnother tells quickly whether a second record may stand in a line: nearly

@@ -274,16 +274,28 @@ func (j *judgement) rank(k *affair) (first []*entry, variants map[*entry][]strin
 		}
 		first = append(first, e)
 	}
+	// A line that is there and that one failure alone leaves says more than one that is
+	// not there: what IIS has not written yet, or in another file, is missed as well.
 	slices.SortStableFunc(first, func(a, b *entry) int {
-		if ma, mb := j.missed(k, a), j.missed(k, b); ma != mb {
-			if ma {
-				return 1
-			}
-			return -1
-		}
-		return cmp.Or(cmp.Compare(k.shared(a), k.shared(b)), cmp.Compare(k.specific(b), k.specific(a)), cmp.Compare(a.order, b.order))
+		return cmp.Or(
+			before(k.shared(a) == 1, k.shared(b) == 1),
+			before(!j.missed(k, a), !j.missed(k, b)),
+			cmp.Compare(k.shared(a), k.shared(b)),
+			cmp.Compare(k.specific(b), k.specific(a)),
+			cmp.Compare(a.order, b.order))
 	})
 	return first, variants
+}
+
+// before puts that of which something is true before that of which it is not.
+func before(a, b bool) int {
+	switch {
+	case a == b:
+		return 0
+	case a:
+		return -1
+	}
+	return 1
 }
 
 // report makes findings of the cases; the same ones are counted.

@@ -1,7 +1,6 @@
 package explain
 
 import (
-	"bytes"
 	"regexp"
 	"slices"
 	"strings"
@@ -14,52 +13,89 @@ type mask struct {
 	words []string
 	form  *regexp.Regexp
 	with  string
+	// secret judges the last group of form, which alone is hidden then; nil = always.
+	secret func(string) bool
 }
 
-// value is what stands behind a secret's name: in quotes, or up to the next blank.
-const value = `(?:"[^"\r\n]+"|'[^'\r\n]+'|['"]?[^\s'",;&<]+)`
+// hide hides what the mask finds.
+func (m *mask) hide(text string) string {
+	if m.secret == nil {
+		return m.form.ReplaceAllString(text, m.with)
+	}
+	var out strings.Builder
+	for {
+		found := m.form.FindStringSubmatchIndex(text)
+		if found == nil {
+			return out.String() + text
+		}
+		from, to := found[len(found)-2], found[len(found)-1]
+		out.WriteString(text[:from])
+		switch {
+		case m.secret(text[from:to]):
+			out.WriteString(hidden)
+			from = to
+		case from == found[0]: // it stands before the name, and would be found again
+			out.WriteString(text[from:to])
+			from = to
+		}
+		text = text[from:]
+	}
+}
 
 // masks are looked for one after the other. A line without any of a mask's words has
 // nothing of its kind; they begin with two bytes that [small] leaves as they are.
-var masks = []mask{
-	{"an Authorization header", []string{"authorization"}, regexp.MustCompile(`(?i)((?:proxy-)?authorization['"]?\s*[:=]\s*['"]?)(?:(basic|ntlm|negotiate|bearer|digest)\s+)?[^\r\n]+`), "${1}${2} (hidden)"},
-	{"an authentication string", []string{"string"}, regexp.MustCompile(`(?i)((?:authorization|authentication|auth)[ _]string\s*[:=]?\s*['"]?)\d{4,10}`), "${1}(hidden)"},
-	{"a cookie", []string{"cookie"}, regexp.MustCompile(`(?i)((?:set-)?cookie2?['"]?\s*[:=]\s*)[^\r\n]+`), "${1}(hidden)"},
-	{"an NTLM message", []string{"www-authenticate"}, regexp.MustCompile(`(?i)(www-authenticate:\s*(?:ntlm|negotiate)\s+)[A-Za-z0-9+/=]{8,}`), "${1}(hidden)"},
-	{"an NTLM message", []string{"tlrmtvntua"}, regexp.MustCompile(`TlRMTVNTUA[A-Za-z0-9+/=]*`), "(an NTLM message, hidden)"},
-	{"a Kerberos ticket", []string{"yii"}, regexp.MustCompile(`\bYII[A-Za-z0-9+/=]{40,}`), "(a Kerberos ticket, hidden)"},
-	{"a digest", []string{"response"}, regexp.MustCompile(`(?i)(\bresponse=['"]?)[0-9a-f]{32,128}`), "${1}(hidden)"},
-	{"a private key", []string{"private key-----"}, regexp.MustCompile(`(?s)-----BEGIN [A-Z ]*PRIVATE KEY-----.*?(?:-----END [A-Z ]*PRIVATE KEY-----|$)`), "(a private key, hidden)"},
-	{"a password", []string{"://"}, regexp.MustCompile(`(://[^/\s:@]*:)[^/\s@]+@`), "${1}(hidden)@"},
-	{"a password", []string{"-u"}, regexp.MustCompile(`((?:^|\s)(?:-u|-U|--user|--proxy-user)[ =]*['"]?[^\s:'"]+:)[^\s'"]+`), "${1}(hidden)"},
-	{"a password", []string{"-pass", "-secret", "-token", "-api"}, regexp.MustCompile(`(?i)((?:^|\s)--?(?:password|passwd|passphrase|pass|secret|token|api-?key)(?: +|=))` + value), "${1}(hidden)"},
-	{"a password", []string{"</"}, regexp.MustCompile(`(?i)(<[a-z:_-]*(?:password|passwd|passphrase|pwd|secret|token)[a-z_-]*(?: [^<>]*)?>)[^<\s][^<]*`), "${1}(hidden)"},
-	{"a password", []string{"pass", "pwd", "secret", "kennwort", "authstring", "auth_string"}, regexp.MustCompile(`(?i)((?:pass(?:word|wd|phrase|wort)?|mot de passe|kennwort|pwd|secret|challenge_?password|authstring|auth_string)['"]?\s*(?:=>|[:=])\s*)` + value), "${1}(hidden)"},
-	{"a token or key", []string{"token", "key"}, regexp.MustCompile(`(?i)(\b(?:(?:access|refresh|id|session|auth|csrf|api|bearer)[-_]?token|token|(?:x-)?(?:api|auth|access)[-_]?key|x-[a-z-]*token)['"]?\s*(?:=>|[:=])\s*)` + value), "${1}(hidden)"},
+var masks = slices.Concat([]mask{
+	always("an Authorization header", []string{"authorization"}, `(?i)((?:proxy-)?authorization['"]?\s*[:=]\s*['"]?)(?:(basic|ntlm|negotiate|bearer|digest)\s+)?[^\r\n]+`, "${1}${2} (hidden)"),
+	always("an authentication string", []string{"string"}, `(?i)((?:authorization|authentication|auth)[ _]string\s*[:=]?\s*['"]?)\d{4,10}`, "${1}(hidden)"),
+	always("a cookie", []string{"cookie"}, `(?i)((?:set-)?cookie2?['"]?\s*[:=]\s*)[^\r\n]+`, "${1}(hidden)"),
+	always("an NTLM message", []string{"www-authenticate"}, `(?i)(www-authenticate:\s*(?:ntlm|negotiate)\s+)[A-Za-z0-9+/=]{8,}`, "${1}(hidden)"),
+	always("an NTLM message", []string{"tlrmtvntua"}, `TlRMTVNTUA[A-Za-z0-9+/=]*`, "(an NTLM message, hidden)"),
+	always("a Kerberos ticket", []string{"yii"}, `\bYII[A-Za-z0-9+/=]{40,}`, "(a Kerberos ticket, hidden)"),
+	always("a digest", []string{"response"}, `(?i)(\bresponse=['"]?)[0-9a-f]{32,128}`, "${1}(hidden)"),
+	always("a private key", []string{"private key-----"}, `(?s)-----BEGIN [A-Z ]*PRIVATE KEY-----.*?(?:-----END [A-Z ]*PRIVATE KEY-----|$)`, "(a private key, hidden)"),
+	always("a password", []string{"://"}, `(://[^/\s:@]*:)[^/\s]+@`, "${1}(hidden)@"),
+	always("a password", []string{"-u"}, `((?:^|\s)(?:-u|-U|--user|--proxy-user)[ =]*['"]?[^\s:'"]+:)[^\s'"]+`, "${1}(hidden)"),
+	always("a password", []string{"-pass", "-secret", "-token", "-api"}, `(?i)((?:^|\s)--?(?:password|passwd|passphrase|pass|secret|token|api-?key)(?: +|=))`+value, "${1}(hidden)"),
+	always("a password", []string{"</"}, `(?i)(<[a-z:_-]*(?:password|passwd|passphrase|pwd|secret|token)[a-z_-]*(?: [^<>]*)?>)[^<\s][^<]*`, "${1}(hidden)"),
+	always("a password", append([]string{"pass", "secret", "authstring", "auth_string"}, passwordWords...), `(?i)((?:`+spelled+`|pass|secret|authstring|auth_string)['"]?`+blank+`*`+separator+blank+`*)`+value, "${1}(hidden)"),
+	always("a token or key", []string{"token", "key"}, `(?i)(\b(?:(?:access|refresh|id|session|auth|csrf|api|bearer)[-_]?token|token|(?:x-)?(?:api|auth|access)[-_]?key|x-[a-z-]*token)['"]?\s*(?:=>|[:=])\s*)`+value, "${1}(hidden)"),
+}, passwordsInSentences, []mask{
 	// A long run of base64 may be any of these, or a key; or a certificate, which is none.
-	{"", nil, regexp.MustCompile(`[A-Za-z0-9+/]{64,}={0,2}`), "(base64, hidden)"},
+	always("", nil, `[A-Za-z0-9+/]{64,}={0,2}`, "(base64, hidden)"),
+})
+
+func always(what string, words []string, form, with string) mask {
+	return mask{what: what, words: words, form: regexp.MustCompile(form), with: with}
 }
 
 // secretsIn appends what kinds of secrets stand in a line: `Password:` alone is a label.
-func secretsIn(kinds []string, raw []byte) []string {
+// named tells that a password's name stands in it.
+func secretsIn(kinds []string, raw []byte) (_ []string, named bool) {
 	may := maskGate.look(raw)
 	if may == 0 {
-		return kinds
+		return kinds, false
 	}
+	text := string(raw)
 	for i := range masks {
 		m := &masks[i]
-		if may&(1<<i) == 0 || slices.Contains(kinds, m.what) {
+		if may&(1<<i) == 0 {
 			continue
 		}
-		if m.words[0] == "://" && bytes.IndexByte(raw, '@') < 0 { // URLs are many, accounts in them few
+		named = named || m.secret != nil
+		if slices.Contains(kinds, m.what) {
 			continue
 		}
-		if m.what == "a private key" || m.form.Match(raw) {
+		if m.words[0] == "://" && !strings.Contains(text, "@") { // URLs are many, accounts in them few
+			continue
+		}
+		// An NTLM message in a header is one secret. A key's next lines are in the next lines.
+		left := m.hide(text)
+		if left != text || m.what == "a private key" {
 			kinds = append(kinds, m.what)
-			raw = m.form.ReplaceAll(raw, []byte(m.with)) // an NTLM message in a header is one secret
 		}
+		text = left
 	}
-	return kinds
+	return kinds, named
 }
 
 // gate tells which masks are worth a look, by two bytes at a time: nearly all lines of a

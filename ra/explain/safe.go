@@ -15,8 +15,8 @@ const maxShown = 300
 // secrets, and of bounded length.
 func show(text string) string {
 	text = strings.ToValidUTF8(printable.Cut(text, 4*maxLineKept), "?")
-	for _, m := range masks {
-		text = m.form.ReplaceAllString(text, m.with)
+	for i := range masks {
+		text = masks[i].hide(text)
 	}
 	return printable.Line(text, maxShown)
 }

@@ -225,5 +225,5 @@ func FuzzIIS(f *testing.F) {
 }
 
 func FuzzPlain(f *testing.F) {
-	fuzz(f, "902: NOT 10:19:27.155936 VPNC: hostIDCheck failed!!\n%ASA-7-725014: SSL lib error.\n", "&lt;br&gt;<p>\x1b[31m{\"level\":\"error\"}\n", "\xff\xfea\x00b\x00\n\x00", "\x1f\x8b")
+	fuzz(f, "902: NOT 10:19:27.155936 VPNC: hostIDCheck failed!!\n%ASA-7-725014: SSL lib error.\n", "&lt;br&gt;<p>\x1b[31m{\"level\":\"error\"}\n", "\xff\xfea\x00b\x00\n\x00", "\x1f\x8b", "error is the password for x is:\nS3cret error, 密码是 “a” كلمة المرور هي b1b2\n")
 }

@@ -1,0 +1,172 @@
+package explain
+
+import (
+	"bytes"
+	"regexp"
+	"strings"
+	"unicode"
+	"unicode/utf8"
+)
+
+// What stands behind a password's name in a sentence may be the password, or what is
+// said of it. A word that is hidden in vain costs less than a password that is shown,
+// but what a failure says of a password ("is wrong", "0xC000006A") is evidence.
+
+const (
+	blank = `[\s\p{Z}\p{Cf}]`
+
+	// spelled is a password in English, German, French, Spanish, Russian, Chinese,
+	// Japanese and Arabic: the languages of the documents that people work by, and of
+	// the CA's pages.
+	spelled = `(?:pass(?:word|wort|phrase|code|wd)s?|kennwort|\bpwd?\b|\bmdp\b|mot de passe|contrase.a|парол[ья]|كلمة (?:ال)?(?:مرور|سر)|` + unspaced + `)`
+	// unspaced are those that have no blank behind them.
+	unspaced = `(?:密码|密碼|口令|パスワード)`
+	// account is whose it is.
+	account = `(?:` + blank + `+\(?(?:(?:for|of|to|f.{1,3}r|von|vom|des|der|du|de|pour|para|для|от)` + blank + `+|ل)[^\s:=：]+(?:` + blank + `+[^\s:=：]+){0,3}?)`
+	// copula says that what follows is it; those in other letters are followed by one in
+	// these: what follows in their own is said of it.
+	copula      = `(?:` + blank + `+(?:is|was|ist|war|lautet|est|es)(?:` + blank + `+(?:now|jetzt|set to))?|` + blank + `+(?:set|changed|reset) to)(?:` + blank + `*` + separator + blank + `*|` + blank + `+)`
+	otherCopula = `(?:` + blank + `*(?:是|为|為|は)|` + blank + `+(?:هي|هو))` + blank + `*` + separator + `?` + blank + `*`
+
+	separator   = `(?:=>|->|→|[:=：＝])`
+	inQuotes    = `(?:"[^"\r\n]+"|'[^'\r\n]+'|` + otherQuotes + `)`
+	otherQuotes = `(?:“[^”\r\n]+”|„[^“”\r\n]+[“”]|«[^»\r\n]+»|「[^」\r\n]+」)`
+	// value is in quotes, or goes to the next blank.
+	value = `(?:` + inQuotes + `|['"]?[^\s'"<“„«「，。；、）】」][^\s"<“„«「，。；、）】」]*)`
+	ascii = `[!-~]{4,}`
+)
+
+// passwordWords are those by which a line with a password's name is found.
+var passwordWords = []string{"password", "passwort", "passphrase", "passcode", "passwd", "pw", "mot de passe", "mdp", "kennwort", "contrase", "парол", "密码", "密碼", "口令", "パスワード", "كلمة"}
+
+// passwordsInSentences are masks whose last group is the password, if it is one.
+var passwordsInSentences = []mask{
+	sentence(notSaidOfIt, `(?i)(`+spelled+account+`?`+copula+`)(`+value+`)`),
+	sentence(notSaidOfIt, `(?i)(`+spelled+account+`?`+otherCopula+`)(`+ascii+`)`),
+	sentence(notSaidOfIt, `(?i)(`+spelled+account+blank+`*`+separator+blank+`*)(`+value+`)`),
+	sentence(notSaidOfIt, `(?i)(`+spelled+blank+`*)(`+otherQuotes+`)`),
+	sentence(notSaidOfIt, `(?i)(`+spelled+blank+`+)(`+inQuotes+`)`),
+	sentence(looksSecret, `(?i)(`+spelled+blank+`+\(?)(`+ascii+`)`),
+	sentence(looksSecret, `(?i)(`+unspaced+blank+`*\(?)(`+ascii+`)`),
+	sentence(looksSecret, `(?i)(`+spelled+`(?:`+blank+`+[^\s:=：]+){1,5}?(?:`+copula+`|`+blank+`*`+separator+blank+`*))(`+value+`)`),
+	sentence(looksSecret, `(?i)(`+ascii+`)`+blank+`+(?:is|was|ist|war|lautet|est)`+blank+`+(?:\pL+`+blank+`+){0,3}`+spelled),
+}
+
+func sentence(secret func(string) bool, form string) mask {
+	return mask{what: "a password", words: passwordWords, form: regexp.MustCompile(form), secret: secret}
+}
+
+// said are words that are said of a password.
+var said = func() map[string]bool {
+	words := map[string]bool{"": true}
+	for w := range strings.FieldsSeq(`a an the in on at as by for of to with that this what which it not no never always still also already being been too very
+		wrong incorrect invalid bad false right correct valid good ok fine okay true
+		expired locked disabled missing empty blank null none unset unknown different same old new stale weak short long
+		required needed wanted used sent stored kept asked checked accepted rejected refused denied changed reset set given entered typed
+		hidden masked shown visible encrypted hashed protected case-sensitive mandatory optional due about going likely probably
+		falsch richtig korrekt ungültig gültig abgelaufen gesperrt leer nicht kein keine unbekannt erforderlich nötig geändert gesetzt zu das der die ein eine im in noch schon
+		faux incorrecte invalide expiré expirée erroné erronée vide pas trop requis requise correcte bon bonne le la un une
+		incorrecta incorrecto inválida expirada caducada vacía error failed failure failing authentication login log-in access account user`) {
+		words[w] = true
+	}
+	return words
+}()
+
+const hidden = "(hidden)"
+
+// bare is a word without the marks around it.
+func bare(word string) string {
+	return strings.TrimFunc(word, func(r rune) bool { return strings.ContainsRune(`"'“”„«»「」`, r) })
+}
+
+// notSaidOfIt tells whether what follows "the password is" is no word that is said of
+// passwords.
+func notSaidOfIt(value string) bool {
+	return !strings.HasPrefix(value, hidden) && !said[strings.TrimRight(strings.ToLower(bare(value)), ".,;:!?)")]
+}
+
+// evidenceWords are what logs write behind a password that was refused.
+var evidenceWords = regexp.MustCompile(`^(?:0x[0-9A-Fa-f]+|(?:ERROR|STATUS|SEC_E|EST_ERR|NT_STATUS)_[0-9A-Z_]+|[A-Za-z_]+=\d+|\d{4}-\d\d-\d\d.*|214[78]\d{6}|SEP[0-9A-Fa-f]{12}|.*://.*|/.*|.*\\.*)$`)
+
+// looksSecret tells whether a word is none of a language: it has letters and digits,
+// capitals within, signs that no words have, or is a long number.
+func looksSecret(word string) bool {
+	word = strings.TrimRight(bare(word), ".,;:)]}")
+	if len(word) < 4 || strings.HasPrefix(word, hidden) || evidenceWords.MatchString(word) {
+		return false
+	}
+	var small, capital, within, digits, signs, other int
+	for i, r := range word {
+		switch {
+		case unicode.IsLower(r):
+			small++
+		case unicode.IsUpper(r):
+			capital++
+			if i > 0 {
+				within++
+			}
+		case unicode.IsDigit(r):
+			digits++
+		case strings.ContainsRune("!#$%&*+?@^|~", r):
+			signs++
+		default:
+			other++
+		}
+	}
+	letters := small + capital
+	return letters > 0 && (digits > 0 || signs > 0) || small > 0 && within > 0 || letters == 0 && other == 0 && signs == 0 && digits >= 5
+}
+
+// label ends a line behind which a password may stand in the next one.
+var label = regexp.MustCompile(`(?i)` + spelled + account + `?['")]?(?:(` + copula + `|` + otherCopula + `|` + blank + `*` + separator + `))?` + blank + `*$`)
+
+// waiting is that a line has named a password and ended.
+type waiting uint8
+
+const (
+	forNothing waiting = iota
+	forWhatLooksSecret
+	forAWord
+)
+
+// maxBlankLines is how many empty lines may stand between a name and its password.
+const maxBlankLines = 2
+
+// leavesOpen tells what a line waits for at its end.
+func leavesOpen(b []byte) waiting {
+	// The blank that a word has behind it is cut off at a line's end.
+	m := label.FindSubmatchIndex(append(bytes.Clone(b[max(0, len(b)-256):]), ' '))
+	switch {
+	case m == nil:
+		return forNothing
+	case m[2] >= 0:
+		return forAWord
+	}
+	return forWhatLooksSecret
+}
+
+// hideAwaited hides the password that a line begins with, behind a line that named it.
+func hideAwaited(w waiting, b []byte) ([]byte, bool) {
+	if w == forNothing {
+		return b, false
+	}
+	if _, ok := headAt(b); ok {
+		return b, false
+	}
+	end := bytes.IndexFunc(b, unicode.IsSpace)
+	if end < 0 {
+		end = len(b)
+	}
+	if c, _ := utf8.DecodeRune(b); strings.ContainsRune(`"'“„«「`, c) {
+		end = len(b)
+	}
+	word := string(b[:min(end, 4*maxLineKept)])
+	alone := end == len(b)
+	switch {
+	case strings.HasSuffix(word, ":"): // the next name
+		return b, false
+	case w == forAWord && alone && notSaidOfIt(word), looksSecret(word):
+		return append([]byte(hidden), b[end:]...), true
+	}
+	return b, false
+}
