@@ -18,12 +18,10 @@ type Verdict struct {
 	Play  bool   `json:"-"` // there is a card that plays it
 }
 
-type verdict = Verdict
-
 const explainTime = 5 * time.Second
 
 // explain asks for the cause, where lines of logs were recorded and something is wrong.
-func (c *console) explain(ctx context.Context, s *story) (v verdict) {
+func (c *console) explain(ctx context.Context, s *story) (v Verdict) {
 	if c.Lab == nil || c.Lab.Explain == nil || s.Detail == nil || s.Error == "" || !s.Finished {
 		return v
 	}
@@ -36,7 +34,7 @@ func (c *console) explain(ctx context.Context, s *story) (v verdict) {
 	v, err := c.Lab.Explain(ctx, logs)
 	if err != nil {
 		c.Logger.Error("console: the cause cannot be looked for", zap.Error(err))
-		return verdict{}
+		return Verdict{}
 	}
 	return v
 }
