@@ -209,6 +209,17 @@ func TestAnEnrollmentsPageShowsEachLegToScale(t *testing.T) {
 	s.get("/console/enrollments/e1.exe", http.StatusNotFound)
 }
 
+// A manager may take his time.
+func TestALongWaitIsDrawnToScale(t *testing.T) {
+	const day = 24 * time.Hour
+	s := newSite(t, func(o *console.Options) {
+		o.Enrollments.Begin(admin.Enrollment{ID: "e3", CN: "SEP003", Started: began.Add(-300 * day)})
+		o.Enrollments.Leg("e3", admin.Leg{Name: "login", Start: began.Add(-10 * day), Duration: time.Second})
+	})
+	_, source, _ := s.get("/console/enrollments/e3.svg", http.StatusOK)
+	contains(t, source, `<rect x="372" y="477" width="276" height="24"`) // of 52 to 492
+}
+
 func TestTheLedgersRequestsAreFoundAndShown(t *testing.T) {
 	s := newSite(t)
 	s.add("one", func(r *ledger.Row) {
