@@ -193,11 +193,13 @@ func (c *console) feed(w http.ResponseWriter, r *http.Request) {
 	send([]byte("event: end\ndata: it has ended\n\n")) // the page closes the feed then
 }
 
-// event is a message of server-sent events (HTML, section 9.2).
+// event is a message of server-sent events (HTML, section 9.2), whose lines end in a CR
+// alone, too.
 func event(html []byte) []byte {
 	var b bytes.Buffer
+	html = bytes.ReplaceAll(html, []byte{'\r'}, []byte{' '})
 	for line := range bytes.Lines(html) {
-		fmt.Fprintf(&b, "data: %s\n", bytes.TrimRight(line, "\r\n"))
+		fmt.Fprintf(&b, "data: %s\n", bytes.TrimRight(line, "\n"))
 	}
 	b.WriteString("\n")
 	return b.Bytes()

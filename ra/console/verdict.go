@@ -25,14 +25,17 @@ func (c *console) explain(ctx context.Context, s *story) (v Verdict) {
 	if c.Lab == nil || c.Lab.Explain == nil || s.Detail == nil || s.Error == "" || !s.Finished {
 		return v
 	}
-	ctx, cancel := context.WithTimeout(ctx, explainTime)
+	limited, cancel := context.WithTimeout(ctx, explainTime)
 	defer cancel()
 	logs := s.Detail.texts()
 	if len(s.Detail.own) > 0 {
 		logs["ra"] = s.Detail.own
 	}
-	v, err := c.Lab.Explain(ctx, logs)
+	v, err := c.Lab.Explain(limited, logs)
 	if err != nil {
+		if ctx.Err() != nil {
+			return Verdict{} // nobody looks any more
+		}
 		c.Logger.Error("console: the cause cannot be looked for", zap.Error(err))
 		return Verdict{}
 	}

@@ -2,6 +2,7 @@ package console_test
 
 import (
 	"bufio"
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -136,7 +137,7 @@ func (cards) Play(name string) (string, error) {
 }
 
 func (cards) Played(id string) (console.Play, bool) {
-	return console.Play{ID: "p1", Card: cards{}.List()[0], Done: true, Good: true, Cause: "why", Fix: "how", Lines: []console.PlayLine{{Log: "nginx", Text: evil}, {Text: "With the fix:"}}}, id == "p1"
+	return console.Play{ID: "p1", Card: cards{}.List()[0], Done: true, Good: true, Cause: "why", Fix: "how", Differs: []string{"a line\revent: end"}, Lines: []console.PlayLine{{Log: "nginx", Text: evil}, {Text: "With the fix:"}}}, id == "p1"
 }
 func (c cards) Plays() []console.Play { p, _ := c.Played("p1"); return []console.Play{p} }
 
@@ -248,7 +249,7 @@ func (s *site) feed(ctx context.Context, query string) (*http.Response, *bufio.R
 
 func TestAPageChangesByItself(t *testing.T) {
 	var all *admin.Enrollments
-	s := newSite(t, func(o *console.Options) { all = o.Enrollments })
+	s := newSite(t, func(o *console.Options) { all, o.Lab.Cards = o.Enrollments, cards{} })
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
 	resp, r := s.feed(ctx, "page=live")
@@ -280,6 +281,13 @@ func TestAPageChangesByItself(t *testing.T) {
 	s.add("B112", func(r *ledger.Row) { r.State = ledger.StateDelivered })
 	if second := next(t, r4); !strings.Contains(second, "B112") || strings.Contains(second, "A111") {
 		t.Error(second)
+	}
+
+	// A line of server-sent events may end in a CR, too.
+	played, r5 := s.feed(ctx, "page=play&id=p1")
+	defer played.Body.Close()
+	if all, err := io.ReadAll(r5); err != nil || bytes.ContainsRune(all, '\r') || !bytes.Contains(all, []byte("a line event: end")) {
+		t.Errorf("%v: %q", err, all)
 	}
 
 	gone, r3 := s.feed(ctx, "page=enrollment&id=none")
