@@ -67,6 +67,15 @@ func Label(ctx context.Context) string {
 	return ""
 }
 
+// Operation returns the operation of the request that ctx belongs to, such as
+// "simpleenroll"; "" where its path names none.
+func Operation(ctx context.Context) string {
+	if x := exchangeOf(ctx); x != nil {
+		return x.received.Operation
+	}
+	return ""
+}
+
 // ServeHTTP serves one request. Where it is not [Server.Serve] that calls it, the
 // limits of time on handshake and header are the caller's to set.
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {

@@ -37,7 +37,7 @@ func (e *labEvents) tell(name string, about any) error {
 }
 
 // follow tells of each enrollment as it changes, until ctx ends or the function that it
-// returns is called.
+// returns is called; and of all that had changed till then.
 func (e *labEvents) follow(ctx context.Context, enrollments *admin.Enrollments) (end func()) {
 	f, _, err := enrollments.Follow(admin.Filter{}, "0")
 	if err != nil {
@@ -47,18 +47,18 @@ func (e *labEvents) follow(ctx context.Context, enrollments *admin.Enrollments) 
 	var done sync.WaitGroup
 	done.Go(func() {
 		defer f.Close()
-		for {
+		for running := true; running; {
+			select {
+			case <-f.More():
+			case <-ctx.Done():
+				running = false
+			}
 			for changes := f.Next(100); len(changes) > 0; changes = f.Next(100) {
 				for _, c := range changes {
 					if e.tell("enrollment", c.Enrollment) != nil {
 						return // nobody reads it any more
 					}
 				}
-			}
-			select {
-			case <-f.More():
-			case <-ctx.Done():
-				return
 			}
 		}
 	})

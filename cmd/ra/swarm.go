@@ -3,8 +3,10 @@ package main
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"maps"
+	"os"
 	"slices"
 	"strconv"
 	"strings"
@@ -157,22 +159,33 @@ func (c *cli) swarm(ctx context.Context, f enrollFlags, options capf.Options) er
 			return usageError{err}
 		}
 	}
+	var report *os.File
+	if f.swarm.report != "" { // a swarm may take hours
+		if report, err = os.Create(f.swarm.report); err != nil {
+			return fmt.Errorf("--report: %w", err)
+		}
+		defer report.Close()
+	}
 	began := time.Now()
 	watch, done := c.watch(f.count)
 	o.Watch = watch
 	s := capf.Swarm(ctx, o)
 	done()
-	if f.swarm.report != "" {
-		if err := writeSwarmReport(f.swarm.report, options.URL, began, s); err != nil {
-			return fmt.Errorf("--report: %w", err)
-		}
-	}
 	if f.asJSON {
 		if err := json.NewEncoder(c.env.Stdout).Encode(newSwarmSummary(s)); err != nil {
 			return err
 		}
 	} else {
 		c.printSwarm(s)
+	}
+	if report != nil {
+		page, err := swarmReport(report.Name(), options.URL, began, s)
+		if err == nil {
+			_, err = report.Write(page)
+		}
+		if err = errors.Join(err, report.Close()); err != nil {
+			return fmt.Errorf("--report: %w", err)
+		}
 	}
 	if s.OK != s.Count {
 		return fmt.Errorf("%d of %d phones have no certificate", s.Count-s.OK, s.Count)

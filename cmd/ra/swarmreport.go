@@ -4,9 +4,7 @@ import (
 	"bytes"
 	"fmt"
 	"html/template"
-	"maps"
 	"math"
-	"os"
 	"slices"
 	"strings"
 	"time"
@@ -14,27 +12,23 @@ import (
 	"ciscora/est/capf"
 )
 
-// writeSwarmReport writes what became of a swarm, with its picture.
-func writeSwarmReport(path, url string, began time.Time, s capf.Summary) error {
+// swarmReport tells what became of a swarm, with its picture; by the name of its file it is
+// the picture alone.
+func swarmReport(name, url string, began time.Time, s capf.Summary) ([]byte, error) {
 	picture := swarmPicture(s)
-	if strings.HasSuffix(path, ".svg") {
-		return os.WriteFile(path, picture, 0o644) //nolint:gosec // for all to read
+	if strings.HasSuffix(name, ".svg") {
+		return picture, nil
 	}
 	var b bytes.Buffer
 	err := swarmPage.Execute(&b, struct {
 		URL     string
 		Began   time.Time
 		S       capf.Summary
-		Keys    []string
-		Kinds   []string
 		Again   string
 		Picture template.HTML
 		Untried int
-	}{url, began.UTC(), s, slices.Sorted(maps.Keys(s.ByKey)), slices.Sorted(maps.Keys(s.Errors)), kinds(s.Again), template.HTML(picture), untried(s)}) //nolint:gosec // numbers of our own
-	if err != nil {
-		return err
-	}
-	return os.WriteFile(path, b.Bytes(), 0o644) //nolint:gosec // for all to read
+	}{url, began.UTC(), s, kinds(s.Again), template.HTML(picture), untried(s)}) //nolint:gosec // numbers of our own
+	return b.Bytes(), err
 }
 
 var swarmPage = template.Must(template.New("").Funcs(template.FuncMap{"short": short}).Parse(`<!doctype html>
@@ -45,9 +39,9 @@ var swarmPage = template.Must(template.New("").Funcs(template.FuncMap{"short": s
 {{.Picture}}
 <table><tr><th>Phones</th><th>Enrolled</th><th>Failed</th><th>Half below</th><th>95 % below</th><th>Longest</th></tr>
 <tr><td>all</td><td>{{.S.OK}}</td><td>{{.S.Failed}}</td><td>{{short .S.P50}}</td><td>{{short .S.P95}}</td><td>{{short .S.Most}}</td></tr>
-{{range .Keys}}{{with index $.S.ByKey .}}<tr><td>{{end}}{{.}}{{with index $.S.ByKey .}}</td><td>{{.OK}}</td><td>{{.Failed}}</td><td>{{short .P50}}</td><td>{{short .P95}}</td><td>{{short .Most}}</td></tr>{{end}}
+{{range $key, $of := .S.ByKey}}<tr><td>{{$key}}</td><td>{{$of.OK}}</td><td>{{$of.Failed}}</td><td>{{short $of.P50}}</td><td>{{short $of.P95}}</td><td>{{short $of.Most}}</td></tr>
 {{end}}</table>
-<ul>{{range .Kinds}}<li>failed: {{index $.S.Errors .}} with {{.}}</li>{{end}}
+<ul>{{range $kind, $n := .S.Errors}}<li>failed: {{$n}} with {{$kind}}</li>{{end}}
 {{if .S.Retries}}<li>came again: {{.S.Retries}}{{.Again}}</li>{{end}}
 {{if .S.Doubled}}<li>sent twice at once: {{.S.Doubled}}, of which {{.S.DoubledApart}} got two certificates</li>{{end}}
 {{if .S.Wrong}}<li>wrong passwords refused: {{.S.Wrong}}</li>{{end}}{{if .S.WrongTaken}}<li><strong>wrong passwords taken: {{.S.WrongTaken}}</strong></li>{{end}}</ul>

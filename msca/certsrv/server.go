@@ -41,7 +41,7 @@ type Server struct {
 	lockouts *lockouts
 	open     connections
 
-	manager sync.Mutex // one decision of a manager at a time
+	manager sync.Mutex // one decision of a manager at a time, and none while all is forgotten
 	users   atomic.Pointer[[]User]
 }
 
@@ -131,7 +131,11 @@ func (s *Server) Renew(n int) error {
 
 // Forget forgets all requests, those that wait for a manager too. The certificates stay
 // what they are, and the ReqIDs go on: none comes twice while the CA runs.
-func (s *Server) Forget() error { return s.requests.clear() }
+func (s *Server) Forget() error {
+	s.manager.Lock() // what is being decided would come back
+	defer s.manager.Unlock()
+	return s.requests.clear()
+}
 
 // Requests returns all requests by ReqID: of a CA that has had many, many.
 func (s *Server) Requests() []Request {

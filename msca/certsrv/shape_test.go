@@ -2,10 +2,14 @@ package certsrv_test
 
 import (
 	"crypto/ecdsa"
+	"crypto/rsa"
 	"crypto/x509"
 	"errors"
+	"fmt"
 	"testing"
 	"time"
+
+	"golang.org/x/crypto/ocsp"
 )
 
 // chainOf is a server certificate's verification by a client that trusts root.
@@ -68,6 +72,32 @@ func TestAFrontEndsCertificateIsWrongInOneWayAlone(t *testing.T) {
 		if test.wrong == nil && err != nil || test.wrong != nil && !errors.As(err, test.wrong) {
 			t.Errorf("%s=%s: %v (%T), want %T", test.kind, test.value, err, err, test.wrong)
 		}
+	}
+	// What no chain tells.
+	revoked, err := srv.Shape("revoked", "", []string{"est.example.com"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if told, err := ocsp.ParseResponseForCert(revoked.OCSPStaple, revoked.Leaf, srv.Chain()[0]); err != nil || told.Status != ocsp.Revoked {
+		t.Errorf("revoked: its staple says %+v, %v", told, err)
+	}
+	weak, err := srv.Shape("key", "rsa1024", []string{"est.example.com"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if key, ok := weak.Leaf.PublicKey.(*rsa.PublicKey); !ok || key.N.BitLen() != 1024 {
+		t.Errorf("a weak key: %T", weak.Leaf.PublicKey)
+	}
+	cmcRA, err := srv.Shape("eku", "cmcra", []string{"est.example.com"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := fmt.Sprint(cmcRA.Leaf.UnknownExtKeyUsage); got != "[1.3.6.1.5.5.7.3.28]" {
+		t.Errorf("an EST server by its purpose: %s", got)
+	}
+	extra, err := srv.Shape("extra-certificates", "", []string{"est.example.com"})
+	if err != nil || len(extra.Certificate) != 4 {
+		t.Errorf("with others among its chain: %d certificates, %v", len(extra.Certificate), err)
 	}
 	if _, err := srv.Shape("no-such", "", []string{"x"}); err == nil {
 		t.Error("there is a certificate of the kind no-such")

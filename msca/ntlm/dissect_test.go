@@ -1,7 +1,9 @@
 package ntlm_test
 
 import (
+	"encoding/binary"
 	"encoding/hex"
+	"slices"
 	"strings"
 	"testing"
 
@@ -21,6 +23,8 @@ func TestAMessageIsTakenApartFieldByField(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	endless := slices.Clone(challenge)
+	binary.LittleEndian.PutUint16(endless[40:], binary.LittleEndian.Uint16(endless[40:])-4)
 	for name, c := range map[string]struct {
 		message []byte
 		title   string
@@ -29,6 +33,7 @@ func TestAMessageIsTakenApartFieldByField(t *testing.T) {
 		"what opens":      {opening, "NEGOTIATE_MESSAGE (type 1)", []string{"NegotiateFlags=0x", "UNICODE", "DomainName=empty", "Workstation=empty"}},
 		"the challenge":   {challenge, "CHALLENGE_MESSAGE (type 2)", []string{"TargetName=LAB", "MsvAvNbDomainName=LAB", "MsvAvTimestamp=2", "ServerChallenge=8 bytes, not shown"}},
 		"the proof":       {proof, "AUTHENTICATE_MESSAGE (type 3)", []string{"DomainName=LAB", "UserName=ciscora", "bytes, not shown (NTLMv2)", "MsvAvChannelBindings=000000ab", "NTLMv2 TimeStamp=2"}},
+		"one with no end": {endless, "CHALLENGE_MESSAGE (type 2)", []string{"MsvAvNbDomainName=LAB", "TargetInfo=has no end"}},
 		"one that is cut": {challenge[:20], "CHALLENGE_MESSAGE (type 2)", []string{"TargetName=lies outside the message"}},
 	} {
 		title, fields, err := ntlm.Dissect(c.message)

@@ -157,7 +157,8 @@ func putField(b []byte, at, length, offset int) {
 	binary.LittleEndian.PutUint32(b[at+4:], uint32(offset))
 }
 
-// parseAVPairs reads target information up to its end mark.
+// parseAVPairs reads target information up to its end mark; with an error it returns what
+// is readable before.
 func parseAVPairs(b []byte) (pairs []avPair, err error) {
 	for len(b) >= 4 {
 		id := binary.LittleEndian.Uint16(b)
@@ -172,7 +173,7 @@ func parseAVPairs(b []byte) (pairs []avPair, err error) {
 		}
 		pairs = append(pairs, avPair{id, value})
 	}
-	return nil, fmt.Errorf("%w: target information without an end", ErrInvalidToken)
+	return pairs, fmt.Errorf("%w: target information without an end", ErrInvalidToken)
 }
 
 func appendAVPairs(b []byte, pairs []avPair) []byte {

@@ -21,7 +21,7 @@ import (
 // Options bound what is kept; what is zero has a default.
 type Options struct {
 	Connections int // the newest; 300
-	Bytes       int // of each connection; 256 KiB
+	Bytes       int // of each connection, in 16,384 pieces at most; 256 KiB
 	Now         func() time.Time
 }
 
@@ -96,10 +96,14 @@ type connection struct {
 	capture *Capture
 	client  bool // this side is TCP's client
 	opened  time.Time
-	events  []event // guarded by the capture's mu, as are left and ended
+	events  []event // by their times; guarded by the capture's mu, as are left and the ends
 	left    int
-	ended   bool
+	ended   bool // nothing more is kept
+	theirs  bool // the other side has ended its part
 }
+
+// maxEvents bounds what is kept of a connection that goes byte by byte.
+const maxEvents = 16 << 10
 
 type kind int
 
@@ -107,6 +111,7 @@ const (
 	data kind = iota
 	fin
 	reset
+	cut // there was more than is kept
 )
 
 type event struct {
@@ -130,48 +135,55 @@ func (c *Capture) keep(conn net.Conn, client bool) net.Conn {
 // NetConn returns the connection beneath.
 func (k *connection) NetConn() net.Conn { return k.Conn }
 
-func (k *connection) add(ours bool, what kind, p []byte) {
-	now := k.capture.Now()
+func (k *connection) add(at time.Time, ours bool, what kind, p []byte) {
 	k.capture.mu.Lock()
 	defer k.capture.mu.Unlock()
 	switch {
-	case k.ended:
+	case k.ended, what == fin && !ours && k.theirs:
 		return
-	case len(p) > k.left: // what follows a gap nobody can decrypt
-		k.ended, what, p = true, reset, nil
+	case len(p) > k.left, len(k.events) == maxEvents: // what follows a gap nobody can decrypt
+		k.ended, what, p = true, cut, nil
 	case what == reset || what == fin && ours:
 		k.ended = true
+	case what == fin:
+		k.theirs = true
 	}
 	k.left -= len(p)
-	k.events = append(k.events, event{now, ours, what, bytes.Clone(p)})
+	i := len(k.events)
+	for i > 0 && k.events[i-1].at.After(at) {
+		i--
+	}
+	k.events = slices.Insert(k.events, i, event{at, ours, what, bytes.Clone(p)})
 }
 
 func (k *connection) Read(p []byte) (int, error) {
 	n, err := k.Conn.Read(p)
+	now := k.capture.Now()
 	if n > 0 {
-		k.add(false, data, p[:n])
+		k.add(now, false, data, p[:n])
 	}
 	var timeout net.Error
 	switch {
 	case err == nil, errors.Is(err, net.ErrClosed), errors.As(err, &timeout) && timeout.Timeout():
 	case errors.Is(err, io.EOF):
-		k.add(false, fin, nil)
+		k.add(now, false, fin, nil)
 	default:
-		k.add(false, reset, nil)
+		k.add(now, false, reset, nil)
 	}
 	return n, err
 }
 
 func (k *connection) Write(p []byte) (int, error) {
+	at := k.capture.Now() // what answers it may be read before Write returns
 	n, err := k.Conn.Write(p)
 	if n > 0 {
-		k.add(true, data, p[:n])
+		k.add(at, true, data, p[:n])
 	}
 	return n, err
 }
 
 func (k *connection) Close() error {
-	k.add(true, fin, nil)
+	k.add(k.capture.Now(), true, fin, nil)
 	return k.Conn.Close()
 }
 
@@ -199,8 +211,8 @@ func (c *Capture) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// Clear forgets what was kept of connections that have ended, and the beginnings of
-// those that go on.
+// Clear forgets all. Nothing is kept any more of connections that go on: without their
+// beginnings nobody can decrypt them.
 func (c *Capture) Clear() {
 	if c == nil {
 		return

@@ -101,6 +101,9 @@ func TestACaptureHasWhatWentBothWays(t *testing.T) {
 	if got, err := io.ReadAll(ours); err != nil || string(got) != long {
 		t.Fatalf("%v, %d bytes", err, len(got))
 	}
+	if n, err := ours.Read(make([]byte, 1)); !errors.Is(err, io.EOF) { // the end comes once, however often it is read
+		t.Fatalf("%v, %d bytes behind the end", err, n)
+	}
 	ours.Close()
 	var file bytes.Buffer
 	if err := c.PCAPNG(&file, used(ours), "a comment"); err != nil {
@@ -148,7 +151,8 @@ func TestACaptureIsBounded(t *testing.T) {
 		for _, text := range all {
 			total += len(text)
 		}
-		if total != 90 || flags != "R" {
+		// Nobody has reset it, and the file must not say so.
+		if total != 90 || flags != "" || !bytes.Contains(file.Bytes(), []byte("more went over this connection")) {
 			t.Errorf("%d bytes are kept of 100 that may be, and it ends with %q", total, flags)
 		}
 	}
@@ -158,5 +162,75 @@ func TestACaptureIsBounded(t *testing.T) {
 	c.Clear()
 	if err := c.PCAPNG(io.Discard, used(conns[3]), ""); !errors.Is(err, capture.ErrGone) {
 		t.Errorf("after Clear: %v", err)
+	}
+}
+
+func TestAConnectionByteByByteIsBounded(t *testing.T) {
+	c := capture.New(capture.Options{})
+	ours, theirs := pair(t, c)
+	const sent = 17_000
+	done := make(chan error, 1)
+	go func() { _, err := io.CopyN(io.Discard, theirs, sent); done <- err }()
+	for range sent {
+		if _, err := io.WriteString(ours, "x"); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := <-done; err != nil {
+		t.Fatal(err)
+	}
+	var file bytes.Buffer
+	if err := c.PCAPNG(&file, used(ours), ""); err != nil {
+		t.Fatal(err)
+	}
+	all, _ := streams(t, file.Bytes())
+	if n := len(all[ours.LocalAddr().String()]); n != 16<<10 {
+		t.Errorf("%d pieces are kept", n)
+	}
+}
+
+// held is a connection whose Write returns when somebody says so, as on a machine that has
+// other things to do.
+type held struct {
+	net.Conn
+	on <-chan struct{}
+}
+
+func (h held) Write(p []byte) (int, error) {
+	n, err := h.Conn.Write(p)
+	<-h.on
+	return n, err
+}
+
+func TestARequestStandsBeforeItsAnswer(t *testing.T) {
+	c := capture.New(capture.Options{})
+	theirs, beneath := net.Pipe()
+	defer theirs.Close()
+	answered := make(chan struct{})
+	ours, err := c.Dial(func(context.Context, string, string) (net.Conn, error) { return held{beneath, answered}, nil })(t.Context(), "", "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer ours.Close()
+	wrote := make(chan error, 1)
+	go func() { _, err := io.WriteString(ours, "request"); wrote <- err }()
+	if _, err := io.CopyN(io.Discard, theirs, 7); err != nil {
+		t.Fatal(err)
+	}
+	go func() { _, _ = io.WriteString(theirs, "answer") }()
+	if _, err := io.ReadFull(ours, make([]byte, 6)); err != nil {
+		t.Fatal(err)
+	}
+	close(answered)
+	if err := <-wrote; err != nil {
+		t.Fatal(err)
+	}
+	var file bytes.Buffer
+	if err := c.PCAPNG(&file, used(ours), ""); err != nil {
+		t.Fatal(err)
+	}
+	request, answer := bytes.Index(file.Bytes(), []byte("request")), bytes.Index(file.Bytes(), []byte("answer"))
+	if request < 0 || answer < request {
+		t.Errorf("the request stands at %d, the answer at %d", request, answer)
 	}
 }

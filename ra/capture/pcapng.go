@@ -54,7 +54,11 @@ func (c *Capture) PCAPNG(w io.Writer, used []wire.Connection, comment string) er
 	}
 	for _, p := range packets {
 		info := gopacket.CaptureInfo{Timestamp: p.at, CaptureLength: len(p.data), Length: len(p.data)}
-		if err := ng.WritePacket(info, p.data); err != nil {
+		var about pcapgo.NgPacketOptions
+		if p.comment != "" {
+			about.Comments = []string{p.comment}
+		}
+		if err := ng.WritePacketWithOptions(info, p.data, about); err != nil {
 			return fmt.Errorf("pcapng: %w", err)
 		}
 	}
@@ -62,8 +66,9 @@ func (c *Capture) PCAPNG(w io.Writer, used []wire.Connection, comment string) er
 }
 
 type packet struct {
-	at   time.Time
-	data []byte
+	at      time.Time
+	data    []byte
+	comment string // Wireshark shows it
 }
 
 // end is one end of a TCP connection.
@@ -88,7 +93,7 @@ const maxSegment = 16 << 10
 func (k *connection) packets() (all []packet) {
 	us, them := &end{addr: addressOf(k.LocalAddr()), seq: 1000}, &end{addr: addressOf(k.RemoteAddr()), seq: 5000}
 	send := func(at time.Time, from, to *end, flags byte, payload []byte) {
-		all = append(all, packet{at, segment(from, to, flags, payload)})
+		all = append(all, packet{at: at, data: segment(from, to, flags, payload)})
 		from.seq += uint32(len(payload))
 		if flags&(tcpSYN|tcpFIN) != 0 {
 			from.seq++
@@ -116,6 +121,8 @@ func (k *connection) packets() (all []packet) {
 			send(e.at, to, from, tcpACK, nil)
 		case reset:
 			send(e.at, from, to, tcpRST|tcpACK, nil)
+		case cut:
+			all[len(all)-1].comment = "more went over this connection than is kept of it"
 		}
 	}
 	return all

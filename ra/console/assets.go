@@ -5,7 +5,6 @@ import (
 	"encoding/hex"
 	"net/http"
 	"path"
-	"strings"
 
 	"github.com/go-chi/chi/v5"
 )
@@ -47,7 +46,7 @@ func (c *console) asset(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	w.Header().Set("Content-Type", a.kind)
-	if strings.TrimSpace(r.URL.RawQuery) == a.sum {
+	if r.URL.RawQuery == a.sum {
 		w.Header().Set("Cache-Control", "private, max-age=31536000, immutable")
 	}
 	_, _ = w.Write(a.data) // the client is gone: nobody is left to tell

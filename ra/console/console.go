@@ -176,6 +176,10 @@ type page struct {
 	Data    any
 }
 
+// Anew is the page's own address with what is looked for, and renews it without
+// JavaScript. What its feed is asked is what the page is asked, which leaves the rest alone.
+func (p page) Anew() string { return "?" + p.Feed + "&live" }
+
 // show writes a page once all of it could be made.
 func (c *console) show(w http.ResponseWriter, r *http.Request, status int, name string, p page) {
 	p.Lab, p.HasRows = c.Lab != nil, c.Ledger != nil

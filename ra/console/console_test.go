@@ -193,9 +193,31 @@ func TestAnEnrollmentsPageShowsEachLegToScale(t *testing.T) {
 	contains(t, mail, "state      failed", "12:00:02.000  +2.00 s    fetch        10.00 s  it did not answer in time")
 	text, source, _ = s.get("/console/enrollments/e2", http.StatusOK)
 	contains(t, text, "submitted", "4.00 s so far", "login 1.00 s", "under way 3.00 s")
-	contains(t, source, `href="?live"`)
+	contains(t, source, `href="?id=e2&amp;page=enrollment&amp;live"`)
+	for _, address := range []string{"/console/live?cn=SEP002", "/console/requests?cn=SEP002"} {
+		_, source, _ = s.get(address, http.StatusOK)
+		_, after, _ := strings.Cut(source, `<noscript><p class="small"><a href="`)
+		query, _, _ := strings.Cut(after, `"`)
+		path, _, _ := strings.Cut(address, "?")
+		_, anew, _ := s.get(path+html.UnescapeString(query), http.StatusOK)
+		contains(t, anew, `http-equiv="refresh" content="5"`, "SEP002")
+		if strings.Contains(anew, "SEP001") {
+			t.Errorf("%s, shown anew at %s, is not what was looked for any more", address, query)
+		}
+	}
 	s.get("/console/enrollments/none", http.StatusNotFound)
 	s.get("/console/enrollments/e1.exe", http.StatusNotFound)
+}
+
+// A manager may take his time.
+func TestALongWaitIsDrawnToScale(t *testing.T) {
+	const day = 24 * time.Hour
+	s := newSite(t, func(o *console.Options) {
+		o.Enrollments.Begin(admin.Enrollment{ID: "e3", CN: "SEP003", Started: began.Add(-300 * day)})
+		o.Enrollments.Leg("e3", admin.Leg{Name: "login", Start: began.Add(-10 * day), Duration: time.Second})
+	})
+	_, source, _ := s.get("/console/enrollments/e3.svg", http.StatusOK)
+	contains(t, source, `<rect x="372" y="477" width="276" height="24"`) // of 52 to 492
 }
 
 func TestTheLedgersRequestsAreFoundAndShown(t *testing.T) {

@@ -148,7 +148,7 @@ func (s *story) export() any {
 		Began      time.Time           `json:"began"`
 		Took       float64             `json:"took_ms"`
 		Error      string              `json:"error,omitempty"`
-		Verdict    *verdict            `json:"verdict,omitempty"`
+		Verdict    *Verdict            `json:"verdict,omitempty"`
 		Client     *wire.Exchange      `json:"client,omitempty"`
 		Legs       []exportedLeg       `json:"legs"`
 		Logs       map[string][]string `json:"logs,omitempty"`

@@ -48,7 +48,7 @@ const (
 func draw(s story, linked bool) drawing {
 	d := drawing{Title: s.Title, Width: drawWidth, Linked: linked}
 	whole := max(s.Took, time.Millisecond)
-	at := func(t time.Duration) int { return drawTop + int(int64(t)*drawScale/int64(whole)) }
+	at := func(t time.Duration) int { return drawTop + int(float64(t)/float64(whole)*drawScale) }
 	next := drawTop + leastLeg
 	var told time.Duration // up to which the legs tell
 	for _, l := range s.Legs {

@@ -2,6 +2,7 @@ package console
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"errors"
@@ -45,7 +46,6 @@ type shot struct {
 	at   time.Time
 	html []byte
 	last bool // it will not change any more
-	err  error
 }
 
 func (f *feeds) enter(key string) (*shot, error) {
@@ -112,8 +112,7 @@ func (c *console) look(ctx context.Context, s *shot, q url.Values) (html []byte,
 	defer s.mu.Unlock()
 	if now := time.Now(); s.html == nil || !s.last && now.Sub(s.at) > feedBeat*9/10 {
 		p, err := c.fed(ctx, q)
-		if err != nil {
-			s.err = err
+		if err = cmp.Or(err, ctx.Err()); err != nil { // who looks is gone: that is no news for others
 			return nil, false, err
 		}
 		var b bytes.Buffer
@@ -144,6 +143,8 @@ func (c *console) feed(w http.ResponseWriter, r *http.Request) {
 	defer cancel()
 	html, last, err := c.look(ctx, s, query)
 	switch {
+	case ctx.Err() != nil:
+		return
 	case errors.Is(err, errNoFeed):
 		http.Error(w, err.Error(), http.StatusNotFound)
 		return
@@ -192,11 +193,13 @@ func (c *console) feed(w http.ResponseWriter, r *http.Request) {
 	send([]byte("event: end\ndata: it has ended\n\n")) // the page closes the feed then
 }
 
-// event is a message of server-sent events (HTML, section 9.2).
+// event is a message of server-sent events (HTML, section 9.2), whose lines end in a CR
+// alone, too.
 func event(html []byte) []byte {
 	var b bytes.Buffer
+	html = bytes.ReplaceAll(html, []byte{'\r'}, []byte{' '})
 	for line := range bytes.Lines(html) {
-		fmt.Fprintf(&b, "data: %s\n", bytes.TrimRight(line, "\r\n"))
+		fmt.Fprintf(&b, "data: %s\n", bytes.TrimRight(line, "\n"))
 	}
 	b.WriteString("\n")
 	return b.Bytes()

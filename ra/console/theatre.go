@@ -30,7 +30,7 @@ type story struct {
 	Legs                                                                                       []leg
 	Hint                                                                                       string
 	Detail                                                                                     *detail // nil: nothing was recorded
-	Verdict                                                                                    verdict
+	Verdict                                                                                    Verdict
 }
 
 // leg is one exchange with the CA.

@@ -18,25 +18,26 @@ type Verdict struct {
 	Play  bool   `json:"-"` // there is a card that plays it
 }
 
-type verdict = Verdict
-
 const explainTime = 5 * time.Second
 
 // explain asks for the cause, where lines of logs were recorded and something is wrong.
-func (c *console) explain(ctx context.Context, s *story) (v verdict) {
+func (c *console) explain(ctx context.Context, s *story) (v Verdict) {
 	if c.Lab == nil || c.Lab.Explain == nil || s.Detail == nil || s.Error == "" || !s.Finished {
 		return v
 	}
-	ctx, cancel := context.WithTimeout(ctx, explainTime)
+	limited, cancel := context.WithTimeout(ctx, explainTime)
 	defer cancel()
 	logs := s.Detail.texts()
 	if len(s.Detail.own) > 0 {
 		logs["ra"] = s.Detail.own
 	}
-	v, err := c.Lab.Explain(ctx, logs)
+	v, err := c.Lab.Explain(limited, logs)
 	if err != nil {
+		if ctx.Err() != nil {
+			return Verdict{} // nobody looks any more
+		}
 		c.Logger.Error("console: the cause cannot be looked for", zap.Error(err))
-		return verdict{}
+		return Verdict{}
 	}
 	return v
 }

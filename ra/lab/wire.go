@@ -9,9 +9,9 @@ import (
 	"sync"
 	"time"
 
-	"ciscora/est"
 	"ciscora/msca/certsrv"
 	"ciscora/ra/capture"
+	"ciscora/ra/server"
 	"ciscora/ra/tracelog"
 	"ciscora/ra/wire"
 )
@@ -32,7 +32,7 @@ func newRecording(now func() time.Time, unrecorded bool) *recording {
 	r := &recording{phones: newPhoneLines(now)}
 	r.worded = tracelog.NewW3C(&r.line)
 	if !unrecorded {
-		r.wire, r.capture = wire.New(wire.Options{ID: est.RequestID, Now: now}), capture.New(capture.Options{Now: now})
+		r.wire, r.capture = wire.New(wire.Options{ID: server.EnrollmentID, Now: now}), capture.New(capture.Options{Now: now})
 	}
 	return r
 }

@@ -2,6 +2,7 @@ package server_test
 
 import (
 	"encoding/json"
+	"net/http"
 	"strings"
 	"testing"
 )
@@ -32,5 +33,26 @@ func TestTheWireIsShownWhereDetailIsWanted(t *testing.T) {
 				t.Errorf("%q: %s is in the page", c.lines, not)
 			}
 		}
+	}
+}
+
+// Phones ask for the chain before each enrollment, and balancers all day.
+func TestRequestsThatEnrollNobodyPushNoWireOut(t *testing.T) {
+	s := newSite(t).show("admin: {detail: true}\n")
+	if b := s.behaviour(s.est); !b.Joins {
+		t.Fatalf("%+v", b)
+	}
+	var list struct{ Enrollments []struct{ ID string } }
+	if err := json.Unmarshal([]byte(s.page("/enrollments?state=issued")), &list); err != nil || len(list.Enrollments) == 0 {
+		t.Fatalf("%v, %d enrollments", err, len(list.Enrollments))
+	}
+	for range 600 { // of 500 enrollments the wire is kept
+		if status, _ := s.get(s.est + "cacerts"); status != http.StatusOK {
+			t.Fatalf("cacerts: %d", status)
+		}
+	}
+	oldest := list.Enrollments[len(list.Enrollments)-1].ID
+	if !strings.Contains(s.page("/console/enrollments/"+oldest), "certfnsh.asp HTTP/1.1") {
+		t.Error("what went over the wire is forgotten")
 	}
 }

@@ -95,7 +95,7 @@ func New(ctx context.Context, cfg *config.RA, o Options) (_ *Server, err error) 
 	challenges := newChallenges(enrollments, int64(cfg.EST.Limits.Body), cfg.EST.Limits.BodyTimeout, o.Now)
 	counted := metrics.New(metrics.Options{Version: o.Version, Look: s.state, Logger: o.Logger.Named("metrics")})
 	if o.Wire == nil && cfg.Admin.Detail && s.adminListener != nil {
-		o.Wire = wire.New(wire.Options{ID: est.RequestID, Now: o.Now})
+		o.Wire = wire.New(wire.Options{ID: EnrollmentID, Now: o.Now})
 	}
 	listeners := []func(context.Context, any){
 		legs(o.Wire),

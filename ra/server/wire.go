@@ -3,12 +3,22 @@ package server
 import (
 	"context"
 	"errors"
+	"slices"
 
 	"ciscora/est"
 	"ciscora/msca"
 	"ciscora/ra"
 	"ciscora/ra/wire"
 )
+
+// EnrollmentID is the id of the enrollment that ctx belongs to; "" for requests that enroll
+// nobody, of which there may be many.
+func EnrollmentID(ctx context.Context) string {
+	if !slices.Contains(enrollOperations, est.Operation(ctx)) {
+		return ""
+	}
+	return est.RequestID(ctx)
+}
 
 // legs tells a recorder which leg what went over the wire belongs to. It is the first to
 // hear of a leg, so that lines of logs find it there.

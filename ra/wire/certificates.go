@@ -57,7 +57,7 @@ func (t TLS) MarshalJSON() ([]byte, error) {
 func (t TLS) Certificates() []Certificate {
 	return tree(t.Peer, func(c *x509.Certificate) []string {
 		wrong := wrongWith(c, t.At)
-		if len(t.Peer) > 0 && c == t.Peer[0] {
+		if c == t.Peer[0] {
 			wrong = append(wrong, t.wrongWithLeaf(c)...)
 		} else if !c.IsCA {
 			wrong = append(wrong, "it may not sign certificates (basicConstraints)")
@@ -73,7 +73,7 @@ func (t TLS) wrongWithLeaf(c *x509.Certificate) (wrong []string) {
 			wrong[len(wrong)-1] = "its name stands in the common name alone, which no newer client takes"
 		}
 	}
-	if bytes.Equal(c.RawIssuer, c.RawSubject) {
+	if selfIssued(c) {
 		wrong = append(wrong, "it is self-signed: nobody vouches for it")
 	}
 	want, purpose := x509.ExtKeyUsageServerAuth, "TLS servers"
@@ -91,6 +91,8 @@ func (t TLS) wrongWithLeaf(c *x509.Certificate) (wrong []string) {
 	return wrong
 }
 
+func selfIssued(c *x509.Certificate) bool { return bytes.Equal(c.RawIssuer, c.RawSubject) }
+
 func wrongWith(c *x509.Certificate, at time.Time) (wrong []string) {
 	switch {
 	case at.After(c.NotAfter):
@@ -100,7 +102,9 @@ func wrongWith(c *x509.Certificate, at time.Time) (wrong []string) {
 	}
 	switch c.SignatureAlgorithm {
 	case x509.SHA1WithRSA, x509.ECDSAWithSHA1, x509.MD5WithRSA, x509.DSAWithSHA1:
-		wrong = append(wrong, "it is signed with "+c.SignatureAlgorithm.String()+", which can be forged")
+		if !selfIssued(c) { // nobody looks at a root's own
+			wrong = append(wrong, "it is signed with "+c.SignatureAlgorithm.String()+", which can be forged")
+		}
 	}
 	if k, ok := c.PublicKey.(*rsa.PublicKey); ok && k.N.BitLen() < 2048 {
 		wrong = append(wrong, fmt.Sprintf("its key has %d bits", k.N.BitLen()))
@@ -112,28 +116,37 @@ func wrongWith(c *x509.Certificate, at time.Time) (wrong []string) {
 // tell, by key id.
 func tree(all []*x509.Certificate, wrong func(*x509.Certificate) []string) []Certificate {
 	parent := make([]int, len(all))
-	for i, c := range all {
+	for i := range parent {
 		parent[i] = -1
+	}
+	// Two roots may have signed each other: one of them stands above then.
+	under := func(top, i int) bool {
+		for i != -1 && i != top {
+			i = parent[i]
+		}
+		return i == top
+	}
+	for i, c := range all {
 		for j, p := range all {
-			if j != i && bytes.Equal(c.RawIssuer, p.RawSubject) && !bytes.Equal(c.RawSubject, p.RawSubject) &&
+			if j != i && bytes.Equal(c.RawIssuer, p.RawSubject) && !selfIssued(c) && !under(i, j) &&
 				(len(c.AuthorityKeyId) == 0 || len(p.SubjectKeyId) == 0 || bytes.Equal(c.AuthorityKeyId, p.SubjectKeyId)) {
 				parent[i] = j
 				break
 			}
 		}
 	}
-	var below func(of, depth int) []Certificate
-	below = func(of, depth int) (list []Certificate) {
+	var below func(of int) []Certificate
+	below = func(of int) (list []Certificate) {
 		for i, c := range all {
-			if parent[i] == of && depth <= len(all) {
+			if parent[i] == of {
 				v := read(c)
-				v.Wrong, v.Signed = wrong(c), below(i, depth+1)
+				v.Wrong, v.Signed = wrong(c), below(i)
 				list = append(list, v)
 			}
 		}
 		return list
 	}
-	return below(-1, 0)
+	return below(-1)
 }
 
 func read(c *x509.Certificate) Certificate {

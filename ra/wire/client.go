@@ -8,11 +8,8 @@ import (
 	"io"
 	"net"
 	"net/http"
-	"strconv"
 	"strings"
 )
-
-func itoa(n int) string { return strconv.Itoa(n) }
 
 // unverified are the certificates of a server that was refused.
 func unverified(err error) []*x509.Certificate {

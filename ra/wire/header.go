@@ -27,6 +27,19 @@ type Token struct {
 	Inner  *Token       `json:"inner,omitempty"`
 }
 
+// size is about how many bytes a token takes up: an empty field, too, has a place.
+func (t *Token) size() int {
+	if t == nil {
+		return 0
+	}
+	const place = 32
+	n := len(t.Title) + t.Inner.size()
+	for _, f := range t.Fields {
+		n += place + len(f.Name) + len(f.Value)
+	}
+	return n
+}
+
 const (
 	maxHeaders = 64
 	maxValue   = 1 << 10

@@ -1,8 +1,9 @@
 // Package wire remembers what went over the wire for an enrollment, with the EST client
 // and with the CA, for whoever looks at it later: TLS, the requests and answers with
 // their headers, the messages of NTLM and SPNEGO field by field. Credentials, tokens,
-// cookies and keys are left out as they come in, but for their kind and length. All is
-// bounded, by enrollments and by bytes of each.
+// cookies and keys are left out as they come in, but for their kind and length; a CSR is
+// kept whole, whose attributes, such as a challengePassword, are shown by kind and length.
+// All is bounded, by enrollments and by bytes of each.
 package wire
 
 import (

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"container/list"
 	"context"
+	"fmt"
 	"net"
 	"net/http"
 	"slices"
@@ -27,7 +28,7 @@ type Options struct {
 	// kept. It is needed.
 	ID          func(context.Context) string
 	Enrollments int // that are kept, the newest; 500
-	Bytes       int // of each: headers, bodies and lines; 128 KiB
+	Bytes       int // of each: headers and what is in them, bodies, certificates and lines; 128 KiB
 	Now         func() time.Time
 }
 
@@ -134,11 +135,13 @@ func (r *Recorder) Leg(ctx context.Context, leg Leg) {
 		return
 	}
 	r.change(r.ID(ctx), func(x *record) {
-		if len(x.Legs) < maxSteps {
+		if x.ofLeg = len(x.Legs) < maxSteps; x.ofLeg {
 			leg.Steps = x.UnderWay
 			x.Legs = append(x.Legs, leg)
+		} else {
+			x.Cut = true
 		}
-		x.UnderWay, x.ofLeg = nil, true
+		x.UnderWay = nil
 	})
 }
 
@@ -250,7 +253,10 @@ func (r *Recorder) handshake(ctx context.Context, h msca.Handshake) {
 			s.TLS.Peer = unverified(h.Err)
 		}
 	}
-	r.change(r.ID(ctx), func(x *record) { x.step(Step{Handshake: s}, 0) })
+	r.change(r.ID(ctx), func(x *record) {
+		x.fitTLS(&s.TLS)
+		x.step(Step{Handshake: s})
+	})
 }
 
 func (r *Recorder) exchange(ctx context.Context, e msca.Exchange) {
@@ -274,7 +280,7 @@ func (r *Recorder) exchange(ctx context.Context, e msca.Exchange) {
 	defer r.mu.Unlock()
 	r.locked(id, func(rec *record) {
 		rec.fit(x)
-		rec.step(Step{Exchange: x}, 0)
+		rec.step(Step{Exchange: x})
 		p := r.port(x.Local)
 		for _, text := range p.lines {
 			rec.line(ofCA, text, len(rec.Legs))
@@ -283,27 +289,37 @@ func (r *Recorder) exchange(ctx context.Context, e msca.Exchange) {
 	})
 }
 
-func (x *record) step(s Step, n int) {
-	if len(x.UnderWay) == maxSteps || !x.take(n) {
+func (x *record) step(s Step) {
+	if len(x.UnderWay) == maxSteps {
 		x.Cut = true
 		return
 	}
 	x.UnderWay = append(x.UnderWay, s)
 }
 
-// fit takes what an exchange needs, and drops bodies for which there is no room, then
-// headers.
+// fitTLS takes what a peer's certificates need, or drops them.
+func (x *record) fitTLS(t *TLS) {
+	n := 0
+	for _, c := range t.Peer {
+		n += len(c.Raw)
+	}
+	if !x.take(n) {
+		t.Peer = nil
+	}
+}
+
+// fit takes what an exchange needs, and drops that for which there is no room.
 func (x *record) fit(e *Exchange) {
+	if e.TLS != nil {
+		x.fitTLS(e.TLS)
+	}
 	for _, m := range []*Message{&e.Request, e.Answer} {
 		if m == nil {
 			continue
 		}
 		n := len(m.Line)
 		for _, h := range m.Headers {
-			n += len(h.Name) + len(h.Value)
-			if h.Token != nil {
-				n += 1 << 10 // about what it takes apart
-			}
+			n += len(h.Name) + len(h.Value) + h.Token.size()
 		}
 		if !x.take(n) {
 			m.Headers = nil
@@ -323,7 +339,7 @@ func body(kind string, raw []byte, length int, h http.Header) Body {
 }
 
 func statusLine(status int) string {
-	return line("HTTP/1.1 " + itoa(status) + " " + http.StatusText(status))
+	return line(fmt.Sprintf("HTTP/1.1 %d %s", status, http.StatusText(status)))
 }
 
 func address(a net.Addr) string {

@@ -5,11 +5,13 @@ import (
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
+	"crypto/rsa"
 	"crypto/tls"
 	"crypto/x509"
 	"crypto/x509/pkix"
 	"encoding/asn1"
 	"encoding/base64"
+	"encoding/binary"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -272,7 +274,45 @@ func TestCertificatesInACircleEnd(t *testing.T) {
 	}
 	a := certificate(t, func(c *x509.Certificate) { c.Subject.CommonName = "a" }, &x509.Certificate{Subject: pkix.Name{CommonName: "b"}}, key)
 	b := certificate(t, func(c *x509.Certificate) { c.Subject.CommonName = "b" }, &x509.Certificate{Subject: pkix.Name{CommonName: "a"}}, key)
-	_ = wire.TLS{Peer: []*x509.Certificate{a, b, a, b}, At: noon}.Certificates()
+	leaf := certificate(t, func(*x509.Certificate) {}, a, key)
+	shown := 0
+	var count func(tree []wire.Certificate)
+	count = func(tree []wire.Certificate) {
+		for _, c := range tree {
+			shown++
+			count(c.Signed)
+		}
+	}
+	count(wire.TLS{Peer: []*x509.Certificate{leaf, a, b, a, b}, At: noon}.Certificates())
+	if shown != 5 {
+		t.Errorf("%d certificates of 5 are shown", shown)
+	}
+}
+
+// Whoever trusts a root does not look at its signature, which is its own.
+func TestARootsOwnSignatureIsNotWrong(t *testing.T) {
+	key, err := rsa.GenerateKey(rand.Reader, 2048)
+	if err != nil {
+		t.Fatal(err)
+	}
+	template := &x509.Certificate{SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "root"}, NotBefore: noon.Add(-time.Hour), NotAfter: noon.Add(time.Hour), IsCA: true, BasicConstraintsValid: true}
+	der, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	root, err := x509.ParseCertificate(der)
+	if err != nil {
+		t.Fatal(err)
+	}
+	middle := *root
+	middle.RawSubject = []byte{0x30, 0}
+	for _, c := range []*x509.Certificate{root, &middle} {
+		c.SignatureAlgorithm = x509.SHA1WithRSA // which crypto/x509 does not make any more
+	}
+	tree := wire.TLS{Peer: []*x509.Certificate{&middle, root}, At: noon}.Certificates()
+	if len(tree) != 1 || len(tree[0].Wrong) != 0 || len(tree[0].Signed) != 1 || !strings.Contains(fmt.Sprint(tree[0].Signed[0].Wrong), "can be forged") {
+		t.Errorf("%+v", tree)
+	}
 }
 
 func TestWhatIsKeptIsBounded(t *testing.T) {
@@ -312,6 +352,74 @@ func TestWhatIsKeptIsBounded(t *testing.T) {
 	r.Clear()
 	if _, ok := r.Get("4"); ok {
 		t.Error("it is there after Clear")
+	}
+}
+
+// bigChallenge is a CHALLENGE_MESSAGE whose many AV pairs are much longer once they are
+// taken apart.
+func bigChallenge() []byte {
+	const header, pairs = 48, 4000
+	b := append([]byte("NTLMSSP\x00\x02\x00\x00\x00"), make([]byte, header-12)...)
+	binary.LittleEndian.PutUint16(b[40:], 4*pairs)
+	binary.LittleEndian.PutUint32(b[44:], header)
+	for range pairs - 1 {
+		b = append(b, 77, 0, 0, 0)
+	}
+	return append(b, 0, 0, 0, 0)
+}
+
+func TestTokensAndCertificatesCountToo(t *testing.T) {
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	big := certificate(t, func(c *x509.Certificate) {
+		for i := range 200 {
+			c.DNSNames = append(c.DNSNames, fmt.Sprintf("name-%d.example", i))
+		}
+	}, nil, key)
+	state := tls.ConnectionState{PeerCertificates: []*x509.Certificate{big, big, big, big}}
+	token := "NTLM " + base64.StdEncoding.EncodeToString(bigChallenge())
+	times := func(n int, f func(*wire.Recorder)) func(*wire.Recorder) {
+		return func(r *wire.Recorder) {
+			for range n {
+				f(r)
+			}
+		}
+	}
+	for name, send := range map[string]func(*wire.Recorder){
+		"tokens of the CA": times(20, func(r *wire.Recorder) {
+			r.Trace().Exchange(of(t, "1"), msca.Exchange{Local: ours, Remote: theirs, Method: "GET", URI: "/certsrv", Status: 401, Answer: http.Header{"Www-Authenticate": {token}}})
+		}),
+		"certificates of the CA": times(20, func(r *wire.Recorder) {
+			r.Trace().Handshake(of(t, "1"), msca.Handshake{Local: ours, Remote: theirs, State: state})
+		}),
+		"a client's token and certificates": func(r *wire.Recorder) {
+			req := httptest.NewRequestWithContext(of(t, "1"), http.MethodPost, "/.well-known/est/simpleenroll", nil)
+			req.Header.Set("Authorization", token)
+			req.TLS = &state
+			r.Middleware(http.NotFoundHandler()).ServeHTTP(httptest.NewRecorder(), req)
+		},
+	} {
+		r := newRecorder(func(o *wire.Options) { o.Bytes = 8 << 10 })
+		send(r)
+		record, _ := r.Get("1")
+		if n := len(text(t, r, "1")); n > 64<<10 || !record.Cut {
+			t.Errorf("%s: %d bytes are shown of 8192 that are kept, cut: %v", name, n, record.Cut)
+		}
+	}
+}
+
+func TestALegTooManyIsToldAndGetsNoLines(t *testing.T) {
+	r := newRecorder()
+	ctx := of(t, "1")
+	for range 101 {
+		r.Leg(ctx, wire.Leg{Name: "login", Start: noon})
+	}
+	r.Lines(ctx, "nginx", []byte("of the last one\n"))
+	record, _ := r.Get("1")
+	if len(record.Legs) != 100 || !record.Cut || len(record.Lines) != 1 || record.Lines[0].Leg != -1 {
+		t.Errorf("%d legs, cut: %v, lines %v", len(record.Legs), record.Cut, record.Lines)
 	}
 }
 
