@@ -80,11 +80,7 @@ func newImage(t *testing.T) *image {
 			t.Error(err)
 		}
 	})
-	build := exec.CommandContext(t.Context(), "go", "build", "-trimpath", "-ldflags=-s -w", "-o", filepath.Join(i.root, "ra"), "ciscora/cmd/ra")
-	build.Env = append(os.Environ(), "CGO_ENABLED=0")
-	if out, err := build.CombinedOutput(); err != nil {
-		t.Fatalf("%v: %s", err, out)
-	}
+	putBinary(t, i.root)
 	for name, mode := range map[string]os.FileMode{"tmp": 0o777 | os.ModeSticky, "data": 0o700} {
 		path := filepath.Join(i.root, name)
 		if err := os.Mkdir(path, 0o700); err != nil {

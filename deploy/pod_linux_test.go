@@ -72,12 +72,7 @@ func newPod(t *testing.T, mode os.FileMode) *pod {
 			t.Error(err)
 		}
 	})
-	// As the Dockerfile makes it, and CI besides.
-	build := exec.CommandContext(t.Context(), "go", "build", "-trimpath", "-ldflags=-s -w", "-o", filepath.Join(p.root, "ra"), "ciscora/cmd/ra")
-	build.Env = append(os.Environ(), "CGO_ENABLED=0")
-	if out, err := build.CombinedOutput(); err != nil {
-		t.Fatalf("%v: %s", err, out)
-	}
+	putBinary(t, p.root)
 	folder, _ := at(deployment, spec+"containers.0.volumeMounts.0.mountPath").(string)
 	secret := filepath.Join(p.root, folder)
 	if err := os.MkdirAll(secret, 0o755); err != nil {
