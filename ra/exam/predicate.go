@@ -109,6 +109,8 @@ func words() map[string]word {
 		"new-key":                  renewing(newKeyProblem),
 		"bound":                    plain(boundProblem),
 		"p384-key":                 negative(p384Problem),
+		"rsa-key":                  {takes: aNumber, negative: true, judge: rsaProblem},
+		"sha384-signature":         negative(sha384Problem),
 		"nothing-behind":           plain(behindProblem),
 		"posts-only":               negative(postsOnlyProblem),
 		"verified-post":            plain(newSessionProblem),

@@ -5,6 +5,7 @@ import (
 	"crypto"
 	"crypto/ecdsa"
 	"crypto/elliptic"
+	"crypto/rsa"
 	"crypto/tls"
 	"crypto/x509"
 	"encoding/asn1"
@@ -13,6 +14,7 @@ import (
 	"net"
 	"slices"
 	"strings"
+	"time"
 )
 
 // Predicates about requests and the CSRs in them.
@@ -48,6 +50,20 @@ func (q *request) csr() (*x509.CertificateRequest, error) {
 	return x509.ParseCertificateRequest(der)
 }
 
+// eachCSR is the first problem of a CSR that came; "" where none came.
+func (r *run) eachCSR(problem func(*x509.CertificateRequest) string) string {
+	for _, q := range r.posts() {
+		csr, err := q.csr()
+		if err != nil {
+			return "the body is no CSR in base64"
+		}
+		if p := problem(csr); p != "" {
+			return p
+		}
+	}
+	return ""
+}
+
 // requestProblem: RFC 7030 sections 3.2.2 and 3.2.4.
 func requestProblem(r *run) string {
 	if len(r.requests) == 0 {
@@ -80,24 +96,19 @@ func requestProblem(r *run) string {
 }
 
 func csrProblem(r *run) string {
-	posts := r.posts()
-	if len(posts) == 0 {
+	if len(r.posts()) == 0 {
 		return "no CSR came"
 	}
-	for _, q := range posts {
-		csr, err := q.csr()
-		switch {
-		case err != nil:
-			return "the body is no CSR in base64"
-		case csr.CheckSignature() != nil:
+	return r.eachCSR(func(csr *x509.CertificateRequest) string {
+		if csr.CheckSignature() != nil {
 			return "the CSR's signature is not by its key"
 		}
 		switch csr.SignatureAlgorithm {
 		case x509.MD5WithRSA, x509.SHA1WithRSA, x509.ECDSAWithSHA1, x509.DSAWithSHA1:
 			return fmt.Sprintf("the CSR is signed with %s", csr.SignatureAlgorithm)
 		}
-	}
-	return ""
+		return ""
+	})
 }
 
 func differentProblem(r *run) string {
@@ -150,19 +161,15 @@ func reenrollProblem(r *run) string {
 // namesProblem: subject and subjectAltName are those of the old certificate (RFC 7030
 // section 4.2.2).
 func namesProblem(r *run) string {
-	for _, q := range r.posts() {
-		csr, err := q.csr()
-		if err != nil {
-			return "the body is no CSR in base64"
-		}
+	return r.eachCSR(func(csr *x509.CertificateRequest) string {
 		if !bytes.Equal(csr.RawSubject, r.old.Leaf.RawSubject) {
 			return fmt.Sprintf("the CSR's subject is %s and the old certificate's %s", csr.Subject, r.old.Leaf.Subject)
 		}
 		if !slices.Equal(csr.DNSNames, r.old.Leaf.DNSNames) {
 			return fmt.Sprintf("the CSR's names are %q and the old certificate's %q", csr.DNSNames, r.old.Leaf.DNSNames)
 		}
-	}
-	return ""
+		return ""
+	})
 }
 
 // sameProblem: who comes back after 202 sends the same request (RFC 7030 section 4.2.3).
@@ -330,12 +337,12 @@ func labelProblem(r *run) string {
 }
 
 func newKeyProblem(r *run) string {
-	for _, q := range r.posts() {
-		if csr, err := q.csr(); err == nil && samePublic(csr.PublicKey, r.old.Leaf.PublicKey) {
+	return r.eachCSR(func(csr *x509.CertificateRequest) string {
+		if samePublic(csr.PublicKey, r.old.Leaf.PublicKey) {
 			return "the CSR is for the old key"
 		}
-	}
-	return ""
+		return ""
+	})
 }
 
 // postsOnlyProblem: an enrollment that became a GET asks for nothing.
@@ -373,47 +380,57 @@ func newSessionProblem(r *run) string {
 
 // encryptionProblem: RFC 7030 section 4.4.1.
 func encryptionProblem(r *run) string {
-	for _, q := range r.posts() {
-		csr, err := q.csr()
-		if err != nil {
-			return "the body is no CSR in base64"
-		}
+	return r.eachCSR(func(csr *x509.CertificateRequest) string {
 		_, secret := attribute(csr, oidDecryptKeyID)
 		_, public := attribute(csr, oidAsymmetricDecryptKeyID)
-		if !secret && !public {
+		_, capable := attribute(csr, oidSMIMECapabilities)
+		switch {
+		case !secret && !public:
 			return "the CSR asks for no encryption"
-		}
-		if _, ok := attribute(csr, oidSMIMECapabilities); !ok {
+		case !capable:
 			return "the CSR asks for encryption, and has no SMIMECapabilities"
 		}
-	}
-	return ""
+		return ""
+	})
 }
 
 // boundProblem: there is a proof of possession.
 func boundProblem(r *run) string {
-	for _, q := range r.posts() {
-		if csr, err := q.csr(); err == nil {
-			if _, ok := challengePassword(csr); !ok {
-				return "the CSR has no proof of possession"
-			}
+	return r.eachCSR(func(csr *x509.CertificateRequest) string {
+		if _, ok := challengePassword(csr); !ok {
+			return "the CSR has no proof of possession"
 		}
-	}
-	return ""
+		return ""
+	})
 }
 
-// p384Problem: whoever enrolls does so with the key that was asked for.
+// Whoever enrolls does so with the key, and the signature, that was asked for.
+
 func p384Problem(r *run) string {
-	for _, q := range r.posts() {
-		csr, err := q.csr()
-		if err != nil {
-			return "the body is no CSR in base64"
-		}
+	return r.eachCSR(func(csr *x509.CertificateRequest) string {
 		if key, ok := csr.PublicKey.(*ecdsa.PublicKey); !ok || key.Curve != elliptic.P384() {
 			return "a P-384 key was asked for, and the CSR has another"
 		}
-	}
-	return ""
+		return ""
+	})
+}
+
+func rsaProblem(r *run, _ time.Duration, bits int) string {
+	return r.eachCSR(func(csr *x509.CertificateRequest) string {
+		if key, ok := csr.PublicKey.(*rsa.PublicKey); !ok || key.N.BitLen() != bits {
+			return fmt.Sprintf("an RSA key of %d bits was asked for, and the CSR has another", bits)
+		}
+		return ""
+	})
+}
+
+func sha384Problem(r *run) string {
+	return r.eachCSR(func(csr *x509.CertificateRequest) string {
+		if csr.SignatureAlgorithm != x509.ECDSAWithSHA384 {
+			return fmt.Sprintf("ECDSA with SHA-384 was asked for, and the CSR is signed with %s", csr.SignatureAlgorithm)
+		}
+		return ""
+	})
 }
 
 func behindProblem(r *run) string {

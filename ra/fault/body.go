@@ -289,6 +289,24 @@ func attributes(which string) []byte {
 		return of(sequence, oid(1, 2, 840, 113549, 1, 9, 7))
 	case "p384":
 		return p384
+	case "rsa3072":
+		return of(sequence, of(sequence, oid(1, 2, 840, 113549, 1, 1, 1), of(set, []byte{2, 2, 0x0c, 0x00})))
+	case "sha384":
+		return of(sequence, oid(1, 2, 840, 10045, 4, 3, 3)) // ecdsa-with-SHA384
+	case "template":
+		// A certificationRequestInfoTemplate (RFC 9908): version 0, and a P-384 key.
+		key := of(sequence, oid(1, 2, 840, 10045, 2, 1), oid(1, 3, 132, 0, 34))
+		info := of(sequence, []byte{2, 1, 0}, []byte{0xa0, byte(len(key))}, key, []byte{0xa1, 0})
+		return of(sequence, of(sequence, oid(1, 2, 840, 113549, 1, 9, 16, 2, 61), of(set, info)))
+	case "extensions", "empty-values":
+		// An extensionReq (RFC 9908) with a subjectAltName that is given, or
+		// for the client to fill in.
+		name := of(sequence, []byte{0x82, 15}, []byte("est.example.com"))
+		if which == "empty-values" {
+			name = nil
+		}
+		san := of(sequence, oid(2, 5, 29, 17), []byte{4, byte(len(name))}, name)
+		return of(sequence, of(sequence, oid(1, 2, 840, 113549, 1, 9, 14), of(set, of(sequence, san))))
 	case "truncated":
 		return p384[:len(p384)-5]
 	case "100kB":

@@ -7,6 +7,7 @@ import (
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
+	"crypto/rsa"
 	"crypto/tls"
 	"crypto/x509"
 	"crypto/x509/pkix"
@@ -59,7 +60,9 @@ type client struct {
 	dialled  int
 	sent     int // requests with a CSR
 	waited   bool
-	curve    elliptic.Curve // of a key of its own
+	rsaBits  int                     // of a key of its own; 0 = it is of curve
+	curve    elliptic.Curve          // of a key of its own
+	signed   x509.SignatureAlgorithm // of its CSR
 }
 
 // Main runs the client by its environment and returns the exit status.
@@ -194,6 +197,8 @@ func (c *client) csr(operation string) (der []byte, key crypto.Signer, err error
 	}
 	if c.can("pop") {
 		key, err = readKey(c.get("KEY"))
+	} else if c.rsaBits > 0 {
+		key, err = rsa.GenerateKey(rand.Reader, c.rsaBits)
 	} else {
 		key, err = ecdsa.GenerateKey(c.curve, rand.Reader)
 	}
@@ -213,7 +218,7 @@ func (c *client) csr(operation string) (der []byte, key crypto.Signer, err error
 			return nil, nil, err
 		}
 	}
-	template := &x509.CertificateRequest{Subject: pkix.Name{CommonName: c.get("NAME")}}
+	template := &x509.CertificateRequest{Subject: pkix.Name{CommonName: c.get("NAME")}, SignatureAlgorithm: c.signed}
 	der, err = x509.CreateCertificateRequest(rand.Reader, template, key)
 	if err == nil && c.can("encrypted-key") {
 		der, err = c.askEncryption(der, key)

@@ -282,6 +282,15 @@ func (c *client) csrattrs(u *url.URL) error {
 	if bytes.Contains(der, []byte{0x2b, 0x81, 0x04, 0x00, 0x22}) { // secp384r1
 		c.curve = elliptic.P384()
 	}
+	if bytes.Contains(der, []byte{2, 2, 0x0c, 0x00}) { // 3072
+		c.rsaBits = 3072
+	}
+	if bytes.Contains(der, []byte{0x2a, 0x86, 0x48, 0xce, 0x3d, 4, 3, 3}) { // ecdsa-with-SHA384
+		c.signed = x509.ECDSAWithSHA384
+	}
+	if c.wrong("csrattrs-9908") && len(list) > 0 && list[0].IsCompound {
+		return errors.New("an attribute with values")
+	}
 	if c.wrong("csrattrs-unknown") {
 		for _, one := range list {
 			var oid asn1.ObjectIdentifier
