@@ -15,6 +15,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"ciscora/ra/fault"
 )
 
 // Predicates about requests and the CSRs in them.
@@ -220,6 +222,21 @@ func challengeProblem(r *run) string {
 	}
 	if r.requests[0].header.Get("Authorization") != "" {
 		return "credentials went out before anybody asked for them"
+	}
+	return ""
+}
+
+// opaqueProblem: RFC 7616 section 3.4.
+func opaqueProblem(r *run) string {
+	for _, q := range r.requests {
+		scheme, params, _ := strings.Cut(q.header.Get("Authorization"), " ")
+		switch {
+		case scheme == "":
+		case !strings.EqualFold(scheme, "Digest"):
+			return scheme + " was chosen where Digest was offered"
+		case !strings.Contains(params, `opaque="`+fault.Opaque+`"`):
+			return "the challenge's opaque did not come back"
+		}
 	}
 	return ""
 }

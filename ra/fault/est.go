@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"net/url"
 	"path"
+	"regexp"
 	"strconv"
 	"strings"
 	"time"
@@ -222,22 +223,32 @@ func (h *estAnswer) finish(ctx context.Context) {
 	h.send()
 }
 
+// Opaque is what a client is to give back that answers a challenge with it.
+const Opaque = "a0 b1,c2"
+
+var nonce = regexp.MustCompile(`nonce="[^"]*"`)
+
 // challenge changes the challenge of a 401.
 func (h *estAnswer) challenge(how string) {
 	name := "WWW-Authenticate" // not as net/http writes it, but as libest wants it
-	basic := strings.Join(h.header[name], ", ")
-	if basic == "" {
+	own := strings.Join(h.header[name], ", ")
+	if own == "" {
 		return
 	}
 	switch how {
 	case "lower":
-		h.header[name] = []string{strings.Replace(basic, "Basic ", "basic ", 1)}
+		scheme, rest, _ := strings.Cut(own, " ")
+		h.header[name] = []string{strings.ToLower(scheme) + " " + rest}
 	case "unknown-first":
-		h.header[name] = []string{`Newauth realm="apps"`, basic}
+		h.header[name] = []string{`Newauth realm="apps"`, own}
 	case "unknown-in-line":
-		h.header[name] = []string{`Newauth realm="apps", type=1, ` + basic}
+		h.header[name] = []string{`Newauth realm="apps", type=1, ` + own}
 	case "unknown-only":
 		h.header[name] = []string{`Newauth realm="apps"`}
+	case "more":
+		h.header[name] = []string{`Basic realm="apps"`, own + `, opaque="` + Opaque + `", future="yes"`}
+	case "stale":
+		h.header[name] = []string{nonce.ReplaceAllString(own, `nonce="of long ago"`)}
 	}
 }
 

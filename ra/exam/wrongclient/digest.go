@@ -43,7 +43,7 @@ func (c *client) digest(a *answer, method string, u *url.URL) string {
 		if params["algorithm"] != "" {
 			text += ", algorithm=" + params["algorithm"]
 		}
-		if params["opaque"] != "" {
+		if params["opaque"] != "" && !c.wrong("auth-digest-params") {
 			text += fmt.Sprintf(`, opaque="%s"`, params["opaque"])
 		}
 		return text

@@ -49,7 +49,7 @@ func (c *client) request(method string, u *url.URL, makeBody maker) (*answer, er
 	if (c.wrong("auth-challenged") || c.wrong("http-redirect-creds") || c.wrong("auth-server-first")) && c.get("USER") != "" {
 		authorization = c.basic()
 	}
-	asked := false
+	asked, renewed := false, false
 	for hops, waits, tries := 0, 0, 0; ; {
 		if time.Now().After(c.until) {
 			return nil, errors.New("it took too long")
@@ -61,8 +61,10 @@ func (c *client) request(method string, u *url.URL, makeBody maker) (*answer, er
 		if err != nil {
 			return nil, err
 		}
+		stale := a.status == 401 && !renewed && strings.Contains(a.header.Get("WWW-Authenticate"), "stale=true")
+		renewed = renewed || stale
 		switch {
-		case a.status == 401 && (!asked || c.wrong("auth-wrong") && tries < 2):
+		case a.status == 401 && (!asked || stale || c.wrong("auth-wrong") && tries < 2):
 			tries++
 			if digest := c.digest(a, method, u); digest != "" {
 				asked, authorization = true, digest
@@ -90,6 +92,9 @@ func (c *client) request(method string, u *url.URL, makeBody maker) (*answer, er
 			}
 			if waits++; waits > 4 {
 				return nil, &statusError{a.status, a.body}
+			}
+			if c.wrong("pending-forever") && waits > 2 {
+				break // it has become impatient
 			}
 			if err := c.wait(a); err != nil {
 				return nil, err
