@@ -107,7 +107,7 @@ func Operations() []string { return []string{CACerts, Enroll, Reenroll, CSRAttrs
 
 // Abilities are what a client may be able to do besides.
 func Abilities() []string {
-	return []string{"bootstrap", "fingerprint", "pop", "own-key", "attributes", "poll", "encrypted-key", "label", "resolve", "clock", "trust-indication"}
+	return []string{"bootstrap", "fingerprint", "pop", "own-key", "attributes", "poll", "encrypted-key", "label", "expect", "resolve", "clock", "trust-indication"}
 }
 
 //go:embed cards/*.yaml

@@ -104,6 +104,7 @@ func words() map[string]word {
 		"fresh-binding":            plain(freshProblem),
 		"text-clean":               negative(cleanProblem),
 		"asked-again":              plain(againProblem),
+		"leave-asked":              plain(leaveProblem),
 		"attributes-asked":         plain(unaskedProblem),
 		"asked-encryption":         plain(encryptionProblem),
 		"labelled":                 plain(labelProblem),
@@ -425,6 +426,13 @@ func againProblem(r *run) string {
 		}
 	}
 	return "it did not ask again"
+}
+
+func leaveProblem(r *run) string {
+	if !slices.ContainsFunc(r.requests, func(q *request) bool { return q.header.Get("Expect") != "" }) {
+		return "it did not wait for leave to send its body"
+	}
+	return ""
 }
 
 func unaskedProblem(r *run) string {

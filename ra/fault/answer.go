@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"io"
+	"net"
 	"net/http"
 	"strconv"
 	"strings"
@@ -18,6 +19,8 @@ type held struct {
 	body   bytes.Buffer
 	// headFirst: the handler wanted its head sent before the body.
 	headFirst bool
+	// conn, where it is not nil, was taken from net/http, and ends with the answer.
+	conn net.Conn
 }
 
 func hold(w http.ResponseWriter) *held {
@@ -55,6 +58,10 @@ const oneWrite = 3 << 10
 
 // send passes the answer on as it was given.
 func (h *held) send() {
+	if h.conn != nil {
+		h.sendPast()
+		return
+	}
 	if h.status == 0 {
 		return
 	}

@@ -153,6 +153,7 @@ func Catalog() []Entry {
 		{operations, "status", "STATUS", "the answer is this HTTP status; with retry-after=SECONDS (or date+SECONDS, or any word) that header, with body=good the body of a good answer, with body=text one of several lines and control bytes", status},
 		{operations, "redirect", "same|http|URL", "the answer leads to the same place again (with count=1 once), to plain HTTP, or to a URL; with code=307 that status (302 without)", text},
 		{operations, "challenge", "lower|unknown-first|unknown-in-line|unknown-only|more|stale", "401 has its challenge in lower case; behind one that nobody knows, in two headers or in one; or has only that one; a Digest challenge has opaque, a parameter that nobody knows, and Basic beside it; or a nonce of long ago", oneOf},
+		{operations, "expect", "ignored|refused", "a client that waits for leave to send its body (Expect: 100-continue) gets none, or 417; goes with no other fault of the wire", oneOf},
 		{operations, "no-challenge", "", "401 without WWW-Authenticate", noValue},
 		{operations, "content-type", "VALUE", "the answer has this Content-Type", text},
 		{operations, "no-content-type", "", "the answer has no Content-Type", noValue},

@@ -53,7 +53,7 @@ func (r *Registry) EST(label, id func(context.Context) string) func(http.Handler
 			if len(r.bite(scope, isPlainKey, h.place)) > 0 {
 				withoutAttributes(req)
 			}
-			if !h.replace(req.Context(), true) {
+			if h.leave(); !h.replaced && !h.replace(req.Context(), true) {
 				next.ServeHTTP(h, req)
 			}
 			h.finish(req.Context())
@@ -207,7 +207,7 @@ func (h *estAnswer) finish(ctx context.Context) {
 		h.send()
 		return
 	}
-	change := func(f Fault) bool { return !inPlace(f) && f.Kind != "challenge" && !isPlainKey(f) }
+	change := func(f Fault) bool { return !inPlace(f) && f.Kind != "challenge" && !isPlainKey(f) && !isExpect(f) }
 	faults := h.registry.bite(h.scope, change, h.place, ESTAny)
 	for _, f := range faults {
 		if h.shape.take(f) {

@@ -30,7 +30,11 @@ func answering(t *testing.T, r *fault.Registry, body string) *httptest.Server {
 		}
 		w.Header().Set("Content-Type", "application/pkcs7-mime")
 		w.Header().Set("Content-Transfer-Encoding", "base64")
-		_, _ = io.WriteString(w, body)
+		asked, err := io.ReadAll(req.Body)
+		if err != nil {
+			t.Error(err)
+		}
+		_, _ = io.WriteString(w, body+string(asked))
 	})))
 	t.Cleanup(server.Close)
 	return server

@@ -60,6 +60,7 @@ type client struct {
 	dialled  int
 	sent     int // requests with a CSR
 	waited   bool
+	unasked  bool                    // the server refused Expect
 	rsaBits  int                     // of a key of its own; 0 = it is of curve
 	curve    elliptic.Curve          // of a key of its own
 	signed   x509.SignatureAlgorithm // of its CSR

@@ -99,6 +99,8 @@ func (c *client) request(method string, u *url.URL, makeBody maker) (*answer, er
 			if err := c.wait(a); err != nil {
 				return nil, err
 			}
+		case a.status == 417 && !c.unasked && !c.wrong("http-continue"):
+			c.unasked = true
 		case a.status == 200, c.wrong("http-empty") && a.status < 300:
 			return a, nil
 		case c.wrong("http-errors") && tries < 8:
@@ -217,7 +219,7 @@ func (c *client) ask(conn *tls.Conn, from *bufio.Reader, method string, u *url.U
 		c.sent++
 	}
 	message := c.head(method, u, body, authorization)
-	if c.env(Expect) != "" && len(body) > 0 {
+	if (c.env(Expect) != "" || c.can("expect")) && len(body) > 0 && !c.unasked {
 		return c.expect(conn, from, message[:len(message)-len(body)], body)
 	}
 	if _, err := conn.Write(message); err != nil {
@@ -240,7 +242,9 @@ func (c *client) expect(conn *tls.Conn, from *bufio.Reader, head, body []byte) (
 	if _, err := conn.Write(head); err != nil {
 		return nil, err
 	}
-	if first, err := from.Peek(len("HTTP/1.1 100")); err == nil && string(first) == "HTTP/1.1 100" {
+	late := time.AfterFunc(time.Second, func() { _, _ = conn.Write(body) }) // what comes of it is read
+	defer late.Stop()
+	if first, err := from.Peek(len("HTTP/1.1 100")); err == nil && string(first) == "HTTP/1.1 100" && late.Stop() {
 		if _, err := conn.Write(body); err != nil {
 			return nil, err
 		}
