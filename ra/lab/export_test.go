@@ -15,6 +15,9 @@ func Wire(l *Lab) *wire.Recorder { return l.record.wire }
 // Capture writes an enrollment's connections.
 func Capture(l *Lab, w io.Writer, id string) error { return l.record.Capture(w, id) }
 
+// FaultKinds are those that the console offers.
+var FaultKinds = faultKinds
+
 // Account is the lab's.
 func Account(l *Lab) (user, password string, err error) {
 	return l.creds.User, string(l.creds.Password), nil

@@ -219,3 +219,21 @@ func Example_fault() {
 	// EST_ERR_HTTP_BAD_REQ
 	// EST_ERR_NONE
 }
+
+func TestTheConsoleListsEachFault(t *testing.T) {
+	listed := map[string]bool{}
+	for _, kind := range lab.FaultKinds() {
+		f, err := fault.Parse(kind.Spec)
+		if err != nil {
+			t.Error(err)
+		}
+		listed[string(f.Place)+":"+f.Kind] = true
+	}
+	for _, e := range fault.Catalog() {
+		for _, place := range e.Places {
+			if !listed[string(place)+":"+e.Kind] {
+				t.Errorf("%s:%s is not listed", place, e.Kind)
+			}
+		}
+	}
+}

@@ -89,15 +89,16 @@ func (p *pages) reset(context.Context) error {
 // faultKinds are all faults, each with a value that can be ordered as it stands.
 func faultKinds() (all []console.FaultKind) {
 	examples := map[string]string{
-		"DURATION": "12s", "STATUS": "503", "HRESULT": "0x80070005", "LANGUAGE": "de", "N": "2", "VALUE": "text/plain",
+		"DURATION": "12s", "STATUS": "503", "HRESULT": "0x80070005", "LANGUAGE": "de", "N": "2", "VALUE": "text/plain", "NAME": "*.example.com",
 	}
 	for _, e := range fault.Catalog() {
 		for _, place := range e.Places {
 			spec := string(place) + ":" + e.Kind
 			if e.Value != "" && !strings.HasPrefix(e.Value, "[") {
-				value, ok := examples[e.Value]
+				word, _, _ := strings.Cut(e.Value, "|") // the first of several
+				value, ok := examples[word]
 				if !ok {
-					value = e.Value
+					value = word
 				}
 				if e.Kind == "drip" {
 					value = "100ms"
