@@ -138,7 +138,7 @@ func (s *Server) OtherCertificate() ([]byte, error) {
 
 // Shape makes IIS's certificate as something is wrong with it: self-signed,
 // self-signed-ca, missing-intermediate, unknown-root, wrong-name, wrong-name-cn
-// (value: the CN, lab-dc without one), expired, not-yet-valid; or a front end's: revoked, key, cn-only,
+// (value: the CN, lab-dc without one), expired, not-yet-valid; or a front end's: revoked, key, signature, cn-only,
 // san, dns, eku, critical-extension, issuer, extra-certificates, rotate. hosts are those that
 // it should have.
 func (s *Server) Shape(kind, value string, hosts []string) (tls.Certificate, error) {

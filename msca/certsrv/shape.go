@@ -2,6 +2,7 @@ package certsrv
 
 import (
 	"crypto"
+	"crypto/ecdsa"
 	"crypto/rand"
 	"crypto/rsa"
 	"crypto/tls"
@@ -67,6 +68,13 @@ func (s *Server) shapeOther(kind, value string, hosts []string) (c tls.Certifica
 		if key, err = rsa.GenerateKey(rand.Reader, weakBits); err == nil {
 			c, err = a.shapedFor(key, a.newest(), func(*x509.Certificate) {}, hosts)
 		}
+	case "signature":
+		c, err = a.shaped(a.newest(), func(t *x509.Certificate) {
+			t.SignatureAlgorithm = x509.SHA1WithRSA
+			if _, ok := a.newest().key.Public().(*ecdsa.PublicKey); ok {
+				t.SignatureAlgorithm = x509.ECDSAWithSHA1
+			}
+		}, hosts)
 	case "critical-extension":
 		c, err = a.shaped(a.newest(), func(t *x509.Certificate) {
 			// 2.999 is for examples (Rec. ITU-T X.660).

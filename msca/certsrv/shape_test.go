@@ -57,6 +57,7 @@ func TestAFrontEndsCertificateIsWrongInOneWayAlone(t *testing.T) {
 		{"issuer", "name-constraint", "est.example.com", &invalid},
 		{"revoked", "", "est.example.com", nil}, // its staple says it
 		{"key", "rsa1024", "est.example.com", nil},
+		{"signature", "sha1", "est.example.com", &unknown},
 		{"critical-extension", "", "est.example.com", &critical},
 		{"extra-certificates", "", "est.example.com", nil},
 		{"rotate", "new", "est.example.com", &unknown},

@@ -95,7 +95,7 @@ func words() map[string]word {
 		"kept-names":               renewing(namesProblem),
 		"same-request":             negative(sameProblem),
 		"password-once":            negative(onceProblem),
-		"opaque-returned":          plain(opaqueProblem),
+		"opaque-returned":          negative(opaqueProblem),
 		"challenge-first":          plain(challengeProblem),
 		"challenge-read":           premise(unreadProblem),
 		"open-operations":          plain(openProblem),

@@ -5,6 +5,7 @@ import (
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
+	"crypto/rsa"
 	"crypto/x509"
 	"crypto/x509/pkix"
 	"encoding/asn1"
@@ -321,15 +322,41 @@ func attributes(which string) []byte {
 	return of(sequence)
 }
 
+// part is one of a serverkeygen answer.
+type part struct {
+	header string
+	body   []byte // base64
+}
+
+// reform writes a key in the form of its kind: PKCS #1, or that of RFC 5915.
+func (p *part) reform() error {
+	der, err := base64.StdEncoding.DecodeString(strings.Join(strings.Fields(string(p.body)), ""))
+	if err != nil {
+		return err
+	}
+	key, err := x509.ParsePKCS8PrivateKey(der)
+	if err != nil {
+		return err
+	}
+	switch key := key.(type) {
+	case *rsa.PrivateKey:
+		der = x509.MarshalPKCS1PrivateKey(key)
+	case *ecdsa.PrivateKey:
+		if der, err = x509.MarshalECPrivateKey(key); err != nil {
+			return err
+		}
+	default:
+		return fmt.Errorf("a key of the kind %T", key)
+	}
+	p.body = []byte(wrap(der, 64, "\n"))
+	return nil
+}
+
 // repart writes the parts of a serverkeygen answer anew.
 func (h *estAnswer) repart(how string) error {
 	_, params, err := mime.ParseMediaType(h.header.Get("Content-Type"))
 	if err != nil {
 		return err
-	}
-	type part struct {
-		header string
-		body   []byte
 	}
 	var parts []part
 	for reader := multipart.NewReader(bytes.NewReader(h.body.Bytes()), params["boundary"]); ; {
@@ -359,6 +386,10 @@ func (h *estAnswer) repart(how string) error {
 		parts = parts[1:]
 	case "preamble":
 		head = "This is a message of two parts.\r\n\r\n"
+	case "pkcs1":
+		if err := parts[0].reform(); err != nil {
+			return err
+		}
 	case "other-key":
 		key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 		if err != nil {

@@ -280,7 +280,7 @@ func (r *Registry) TLSConfig(base *tls.Config, place Place, shape Shape) *tls.Co
 func needsCertificate(kind string) bool {
 	switch kind {
 	case "self-signed", "wrong-name", "expired", "not-yet-valid", "missing-intermediate", "extra-certificates", "unknown-root",
-		"revoked", "key", "cn-only", "san", "dns", "eku", "issuer", "critical-extension", "rotate":
+		"revoked", "key", "signature", "cn-only", "san", "dns", "eku", "issuer", "critical-extension", "rotate":
 		return true
 	}
 	return false

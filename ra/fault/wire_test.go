@@ -18,10 +18,12 @@ import (
 	"ciscora/ra/fault"
 )
 
+// none is the label, and the id, of a request that has neither.
+func none(context.Context) string { return "" }
+
 // answering is a server whose one answer is body, as the front end gives it.
 func answering(t *testing.T, r *fault.Registry, body string) *httptest.Server {
 	t.Helper()
-	none := func(context.Context) string { return "" }
 	server := httptest.NewTLSServer(r.EST(none, none)(http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
 		if req.Header.Get("Authorization") == "" && strings.HasSuffix(req.URL.Path, "reenroll") {
 			w.Header()["WWW-Authenticate"] = []string{`Basic realm="estrealm"`}
