@@ -71,6 +71,22 @@ func TestEachCaseSaysWhatTheStandardSays(t *testing.T) {
 	}
 }
 
+func TestThePageHasEachWordOfACardAndOfACommand(t *testing.T) {
+	data, err := os.ReadFile("../../docs/exam.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var words []string
+	for _, p := range exam.Placeholders() {
+		words = append(words, "{"+p[0]+"}")
+	}
+	for _, word := range slices.Concat(words, exam.Words(), exam.Abilities()) {
+		if !strings.Contains(string(data), "`"+word+"`") && !strings.Contains(string(data), "`"+word+"=") {
+			t.Errorf("%s is not on the page", word)
+		}
+	}
+}
+
 func FuzzParseCards(f *testing.F) {
 	f.Add([]byte("cases:\n  - {id: a-b, title: t, level: must, ref: r, says: s, stages: [{expect: [ok, pause=3s], faults: ['op:drip=2s']}]}\n"))
 	f.Fuzz(func(t *testing.T, data []byte) {

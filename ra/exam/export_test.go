@@ -1,6 +1,13 @@
 package exam
 
-import "crypto/x509"
+import (
+	"crypto/x509"
+	"maps"
+	"slices"
+)
+
+// Words are the predicates of cards.
+func Words() []string { return slices.Sorted(maps.Keys(words())) }
 
 // ReadsHello tells whether what came first on a connection is a Client Hello.
 func ReadsHello(stream []byte) (serverName string, ok bool) {

@@ -10,78 +10,71 @@ import (
 
 // Predicates about Client Hellos.
 
-// hellos are the Client Hellos that came.
-func (r *run) hellos() []hello {
-	var all []hello
+// eachHello is the first problem of a Client Hello; that none came is one, too.
+func (r *run) eachHello(problem func(hello) string) string {
+	none := true
 	for _, c := range r.connections {
-		if h, ok := parseHello(c.first); ok {
-			all = append(all, h)
+		h, ok := parseHello(c.first)
+		if !ok {
+			continue
+		}
+		none = false
+		if p := problem(h); p != "" {
+			return p
 		}
 	}
-	return all
+	if none {
+		return "no Client Hello came"
+	}
+	return ""
 }
 
 func ciphersProblem(r *run) string {
-	hellos := r.hellos()
-	if len(hellos) == 0 {
-		return "no Client Hello came"
-	}
-	for _, h := range hellos {
+	return r.eachHello(func(h hello) string {
 		for _, suite := range h.suites {
 			if kind := weak(suite); kind != "" {
 				return fmt.Sprintf("a suite of the %s kind is offered (0x%04X)", kind, suite)
 			}
 		}
-	}
-	return ""
+		return ""
+	})
 }
 
 func renegotiationProblem(r *run) string {
-	hellos := r.hellos()
-	if len(hellos) == 0 {
-		return "no Client Hello came"
-	}
-	for _, h := range hellos {
+	return r.eachHello(func(h hello) string {
 		// One that offers TLS 1.3 alone has nothing to renegotiate.
 		if !h.renegotiation && slices.ContainsFunc(h.suites, func(s uint16) bool { return s>>8 != 0x13 && s&0x0f0f != 0x0a0a }) {
 			return "TLS 1.2 is offered without renegotiation_info and without its signalling suite"
 		}
-	}
-	return ""
+		return ""
+	})
 }
 
 func sniProblem(r *run) string {
-	hellos := r.hellos()
-	if len(hellos) == 0 {
-		return "no Client Hello came"
-	}
-	for _, h := range hellos {
+	return r.eachHello(func(h hello) string {
+		isAddress := net.ParseIP(r.name) != nil
 		switch {
-		case net.ParseIP(r.name) != nil && h.serverName != "":
+		case isAddress && h.serverName != "":
 			return fmt.Sprintf("server_name is %q, where the server is named by its address", h.serverName)
-		case net.ParseIP(r.name) == nil && h.serverName != r.name:
+		case !isAddress && h.serverName != r.name:
 			return fmt.Sprintf("server_name is %q and not %q", h.serverName, r.name)
 		}
-	}
-	return ""
+		return ""
+	})
 }
 
 // indicationProblem: each Client Hello names a CA of {cacert} (RFC 6066 section 6).
 func indicationProblem(r *run) string {
-	hellos := r.hellos()
-	if len(hellos) == 0 {
-		return "no Client Hello came"
-	}
 	anchors := certificatesIn(r.anchors)
-	for _, h := range hellos {
+	return r.eachHello(func(h hello) string {
 		switch {
 		case len(h.authorities) == 0:
 			return "a Client Hello has neither trusted_ca_keys nor certificate_authorities"
 		case !slices.ContainsFunc(anchors, h.trusts):
 			return "a Client Hello names CAs, and none of {cacert}"
 		}
-	}
-	return ""
+		return ""
+	})
 }
 
 func versionName(v uint16) string { return strings.TrimPrefix(tls.VersionName(v), "TLS ") }

@@ -412,15 +412,3 @@ func (r *run) collect(g *rig) {
 		q.uri = r.secretless(q.uri)
 	}
 }
-
-// quiet tells whether every connection has ended.
-func (t *tap) quiet() bool {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	for _, c := range t.connections {
-		if !c.closed {
-			return false
-		}
-	}
-	return true
-}

@@ -300,6 +300,18 @@ func (c *tapRaw) Write(p []byte) (int, error) {
 	return c.Conn.Write(p)
 }
 
+// quiet tells whether every connection has ended.
+func (t *tap) quiet() bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	for _, c := range t.connections {
+		if !c.closed {
+			return false
+		}
+	}
+	return true
+}
+
 // take returns what was seen since the last time, and forgets it.
 func (t *tap) take() ([]*connection, []*request) {
 	t.mu.Lock()

@@ -158,7 +158,7 @@ func (h *held) drip(ctx context.Context, every time.Duration, over <-chan struct
 	}
 	defer conn.Close()
 	var all bytes.Buffer
-	h.writeTo(&all, strconv.Itoa(h.body.Len()))
+	h.writeTo(&all)
 	stop := context.AfterFunc(ctx, func() { conn.Close() })
 	defer stop()
 	for i := range all.Len() {
@@ -189,11 +189,9 @@ func (h *held) truncate() {
 }
 
 // writeTo writes the answer as HTTP/1.1 has it.
-func (h *held) writeTo(b *bytes.Buffer, length string) {
+func (h *held) writeTo(b *bytes.Buffer) {
 	b.WriteString("HTTP/1.1 " + strconv.Itoa(h.status) + " " + http.StatusText(h.status) + "\r\n")
-	if length != "" {
-		h.header["Content-Length"] = []string{length}
-	}
+	h.header["Content-Length"] = []string{strconv.Itoa(h.body.Len())}
 	_ = h.header.Write(b) // a buffer takes all
 	if !strings.EqualFold(h.header.Get("Connection"), "close") {
 		b.WriteString("Connection: close\r\n")

@@ -65,11 +65,16 @@ func (h *estAnswer) setBody(b []byte) {
 
 // der is the answer's body without its base64; nil where it is none.
 func (h *estAnswer) der() []byte {
-	der, err := base64.StdEncoding.DecodeString(strings.Join(strings.Fields(h.body.String()), ""))
+	der, err := decode(h.body.Bytes())
 	if err != nil {
 		return nil
 	}
 	return der
+}
+
+// decode reads base64 in whatever lines.
+func decode(text []byte) ([]byte, error) {
+	return base64.StdEncoding.DecodeString(strings.Join(strings.Fields(string(text)), ""))
 }
 
 // encode writes DER in the form of base64 that the answer had: who needs one form would
@@ -161,14 +166,12 @@ func (h *estAnswer) rearrange(how string) error {
 		all = slices.DeleteFunc(all, isRoot)
 	case "empty":
 		all = nil
-	case "leaf":
-		other, err := h.authority().EndEntity()
-		if err != nil {
-			return err
+	case "leaf", "stranger":
+		more := h.authority().Stranger
+		if how == "leaf" {
+			more = h.authority().EndEntity
 		}
-		all = append(all, other)
-	case "stranger":
-		other, err := h.authority().Stranger()
+		other, err := more()
 		if err != nil {
 			return err
 		}
@@ -330,7 +333,7 @@ type part struct {
 
 // reform writes a key in the form of its kind: PKCS #1, or that of RFC 5915.
 func (p *part) reform() error {
-	der, err := base64.StdEncoding.DecodeString(strings.Join(strings.Fields(string(p.body)), ""))
+	der, err := decode(p.body)
 	if err != nil {
 		return err
 	}
@@ -440,7 +443,7 @@ func withoutAttributes(r *http.Request) {
 		Subject, PublicKey asn1.RawValue
 		Attributes         asn1.RawValue
 	}
-	der, err := base64.StdEncoding.DecodeString(strings.Join(strings.Fields(string(body)), ""))
+	der, err := decode(body)
 	if err == nil {
 		_, err = asn1.Unmarshal(der, &csr)
 	}

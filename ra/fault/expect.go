@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"io"
 	"net/http"
-	"strconv"
 	"strings"
 	"time"
 )
@@ -53,7 +52,7 @@ func (h *estAnswer) takeUnasked() {
 func (h *held) sendPast() {
 	defer h.conn.Close()
 	var all bytes.Buffer
-	h.writeTo(&all, strconv.Itoa(h.body.Len()))
+	h.writeTo(&all)
 	_ = h.conn.SetWriteDeadline(time.Now().Add(maxRaw))
 	_, _ = h.conn.Write(all.Bytes()) // who cannot be written to is gone
 }

@@ -122,15 +122,17 @@ func (c *disturbedConn) Write(p []byte) (int, error) {
 
 var errFault = errors.New("a fault was ordered here")
 
+// onConnection tells which faults come before the handshake.
+func onConnection(f Fault) bool {
+	switch f.Kind {
+	case "stall", "reset", "refuse", "plain-http", "cipher":
+		return true
+	}
+	return false
+}
+
 func (c *disturbedConn) meet() error {
 	scope := c.registry.scopeAt(c.RemoteAddr().String())
-	onConnection := func(f Fault) bool {
-		switch f.Kind {
-		case "stall", "reset", "refuse", "plain-http", "cipher":
-			return true
-		}
-		return false
-	}
 	for _, f := range c.registry.bite(scope, onConnection, c.place) {
 		switch f.Kind {
 		case "stall":
@@ -220,13 +222,7 @@ func (r *Registry) TLSConfig(base *tls.Config, place Place, shape Shape) *tls.Co
 			}
 			config = own
 		}
-		inHandshake := func(f Fault) bool {
-			switch f.Kind {
-			case "stall", "reset", "refuse", "plain-http", "cipher":
-				return false
-			}
-			return true
-		}
+		inHandshake := func(f Fault) bool { return !onConnection(f) }
 		faults := r.bite(r.scopeAt(hello.Conn.RemoteAddr().String()), inHandshake, place)
 		if len(faults) == 0 {
 			return config, nil

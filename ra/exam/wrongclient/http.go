@@ -40,7 +40,7 @@ const (
 	maxBody = 4 << 20
 )
 
-// body makes the body of a request for its connection; nil = none.
+// maker makes the body of a request for its connection; nil = none.
 type maker func(state tls.ConnectionState) ([]byte, error)
 
 // request asks until there is an answer that is final, and follows what may be followed.
