@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"net"
 	"os"
-	"regexp"
 	"strings"
 	"sync"
 	"time"
@@ -88,7 +87,7 @@ RA and CA go there, for Wireshark. No other command has that.`,
 			}
 		}
 		for _, host := range o.Hosts {
-			if net.ParseIP(host) == nil && !hostName.MatchString(host) {
+			if net.ParseIP(host) == nil && !lab.IsHostName(strings.TrimPrefix(host, "*.")) {
 				return usagef("--host: %q is no name and no address, write it as est.example.com or 10.0.0.7", host)
 			}
 		}
@@ -113,9 +112,6 @@ RA and CA go there, for Wireshark. No other command has that.`,
 	cmd.AddCommand(c.faultsCommand())
 	return cmd
 }
-
-// hostName is what a certificate can have as a DNS name, a wildcard in front at most.
-var hostName = regexp.MustCompile(`^(\*\.)?[A-Za-z0-9_]([A-Za-z0-9_-]*[A-Za-z0-9_])?(\.[A-Za-z0-9_]([A-Za-z0-9_-]*[A-Za-z0-9_])?)*$`)
 
 // labAccount finds the lab's account on the command line and in the environment.
 func (c *cli) labAccount(o *lab.Options, passwordFile string) error {

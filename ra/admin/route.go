@@ -97,7 +97,7 @@ func (h *handler) routes() []route {
 		},
 		{
 			method: "POST", path: "/reset", name: "reset", on: inLab, serve: h.reset, gives: []any{ResetDone{}}, fails: []int{503},
-			help: "Take back what tests have left: faults, lock-outs, enrollments, requests that wait for a manager; of one label or name, or of all. In a lab alone.",
+			help: "Take back what tests have left: faults, lock-outs, enrollments, requests that wait for a manager; of one label or name, or of all. By name no lock-outs: they are not counted by it. In a lab alone.",
 			query: append(names[:2:2],
 				parameter{name: "ledger", help: "and empty the ledger", kind: flagParameter},
 				parameter{name: "ca", help: "and forget the CA's requests", kind: flagParameter}),

@@ -213,7 +213,7 @@ func (c Card) check() (problems []error) {
 	}
 	for _, operation := range c.Declares {
 		if !slices.Contains(Operations(), operation) {
-			wrong("declares: there is no operation %q%s", operation, meantOf(operation, Operations()))
+			wrong("declares: there is no operation %q%s", operation, meant(operation, Operations(), ": want some of "+strings.Join(Operations(), ", ")))
 		}
 	}
 	if (len(c.Stages) == 0) == (len(c.Declares) == 0) {
@@ -342,12 +342,12 @@ func (c Choice) Choose(cards []Card) ([]Card, error) {
 	}
 	for _, pattern := range c.IDs {
 		if !slices.ContainsFunc(ids, func(id string) bool { return matches(pattern, id) }) {
-			return nil, fmt.Errorf("there is no case %q%s", pattern, meant(pattern, ids))
+			return nil, fmt.Errorf("there is no case %q%s", pattern, meant(pattern, ids, ": see ra exam --list"))
 		}
 	}
 	for _, group := range c.Groups {
 		if !slices.Contains(groups, group) {
-			return nil, fmt.Errorf("there is no group %q%s", group, meant(group, groups))
+			return nil, fmt.Errorf("there is no group %q%s", group, meant(group, groups, ": see ra exam --list"))
 		}
 	}
 	var chosen []Card
@@ -370,9 +370,10 @@ func matches(pattern, id string) bool {
 	return err == nil && ok
 }
 
-func meant(name string, names []string) string {
+// meant asks for the name that was meant; where none is near it says what there is.
+func meant(name string, names []string, otherwise string) string {
 	if near := nearest.Name(name, names); near != "" {
 		return ", did you mean " + near + "?"
 	}
-	return ": see ra exam --list"
+	return otherwise
 }

@@ -37,23 +37,15 @@ func (c Client) Check() error {
 	}
 	for _, operation := range c.Operations {
 		if !slices.Contains(Operations(), operation) {
-			return fmt.Errorf("there is no operation %q%s", operation, meantOf(operation, Operations()))
+			return fmt.Errorf("there is no operation %q%s", operation, meant(operation, Operations(), ": want some of "+strings.Join(Operations(), ", ")))
 		}
 	}
 	for _, ability := range c.Abilities {
 		if !slices.Contains(Abilities(), ability) {
-			return fmt.Errorf("there is no ability %q%s", ability, meantOf(ability, Abilities()))
+			return fmt.Errorf("there is no ability %q%s", ability, meant(ability, Abilities(), ": want some of "+strings.Join(Abilities(), ", ")))
 		}
 	}
 	return nil
-}
-
-func meantOf(name string, names []string) string {
-	text := ": want some of " + strings.Join(names, ", ")
-	if near := strings.TrimSuffix(meant(name, names), "?"); strings.HasPrefix(near, ", did") {
-		text = near + "?"
-	}
-	return text
 }
 
 // Placeholders lists what may stand in a command, with what it becomes.

@@ -97,7 +97,7 @@ func Preset(ctx context.Context, name, program, dir string, self []string) (Clie
 	}
 	i := slices.Index(names, name)
 	if i < 0 {
-		return Client{}, fmt.Errorf("--client %q: there is no such preset%s", name, strings.Replace(meant(name, names), ": see ra exam --list", ": want one of "+strings.Join(names, ", "), 1))
+		return Client{}, fmt.Errorf("--client %q: there is no such preset%s", name, meant(name, names, ": want one of "+strings.Join(names, ", ")))
 	}
 	p := presets()[i]
 	c := Client{Name: name, Operations: p.operations, Abilities: p.abilities}

@@ -14,8 +14,11 @@ import (
 // maxHosts bounds the names for which certificates are kept.
 const maxHosts = 1000
 
-// hostName is a DNS name that a certificate may have.
-var hostName = regexp.MustCompile(`^[a-z0-9_]([a-z0-9_-]{0,62})?(\.[a-z0-9_]([a-z0-9_-]{0,62})?)*$`)
+var hostName = regexp.MustCompile(`^[A-Za-z0-9_][A-Za-z0-9_-]{0,62}(\.[A-Za-z0-9_][A-Za-z0-9_-]{0,62})*$`)
+
+// IsHostName tells whether a certificate may have a DNS name: as crypto/x509 sees it, but
+// for a wildcard and a dot at the end.
+func IsHostName(name string) bool { return len(name) <= 253 && hostName.MatchString(name) }
 
 // anyHost decorates the RA's TLS configuration so that a client that asks for a name
 // (SNI) is shown a certificate for it, whatever it is. known are names that the RA's own
@@ -51,7 +54,7 @@ func (l *Lab) anyHost(known []string, keys []crypto.Signer) func(*tls.Config) *t
 				}
 			}
 			host := strings.ToLower(hello.ServerName)
-			if host == "" || len(host) > 253 || !hostName.MatchString(host) || slices.Contains(known, host) {
+			if !IsHostName(host) || slices.Contains(known, host) {
 				return config, nil
 			}
 			all, err := certificates(host)

@@ -149,6 +149,9 @@ func startApacheThatTakes(t *testing.T, l *lab.Lab, keepAlive int, mechanism fun
 	return apache{}
 }
 
+// gracefulStop is SIGWINCH, which syscall does not have on all systems.
+const gracefulStop = syscall.Signal(28)
+
 // run starts the program and returns once it takes connections; or what it said,
 // where it ended before.
 func (a *apache) run(t *testing.T, path, users string) (said string, up bool) {
@@ -180,7 +183,7 @@ func (a *apache) run(t *testing.T, path, users string) (said string, up bool) {
 		}
 	}
 	a.end = func() {
-		_ = cmd.Process.Signal(syscall.SIGWINCH) // what is under way is finished, and logged
+		_ = cmd.Process.Signal(gracefulStop) // what is under way is finished, and logged
 		<-ended
 	}
 	t.Cleanup(func() {

@@ -45,16 +45,11 @@ type callers struct {
 
 func newCallers(book *logBook, alone func(context.Context) bool) *callers {
 	c := &callers{alone: alone, book: book, by: map[string]admin.Line{}}
-	c.line = tracelog.NewW3C(iisLine{c})
+	c.line = tracelog.NewW3C(lineWriter(func(text []byte) (int, error) {
+		c.book.add("iis", c.about, text)
+		return len(text), nil
+	}))
 	return c
-}
-
-// iisLine takes the lines of IIS's log.
-type iisLine struct{ of *callers }
-
-func (w iisLine) Write(p []byte) (int, error) {
-	w.of.book.add("iis", w.of.about, p)
-	return len(p), nil
 }
 
 // seen puts a line of IIS's log into the book.

@@ -299,6 +299,30 @@ func TestALockOutUnderOneLabelIsNoneUnderAnother(t *testing.T) {
 	}
 }
 
+// docs/testing.md says so: who is told apart by name alone shares the lock-out.
+func TestALockOutIsSharedByThoseWithoutALabel(t *testing.T) {
+	l := lab.NewTest(t, func(o *lab.Options) { o.Lockout = 3 })
+	a, b := newTester(t, l, "", "a-"), newTester(t, l, "", "b-")
+	for i := range 4 { // one more than may be tried
+		if got := a.enroll(t.Context(), "a-1", fmt.Sprint("wrong-", i)); got != 401 {
+			t.Errorf("a wrong password: %d", got)
+		}
+	}
+	var done admin.ResetDone
+	a.admin(http.MethodPost, "/reset?"+a.scope(), "", &done)
+	if done.Enrollments != 4 || done.Lockouts != 0 {
+		t.Errorf("a reset by name took back %+v", done)
+	}
+	var list admin.LockoutList
+	b.admin(http.MethodGet, "/lockouts", "", &list)
+	if !slices.ContainsFunc(list.Lockouts, func(l admin.Lockout) bool { return l.Kind == "account" && l.Closed }) {
+		t.Errorf("the other sees %+v", list.Lockouts)
+	}
+	if got := b.enroll(t.Context(), "b-1", l.Password); got != 200 {
+		t.Errorf("a password that was right lately, at a closed door: %d", got)
+	}
+}
+
 // A test that hangs holds up none of the others: they go by connections of their own.
 func TestAHangUnderOneLabelHoldsUpNobody(t *testing.T) {
 	l := lab.NewTest(t)

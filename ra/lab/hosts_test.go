@@ -121,3 +121,15 @@ func TestTheAccountIsTheOneThatWasAskedFor(t *testing.T) {
 		}
 	}
 }
+
+func TestWhatIsAHostName(t *testing.T) {
+	for name, want := range map[string]bool{
+		"ra": true, "EST.example.com": true, "a-b.c_d.example": true, strings.Repeat("a", 63): true,
+		"": false, "-ra": false, "bad host": false, "a..b": false, "a.": false, "*.example.com": false, "ä.example": false,
+		strings.Repeat("a", 64): false, strings.Repeat("a.", 126) + "aa": false,
+	} {
+		if got := lab.IsHostName(name); got != want {
+			t.Errorf("%q: %v", name, got)
+		}
+	}
+}

@@ -23,6 +23,7 @@ import (
 
 	"ciscora/config"
 	"ciscora/msca/certsrv"
+	"ciscora/ra"
 	"ciscora/ra/admin"
 	"ciscora/ra/fault"
 	"ciscora/ra/ledger"
@@ -233,32 +234,25 @@ func (l *Lab) run(ctx context.Context, caListener net.Listener) {
 // Ready waits until the RA has logged in to the CA and holds its chain. It
 // fails with ctx, or when the lab ended.
 func (l *Lab) Ready(ctx context.Context) error {
-	for {
-		state := l.ra.Ready()
-		if state.Ready {
-			return nil
-		}
-		select {
-		case <-state.Changed:
-		case <-ctx.Done():
-			return fmt.Errorf("the RA is not ready: %s: %w", state.Reason, ctx.Err())
-		case <-l.done:
-			return errors.Join(errors.New("the lab has ended"), l.err)
-		}
-	}
+	return l.until(ctx, "the RA is not ready", func(r ra.Readiness) bool { return r.Ready })
 }
 
 // Tried waits until the RA has tried to log in to the CA, well or not.
 func (l *Lab) Tried(ctx context.Context) error {
+	return l.until(ctx, "the RA has not tried to log in", func(r ra.Readiness) bool { return r.Tried })
+}
+
+// until waits until the RA is as it should be; without says what it is otherwise.
+func (l *Lab) until(ctx context.Context, without string, is func(ra.Readiness) bool) error {
 	for {
 		state := l.ra.Ready()
-		if state.Tried {
+		if is(state) {
 			return nil
 		}
 		select {
 		case <-state.Changed:
 		case <-ctx.Done():
-			return fmt.Errorf("the RA has not logged in: %w", ctx.Err())
+			return fmt.Errorf("%s: %s: %w", without, state.Reason, ctx.Err())
 		case <-l.done:
 			return errors.Join(errors.New("the lab has ended"), l.err)
 		}

@@ -79,15 +79,13 @@ func (b *logBook) of(log string) []admin.Line {
 
 // writer is a log that a book keeps the lines of.
 func (b *logBook) writer(log string, about admin.Line, w io.Writer) io.Writer {
-	return booked{w, func(text []byte) { b.add(log, about, text) }}
+	return lineWriter(func(text []byte) (int, error) {
+		b.add(log, about, text)
+		return w.Write(text)
+	})
 }
 
-type booked struct {
-	io.Writer
-	keep func([]byte)
-}
+// lineWriter is a log as a function, which gets whole lines.
+type lineWriter func([]byte) (int, error)
 
-func (w booked) Write(p []byte) (int, error) {
-	w.keep(p)
-	return w.Writer.Write(p)
-}
+func (w lineWriter) Write(b []byte) (int, error) { return w(b) }

@@ -59,7 +59,3 @@ func (p *phoneLines) trace(phone string, w io.Writer) io.Writer {
 		return n, err
 	})
 }
-
-type lineWriter func([]byte) (int, error)
-
-func (w lineWriter) Write(b []byte) (int, error) { return w(b) }
