@@ -1,9 +1,11 @@
 package check_test
 
 import (
+	"bytes"
 	"crypto/rand"
 	"crypto/tls"
 	"crypto/x509"
+	"encoding/base64"
 	"fmt"
 	"math/big"
 	"net"
@@ -11,6 +13,7 @@ import (
 	"net/http/httptest"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -291,5 +294,43 @@ func TestPagesThatAskForNoLogInAreTold(t *testing.T) {
 		wantFinding(t, r, "ca.pages", check.Fail, "anonymous access is on")
 		wantFinding(t, r, "ca.login", check.Fail, "asks for no log-in")
 		ca.Close()
+	}
+}
+
+// The report's number is that of the passwords that reached the CA, whether it keeps a
+// log-in for a connection or for one request.
+func TestTheLogInsThatAreToldAreThoseThatTheCAGot(t *testing.T) {
+	for _, x := range []struct {
+		name, authentication string
+		change               func(*certsrv.Options)
+		says                 string
+	}{
+		{"a connection", "ntlm", func(*certsrv.Options) {}, "2 log-ins were tried"},
+		{"one request", "ntlm", func(o *certsrv.Options) { o.Manner.PerRequest = true }, "authPersistSingleRequest"},
+		{"one request, in SPNEGO", "negotiate", func(o *certsrv.Options) { o.Manner.PerRequest = true }, "authPersistSingleRequest"},
+	} {
+		t.Run(x.name, func(t *testing.T) {
+			var proofs atomic.Int64
+			ca := certsrv.NewTestServer(x.change, func(o *certsrv.Options) {
+				o.Middleware = append(o.Middleware, func(next http.Handler) http.Handler {
+					return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+						_, token, _ := strings.Cut(r.Header.Get("Authorization"), " ")
+						if message, err := base64.StdEncoding.DecodeString(token); err == nil && bytes.Contains(message, []byte("NTLMSSP\x00\x03")) {
+							proofs.Add(1)
+						}
+						next.ServeHTTP(w, r)
+					})
+				})
+			})
+			defer ca.Close()
+			o := oddOptions(ca)
+			o.CA.Authentication = x.authentication
+			r := runCA(t, o)
+			if bad := wrong(r); len(bad) > 0 {
+				t.Errorf("%s", strings.Join(bad, "\n"))
+			}
+			wantFinding(t, r, "ca.logins", check.OK, fmt.Sprintf("%d log-ins were tried", proofs.Load()))
+			wantFinding(t, r, "ca.logins", check.OK, x.says)
+		})
 	}
 }
