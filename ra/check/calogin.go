@@ -133,22 +133,17 @@ func (c *caCheck) binding(ctx context.Context) {
 		c.report.OK(name, "log-ins with channel binding are taken, and without one, too: Extended Protection is off or Accept")
 	case errors.As(err, &e) && e.Kind == msca.KindAuthRejected:
 		c.ces = err
-		f := Finding{
-			Name: name, State: OK, Seen: "Extended Protection is Required: the same password is taken with channel binding and refused without",
+		const required = "Extended Protection is Required: the same password is taken with channel binding and refused without"
+		if c.CA.ChannelBinding {
+			c.report.OK(name, required+"; this RA sends one, CES does not")
+			return
+		}
+		c.report.Add(Finding{
+			Name: name, State: Fail, Seen: required,
 			Symptom: cesRefuses + "; CAPF: " + capfAuth + "; IIS's log: 401 1 2148074310, as with a wrong password",
 			Reason:  "CES, and every client of that age, sends no channel binding",
-			Fix:     "keep ca.channel_binding: true here; for CES itself: IIS Manager, CertSrv, Windows Authentication, Advanced Settings, Extended Protection Accept",
-		}
-		if !c.CA.ChannelBinding {
-			f.State = Fail
-			f.Fix = "ca.channel_binding: true, or Extended Protection Accept in IIS"
-		}
-		if f.State == OK {
-			f.Symptom, f.Reason = "", ""
-			f.Seen += "; this RA sends one, CES does not"
-			f.Fix = ""
-		}
-		c.report.Add(f)
+			Fix:     "ca.channel_binding: true, or IIS Manager, CertSrv, Windows Authentication, Advanced Settings, Extended Protection Accept",
+		})
 	default:
 		failed(c.report, name, err)
 	}
