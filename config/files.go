@@ -95,6 +95,7 @@ func (c *RA) Files() (Files, error) {
 	var err error
 	f.Credentials, err = LoadCredentials(c.CA.Credentials)
 	note("ca.credentials", err)
+	note("ledger.dsn", c.Ledger.checkFiles())
 	problems = append(problems, c.Admin.check(c.source)...)
 	if err := problems.asError(); err != nil {
 		return Files{}, err

@@ -2,16 +2,21 @@ package config
 
 import (
 	"crypto/tls"
+	"errors"
 	"fmt"
 	"maps"
 	"net"
 	"net/netip"
 	"net/url"
+	"os"
+	"path/filepath"
 	"regexp"
 	"slices"
 	"strconv"
 	"strings"
 	"time"
+
+	"ciscora/internal/postgresurl"
 )
 
 // validate reports values and combinations that cannot work, and those that
@@ -19,8 +24,8 @@ import (
 func (c *RA) validate(l *loader) {
 	c.EST.validate(l)
 	c.CA.validate(l)
-	if !dsnSyntax.MatchString(c.Ledger.DSN) && !l.reported("ledger.dsn") {
-		l.report("ledger.dsn", "want sqlite:FILE or postgres://...") // not quoted: a password may be in it
+	if err := c.Ledger.check(); err != nil && !errors.Is(err, postgresurl.ErrFile) && !l.reported("ledger.dsn") {
+		l.report("ledger.dsn", "%w", err)
 	}
 	if c.Logs.Rotate.Size < 1<<20 {
 		l.report("logs.rotate.size", "must be 1MiB or more, the default is 100MiB")
@@ -37,6 +42,37 @@ func (c *RA) validate(l *loader) {
 }
 
 var dsnSyntax = regexp.MustCompile(`^(sqlite:.|postgres(ql)?://.)`)
+
+// check says what is wrong with the DSN. It does not quote it: a password may be in it.
+func (c *Ledger) check() error {
+	if !dsnSyntax.MatchString(c.DSN) {
+		return errors.New("want sqlite:FILE or postgres://...")
+	}
+	if strings.HasPrefix(c.DSN, "sqlite:") {
+		return nil
+	}
+	if _, err := postgresurl.Parse(c.DSN); err != nil {
+		return fmt.Errorf("the address of the PostgreSQL server: %w", err)
+	}
+	return nil
+}
+
+// checkFiles says what is wrong with the files that the DSN names.
+func (c *Ledger) checkFiles() error {
+	path, ok := strings.CutPrefix(c.DSN, "sqlite:")
+	if !ok {
+		return c.check()
+	}
+	folder := filepath.Dir(path)
+	info, err := os.Stat(folder)
+	switch {
+	case err != nil:
+		return fmt.Errorf("the folder of the ledger: %w: make it, as the RA's user", err)
+	case !info.IsDir():
+		return fmt.Errorf("the folder of the ledger: %s is a file: name another path", folder)
+	}
+	return nil
+}
 
 func (e *EST) validate(l *loader) {
 	l.address("est.listen", e.Listen)

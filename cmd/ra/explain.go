@@ -63,10 +63,12 @@ in the input can be read.`,
 		if err != nil {
 			return err
 		}
+		gone := func() {}
 		if isTerminal(c.env.Stderr) {
-			o.Progress = c.explainProgress()
+			o.Progress, gone = explainProgress(c.env.Stderr)
 		}
 		report, err := explain.Explain(ctx, catalog, inputs, o)
+		gone()
 		if err != nil {
 			return err
 		}
@@ -102,16 +104,23 @@ func explainInputs(args []string) ([]explain.Input, error) {
 	return append(inputs, files...), err
 }
 
-// explainProgress shows how much has been read, at most four times a second.
-func (c *cli) explainProgress() func(int64) {
+// explainProgress shows how much has been read, at most four times a second, and takes
+// that away again.
+func explainProgress(w io.Writer) (show func(int64), gone func()) {
 	var mu sync.Mutex
 	var last time.Time
-	return func(read int64) {
+	show = func(read int64) {
 		mu.Lock()
 		defer mu.Unlock()
 		if now := time.Now(); now.Sub(last) > time.Second/4 {
 			last = now
-			fmt.Fprintf(c.env.Stderr, "\r%d MB read", read>>20)
+			fmt.Fprintf(w, "\r%d MB read", read>>20)
 		}
 	}
+	gone = func() {
+		if !last.IsZero() {
+			fmt.Fprint(w, "\r\x1b[K")
+		}
+	}
+	return show, gone
 }

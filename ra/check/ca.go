@@ -35,6 +35,7 @@ type caCheck struct {
 	report  *Report
 	server  *server // nil where there was no handshake
 	logins  int
+	again   int   // of them, behind one that was taken
 	refused bool  // by a log-in
 	ces     error // what CES would stumble over first; nil: nothing so far
 }

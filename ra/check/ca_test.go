@@ -5,8 +5,6 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
-	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -55,16 +53,8 @@ func TestWhatACheckTriesIsNoFailureInIISsLog(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	files, err := filepath.Glob(filepath.Join(c.logs, "*.log"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, file := range files {
-		data, err := os.ReadFile(file)
-		if err != nil {
-			t.Fatal(err)
-		}
-		report, err := explain.Explain(t.Context(), catalog, []explain.Input{explaintest.Input(filepath.Base(file), data)}, explain.Options{})
+	for file, data := range c.iisLogs(t) {
+		report, err := explain.Explain(t.Context(), catalog, []explain.Input{explaintest.Input(file, data)}, explain.Options{})
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -46,6 +46,7 @@ func (c *caCheck) loggedIn(ctx context.Context) {
 		none(oneLine(err))
 		return
 	}
+	defer c.countLogins()
 	start := c.Now()
 	c.logins++
 	session, err := client.Login(ctx, c.Credentials)
@@ -56,7 +57,7 @@ func (c *caCheck) loggedIn(ctx context.Context) {
 		return
 	}
 	took := c.Now().Sub(start)
-	c.timed("ca.login", fmt.Sprintf("%s is logged in (one log-in, %s)", short(c.Credentials.User), took.Round(time.Millisecond)), took)
+	c.timed("ca.login", fmt.Sprintf("%s is logged in (%s)", short(c.Credentials.User), took.Round(time.Millisecond)), took)
 	session.SetGate(c.once)
 	c.look(ctx, session)
 	session.Close()
@@ -74,7 +75,23 @@ func (c *caCheck) once(context.Context) (ended func(error), err error) {
 		return nil, errRefused
 	}
 	c.logins++
+	c.again++
 	return func(err error) { c.refused = c.refused || err != nil }, nil
+}
+
+// countLogins says how often the account's password went to the CA.
+func (c *caCheck) countLogins() {
+	seen := "one log-in was tried"
+	if c.logins > 1 {
+		seen = fmt.Sprintf("%d log-ins were tried", c.logins)
+	}
+	if c.again > 0 {
+		seen += fmt.Sprintf(", %d of them because the CA wanted another one for a page, behind one that it had taken (IIS: authPersistSingleRequest; or it ends connections)", c.again)
+	}
+	if c.CA.Authentication == "basic" {
+		seen += "; with Basic the password goes with each request"
+	}
+	c.report.OK("ca.logins", seen)
 }
 
 var errRefused = errors.New("the account was refused before: it is not tried again")
@@ -109,30 +126,24 @@ func (c *caCheck) binding(ctx context.Context) {
 	}
 	c.logins++
 	session, err := client.Login(ctx, c.Credentials)
-	counted := fmt.Sprintf("(%d log-ins)", c.logins)
 	var e *msca.Error
 	switch {
 	case err == nil:
 		session.Close()
-		c.report.OK(name, "log-ins with channel binding are taken, and without one, too: Extended Protection is off or Accept "+counted)
+		c.report.OK(name, "log-ins with channel binding are taken, and without one, too: Extended Protection is off or Accept")
 	case errors.As(err, &e) && e.Kind == msca.KindAuthRejected:
 		c.ces = err
-		f := Finding{
-			Name: name, State: OK, Seen: "Extended Protection is Required: the same password is taken with channel binding and refused without " + counted,
+		const required = "Extended Protection is Required: the same password is taken with channel binding and refused without"
+		if c.CA.ChannelBinding {
+			c.report.OK(name, required+"; this RA sends one, CES does not")
+			return
+		}
+		c.report.Add(Finding{
+			Name: name, State: Fail, Seen: required,
 			Symptom: cesRefuses + "; CAPF: " + capfAuth + "; IIS's log: 401 1 2148074310, as with a wrong password",
 			Reason:  "CES, and every client of that age, sends no channel binding",
-			Fix:     "keep ca.channel_binding: true here; for CES itself: IIS Manager, CertSrv, Windows Authentication, Advanced Settings, Extended Protection Accept",
-		}
-		if !c.CA.ChannelBinding {
-			f.State = Fail
-			f.Fix = "ca.channel_binding: true, or Extended Protection Accept in IIS"
-		}
-		if f.State == OK {
-			f.Symptom, f.Reason = "", ""
-			f.Seen += "; this RA sends one, CES does not"
-			f.Fix = ""
-		}
-		c.report.Add(f)
+			Fix:     "ca.channel_binding: true, or IIS Manager, CertSrv, Windows Authentication, Advanced Settings, Extended Protection Accept",
+		})
 	default:
 		failed(c.report, name, err)
 	}

@@ -1,9 +1,11 @@
 package check_test
 
 import (
+	"bytes"
 	"crypto/rand"
 	"crypto/tls"
 	"crypto/x509"
+	"encoding/base64"
 	"fmt"
 	"math/big"
 	"net"
@@ -11,6 +13,7 @@ import (
 	"net/http/httptest"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -291,5 +294,82 @@ func TestPagesThatAskForNoLogInAreTold(t *testing.T) {
 		wantFinding(t, r, "ca.pages", check.Fail, "anonymous access is on")
 		wantFinding(t, r, "ca.login", check.Fail, "asks for no log-in")
 		ca.Close()
+	}
+}
+
+// countProofs counts the passwords, and what is made of them, that reach a CA.
+func countProofs() (*atomic.Int64, func(*certsrv.Options)) {
+	proofs := &atomic.Int64{}
+	return proofs, func(o *certsrv.Options) {
+		o.Middleware = append(o.Middleware, func(next http.Handler) http.Handler {
+			return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				scheme, token, _ := strings.Cut(r.Header.Get("Authorization"), " ")
+				message, err := base64.StdEncoding.DecodeString(token)
+				if err == nil && (scheme == "Basic" || bytes.Contains(message, []byte("NTLMSSP\x00\x03"))) {
+					proofs.Add(1)
+				}
+				next.ServeHTTP(w, r)
+			})
+		})
+	}
+}
+
+// Neither by a check nor by a recording, whatever the CA does with connections.
+func TestAWrongPasswordReachesACAOnceInWhateverManner(t *testing.T) {
+	for name, manner := range map[string]certsrv.Manner{"usual": {}, "a log-in for each request": {PerRequest: true}, "closing behind a 401": {CloseOn401: true}} {
+		for _, authentication := range []string{"ntlm", "negotiate", "basic"} {
+			t.Run(name+", "+authentication, func(t *testing.T) {
+				proofs, counts := countProofs()
+				ca := certsrv.NewTestServer(counts, func(o *certsrv.Options) { o.Manner, o.Basic = manner, true })
+				defer ca.Close()
+				o := oddOptions(ca)
+				o.CA.Authentication, o.Credentials.Password, o.Enroll = authentication, "not it", true
+				r := runCA(t, o)
+				want := int64(1)
+				if manner.CloseOn401 && authentication == "basic" {
+					want = 0 // the question whether Basic is wanted has ended the connection
+				}
+				if n := proofs.Swap(0); n != want {
+					t.Errorf("the check: %d:\n%s", n, findings(r))
+				}
+				wantFinding(t, r, "ca.login", check.Fail, "")
+				wantFinding(t, r, "ca.logins", check.OK, "one log-in was tried")
+				recording, err := check.Record(t.Context(), o, "v0 test")
+				if err != nil {
+					t.Fatal(err)
+				}
+				if n := proofs.Load(); n != 1 {
+					t.Errorf("the recording: %d:\n%s", n, text(t, recording))
+				}
+			})
+		}
+	}
+}
+
+// The report's number is that of the passwords that reached the CA, whether it keeps a
+// log-in for a connection or for one request.
+func TestTheLogInsThatAreToldAreThoseThatTheCAGot(t *testing.T) {
+	for _, x := range []struct {
+		name, authentication string
+		change               func(*certsrv.Options)
+		says                 string
+	}{
+		{"a connection", "ntlm", func(*certsrv.Options) {}, "2 log-ins were tried"},
+		{"one request", "ntlm", func(o *certsrv.Options) { o.Manner.PerRequest = true }, "authPersistSingleRequest"},
+		{"one request, in SPNEGO", "negotiate", func(o *certsrv.Options) { o.Manner.PerRequest = true }, "authPersistSingleRequest"},
+	} {
+		t.Run(x.name, func(t *testing.T) {
+			proofs, counts := countProofs()
+			ca := certsrv.NewTestServer(x.change, counts)
+			defer ca.Close()
+			o := oddOptions(ca)
+			o.CA.Authentication = x.authentication
+			r := runCA(t, o)
+			if bad := wrong(r); len(bad) > 0 {
+				t.Errorf("%s", strings.Join(bad, "\n"))
+			}
+			wantFinding(t, r, "ca.logins", check.OK, fmt.Sprintf("%d log-ins were tried", proofs.Load()))
+			wantFinding(t, r, "ca.logins", check.OK, x.says)
+		})
 	}
 }

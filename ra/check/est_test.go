@@ -83,6 +83,21 @@ func TestAHealthyRAHasNothingWrong(t *testing.T) {
 	}
 }
 
+// The RA asks its CA, whose account is locked after some.
+func TestAWrongPasswordReachesTheCAOnceByAnESTServer(t *testing.T) {
+	for _, profile := range []config.Profile{config.ProfileCUCM, config.ProfileModern} {
+		l, o := startLab(t, profile)
+		o.Enroll, o.Password = "SEP001122334455", "not it"
+		r := runEST(t, o)
+		if got := states(r, "est.enroll"); !slices.Contains(got, check.Fail) {
+			t.Errorf("%s: %s", profile, findings(r))
+		}
+		if n := (&ca{logs: l.Path("logs/iis")}).loggedLines(t, "401 1 2148074252"); n != 1 {
+			t.Errorf("%s: %d wrong passwords reached the CA", profile, n)
+		}
+	}
+}
+
 // estFault is a fault of an RA, and the finding that shows it.
 type estFault struct {
 	spec    string

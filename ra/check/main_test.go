@@ -142,18 +142,26 @@ func states(r check.Report, name string) (all []check.State) {
 	return all
 }
 
-// loggedLines counts the lines of IIS's log that have a text.
-func (c *ca) loggedLines(t *testing.T, text string) (n int) {
+// iisLogs are IIS's logs, by the names of their files.
+func (c *ca) iisLogs(t *testing.T) map[string][]byte {
 	t.Helper()
 	files, err := filepath.Glob(filepath.Join(c.logs, "*.log"))
 	if err != nil {
 		t.Fatal(err)
 	}
+	logs := map[string][]byte{}
 	for _, file := range files {
-		data, err := os.ReadFile(file)
-		if err != nil {
+		if logs[filepath.Base(file)], err = os.ReadFile(file); err != nil {
 			t.Fatal(err)
 		}
+	}
+	return logs
+}
+
+// loggedLines counts the lines of IIS's log that have a text.
+func (c *ca) loggedLines(t *testing.T, text string) (n int) {
+	t.Helper()
+	for _, data := range c.iisLogs(t) {
 		for line := range strings.Lines(string(data)) {
 			if !strings.HasPrefix(line, "#") && strings.Contains(line, text) {
 				n++

@@ -43,6 +43,7 @@ func cesLine(write func(*tracelog.NGINX)) string {
 
 // cesSays is what CES logs of a failure at a phase; "" where it has no word for it.
 func cesSays(e *msca.Error) string {
+	failure := tracelog.Failure{Code: e.CurlCode, Text: e.CurlText, URL: e.URL}
 	switch {
 	case e.CurlCode == 0 && e.Phase == msca.PhaseChain:
 		return cesNoChain
@@ -51,21 +52,13 @@ func cesSays(e *msca.Error) string {
 	case e.CurlCode == 0:
 		return cesRefuses + "; CAPF: " + capfAuth
 	case e.Phase == msca.PhaseChain:
-		return cesLine(func(n *tracelog.NGINX) {
-			n.ChainFailed(nil, tracelog.Failure{Code: e.CurlCode, Text: e.CurlText, URL: e.URL})
-		})
+		return cesLine(func(n *tracelog.NGINX) { n.ChainFailed(nil, failure) })
 	case e.Phase == msca.PhaseTemplate:
-		return cesLine(func(n *tracelog.NGINX) {
-			n.PageFailed(nil, tracelog.Failure{Code: e.CurlCode, Text: e.CurlText, URL: e.URL})
-		}) + "; CAPF: " + capfAuth
+		return cesLine(func(n *tracelog.NGINX) { n.PageFailed(nil, failure) }) + "; CAPF: " + capfAuth
 	case e.Phase == msca.PhaseSubmit:
-		return cesLine(func(n *tracelog.NGINX) {
-			n.SubmitFailed(nil, tracelog.Failure{Code: e.CurlCode, Text: e.CurlText, URL: e.URL})
-		})
+		return cesLine(func(n *tracelog.NGINX) { n.SubmitFailed(nil, failure) })
 	case e.Phase == msca.PhaseFetch:
-		return cesLine(func(n *tracelog.NGINX) {
-			n.FetchFailed(nil, tracelog.Failure{Code: e.CurlCode, Text: e.CurlText, URL: e.URL})
-		})
+		return cesLine(func(n *tracelog.NGINX) { n.FetchFailed(nil, failure) })
 	}
 	return cesLogIn(e.CurlCode, e.CurlText, e.URL)
 }

@@ -40,8 +40,12 @@ func Files(paths []string) ([]Input, error) {
 			problems = append(problems, err)
 			continue
 		}
-		if !info.IsDir() {
+		if info.Mode().IsRegular() {
 			inputs = append(inputs, fileInput(path))
+			continue
+		}
+		if !info.IsDir() { // it would be waited for without an end, and is looked at twice
+			problems = append(problems, fmt.Errorf("%s is no file, but a pipe or a device: read it as ra explain - < %[1]s", path))
 			continue
 		}
 		err = filepath.WalkDir(path, func(name string, d fs.DirEntry, err error) error {

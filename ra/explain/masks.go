@@ -1,6 +1,7 @@
 package explain
 
 import (
+	"bytes"
 	"regexp"
 	"slices"
 	"strings"
@@ -43,7 +44,7 @@ func (m *mask) hide(text string) string {
 }
 
 // masks are looked for one after the other. A line without any of a mask's words has
-// nothing of its kind; they begin with two bytes that [small] leaves as they are.
+// nothing of its kind; by their first two bytes a line is looked at.
 var masks = slices.Concat([]mask{
 	always("an Authorization header", []string{"authorization"}, `(?i)((?:proxy-)?authorization['"]?\s*[:=]\s*['"]?)(?:(basic|ntlm|negotiate|bearer|digest)\s+)?[^\r\n]+`, "${1}${2} (hidden)"),
 	always("an authentication string", []string{"string"}, `(?i)((?:authorization|authentication|auth)[ _]string\s*[:=]?\s*['"]?)\d{4,10}`, "${1}(hidden)"),
@@ -75,7 +76,7 @@ func secretsIn(kinds []string, raw []byte) (_ []string, named bool) {
 	if may == 0 {
 		return kinds, false
 	}
-	text := string(raw)
+	text := ""
 	for i := range masks {
 		m := &masks[i]
 		if may&(1<<i) == 0 {
@@ -85,8 +86,11 @@ func secretsIn(kinds []string, raw []byte) (_ []string, named bool) {
 		if slices.Contains(kinds, m.what) {
 			continue
 		}
-		if m.words[0] == "://" && !strings.Contains(text, "@") { // URLs are many, accounts in them few
+		if m.words[0] == "://" && bytes.IndexByte(raw, '@') < 0 { // URLs are many, accounts in them few
 			continue
+		}
+		if text == "" {
+			text = string(raw)
 		}
 		// An NTLM message in a header is one secret. A key's next lines are in the next lines.
 		left := m.hide(text)
@@ -106,8 +110,9 @@ type gate struct {
 }
 
 type gateWord struct {
-	word string
-	mask uint32
+	word  string
+	third byte // of word, made small; 0 = it has two
+	mask  uint32
 }
 
 var maskGate = newGate()
@@ -119,21 +124,32 @@ func newGate() *gate {
 			continue
 		}
 		for _, w := range m.words {
-			n := &g.at[pair(w[0], w[1])]
-			if *n == 0 {
+			n := g.at[pair(w[0], w[1])]
+			if n == 0 {
 				g.lists = append(g.lists, nil)
-				*n = uint8(len(g.lists))
+				n = uint8(len(g.lists))
+				for _, first := range bothCases(w[0]) {
+					for _, second := range bothCases(w[1]) {
+						g.at[pair(first, second)] = n
+					}
+				}
 			}
-			g.lists[*n-1] = append(g.lists[*n-1], gateWord{w, 1 << i})
+			third := byte(0)
+			if len(w) > 2 {
+				third = small(w[2])
+			}
+			g.lists[n-1] = append(g.lists[n-1], gateWord{w, third, 1 << i})
 		}
 	}
 	return g
 }
 
-// small makes letters small, and leaves what else words begin with as it is.
+// small makes letters small, and makes others of a class, too, that are looked at again.
 func small(c byte) byte { return c | 0x20 }
 
-func pair(a, b byte) uint16 { return uint16(small(a))<<8 | uint16(small(b)) }
+func bothCases(c byte) [2]byte { return [...]byte{small(c), c &^ 0x20} }
+
+func pair(a, b byte) uint16 { return uint16(a)<<8 | uint16(b) }
 
 func (g *gate) look(raw []byte) (may uint32) {
 	for i := 1; i < len(raw); i++ {
@@ -141,8 +157,12 @@ func (g *gate) look(raw []byte) (may uint32) {
 		if n == 0 {
 			continue
 		}
+		third := byte(0)
+		if i+1 < len(raw) {
+			third = small(raw[i+1])
+		}
 		for _, w := range g.lists[n-1] {
-			if may&w.mask == 0 && len(raw)-i+1 >= len(w.word) && strings.EqualFold(string(raw[i-1:i-1+len(w.word)]), w.word) {
+			if (w.third == third || w.third == 0) && may&w.mask == 0 && len(raw)-i+1 >= len(w.word) && strings.EqualFold(string(raw[i-1:i-1+len(w.word)]), w.word) {
 				may |= w.mask
 			}
 		}

@@ -64,7 +64,6 @@ func TestAGoodEnrollmentWhoseEndIsNotInTheTraceIsNoFailure(t *testing.T) {
 	}
 }
 
-// One log alone never makes one of several causes certain.
 // Who mails a log cuts out the line that frightens him: libest's lines are not there.
 func TestOneLineOfCESIsEnough(t *testing.T) {
 	c := catalog(t)
@@ -101,6 +100,7 @@ func TestALineThatOneFailureAloneTellsCountsForMore(t *testing.T) {
 	}
 }
 
+// One log alone never makes one of several causes certain.
 func TestNoCauseIsCertainWhereOthersLeaveTheSameLines(t *testing.T) {
 	c := catalog(t)
 	for card, logs := range recorded(t) {

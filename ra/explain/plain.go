@@ -125,11 +125,7 @@ func (r *plainReader) take(rec *record, begins bool) {
 func (r *plainReader) saw(about topic, n int, rec *record) {
 	run := r.runs[about]
 	if run != nil {
-		again := false
-		for _, have := range run.trail.numbs {
-			again = again || have == n
-		}
-		if again || rec.file == run.file && rec.line-run.line > together {
+		if slices.Contains(run.trail.numbs, n) || rec.file == run.file && rec.line-run.line > together {
 			r.report(about)
 			run = nil
 		}

@@ -16,6 +16,8 @@ import (
 	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/stdlib"
 	"go.uber.org/zap"
+
+	"ciscora/internal/postgresurl"
 )
 
 const (
@@ -31,9 +33,9 @@ const (
 
 // parsePostgres reads the DSN. What is not in it is as several hosts and a network need it.
 func parsePostgres(dsn string, writes bool) (*pgx.ConnConfig, error) {
-	config, err := pgx.ParseConfig(dsn)
+	config, err := postgresurl.Parse(dsn)
 	if err != nil {
-		return nil, fmt.Errorf("the address of the PostgreSQL server: %w", err) // pgx leaves the password out
+		return nil, fmt.Errorf("the address of the PostgreSQL server: %w", err)
 	}
 	if config.ConnectTimeout == 0 {
 		config.ConnectTimeout = connectTimeout

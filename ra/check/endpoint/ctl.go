@@ -4,6 +4,7 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
@@ -124,11 +125,25 @@ func membersOf(dir string, r *check.Report) (members []member, files int, err er
 		return nil, 0, err
 	}
 	for _, entry := range entries {
-		if !entry.Type().IsRegular() {
+		if entry.IsDir() {
 			continue
 		}
 		if files++; files > mostFiles {
 			return nil, 0, fmt.Errorf("%s has more than %d files: a TSP's folder has a dozen", dir, mostFiles)
+		}
+		if entry.Type()&fs.ModeSymlink != 0 { // to where the fetched files are kept
+			info, err := os.Stat(filepath.Join(dir, entry.Name()))
+			if err != nil {
+				r.Skip("ctl.file", shown(entry.Name())+": a link that leads nowhere")
+				continue
+			}
+			if !info.Mode().IsRegular() {
+				r.Skip("ctl.file", shown(entry.Name())+": a link to what is no file")
+				continue
+			}
+		} else if !entry.Type().IsRegular() {
+			r.Skip("ctl.file", shown(entry.Name())+": no file, but a pipe, a socket or a device")
+			continue
 		}
 		data, err := certfile.Read(filepath.Join(dir, entry.Name()))
 		if err != nil {

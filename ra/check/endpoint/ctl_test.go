@@ -89,3 +89,16 @@ func TestAFolderWithoutCertificates(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// Fetched files are often kept elsewhere; what can never end is not read.
+func TestLinksInATSPsFolderAreFollowedToFilesAlone(t *testing.T) {
+	kept := folder(t, map[string][]byte{"capf": pemOf(order{cn: "CAPF-c5d37298"}.make(t))})
+	dir := t.TempDir()
+	for name, to := range map[string]string{"fed232f9.0": filepath.Join(kept, "capf"), "gone.0": filepath.Join(kept, "none"), "round.0": "round.0", "folder.0": kept, "device.0": os.DevNull} {
+		if err := os.Symlink(to, filepath.Join(dir, name)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	wantFindings(t, checkCTL(t, dir), "ctl.capf ok: fed232f9.0", "ctl.file skip: gone.0: a link that leads nowhere", "ctl.file skip: round.0: a link that leads nowhere",
+		"ctl.file skip: folder.0: a link to what is no file", "ctl.file skip: device.0: a link to what is no file")
+}
