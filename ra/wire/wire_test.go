@@ -201,14 +201,22 @@ func TestALogInIsTakenApart(t *testing.T) {
 	}
 }
 
-func TestThePagesMarkIsShown(t *testing.T) {
-	r := newRecorder()
-	page := `<html><p>here</p><a href="certnew.cer?ReqID=7&amp;Enc=b64">it</a><script>alert(1)</script></html>`
-	r.Trace().Exchange(of(t, "1"), msca.Exchange{Local: ours, Remote: theirs, Method: "POST", URI: "/certsrv/certfnsh.asp", Status: 200, Answer: http.Header{"Content-Type": {"text/html"}}, Body: []byte(page)})
-	record, _ := r.Get("1")
-	v := record.UnderWay[0].Exchange.Answer.Body.View()
-	if v.Mark != "certnew.cer?ReqID=7&" || v.Before+v.Mark+v.After != page {
-		t.Errorf("%q %q %q", v.Before, v.Mark, v.After)
+func TestThePagesMarkIsShownWhereItStands(t *testing.T) {
+	for name, test := range map[string]struct{ page, mark, title string }{
+		"a link":        {`<html><p>here</p><a href="certnew.cer?ReqID=7&amp;Enc=b64">it</a><script>alert(1)</script></html>`, "certnew.cer?ReqID=7&", "a page, 97 bytes"},
+		"a disposition": {`<td>30 <LocID id=locDispSpacer></td>`, "30 <LocID id=locDispSpacer", "a page, 36 bytes"},
+		"an error":      {`<p>0X8009400F</p>`, "0X8009400F", "a page, 17 bytes"},
+		"none":          {`<p>hello</p>`, "", "a page, 12 bytes"},
+		// It must not seem to stand at the end of what is shown.
+		"far behind": {strings.Repeat("<br>\n", 1000) + "<p id=locDenied>no</p>", "", "a page, 5022 bytes, decided by locDenied"},
+	} {
+		r := newRecorder()
+		r.Trace().Exchange(of(t, "1"), msca.Exchange{Local: ours, Remote: theirs, Method: "POST", URI: "/certsrv/certfnsh.asp", Status: 200, Answer: http.Header{"Content-Type": {"text/html"}}, Body: []byte(test.page)})
+		record, _ := r.Get("1")
+		v := record.UnderWay[0].Exchange.Answer.Body.View()
+		if v.Mark != test.mark || v.Title != test.title || !strings.HasPrefix(test.page, v.Before+v.Mark+v.After) {
+			t.Errorf("%s: %q %q %.100q %.100q", name, v.Title, v.Mark, v.Before, v.After)
+		}
 	}
 }
 
