@@ -94,7 +94,7 @@ func TestNoSecretIsKept(t *testing.T) {
 	encoded := base64.StdEncoding.EncodeToString([]byte(`LAB\ann:` + secret))
 	for name, value := range map[string]string{
 		"Authorization": "Basic " + encoded, "Proxy-Authorization": "Basic " + encoded, "Cookie": "ASPSESSIONID=" + secret, "X-Api-Key": secret,
-		"X-Vendor": secret, "Set-Cookie": "a=" + secret, "Authentication-Info": secret,
+		"X-Vendor": secret, "Location": "https://ann:" + secret + "@sso.example/login?code=" + secret, "Set-Cookie": "a=" + secret, "Authentication-Info": secret,
 	} {
 		r.Trace().Exchange(of(t, "1"), msca.Exchange{Local: ours, Remote: theirs, Method: "GET", URI: "/certsrv", Request: http.Header{name: {value}}, Status: 200, Answer: http.Header{name: {value}}})
 	}
@@ -178,7 +178,7 @@ func TestCredentialsThatAnAnswerEchoesAreNotShown(t *testing.T) {
 			}
 			r.Trace().Exchange(of(t, "1"), msca.Exchange{
 				Local: ours, Remote: theirs, Method: "GET", URI: "/certsrv", Request: request, Status: 500,
-				Answer: http.Header{"Content-Type": {"text/html"}, "Location": {"/x?" + secret}, "Server": {secret}}, Body: []byte(page), Err: errors.New("to " + secret),
+				Answer: http.Header{"Content-Type": {"text/html"}, "Location": {"/x/" + secret}, "Server": {secret}}, Body: []byte(page), Err: errors.New("to " + secret),
 			})
 			if shown := text(t, r, "1"); strings.Contains(shown, secret[:12]) || strings.Contains(shown, password[:8]) || strings.Count(shown, "(a credential, not shown)") < 4 {
 				t.Errorf("%s, %s: %.3000s", name, form, shown)
