@@ -46,7 +46,7 @@ type page struct {
 	message     string // the CA's words
 	down        bool   // the page says that the CA's service does not run
 	text        string // the beginning of its text, for errors
-	mark        string // that decided the outcome; "" = there is none
+	mark        string // that decided the outcome, as the page has it; "" = there is none
 }
 
 // The markers: element ids, link and numbers, which no translation touches.
@@ -68,7 +68,17 @@ var (
 )
 
 func marker(id string) *regexp.Regexp {
-	return regexp.MustCompile(`(?i)\bid\s*=\s*["']?` + id + `\b[^>]*>`)
+	return regexp.MustCompile(`(?i)\bid\s*=\s*["']?(` + id + `)\b[^>]*>`)
+}
+
+// markOf is the first of these marks that a page has, as it is spelt there.
+func markOf(page string, marks ...*regexp.Regexp) string {
+	for _, m := range marks {
+		if found := m.FindStringSubmatch(page); found != nil {
+			return found[1]
+		}
+	}
+	return ""
 }
 
 // pageText returns a page in UTF-8: a localised CA may write in its code page.
@@ -96,7 +106,8 @@ func readPage(a *answer) page {
 	}
 	s = codeElement.ReplaceAllString(s, " ") // scripts are not the answer
 	p.text = excerpt(s)
-	p.hresult, p.message = findHRESULT(s)
+	var spelt string
+	p.hresult, spelt, p.message = findHRESULT(s)
 	if down && p.message == "" {
 		p.message = notStarted
 	}
@@ -106,21 +117,21 @@ func readPage(a *answer) page {
 	title, _ := after(s, markTitle)
 	switch {
 	case markRevoked.MatchString(s):
-		p.mark, p.outcome, p.disposition = "locIssRev", outcomeRevoked, dispositionRevoked
+		p.mark, p.outcome, p.disposition = markOf(s, markRevoked), outcomeRevoked, dispositionRevoked
 		p.reqID, p.message = readReason(reason)
 	case markDenied.MatchString(s) || hasReason:
-		p.mark, p.outcome, p.disposition = "locDenied, locInfoReqIDandReason", outcomeDenied, dispositionDenied
+		p.mark, p.outcome, p.disposition = markOf(s, markDenied, markReason), outcomeDenied, dispositionDenied
 		p.reqID, p.message = readReason(reason)
 	case hasReqID || markChkPnd.MatchString(s):
-		p.mark, p.outcome, p.disposition = "locInfoReqID, locInfoChkPnd", outcomePending, dispositionPending
+		p.mark, p.outcome, p.disposition = markOf(s, markReqID, markChkPnd), outcomePending, dispositionPending
 		p.reqID = number(digits.FindString(reqID))
 	case row != nil:
 		d, _ := strconv.ParseUint(row[1], 16, 32)
-		p.disposition, p.mark = int(d), row[1]+" before locDispSpacer"
+		p.disposition, p.mark = int(d), row[0]
 		p.outcome = outcomeOf(p.disposition)
 		p.addDispositionMessage(s)
 	case p.hresult != 0:
-		p.outcome, p.mark = outcomeFailed, fmt.Sprintf("0x%08x", p.hresult)
+		p.outcome, p.mark = outcomeFailed, spelt
 		p.addDispositionMessage(s)
 	default:
 		if p.outcome, p.disposition = outcomeTitled(title); p.outcome != outcomeUnknown {
@@ -239,8 +250,8 @@ func (p page) serviceError() *Error {
 }
 
 // findHRESULT returns the first number that is a failure ([MS-ERREF] 2.1: the highest
-// bit is set), and the text of its line before it.
-func findHRESULT(s string) (uint32, string) {
+// bit is set), as it is spelt, and the text of its line before it.
+func findHRESULT(s string) (hresult uint32, spelt, message string) {
 	for _, at := range hresultNumber.FindAllStringSubmatchIndex(s, 64) {
 		n, err := strconv.ParseUint(s[at[2]:at[3]], 16, 32)
 		if err != nil || n>>31 == 0 {
@@ -250,13 +261,13 @@ func findHRESULT(s string) (uint32, string) {
 		if i := strings.LastIndexAny(before, "\r\n"); i >= 0 {
 			before = before[i:]
 		}
-		message := plain(before)
+		message = plain(before)
 		for _, call := range []string{"CCertRequest::Submit:", "CCertRequest::RetrievePending:", "CCertRequest::GetCACertificate:"} {
 			message = strings.TrimSpace(strings.TrimPrefix(message, call))
 		}
-		return uint32(n), message
+		return uint32(n), s[at[0]:at[1]], message
 	}
-	return 0, ""
+	return 0, "", ""
 }
 
 // after returns the text that follows a marker, up to the end of its paragraph.

@@ -87,8 +87,8 @@ func (t *traced) exchange(ctx context.Context, conn *tls.Conn, req *http.Request
 	}
 }
 
-// DecidingMark returns the mark of a certsrv page that decides the outcome of a request;
-// "" for a page that has none.
+// DecidingMark returns the mark of a certsrv page that decides the outcome of a request, as
+// the page has it; "" for a page that has none.
 func DecidingMark(header http.Header, body []byte) string {
 	return readPage(&answer{status: http.StatusOK, header: header, body: body}).mark
 }

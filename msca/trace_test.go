@@ -55,8 +55,9 @@ func TestATraceHearsWhyTLSFailed(t *testing.T) {
 // A page's mark decides, whatever language it is in.
 func TestTheDecidingMarkIsNamed(t *testing.T) {
 	for page, want := range map[string]string{
-		`<a href="certnew.cer?ReqID=12&amp;Enc=b64">`: "certnew.cer?ReqID=12&", `<p id="locDenied">Refusé</p>`: "locDenied, locInfoReqIDandReason",
-		`<b id=locInfoReqID>7</b>`: "locInfoReqID, locInfoChkPnd", `<p>hello</p>`: "", `The error was 0x80094012 (-1)`: "0x80094012",
+		`<a href="certnew.cer?ReqID=12&amp;Enc=b64">`: "certnew.cer?ReqID=12&", `<p id="locDenied">Refusé</p>`: "locDenied", `<p ID="locdenied">non</p>`: "locdenied", `<p id=locInfoReqIDandReason>7</p>`: "locInfoReqIDandReason",
+		`<b id=locInfoReqID>7</b>`: "locInfoReqID", `<b id="locInfoChkPnd">`: "locInfoChkPnd", `<b id=locIssRev>`: "locIssRev", `<p>hello</p>`: "", `The error was 0X8009400F (-1)`: "0X8009400F",
+		`<td>5 <LocID id=locDispSpacer>`: "5 <LocID id=locDispSpacer",
 	} {
 		if got := msca.DecidingMark(http.Header{}, []byte(page)); got != want {
 			t.Errorf("%s: %q, want %q", page, got, want)

@@ -211,16 +211,34 @@ func (c *Capture) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// Clear forgets all. Nothing is kept any more of connections that go on: without their
-// beginnings nobody can decrypt them.
+// Clear forgets the connections that have ended. Those that go on stay, with their
+// beginnings: without these nobody can decrypt what comes.
 func (c *Capture) Clear() {
 	if c == nil {
 		return
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.connections, c.randoms = nil, nil
-	clear(c.secrets)
+	var left []*connection
+	randoms := map[string]bool{}
+	for _, k := range c.connections {
+		if k.ended {
+			continue
+		}
+		for _, needed := range []*connection{c.resumedFrom(k), k} {
+			if needed != nil && !slices.Contains(left, needed) {
+				left = append(left, needed)
+				randoms[needed.random()] = true
+			}
+		}
+	}
+	c.connections = left
+	c.randoms = slices.DeleteFunc(c.randoms, func(random string) bool {
+		if !randoms[random] {
+			delete(c.secrets, random)
+		}
+		return !randoms[random]
+	})
 }
 
 // of returns those of our connections that an enrollment used. An address may have been

@@ -3,8 +3,15 @@ package capture_test
 import (
 	"bytes"
 	"context"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/tls"
+	"crypto/x509"
 	"errors"
+	"fmt"
 	"io"
+	"math/big"
 	"net"
 	"strings"
 	"testing"
@@ -68,7 +75,7 @@ func streams(t *testing.T, file []byte) (all map[string]string, flags string) {
 		if !ok {
 			t.Fatalf("no TCP in %x", data)
 		}
-		from := p.NetworkLayer().NetworkFlow().Src().String() + ":" + tcp.SrcPort.String()
+		from := fmt.Sprintf("%s:%d", p.NetworkLayer().NetworkFlow().Src(), uint16(tcp.SrcPort)) // a port by its number
 		if want, known := next[from]; known && tcp.Seq != want {
 			t.Errorf("a gap: sequence number %d, want %d", tcp.Seq, want)
 		}
@@ -163,6 +170,63 @@ func TestACaptureIsBounded(t *testing.T) {
 	if err := c.PCAPNG(io.Discard, used(conns[3]), ""); !errors.Is(err, capture.ErrGone) {
 		t.Errorf("after Clear: %v", err)
 	}
+}
+
+// A log-in's connection is kept by who made it, and serves whoever comes after.
+func TestAConnectionThatGoesOnOutlivesClear(t *testing.T) {
+	c := capture.New(capture.Options{})
+	trusting := &tls.Config{ServerName: "ca.example", InsecureSkipVerify: true, KeyLogWriter: c, ClientSessionCache: tls.NewLRUClientSessionCache(1), MaxVersion: tls.VersionTLS12}
+	proving := &tls.Config{Certificates: []tls.Certificate{selfSigned(t)}}
+	dial := func() (conn, raw, theirs net.Conn) {
+		raw, beneath := pair(t, c)
+		conn, theirs = tls.Client(raw, trusting), tls.Server(beneath, proving)
+		go func() { _, _ = io.WriteString(theirs, "hello") }()
+		if _, err := io.ReadFull(conn, make([]byte, 5)); err != nil {
+			t.Fatal(err)
+		}
+		return conn, raw, theirs
+	}
+	first, firstRaw, _ := dial()
+	first.Close()
+	gone, goneRaw, _ := dial() // it resumes the first, which is needed for no other
+	gone.Close()
+	goesOn, raw, theirs := dial()
+	c.Clear()
+	if err := c.PCAPNG(io.Discard, used(goneRaw), ""); !errors.Is(err, capture.ErrGone) {
+		t.Errorf("one that has ended: %v", err)
+	}
+	go func() { _, _ = io.WriteString(theirs, "after it") }()
+	if _, err := io.ReadFull(goesOn, make([]byte, 8)); err != nil {
+		t.Fatal(err)
+	}
+	var file bytes.Buffer
+	if err := c.PCAPNG(&file, used(raw), ""); err != nil {
+		t.Fatal(err)
+	}
+	all, _ := streams(t, file.Bytes())
+	if len(all[raw.LocalAddr().String()]) == 0 || len(all[raw.RemoteAddr().String()]) == 0 {
+		t.Error("the connection that goes on is not whole")
+	}
+	if !goesOn.(*tls.Conn).ConnectionState().DidResume {
+		t.Fatal("it did not resume")
+	}
+	if len(all[firstRaw.LocalAddr().String()]) == 0 || !bytes.Contains(file.Bytes(), []byte("CLIENT_RANDOM ")) {
+		t.Error("the connection whose session it goes on with is not there, with its secrets")
+	}
+}
+
+func selfSigned(t *testing.T) tls.Certificate {
+	t.Helper()
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	template := &x509.Certificate{SerialNumber: big.NewInt(1), NotAfter: time.Now().Add(time.Hour)}
+	der, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key}
 }
 
 func TestAConnectionByteByByteIsBounded(t *testing.T) {

@@ -3,8 +3,6 @@ package console
 import (
 	"cmp"
 	"context"
-	"encoding/csv"
-	"encoding/json"
 	"net/http"
 	"net/url"
 	"slices"
@@ -45,26 +43,16 @@ func (c *console) live(w http.ResponseWriter, r *http.Request) {
 	case "":
 		c.show(w, r, http.StatusOK, "live", page{Title: "Enrollments of this process", Active: "live", Feed: url.Values{"page": {"live"}, "cn": {cn}}.Encode(), Data: d})
 	case "json":
-		w.Header().Set("Content-Type", "application/json")
-		e := json.NewEncoder(w)
-		e.SetIndent("", "  ")
-		_ = e.Encode(d.List) // the client is gone: nobody is left to tell
+		writeJSON(w, d.List)
 	case "csv":
-		w.Header().Set("Content-Type", "text/csv; charset=utf-8")
-		w.Header().Set("Content-Disposition", `attachment; filename="live.csv"`)
-		table := csv.NewWriter(w)
-		_ = table.Write([]string{"began", "enrollment", "cn", "state", "est_status", "took_ms", "req_id", "identity", "client", "error"}) // as above
+		table := [][]string{{"began", "enrollment", "cn", "state", "est_status", "took_ms", "req_id", "identity", "client", "error"}}
 		for _, e := range d.List {
-			record := []string{
+			table = append(table, []string{
 				e.Started.UTC().Format(time.RFC3339Nano), e.ID, e.CN, string(e.State), strconv.Itoa(e.ESTStatus), strconv.FormatInt(e.Duration.Milliseconds(), 10),
 				strconv.Itoa(e.ReqID), e.Identity, e.Client, e.Error,
-			}
-			for i := range record {
-				record[i] = noFormula(record[i])
-			}
-			_ = table.Write(record)
+			})
 		}
-		table.Flush()
+		writeCSV(w, "live.csv", table)
 	default:
 		c.problem(w, r, http.StatusNotFound, "There is .csv and .json of it.")
 	}

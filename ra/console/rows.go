@@ -2,8 +2,6 @@ package console
 
 import (
 	"context"
-	"encoding/csv"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"net/http"
@@ -213,14 +211,9 @@ func (c *console) requests(w http.ResponseWriter, r *http.Request) {
 	}
 	switch query.Get("format") {
 	case "json":
-		w.Header().Set("Content-Type", "application/json")
-		e := json.NewEncoder(w)
-		e.SetIndent("", "  ")
-		_ = e.Encode(d.Rows) // the client is gone: nobody is left to tell
+		writeJSON(w, d.Rows)
 	case "csv":
-		w.Header().Set("Content-Type", "text/csv; charset=utf-8")
-		w.Header().Set("Content-Disposition", `attachment; filename="enrollments.csv"`)
-		writeCSV(w, d.Rows)
+		writeCSV(w, "enrollments.csv", tableOf(d.Rows))
 	default:
 		p := page{Title: "Requests in the ledger", Active: "requests", Data: d}
 		if d.Search.Before == 0 { // older pages stay as they are
@@ -232,32 +225,19 @@ func (c *console) requests(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-func writeCSV(w http.ResponseWriter, rows []row) {
-	table := csv.NewWriter(w)
-	record := []string{"row", "cn", "identity", "label", "template", "state", "req_id", "received", "delivered", "enrollment", "error", "replica"}
-	_ = table.Write(record) // the client is gone: nobody is left to tell
+func tableOf(rows []row) [][]string {
+	table := [][]string{{"row", "cn", "identity", "label", "template", "state", "req_id", "received", "delivered", "enrollment", "error", "replica"}}
 	for _, r := range rows {
-		record = []string{
-			strconv.FormatInt(r.ID, 10), r.CN, r.Identity, r.Label, r.Template, r.State, strconv.Itoa(r.ReqID),
-			r.Received.Format(time.RFC3339), "", r.Enrollment, r.Error, r.Replica,
-		}
+		delivered := ""
 		if !r.Delivered.IsZero() {
-			record[8] = r.Delivered.Format(time.RFC3339)
+			delivered = r.Delivered.Format(time.RFC3339)
 		}
-		for i := range record {
-			record[i] = noFormula(record[i])
-		}
-		_ = table.Write(record)
+		table = append(table, []string{
+			strconv.FormatInt(r.ID, 10), r.CN, r.Identity, r.Label, r.Template, r.State, strconv.Itoa(r.ReqID),
+			r.Received.Format(time.RFC3339), delivered, r.Enrollment, r.Error, r.Replica,
+		})
 	}
-	table.Flush()
-}
-
-// noFormula keeps a spreadsheet from running what a client wrote.
-func noFormula(s string) string {
-	if s != "" && strings.ContainsAny(s[:1], "=+-@\t\r") {
-		return "'" + s
-	}
-	return s
+	return table
 }
 
 func (c *console) request(w http.ResponseWriter, r *http.Request) {

@@ -3,7 +3,6 @@ package console
 import (
 	"bytes"
 	"context"
-	"encoding/json"
 	"fmt"
 	"net/http"
 	"net/url"
@@ -159,10 +158,7 @@ func (c *console) theatre(w http.ResponseWriter, r *http.Request, s story, path 
 		w.Header().Set("Content-Type", "text/plain; charset=utf-8")
 		_, _ = w.Write([]byte(s.text())) //nolint:gosec // plain text, with nosniff
 	case "json":
-		w.Header().Set("Content-Type", "application/json")
-		e := json.NewEncoder(w)
-		e.SetIndent("", "  ")
-		_ = e.Encode(s.export()) // the client is gone: nobody is left to tell
+		writeJSON(w, s.export())
 	case "pcapng":
 		c.capture(w, r, &s)
 	default:

@@ -1,7 +1,10 @@
 package server_test
 
 import (
+	"crypto/tls"
 	"encoding/json"
+	"errors"
+	"io"
 	"net/http"
 	"strings"
 	"testing"
@@ -46,9 +49,16 @@ func TestRequestsThatEnrollNobodyPushNoWireOut(t *testing.T) {
 	if err := json.Unmarshal([]byte(s.page("/enrollments?state=issued")), &list); err != nil || len(list.Enrollments) == 0 {
 		t.Fatalf("%v, %d enrollments", err, len(list.Enrollments))
 	}
+	transport := &http.Transport{TLSClientConfig: &tls.Config{RootCAs: s.ca.Roots}}
+	defer transport.CloseIdleConnections()
 	for range 600 { // of 500 enrollments the wire is kept
-		if status, _ := s.get(s.est + "cacerts"); status != http.StatusOK {
-			t.Fatalf("cacerts: %d", status)
+		resp, err := (&http.Client{Transport: transport}).Get(s.est + "cacerts")
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, err = io.Copy(io.Discard, resp.Body)
+		if err = errors.Join(err, resp.Body.Close()); err != nil || resp.StatusCode != http.StatusOK {
+			t.Fatalf("cacerts: %d, %v", resp.StatusCode, err)
 		}
 	}
 	oldest := list.Enrollments[len(list.Enrollments)-1].ID

@@ -222,19 +222,12 @@ func (b Body) form() View {
 
 // page is one of certsrv, as its source.
 func (b Body) page() View {
-	v := View{Title: b.title("a page")}
-	text := many(string(b.raw))
-	v.Before = text
-	mark := msca.DecidingMark(b.header, b.raw)
-	if mark == "" {
-		return v
-	}
-	v.Mark = line(mark)
-	for m := range strings.SplitSeq(v.Mark, ", ") {
-		if i := strings.Index(text, m); i >= 0 {
-			v.Before, v.Mark, v.After = text[:i], m, text[i+len(m):]
-			return v
-		}
+	v := View{Title: b.title("a page"), Before: many(string(b.raw))}
+	mark := line(msca.DecidingMark(b.header, b.raw))
+	if before, after, ok := strings.Cut(v.Before, mark); ok && mark != "" {
+		v.Before, v.Mark, v.After = before, mark, after
+	} else if mark != "" { // behind the lines that are shown, or in another code page
+		v.Title += ", decided by " + mark
 	}
 	return v
 }

@@ -26,6 +26,10 @@ func (r *Recorder) Middleware(next http.Handler) http.Handler {
 	}
 	return http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
 		id := r.ID(req.Context())
+		if id == "" {
+			next.ServeHTTP(w, req)
+			return
+		}
 		local, _ := req.Context().Value(http.LocalAddrContextKey).(net.Addr)
 		x := Exchange{Ends: Ends{address(local), req.RemoteAddr}, Start: r.Now()}
 		if req.TLS != nil {

@@ -52,7 +52,7 @@ var shown = map[string]bool{
 	"Accept": true, "Accept-Charset": true, "Accept-Encoding": true, "Accept-Language": true, "Allow": true, "Cache-Control": true,
 	"Connection": true, "Content-Disposition": true, "Content-Encoding": true, "Content-Language": true, "Content-Length": true,
 	"Content-Transfer-Encoding": true, "Content-Type": true, "Date": true, "Etag": true, "Expect": true, "Expires": true,
-	"Forwarded": true, "Host": true, "Keep-Alive": true, "Last-Modified": true, "Location": true, "Mime-Version": true, "Pragma": true,
+	"Forwarded": true, "Host": true, "Keep-Alive": true, "Last-Modified": true, "Mime-Version": true, "Pragma": true,
 	"Retry-After": true, "Server": true, "Status": true, "Te": true, "Trailer": true, "Transfer-Encoding": true,
 	"Upgrade": true, "User-Agent": true, "Vary": true, "Via": true, "X-Aspnet-Version": true, "X-Forwarded-For": true,
 	"X-Powered-By": true,
@@ -103,6 +103,8 @@ func readHeader(name, value string) Header {
 		h.Value, h.Token = readCredentials(value, true)
 	case canonical == "Www-Authenticate", canonical == "Proxy-Authenticate":
 		h.Value, h.Token = readCredentials(value, false)
+	case canonical == "Location":
+		h.Value = line(target(value))
 	case shown[canonical]:
 		h.Value = line(value)
 	default:
@@ -111,8 +113,8 @@ func readHeader(name, value string) Header {
 	return h
 }
 
-// target is what a client asks for, without what it may have put there of its own: EST
-// has neither an account in its URLs nor a query.
+// target is a URL without an account and a query, which may be anybody's secret: EST has
+// neither in what a client asks for, and whoever redirects may put a token there.
 func target(uri string) string {
 	var query string
 	if i := strings.IndexAny(uri, "?#"); i >= 0 {

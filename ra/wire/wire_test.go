@@ -94,7 +94,7 @@ func TestNoSecretIsKept(t *testing.T) {
 	encoded := base64.StdEncoding.EncodeToString([]byte(`LAB\ann:` + secret))
 	for name, value := range map[string]string{
 		"Authorization": "Basic " + encoded, "Proxy-Authorization": "Basic " + encoded, "Cookie": "ASPSESSIONID=" + secret, "X-Api-Key": secret,
-		"X-Vendor": secret, "Set-Cookie": "a=" + secret, "Authentication-Info": secret,
+		"X-Vendor": secret, "Location": "https://ann:" + secret + "@sso.example/login?code=" + secret, "Set-Cookie": "a=" + secret, "Authentication-Info": secret,
 	} {
 		r.Trace().Exchange(of(t, "1"), msca.Exchange{Local: ours, Remote: theirs, Method: "GET", URI: "/certsrv", Request: http.Header{name: {value}}, Status: 200, Answer: http.Header{name: {value}}})
 	}
@@ -178,7 +178,7 @@ func TestCredentialsThatAnAnswerEchoesAreNotShown(t *testing.T) {
 			}
 			r.Trace().Exchange(of(t, "1"), msca.Exchange{
 				Local: ours, Remote: theirs, Method: "GET", URI: "/certsrv", Request: request, Status: 500,
-				Answer: http.Header{"Content-Type": {"text/html"}, "Location": {"/x?" + secret}, "Server": {secret}}, Body: []byte(page), Err: errors.New("to " + secret),
+				Answer: http.Header{"Content-Type": {"text/html"}, "Location": {"/x/" + secret}, "Server": {secret}}, Body: []byte(page), Err: errors.New("to " + secret),
 			})
 			if shown := text(t, r, "1"); strings.Contains(shown, secret[:12]) || strings.Contains(shown, password[:8]) || strings.Count(shown, "(a credential, not shown)") < 4 {
 				t.Errorf("%s, %s: %.3000s", name, form, shown)
@@ -201,14 +201,22 @@ func TestALogInIsTakenApart(t *testing.T) {
 	}
 }
 
-func TestThePagesMarkIsShown(t *testing.T) {
-	r := newRecorder()
-	page := `<html><p>here</p><a href="certnew.cer?ReqID=7&amp;Enc=b64">it</a><script>alert(1)</script></html>`
-	r.Trace().Exchange(of(t, "1"), msca.Exchange{Local: ours, Remote: theirs, Method: "POST", URI: "/certsrv/certfnsh.asp", Status: 200, Answer: http.Header{"Content-Type": {"text/html"}}, Body: []byte(page)})
-	record, _ := r.Get("1")
-	v := record.UnderWay[0].Exchange.Answer.Body.View()
-	if v.Mark != "certnew.cer?ReqID=7&" || v.Before+v.Mark+v.After != page {
-		t.Errorf("%q %q %q", v.Before, v.Mark, v.After)
+func TestThePagesMarkIsShownWhereItStands(t *testing.T) {
+	for name, test := range map[string]struct{ page, mark, title string }{
+		"a link":        {`<html><p>here</p><a href="certnew.cer?ReqID=7&amp;Enc=b64">it</a><script>alert(1)</script></html>`, "certnew.cer?ReqID=7&", "a page, 97 bytes"},
+		"a disposition": {`<td>30 <LocID id=locDispSpacer></td>`, "30 <LocID id=locDispSpacer", "a page, 36 bytes"},
+		"an error":      {`<p>0X8009400F</p>`, "0X8009400F", "a page, 17 bytes"},
+		"none":          {`<p>hello</p>`, "", "a page, 12 bytes"},
+		// It must not seem to stand at the end of what is shown.
+		"far behind": {strings.Repeat("<br>\n", 1000) + "<p id=locDenied>no</p>", "", "a page, 5022 bytes, decided by locDenied"},
+	} {
+		r := newRecorder()
+		r.Trace().Exchange(of(t, "1"), msca.Exchange{Local: ours, Remote: theirs, Method: "POST", URI: "/certsrv/certfnsh.asp", Status: 200, Answer: http.Header{"Content-Type": {"text/html"}}, Body: []byte(test.page)})
+		record, _ := r.Get("1")
+		v := record.UnderWay[0].Exchange.Answer.Body.View()
+		if v.Mark != test.mark || v.Title != test.title || !strings.HasPrefix(test.page, v.Before+v.Mark+v.After) {
+			t.Errorf("%s: %q %q %.100q %.100q", name, v.Title, v.Mark, v.Before, v.After)
+		}
 	}
 }
 
