@@ -161,10 +161,10 @@ func (j *judgement) apartBy(k *affair, candidates []*entry) (all []TellApart) {
 			all = append(all, TellApart{Where: log.Title(), What: what, Names: by[key]})
 		}
 	}
-	var said []string
+	var told []string
 	for _, e := range candidates {
-		if e.Elsewhere != "" && !slices.Contains(said, e.Elsewhere) {
-			said = append(said, e.Elsewhere)
+		if e.Elsewhere != "" && !slices.Contains(told, e.Elsewhere) {
+			told = append(told, e.Elsewhere)
 			all = append(all, TellApart{Where: "elsewhere", What: e.Elsewhere, Names: []string{e.Name}})
 		}
 	}
@@ -232,7 +232,7 @@ func (j *judgement) numbersOf(log Log, raw []byte) []int {
 	if !ok {
 		return nil
 	}
-	return j.c.book.find(nil, familyOf(log), squeeze(nil, messageOf(h, raw)))
+	return j.c.book.find(nil, familyOf(log), wordsOf(nil, h, raw))
 }
 
 func (j *judgement) w3cNumbers(raw []byte) []int {
