@@ -361,10 +361,7 @@ func (d *desk) entry(r *record) bool {
 	r.head.when = e.when
 	d.count(IIS, e.when)
 	d.scratch = e.canonical(d.scratch[:0])
-	d.found = d.found[:0]
-	if n, ok := d.catalog.book.w3c[string(d.scratch)]; ok {
-		d.found = append(d.found, n)
-	}
+	d.found = d.catalog.book.entry(d.found[:0], d.scratch, &e)
 	d.iis.record(r, &e, d.found)
 	return true
 }

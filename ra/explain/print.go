@@ -169,7 +169,13 @@ func (p *printer) finding(f *Finding) {
 	}
 	if f.Cause != "" {
 		p.line("  why:      %s", oneLine(f.Cause))
-		p.line("  mend it:  %s", oneLine(f.Fix))
+	}
+	if f.Fix != "" {
+		label := "mend it: "
+		if f.Sure == Unknown {
+			label = "find out:"
+		}
+		p.line("  %s %s", label, oneLine(f.Fix))
 	}
 	if len(f.Variants) > 0 {
 		p.line("  the same: %s", strings.Join(f.Variants, ", "))

@@ -74,6 +74,7 @@ type Evidence struct {
 
 	at    int64
 	timed bool
+	place int
 }
 
 // LogRead tells how much of a log was read.

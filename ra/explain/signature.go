@@ -298,7 +298,12 @@ func Same(log Log, card string, hosts []string, seen string) bool {
 	case familyIIS:
 		fields := parseFields(w3cDefault)
 		var e w3cEntry
-		return fields.parse(raw, &e) && string(e.canonical(nil)) == s.parts[0]
+		if !fields.parse(raw, &e) {
+			return false
+		}
+		b := newBook()
+		b.w3c[s.parts[0]] = 0
+		return len(b.entry(nil, e.canonical(nil), &e)) > 0
 	case familyPlain:
 		return s.in(squeeze(nil, raw), false)
 	}
