@@ -70,6 +70,7 @@ func (j *judgement) finding(k *affair, candidates []*entry, variants map[*entry]
 		return false
 	})
 	f.Sure, f.Why = j.sure(k, candidates)
+	f.Headline = headline(f.Title, f.Sure, len(candidates))
 	f.Apart = j.apartBy(k, candidates)
 	f.severity = 4
 	if start {
@@ -84,6 +85,22 @@ func (j *judgement) finding(k *affair, candidates []*entry, variants map[*entry]
 	return f
 }
 
+// headline is a title as a fact, or where others fit as well as a question.
+func headline(title string, sure Sure, fit int) string {
+	if sure != Possible {
+		return title
+	}
+	for _, article := range [...]string{"The ", "A ", "An "} {
+		if strings.HasPrefix(title, article) {
+			title = strings.ToLower(title[:1]) + title[1:]
+		}
+	}
+	if fit < 2 {
+		return "Is it that " + title + "?"
+	}
+	return fmt.Sprintf("One of %d: is it that %s?", fit, title)
+}
+
 // unknown says of what nothing known explains the lines that speak of it, and who to ask.
 func (j *judgement) unknown(f *Finding, k *affair) {
 	f.Title = "Something failed that no card knows"
@@ -95,6 +112,7 @@ func (j *judgement) unknown(f *Finding, k *affair) {
 		f.Why = "no card knows these lines together; a 401, or libest's 22, that came of it says nothing of the account"
 		f.Fix = askCA + ", from the network of whoever calls the CA, shows where the connection ends."
 	}
+	f.Headline = f.Title
 	for _, i := range k.incidents {
 		of := 0
 		for _, m := range i.lines {

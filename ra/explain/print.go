@@ -155,7 +155,7 @@ func (p *printer) finding(f *Finding) {
 	if f.Name != "" {
 		name = " (" + f.Name + ")"
 	}
-	p.line("%s%s", f.Title, name)
+	p.line("%s%s", f.Headline, name)
 	switch {
 	case f.Count > 1 && f.First != "":
 		p.line("  seen:     %d times, first %s, last %s", f.Count, f.First, f.Last)
@@ -167,8 +167,11 @@ func (p *printer) finding(f *Finding) {
 	for _, e := range f.Evidence {
 		p.line("    %s:%d: %s", e.File, e.Line, e.Text)
 	}
-	if f.Cause != "" {
-		p.line("  why:      %s", oneLine(f.Cause))
+	if so := ""; f.Cause != "" {
+		if f.Sure == Possible {
+			so = "if it is " + f.Name + ": "
+		}
+		p.line("  why:      %s%s", so, oneLine(f.Cause))
 	}
 	if f.Fix != "" {
 		label := "mend it: "
@@ -178,7 +181,7 @@ func (p *printer) finding(f *Finding) {
 		p.line("  %s %s", label, oneLine(f.Fix))
 	}
 	if len(f.Variants) > 0 {
-		p.line("  the same: %s", strings.Join(f.Variants, ", "))
+		p.line("  variants: %s leave the same lines: ra scenario show NAME", strings.Join(f.Variants, ", "))
 	}
 	if f.Play != "" {
 		p.line("  play it:  %s", f.Play)
