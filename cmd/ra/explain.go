@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -37,8 +38,8 @@ FILE may be a folder or a .gz; without one, or with -, it reads standard input.
 
 It sends nothing anywhere. Passwords, keys and tokens in the input are not shown, but
 told of, where their names stand with them: look yourself before you pass a log on.
-The exit status is 0 if nothing is wrong, 1 if something is, 2 if nothing
-in the input can be read.`,
+The exit status is 0 if nothing is wrong, 1 if something is, 2 if nothing in the input
+is a log.`,
 		Example: `  ra explain nginx-error.log capf.log u_ex190227.log
   ra explain ./logs --zone America/New_York
   ssh cucm 'cat /var/log/nginx/error.log' | ra explain
@@ -63,25 +64,27 @@ in the input can be read.`,
 		if err != nil {
 			return err
 		}
-		gone := func() {}
+		progress := newReadProgress(c.env.Stderr)
 		if isTerminal(c.env.Stderr) {
-			o.Progress, gone = explainProgress(c.env.Stderr)
+			o.Progress = progress.show
 		}
 		report, err := explain.Explain(ctx, catalog, inputs, o)
-		gone()
+		progress.end() // the report may come on the same terminal
 		if err != nil {
 			return err
 		}
 		if asJSON {
 			err = writeJSON(c.env.Stdout, report)
 		} else {
-			err = report.Print(c.env.Stdout)
+			err = report.PrintWide(c.env.Stdout, cmp.Or(width(c.env.Stdout), explainWidth))
 		}
 		switch {
 		case err != nil:
 			return err
-		case !report.Readable():
+		case !report.Readable() && asJSON:
 			return usageError{errNothingReadable}
+		case !report.Readable():
+			return errors.Join(usageError{errNothingReadable}, quietError{errNothingReadable}) // the report has said so
 		case report.Failed():
 			return quietError{errors.New("something is wrong")}
 		}
@@ -104,23 +107,36 @@ func explainInputs(args []string) ([]explain.Input, error) {
 	return append(inputs, files...), err
 }
 
-// explainProgress shows how much has been read, at most four times a second, and takes
-// that away again.
-func explainProgress(w io.Writer) (show func(int64), gone func()) {
-	var mu sync.Mutex
-	var last time.Time
-	show = func(read int64) {
-		mu.Lock()
-		defer mu.Unlock()
-		if now := time.Now(); now.Sub(last) > time.Second/4 {
-			last = now
-			fmt.Fprintf(w, "\r%d MB read", read>>20)
-		}
+// explainWidth is how wide a report is where no terminal says it.
+const explainWidth = 100
+
+// readProgress shows on a terminal how much has been read, where that takes more than a
+// moment, and takes it away again.
+type readProgress struct {
+	w io.Writer
+
+	mu    sync.Mutex // guards what follows: files are read at the same time
+	last  time.Time
+	shown bool
+}
+
+func newReadProgress(w io.Writer) *readProgress { return &readProgress{w: w, last: time.Now()} }
+
+// show writes at most four times a second.
+func (p *readProgress) show(read int64) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if now := time.Now(); now.Sub(p.last) > time.Second/4 {
+		p.last, p.shown = now, true
+		fmt.Fprintf(p.w, "\r%d MB read", read>>20)
 	}
-	gone = func() {
-		if !last.IsZero() {
-			fmt.Fprint(w, "\r\x1b[K")
-		}
+}
+
+// end leaves the line empty for what comes next.
+func (p *readProgress) end() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.shown {
+		fmt.Fprint(p.w, "\r\x1b[K")
 	}
-	return show, gone
 }

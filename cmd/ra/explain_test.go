@@ -1,30 +1,32 @@
 package main
 
 import (
+	"bytes"
 	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
 )
 
-func TestHowMuchWasReadIsShownNowAndThenAndGoneBeforeTheReport(t *testing.T) {
+func TestHowMuchIsReadIsGoneBeforeTheReport(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		var out strings.Builder
-		show, gone := explainProgress(&out)
-		for _, read := range []int64{4 << 20, 8 << 20} {
-			show(read)
-			show(read + 1<<20)
-			time.Sleep(time.Second)
-		}
-		gone()
-		if got, want := out.String(), "\r4 MB read\r8 MB read\r\x1b[K"; got != want {
-			t.Errorf("%q, want %q", got, want)
-		}
-		out.Reset()
-		_, gone = explainProgress(&out)
-		gone()
+		var out bytes.Buffer
+		p := newReadProgress(&out)
+		p.show(1000)
+		p.end()
 		if out.Len() > 0 {
-			t.Errorf("%q, and nothing was shown", out.String())
+			t.Errorf("of a small file: %q", out.String())
+		}
+		p = newReadProgress(&out)
+		time.Sleep(time.Second)
+		p.show(5 << 20)
+		p.show(6 << 20)
+		if out.String() != "\r5 MB read" {
+			t.Errorf("%q", out.String())
+		}
+		p.end()
+		if !strings.HasSuffix(out.String(), "\r\x1b[K") {
+			t.Errorf("%q stands before the report", out.String())
 		}
 	})
 }

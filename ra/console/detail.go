@@ -68,7 +68,8 @@ func (c *console) addDetail(s *story) {
 			Enrollment string  `json:"enrollment"`
 			Phase      string  `json:"phase"`
 			Kind       string  `json:"kind"`
-		}{"warn", float64(l.End.UnixMilli()) / 1000, "ca leg", s.Enrollment, l.Name, l.Kind})
+			Symbol     string  `json:"symbol,omitempty"`
+		}{"warn", float64(l.End.UnixMilli()) / 1000, "ca leg", s.Enrollment, l.Name, l.Kind, l.Symbol})
 		if err == nil {
 			d.own = append(d.own, string(own))
 		}

@@ -216,6 +216,7 @@ func (s story) text() string {
 	say("began", instant(s.Began))
 	say("took", took(s.Took))
 	say("error", s.Error)
+	say("verdict", s.Verdict.Headline)
 	say("cause", s.Verdict.Cause)
 	say("fix", s.Verdict.Fix)
 	say("next", s.Hint)

@@ -11,11 +11,13 @@ import (
 type Verdict struct {
 	Name  string `json:"name,omitempty"` // of the failure, and of its card where Play is set
 	Title string `json:"title"`
-	Sure  string `json:"sure"`
-	Why   string `json:"why,omitempty"`
-	Cause string `json:"cause,omitempty"`
-	Fix   string `json:"fix,omitempty"`
-	Play  bool   `json:"-"` // there is a card that plays it
+	// Headline is the title, or whether it is that; "" = the title.
+	Headline string `json:"headline,omitempty"`
+	Sure     string `json:"sure"`
+	Why      string `json:"why,omitempty"`
+	Cause    string `json:"cause,omitempty"`
+	Fix      string `json:"fix,omitempty"`
+	Play     bool   `json:"-"` // there is a card that plays it, and it is likely that one
 }
 
 const explainTime = 5 * time.Second

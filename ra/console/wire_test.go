@@ -98,6 +98,23 @@ func TestThePageShowsTheWireBesideTheLogs(t *testing.T) {
 	contains(t, mail, "cause      it ")
 }
 
+func TestAVerdictThatIsNotLikelyIsAQuestion(t *testing.T) {
+	s := newSite(t, func(o *console.Options) {
+		o.Recordings = recorded(t)
+		o.Lab.Cards = cards{}
+		o.Lab.Explain = func(context.Context, map[string][]string) (console.Verdict, error) {
+			return console.Verdict{Name: "f9", Title: "The CA is slow", Headline: "One of 2: is it that the CA is slow?", Sure: "possible", Cause: "load", Fix: "wait"}, nil
+		}
+	})
+	text, _, _ := s.get("/console/enrollments/e1", http.StatusOK)
+	for _, want := range []string{"One of 2: is it that the CA is slow?", "cause, if it is that", "fix, if it is that"} {
+		contains(t, text, want)
+	}
+	if strings.Contains(text, "Play this again") {
+		t.Error("a card is played again of which nobody knows whether it was that")
+	}
+}
+
 // assetOf finds the address of a file that a page loads.
 func assetOf(t *testing.T, source, name string) string {
 	t.Helper()

@@ -63,9 +63,11 @@ func NewCatalog(failures []Failure) (*Catalog, error) {
 	}
 	c.group()
 	c.plain.build(c.book)
-	// Those that a document tells of are likelier than those that are inferred, and
-	// what only a test makes comes last.
-	slices.SortStableFunc(c.failures, func(a, b *entry) int { return a.rank() - b.rank() })
+	// What only a test makes comes last. Of the others those that are met often come first,
+	// and of these those that a document tells of before those that are inferred.
+	slices.SortStableFunc(c.failures, func(a, b *entry) int {
+		return cmp.Or(before(!a.Lab, !b.Lab), cmp.Compare(a.Often, b.Often), before(a.Document != "", b.Document != ""))
+	})
 	for i, e := range c.failures {
 		e.order = i
 	}
@@ -109,16 +111,6 @@ func (c *Catalog) group() {
 	for _, topics := range c.topicsOf {
 		slices.SortFunc(topics, func(a, b topic) int { return cmp.Or(cmp.Compare(a.log, b.log), a.group-b.group) })
 	}
-}
-
-func (e *entry) rank() int {
-	switch {
-	case e.Lab:
-		return 2
-	case e.Document == "":
-		return 1
-	}
-	return 0
 }
 
 // tellsOf are the tells of a log; those of CES's own log are NGINX's.

@@ -86,7 +86,7 @@ func TestALogInThatNeverCameToTheCAIsTheClients(t *testing.T) {
 	refused := goodAtIIS("00:20:00") + "2026-11-27 00:25:29 192.0.2.1 GET /certsrv - 443 - 127.0.0.1 CiscoRA+1.0 - 401 1 2148074254 0\n" +
 		"2026-11-27 00:25:29 192.0.2.1 GET /certsrv - 443 - 127.0.0.1 CiscoRA+1.0 - 401 1 2148074252 0\n"
 	report = read(t, c, explaintest.Input("nginx-error.log", []byte(unusableLogin)), explaintest.Input("u_ex261127.log", []byte(refused)))
-	if len(report.Findings) != 1 || report.Findings[0].Name != "locked-account" || len(report.Findings[0].Others) != 1 || report.Findings[0].Others[0].Name != "wrong-password" {
+	if len(report.Findings) != 1 || report.Findings[0].Name != "wrong-password" || len(report.Findings[0].Others) != 1 || report.Findings[0].Others[0].Name != "locked-account" {
 		t.Errorf("with a refusal at IIS: %s", printed(t, report))
 	}
 	report = read(t, c, explaintest.Input("ra.log", []byte(ownLine("401", "the Authorization header cannot be used: send the CA account's user name and password with HTTP Basic"))))

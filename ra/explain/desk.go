@@ -246,7 +246,7 @@ func (d *desk) record(r *record, goesOn bool) {
 		d.hold(r)
 		return
 	}
-	d.squeezed = squeeze(d.squeezed[:0], messageOf(r.head, r.raw))
+	d.squeezed = wordsOf(d.squeezed[:0], r.head, r.raw)
 	if !d.judge(r, d.squeezed) {
 		d.unknown(r, d.squeezed)
 	}
@@ -311,12 +311,12 @@ func (d *desk) flush() {
 		d.header(r.raw)
 		return
 	}
-	d.squeezed = squeeze(d.squeezed[:0], messageOf(r.head, r.raw))
+	d.squeezed = wordsOf(d.squeezed[:0], r.head, r.raw)
 	if d.judge(&r, d.squeezed) {
 		return
 	}
 	r.raw = d.openRaw[:d.openOwn]
-	d.squeezed = squeeze(d.squeezed[:0], messageOf(r.head, r.raw))
+	d.squeezed = wordsOf(d.squeezed[:0], r.head, r.raw)
 	if !d.judge(&r, d.squeezed) {
 		d.unknown(&r, d.squeezed)
 	}
@@ -361,10 +361,7 @@ func (d *desk) entry(r *record) bool {
 	r.head.when = e.when
 	d.count(IIS, e.when)
 	d.scratch = e.canonical(d.scratch[:0])
-	d.found = d.found[:0]
-	if n, ok := d.catalog.book.w3c[string(d.scratch)]; ok {
-		d.found = append(d.found, n)
-	}
+	d.found = d.catalog.book.entry(d.found[:0], d.scratch, &e)
 	d.iis.record(r, &e, d.found)
 	return true
 }

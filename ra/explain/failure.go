@@ -53,9 +53,21 @@ type Failure struct {
 	Like string
 	// Lab says that only a test makes this failure.
 	Lab bool
+	// Often is how often it is met, next to others that leave the same lines.
+	Often Often
 	// Elsewhere says where to look where the logs cannot tell.
 	Elsewhere string
 }
+
+// Often is how often a failure is met. It orders those that the logs cannot tell apart.
+type Often int
+
+// How often a failure is met.
+const (
+	Common Often = iota - 1
+	Usual
+	Rare
+)
 
 // Tells are the lines that one incident in a log has, and those that it has not.
 type Tells struct{ Has, Lacks []string }

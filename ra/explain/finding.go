@@ -52,11 +52,7 @@ func (j *judgement) finding(k *affair, candidates []*entry, variants map[*entry]
 	}
 	start := strings.HasPrefix(k.incidents[0].who, "start")
 	if len(candidates) == 0 {
-		f.Title = "Something failed that no card knows"
-		f.Sure = Unknown
-		f.Why = "no known failure leaves these lines together"
-		f.Evidence = j.evidenceOf(k, func(int) bool { return true })
-		f.severity = 20
+		j.unknown(f, k)
 		return f
 	}
 	first := candidates[0]
@@ -74,6 +70,7 @@ func (j *judgement) finding(k *affair, candidates []*entry, variants map[*entry]
 		return false
 	})
 	f.Sure, f.Why = j.sure(k, candidates)
+	f.Headline = headline(f.Title, f.Sure, len(candidates))
 	f.Apart = j.apartBy(k, candidates)
 	f.severity = 4
 	if start {
@@ -88,13 +85,87 @@ func (j *judgement) finding(k *affair, candidates []*entry, variants map[*entry]
 	return f
 }
 
+// headline is a title as a fact, or where others fit as well as a question.
+func headline(title string, sure Sure, fit int) string {
+	if sure != Possible {
+		return title
+	}
+	for _, article := range [...]string{"The ", "A ", "An "} {
+		if strings.HasPrefix(title, article) {
+			title = strings.ToLower(title[:1]) + title[1:]
+		}
+	}
+	if fit < 2 {
+		return "Is it that " + title + "?"
+	}
+	return fmt.Sprintf("One of %d: is it that %s?", fit, title)
+}
+
+// unknown says of what nothing known explains the lines that speak of it, and who to ask.
+func (j *judgement) unknown(f *Finding, k *affair) {
+	f.Title = "Something failed that no card knows"
+	f.Sure, f.severity = Unknown, 20
+	f.Why = "no known failure leaves these lines together"
+	f.Fix = "Read the logs of the other products, of the same minute, together with this one: " + j.unread() + ". " + askCA + " asks the CA itself."
+	if says := k.incidents[0].transport(); says != "" {
+		f.Title = "The connection to the CA failed: curl's return code " + show(says)
+		f.Why = "no card knows these lines together; a 401, or libest's 22, that came of it says nothing of the account"
+		f.Fix = askCA + ", from the network of whoever calls the CA, shows where the connection ends."
+	}
+	f.Headline = f.Title
+	for _, i := range k.incidents {
+		of := 0
+		for _, m := range i.lines {
+			if of < maxEvidence && tellsOfFailure(i.log, m.text) {
+				f.Evidence = append(f.Evidence, j.evidence(i.log, m))
+				of++
+			}
+		}
+		if of == 0 {
+			for _, m := range i.lines[max(0, len(i.lines)-2):] {
+				f.Evidence = append(f.Evidence, j.evidence(i.log, m))
+			}
+		}
+	}
+}
+
+// askCA is the command that finds out at the CA itself.
+const askCA = "ra check ca --url https://HOST/certsrv --user 'DOMAIN\\ACCOUNT' --template NAME"
+
+// unread are the logs of an enrollment that were not read.
+func (j *judgement) unread() string {
+	var titles []string
+	for _, log := range [...]Log{CAPF, NGINX, IIS} {
+		if s := j.r.seen[log]; s == nil || s.records == 0 {
+			titles = append(titles, log.Title())
+		}
+	}
+	if len(titles) == 0 {
+		return "what CUCM, CES and the CA's event log have"
+	}
+	return strings.Join(titles, ", ")
+}
+
+// tellsOfFailure tells the lines of an incident that say that something failed from those
+// that only lead there.
+func tellsOfFailure(log Log, text string) bool {
+	switch familyOf(log) {
+	case familyCES:
+		return strings.Contains(text, "failed with") || strings.Contains(text, "[log_access") || strings.HasPrefix(text, "***EST [WARNING]") ||
+			strings.HasPrefix(text, "***EST [ERROR]") || strings.Contains(text, "[Error ") || strings.Contains(text, ": Unable ")
+	case familyCAPF:
+		return strings.Contains(text, "Enrollment rv = ") || strings.Contains(text, "Failed")
+	}
+	return true
+}
+
 // sure says how sure it is that the first candidate is it.
 func (j *judgement) sure(k *affair, candidates []*entry) (Sure, string) {
 	where := j.where(k)
 	waited := ""
 	for _, i := range k.incidents {
-		if i.wait >= 0 && candidates[0].WaitMost > 0 {
-			waited = fmt.Sprintf(", and %.1f s of waiting fit", float64(i.wait)/1000)
+		if i.wait >= 1000 && candidates[0].WaitMost > 0 {
+			waited = fmt.Sprintf(", and the client's wait of %.1f s fits", float64(i.wait)/1000)
 		}
 	}
 	if k.incidents[0].cut {
@@ -161,10 +232,10 @@ func (j *judgement) apartBy(k *affair, candidates []*entry) (all []TellApart) {
 			all = append(all, TellApart{Where: log.Title(), What: what, Names: by[key]})
 		}
 	}
-	var said []string
+	var told []string
 	for _, e := range candidates {
-		if e.Elsewhere != "" && !slices.Contains(said, e.Elsewhere) {
-			said = append(said, e.Elsewhere)
+		if e.Elsewhere != "" && !slices.Contains(told, e.Elsewhere) {
+			told = append(told, e.Elsewhere)
 			all = append(all, TellApart{Where: "elsewhere", What: e.Elsewhere, Names: []string{e.Name}})
 		}
 	}
@@ -232,7 +303,7 @@ func (j *judgement) numbersOf(log Log, raw []byte) []int {
 	if !ok {
 		return nil
 	}
-	return j.c.book.find(nil, familyOf(log), squeeze(nil, messageOf(h, raw)))
+	return j.c.book.find(nil, familyOf(log), wordsOf(nil, h, raw))
 }
 
 func (j *judgement) w3cNumbers(raw []byte) []int {
@@ -241,10 +312,7 @@ func (j *judgement) w3cNumbers(raw []byte) []int {
 	if !fields.parse(raw, &e) {
 		return nil
 	}
-	if n, ok := j.c.book.w3c[string(e.canonical(nil))]; ok {
-		return []int{n}
-	}
-	return nil
+	return j.c.book.entry(nil, e.canonical(nil), &e)
 }
 
 func (j *judgement) evidence(log Log, m mark) Evidence {
@@ -265,8 +333,11 @@ func (j *judgement) story(f *Finding, k *affair) {
 	}
 	for _, i := range k.incidents {
 		last := int64(-1)
+		answered := false
 		for _, m := range i.lines {
 			e := j.evidence(i.log, m)
+			answered = answered || familyOf(i.log) == familyCAPF && strings.Contains(m.text, string(rvWords))
+			e.place = placeOf(i.log, answered)
 			e.at = j.utc(i, m.when)
 			if e.timed && !m.when.date && dated != 0 {
 				e.at = onDay(e.at, dated)
@@ -284,21 +355,38 @@ func (j *judgement) story(f *Finding, k *affair) {
 			}
 		}
 	}
-	slices.SortStableFunc(f.Story, func(a, b Evidence) int { return cmp.Compare(a.at, b.at) })
-	var before *Evidence
+	// NGINX and IIS write whole seconds: within one of them causes come before effects.
+	slices.SortStableFunc(f.Story, func(a, b Evidence) int {
+		return cmp.Or(cmp.Compare(a.at/1000, b.at/1000), cmp.Compare(a.place, b.place), cmp.Compare(a.at, b.at))
+	})
+	reached := int64(-1)
 	for n := range f.Story {
 		e := &f.Story[n]
 		if !e.timed {
 			continue
 		}
-		if before != nil && e.at > before.at && e.at-before.at < day {
-			e.After = e.at - before.at
+		if reached >= 0 && e.at > reached && e.at-reached < day {
+			e.After = e.at - reached
 		}
-		before = e
+		reached = max(reached, e.at)
 	}
 	if len(f.Story) > maxStory {
 		f.Story = append(f.Story[:maxStory/2:maxStory/2], f.Story[len(f.Story)-maxStory/2:]...)
 	}
+}
+
+// placeOf is where a line stands among those of the same second: CAPF asks CES, which asks
+// IIS; IIS writes when it has answered, then CES, and CAPF last.
+func placeOf(log Log, answered bool) int {
+	switch {
+	case familyOf(log) == familyCAPF && !answered:
+		return 0
+	case log == IIS:
+		return 1
+	case familyOf(log) == familyCAPF:
+		return 3
+	}
+	return 2
 }
 
 // onDay moves a time of day to the day on which it is nearest to another time.

@@ -23,8 +23,17 @@ type iisClient struct {
 	// denied are anonymous requests that were turned away and whom no log-in has
 	// followed.
 	denied *iisRun
-	ces    bool // it is CES, which never asks without a log-in
-	last   stamp
+	// torn are certificates that could not be fetched, and may be yet.
+	torn []*tornFetch
+	ces  bool // it is CES, which never asks without a log-in
+	last stamp
+}
+
+// tornFetch is a GET of certnew.cer that nobody got an answer to.
+type tornFetch struct {
+	query string
+	rec   record
+	found []int
 }
 
 type iisRun struct {
@@ -37,6 +46,7 @@ type iisRun struct {
 const (
 	maxClients = 1024
 	maxRuns    = 512
+	maxTorn    = 64
 	// abandoned is after how long nothing more of an enrollment comes: the longest that
 	// anything waits is certfnsh.asp's script, 90 s.
 	abandoned = 120 * 1000
@@ -99,6 +109,12 @@ func (r *iisReader) record(rec *record, e *w3cEntry, found []int) {
 		if !c.ces {
 			c.denied = nil
 		}
+		if win == "64" && len(c.torn) < maxTorn && bytes.EqualFold(fileOf(e.stem), certPage) {
+			torn := &tornFetch{query: string(e.query), rec: *rec, found: slices.Clone(found)}
+			torn.rec.raw = bytes.Clone(rec.raw[:min(len(rec.raw), maxLineKept)])
+			c.torn = append(c.torn, torn)
+			return
+		}
 		run := &iisRun{}
 		if bytes.EqualFold(e.method, []byte("POST")) {
 			if i := slices.IndexFunc(c.open, func(o *iisRun) bool { return !o.posted }); i >= 0 {
@@ -117,7 +133,7 @@ func (r *iisReader) record(rec *record, e *w3cEntry, found []int) {
 	if e.user != nil && !c.ces {
 		c.denied = nil // somebody has logged in
 	}
-	file := e.stem[bytes.LastIndexByte(e.stem, '/')+1:]
+	file := fileOf(e.stem)
 	switch {
 	case bytes.EqualFold(file, listPage):
 		if len(c.open) >= maxRuns {
@@ -137,6 +153,8 @@ func (r *iisReader) record(rec *record, e *w3cEntry, found []int) {
 		run.posted, run.when = true, e.when
 		run.trail.note(rec, found)
 	case bytes.EqualFold(file, certPage):
+		// It was asked again, and nothing is lost.
+		c.torn = slices.DeleteFunc(c.torn, func(t *tornFetch) bool { return t.query == string(e.query) })
 		i := slices.IndexFunc(c.open, func(o *iisRun) bool { return o.posted })
 		if i < 0 {
 			// It collects what was asked for before.
@@ -164,6 +182,9 @@ func (r *iisReader) expire(c *iisClient, now stamp) {
 		r.dangle(c.open[0], c, false)
 		c.open = c.open[1:]
 	}
+	for len(c.torn) > 0 && c.torn[0].rec.head.when.clock && now.ms-c.torn[0].rec.head.when.ms > abandoned {
+		r.lose(c)
+	}
 	if c.denied != nil && c.denied.when.clock && now.ms-c.denied.when.ms > abandoned {
 		r.dangle(c.denied, c, false)
 		c.denied = nil
@@ -176,7 +197,25 @@ func (r *iisReader) dangle(run *iisRun, c *iisClient, cut bool) {
 	r.d.report(i)
 }
 
+// lose reports the oldest certificate that was not fetched again.
+func (r *iisReader) lose(c *iisClient) {
+	torn := c.torn[0]
+	c.torn = c.torn[1:]
+	var t trail
+	t.note(&torn.rec, torn.found)
+	if len(torn.found) == 0 {
+		r.d.strangers.add(IIS, &torn.rec)
+	}
+	r.d.report(t.incident(IIS, "client "+c.name))
+}
+
+// fileOf is the last part of a path.
+func fileOf(stem []byte) []byte { return stem[bytes.LastIndexByte(stem, '/')+1:] }
+
 func (r *iisReader) finish(c *iisClient) {
+	for len(c.torn) > 0 {
+		r.lose(c)
+	}
 	for _, run := range c.open {
 		r.dangle(run, c, true)
 	}

@@ -2,6 +2,7 @@ package explain
 
 import (
 	"slices"
+	"strings"
 )
 
 // mark is where a line that matters stands.
@@ -44,6 +45,30 @@ func (i *incident) fits(t numbers) bool {
 		}
 	}
 	return len(t.has) > 0 || len(t.lacks) > 0
+}
+
+// transport is what curl says of a call of the CA that failed: its return code and words;
+// "" = nothing.
+func (i *incident) transport() string {
+	for _, m := range i.lines {
+		if _, says, ok := strings.Cut(m.text, "failed with return code "); ok {
+			says, _, _ = strings.Cut(says, " while SSL EST")
+			return strings.TrimSpace(says)
+		}
+	}
+	return ""
+}
+
+// torn tells whether IIS's client went away, or was cut off, before it had its answer.
+func (i *incident) torn() bool {
+	fields := parseFields(w3cDefault)
+	for _, m := range i.lines {
+		var e w3cEntry
+		if fields.parse([]byte(m.text), &e) && string(e.win) == "64" {
+			return true
+		}
+	}
+	return false
 }
 
 const (

@@ -37,7 +37,11 @@ func Files(paths []string) ([]Input, error) {
 	for _, path := range paths {
 		info, err := os.Stat(path)
 		if err != nil {
-			problems = append(problems, err)
+			var where *fs.PathError
+			if errors.As(err, &where) {
+				err = where.Err
+			}
+			problems = append(problems, fmt.Errorf("%s: %w: name the logs to be read, or leave them out and hand them in on standard input", path, err))
 			continue
 		}
 		if info.Mode().IsRegular() {

@@ -139,6 +139,9 @@ func (j *judgement) apart(a, b *incident) (ms int64, ok bool) {
 func (j *judgement) gather(base *incident) *affair {
 	k := &affair{incidents: []*incident{base}, candidates: j.candidates[base]}
 	j.used[base] = true
+	if len(k.candidates) == 0 && base.transport() != "" {
+		j.consequences(k)
+	}
 	for _, log := range caseOrder {
 		if log == base.log || len(k.candidates) == 0 {
 			continue
@@ -171,6 +174,32 @@ func (j *judgement) gather(base *incident) *affair {
 		}
 	}
 	return k
+}
+
+// consequences takes up what came of a call of the CA that failed in a way that no card
+// knows: alone it would look like the failure of something else, as libest calls whatever
+// fails within the log-in 22, a wrong password among them.
+func (j *judgement) consequences(k *affair) {
+	base := k.incidents[0]
+	for _, log := range [...]Log{CAPF, IIS} {
+		var best *incident
+		closest := int64(2000)
+		for n, i := range j.window(log, base) {
+			if n > 200 {
+				break
+			}
+			if j.used[i] || log == IIS && !i.torn() {
+				continue
+			}
+			if apart, ok := j.apart(base, i); ok && apart <= closest && (best == nil || apart < closest) {
+				best, closest = i, apart
+			}
+		}
+		if best != nil {
+			j.used[best] = true
+			k.incidents = append(k.incidents, best)
+		}
+	}
 }
 
 // window are the incidents of a log that may belong to one of another: where times

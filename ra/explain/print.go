@@ -3,12 +3,18 @@ package explain
 import (
 	"fmt"
 	"io"
+	"regexp"
 	"strings"
+	"unicode/utf8"
 )
 
-// Print writes the report for people.
-func (r *Report) Print(w io.Writer) error {
-	p := &printer{w: w}
+// Print writes the report for people, on lines as long as they are.
+func (r *Report) Print(w io.Writer) error { return r.PrintWide(w, 0) }
+
+// PrintWide writes the report for people, on lines of at most width columns where their
+// words allow it; 0 = of any length.
+func (r *Report) PrintWide(w io.Writer, width int) error {
+	p := &printer{w: w, width: width}
 	for i, f := range r.Findings {
 		if i > 0 {
 			p.line("")
@@ -23,7 +29,7 @@ func (r *Report) Print(w io.Writer) error {
 		}
 	}
 	if !r.Readable() {
-		p.line("Nothing in the input is a log that ra explain knows.")
+		p.line("Nothing in the input is a log that ra explain knows: ra explain --help says what it reads.")
 	}
 	if len(r.NotUnderstood) > 0 {
 		p.line("")
@@ -36,7 +42,7 @@ func (r *Report) Print(w io.Writer) error {
 			p.line("  %s:%d: %s%s", s.File, s.Line, s.Text, times)
 		}
 		if r.NotListed > 0 {
-			p.line("  and %d lines more", r.NotListed)
+			p.line("  and %s more", counted(r.NotListed, "line"))
 		}
 	}
 	if len(r.Secrets) > 0 {
@@ -57,16 +63,24 @@ func (r *Report) Print(w io.Writer) error {
 		if l.Good > 0 {
 			good = fmt.Sprintf(", %d good", l.Good)
 		}
-		p.line("  %s: %d lines%s%s", l.Title, l.Records, good, when)
+		p.line("  %s: %s%s%s", l.Title, counted(l.Records, "line"), good, when)
 	}
 	for _, f := range r.Files {
 		note := ""
 		if f.Error != "" {
 			note = ": " + show(f.Error)
 		}
-		p.line("  %s, %d lines%s", show(f.Name), f.Lines, note)
+		p.line("  %s, %s%s", show(f.Name), counted(int64(f.Lines), "line"), note)
 	}
 	return p.err
+}
+
+// counted is a number of things.
+func counted(n int64, thing string) string {
+	if n == 1 {
+		return "1 " + thing
+	}
+	return fmt.Sprintf("%d %ss", n, thing)
 }
 
 func timesOf(n int) string {
@@ -77,23 +91,71 @@ func timesOf(n int) string {
 }
 
 type printer struct {
-	w   io.Writer
-	err error
+	w     io.Writer
+	width int
+	err   error
 }
 
 func (p *printer) line(format string, args ...any) {
 	if p.err != nil {
 		return
 	}
-	_, p.err = fmt.Fprintf(p.w, format+"\n", args...)
+	_, p.err = io.WriteString(p.w, folded(fmt.Sprintf(format, args...), p.width)+"\n")
 }
+
+// hanging is by how much what goes on stands to the right of what it goes on with.
+const hanging = 4
+
+// folded breaks a line at blanks. What goes on stands to the right of the line's
+// beginning: behind the name of a field, where it has one.
+func folded(line string, width int) string {
+	if width <= 0 || utf8.RuneCountInString(line) <= width {
+		return line
+	}
+	indent := len(line) - len(strings.TrimLeft(line, " "))
+	if field := fieldName.FindString(line); field != "" {
+		indent = len(field)
+	} else {
+		indent += hanging
+	}
+	if width-indent < 20 {
+		return line // too narrow for anything
+	}
+	var out strings.Builder
+	column, begun := 0, false
+	for rest := line; rest != ""; {
+		gap := len(rest) - len(strings.TrimLeft(rest, " "))
+		end := strings.IndexByte(rest[gap:], ' ')
+		if end < 0 {
+			end = len(rest) - gap
+		}
+		word := rest[gap : gap+end]
+		length := utf8.RuneCountInString(word)
+		switch {
+		case begun && column+gap+length > width:
+			out.WriteString("\n" + strings.Repeat(" ", indent))
+			column = indent
+		default:
+			out.WriteString(rest[:gap])
+			column += gap
+		}
+		out.WriteString(word)
+		column += length
+		begun = begun || word != ""
+		rest = rest[gap+end:]
+	}
+	return out.String()
+}
+
+// fieldName is the name of a finding's field, with the blanks behind it.
+var fieldName = regexp.MustCompile(`^  [a-z][a-z ]{2,7}: +`)
 
 func (p *printer) finding(f *Finding) {
 	name := ""
 	if f.Name != "" {
 		name = " (" + f.Name + ")"
 	}
-	p.line("%s%s", f.Title, name)
+	p.line("%s%s", f.Headline, name)
 	switch {
 	case f.Count > 1 && f.First != "":
 		p.line("  seen:     %d times, first %s, last %s", f.Count, f.First, f.Last)
@@ -105,12 +167,21 @@ func (p *printer) finding(f *Finding) {
 	for _, e := range f.Evidence {
 		p.line("    %s:%d: %s", e.File, e.Line, e.Text)
 	}
-	if f.Cause != "" {
-		p.line("  why:      %s", oneLine(f.Cause))
-		p.line("  mend it:  %s", oneLine(f.Fix))
+	if so := ""; f.Cause != "" {
+		if f.Sure == Possible {
+			so = "if it is " + f.Name + ": "
+		}
+		p.line("  why:      %s%s", so, oneLine(f.Cause))
+	}
+	if f.Fix != "" {
+		label := "mend it: "
+		if f.Sure == Unknown {
+			label = "find out:"
+		}
+		p.line("  %s %s", label, oneLine(f.Fix))
 	}
 	if len(f.Variants) > 0 {
-		p.line("  the same: %s", strings.Join(f.Variants, ", "))
+		p.line("  variants: %s leave the same lines: ra scenario show NAME", strings.Join(f.Variants, ", "))
 	}
 	if f.Play != "" {
 		p.line("  play it:  %s", f.Play)

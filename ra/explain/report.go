@@ -26,6 +26,7 @@ const (
 type Finding struct {
 	Name     string      `json:"name,omitempty"`
 	Title    string      `json:"title"`
+	Headline string      `json:"headline"` // the title, or where it is not likely, whether it is that
 	Sure     Sure        `json:"sure"`
 	Why      string      `json:"why"`
 	Count    int         `json:"count"`
@@ -74,6 +75,7 @@ type Evidence struct {
 
 	at    int64
 	timed bool
+	place int
 }
 
 // LogRead tells how much of a log was read.

@@ -79,10 +79,51 @@ func compile(log Log, line string, hosts []string) signature {
 	if h, ok := headAt(message); ok && familyOf(log) != familyPlain {
 		message = messageOf(h, message)
 	}
-	for part := range strings.SplitSeq(string(squeezeGaps(message)), gap) {
+	for part := range strings.SplitSeq(string(withoutLabel(squeezeGaps(message))), gap) {
 		s.parts = append(s.parts, part)
 	}
 	return s
+}
+
+// wordsOf appends what a record says, squeezed; a label in its path says nothing.
+func wordsOf(dst []byte, h head, record []byte) []byte {
+	return withoutLabel(squeeze(dst, messageOf(h, record)))
+}
+
+const (
+	estPath = "/.well-known/est/"
+	pathEnd = `HTTP/1.`
+)
+
+// operations are what stands behind the label in a path of EST (RFC 7030 section 3.2.2); to
+// enroll again leaves the same lines as to enroll.
+var operations = map[string]string{
+	"cacerts": "cacerts", "csrattrs": "csrattrs", "simpleenroll": "simpleenroll", "simplereenroll": "simpleenroll",
+	"serverkeygen": "serverkeygen", "fullcmc": "fullcmc",
+}
+
+// withoutLabel takes the label out of a squeezed access line's path, in place: a server
+// has as many as its operator likes, and no failure is told by one.
+func withoutLabel(text []byte) []byte {
+	if len(text) == 0 || text[0] != '"' {
+		return text
+	}
+	at := bytes.Index(text[:min(len(text), 32)], []byte(estPath))
+	if at < 0 {
+		return text
+	}
+	at += len(estPath)
+	end := bytes.Index(text[at:], []byte(pathEnd))
+	if end < 0 {
+		return text
+	}
+	path := text[at : at+end]
+	operation, ok := operations[string(path[bytes.LastIndexByte(path, '/')+1:])]
+	if !ok || len(operation) == len(path) {
+		return text
+	}
+	n := copy(path, operation)
+	return append(text[:at+n], text[at+end:]...)
 }
 
 func squeezeGaps(b []byte) []byte {
@@ -257,10 +298,15 @@ func Same(log Log, card string, hosts []string, seen string) bool {
 	case familyIIS:
 		fields := parseFields(w3cDefault)
 		var e w3cEntry
-		return fields.parse(raw, &e) && string(e.canonical(nil)) == s.parts[0]
+		if !fields.parse(raw, &e) {
+			return false
+		}
+		b := newBook()
+		b.w3c[s.parts[0]] = 0
+		return len(b.entry(nil, e.canonical(nil), &e)) > 0
 	case familyPlain:
 		return s.in(squeeze(nil, raw), false)
 	}
 	h, ok := headAt(raw)
-	return ok && s.in(squeeze(nil, messageOf(h, raw)), true)
+	return ok && s.in(wordsOf(nil, h, raw), true)
 }

@@ -31,7 +31,7 @@ func parseFields(names string) w3cFields {
 // w3cEntry is one request; its fields are parts of the line.
 type w3cEntry struct {
 	method, stem, query, user, client, agent, status, sub, win []byte
-	taken                                                      int64 // ms
+	taken                                                      int64 // ms; -1 = the log does not say
 	when                                                       stamp
 }
 
@@ -64,6 +64,9 @@ func (f *w3cFields) parse(line []byte, e *w3cEntry) bool {
 	}
 	if len(e.status) == 0 || len(e.status) > 3 || !digit(e.status[0]) || len(e.stem) == 0 {
 		return false
+	}
+	if get(f.taken) == nil {
+		e.taken = -1
 	}
 	for _, c := range get(f.taken) {
 		if !digit(c) || e.taken > 1e9 {
@@ -118,14 +121,47 @@ func (e *w3cEntry) canonical(dst []byte) []byte {
 
 var zero = []byte("0")
 
+// How long a request took that nobody waited for any more (sc-win32-status 64, and no
+// answer): CES gives each of its own 10 s, so that one which ended long before was cut off,
+// and timed out nowhere.
+const (
+	timedOut = 9000 // ms, and more
+	late     = " late"
+	soon     = " soon"
+)
+
+// entry appends the signatures that an entry has: that of what it says, and that of how
+// long it took as well; both of them where the log does not say how long.
+func (b *book) entry(dst []int, key []byte, e *w3cEntry) []int {
+	for _, tail := range [...]string{"", late, soon} {
+		if tail != "" && string(e.win) != "64" {
+			break // it was answered, or refused
+		}
+		if tail == late && e.taken >= 0 && e.taken < timedOut || tail == soon && e.taken >= timedOut {
+			continue
+		}
+		if n, ok := b.w3c[string(append(key, tail...))]; ok {
+			dst = append(dst, n)
+		}
+	}
+	return dst
+}
+
 // canonicalCard is the canonical form of a card's line, which has holes.
 func canonicalCard(line string) string {
-	fields := parseFields(w3cDefault)
+	fields, written := parseFields(w3cDefault), line
 	line = strings.Replace(line, "{date}", "2019-01-16 14:05:02", 1)
 	line = holeForm.ReplaceAllString(line, "1")
 	var e w3cEntry
 	if !fields.parse([]byte(line), &e) {
 		return ""
 	}
-	return string(e.canonical(nil))
+	key := string(e.canonical(nil))
+	switch {
+	case strings.HasSuffix(written, "{limit}"):
+		key += late
+	case strings.HasSuffix(written, "{soon}"):
+		key += soon
+	}
+	return key
 }

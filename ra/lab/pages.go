@@ -160,7 +160,10 @@ func judge(ctx context.Context, catalog *explain.Catalog, logs map[string][]stri
 	}
 	for _, f := range report.Findings {
 		if f.Name != "" {
-			return console.Verdict{Name: f.Name, Title: f.Title, Sure: string(f.Sure), Why: f.Why, Cause: f.Cause, Fix: f.Fix, Play: f.Play != ""}, nil
+			likely := f.Sure == explain.Certain || f.Sure == explain.Likely
+			return console.Verdict{
+				Name: f.Name, Title: f.Title, Headline: f.Headline, Sure: string(f.Sure), Why: f.Why, Cause: f.Cause, Fix: f.Fix, Play: f.Play != "" && likely,
+			}, nil
 		}
 	}
 	return v, nil

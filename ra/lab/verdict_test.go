@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"ciscora/config"
+	"ciscora/ra/explain"
 	"ciscora/ra/lab"
 	"ciscora/ra/scenario"
 )
@@ -33,6 +34,7 @@ func TestThePageNamesTheCause(t *testing.T) {
 				{"certsrv.tls:wrong-name", "wrong-name-san", "f3-wrong-name"}, // of which that is a kind
 				{"certsrv.login:basic-only", "basic-refused", "basic-refused"},
 				{"certsrv.submit:500", "submit-500", "submit-500"},
+				{"certsrv.submit:denied", "denied-by-policy", "denied-by-policy"}, // the RA has read the page's HRESULT
 			} {
 				want := map[config.Profile]string{config.ProfileCUCM: c.cucm, config.ProfileModern: c.modern}[profile]
 				if _, err := l.Faults.Order(c.fault); err != nil {
@@ -45,9 +47,12 @@ func TestThePageNamesTheCause(t *testing.T) {
 				l.Quiet(t.Context())
 				l.Faults.Clear()
 				var page struct {
-					Verdict struct{ Name, Cause, Fix string }
+					Verdict struct{ Name, Headline, Sure, Cause, Fix string }
 				}
 				getJSON(t, l.AdminURL+"/console/enrollments/"+newest(t, l, phone.Name)+".json", &page)
+				if c.fault == "certsrv.submit:denied" && page.Verdict.Sure != string(explain.Certain) {
+					t.Errorf("%s: %s: %s", c.fault, page.Verdict.Sure, page.Verdict.Headline)
+				}
 				if page.Verdict.Name != want || page.Verdict.Cause == "" || page.Verdict.Fix == "" {
 					t.Errorf("%s: it is taken for %q, want %s", c.fault, page.Verdict.Name, want)
 				}

@@ -52,6 +52,8 @@ type Card struct {
 	Like string `yaml:"like"`
 	// LabOnly says that only a test makes this failure.
 	LabOnly bool `yaml:"lab_only"`
+	// Commonness orders what the logs cannot tell apart: common or rare; "" = usual.
+	Commonness string `yaml:"commonness"`
 	// Elsewhere says where to look where the logs cannot tell.
 	Elsewhere string `yaml:"elsewhere"`
 	// Known are, by the log's name, further lines that a note knows to be harmless.
@@ -305,6 +307,9 @@ func parse(file string, data []byte, own bool) (Card, error) {
 		problems = append(problems, fmt.Errorf("%s: kind: %q is none: leave it out, or write note", file, card.Kind))
 	case card.Profile != "cucm-12.5" && card.Profile != "modern":
 		missing("profile, cucm-12.5 or modern,")
+	}
+	if _, ok := commonness[card.Commonness]; !ok {
+		problems = append(problems, fmt.Errorf("%s: commonness: %q is none: leave it out, or write common or rare", file, card.Commonness))
 	}
 	problems = append(problems, card.checkTells(file)...)
 	if card.probed() {

@@ -24,6 +24,7 @@ var holes = map[string]struct {
 	"bytes":      {`\d+`, false},
 	"ms":         {`\d+`, false},
 	"limit":      {`10\d{3}`, false}, // milliseconds of a time-out of 10 s, and how late a busy machine noticed
+	"soon":       {`\d{1,4}`, false}, // milliseconds of what ended before that time-out
 	"address":    {`[0-9a-f.:]+`, true},
 	"client":     {`[0-9a-f.:]+`, true},
 	"server":     {`[0-9a-z.:\[\]]+`, true},

@@ -77,13 +77,15 @@ func (c Card) hosts() []string {
 	return hosts
 }
 
+var commonness = map[string]explain.Often{"common": explain.Common, "": explain.Usual, "rare": explain.Rare}
+
 // Failures makes of cards what package explain looks for. So a new card teaches it.
 func Failures(cards []Card) []explain.Failure {
 	var all []explain.Failure
 	for _, c := range cards {
 		f := explain.Failure{
 			Name: c.Name, Title: c.Title, Document: c.Document, Cause: strings.TrimSpace(c.Explanation), Fix: strings.TrimSpace(c.Fix),
-			Like: c.Like, Lab: c.LabOnly, Elsewhere: strings.TrimSpace(c.Elsewhere), Hosts: c.hosts(),
+			Like: c.Like, Often: commonness[c.Commonness], Lab: c.LabOnly, Elsewhere: strings.TrimSpace(c.Elsewhere), Hosts: c.hosts(),
 			Tells: map[explain.Log]explain.Tells{}, Known: map[explain.Log][]string{},
 		}
 		if c.Kind == "" || c.probed() {

@@ -32,7 +32,7 @@ func legs(w *wire.Recorder) func(context.Context, any) {
 			leg := wire.Leg{Name: string(e.Phase), Start: e.Start, End: e.Start.Add(e.Duration)}
 			var ca *msca.Error
 			if errors.As(e.Err, &ca) {
-				leg.Kind = string(ca.Kind)
+				leg.Kind, leg.Symbol = string(ca.Kind), ca.Symbol
 			}
 			w.Leg(ctx, leg)
 		case est.ConnectionOpened, est.ConnectionClosed:

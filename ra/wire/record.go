@@ -28,7 +28,9 @@ type Leg struct {
 	Start time.Time `json:"start"`
 	End   time.Time `json:"end"`
 	Kind  string    `json:"kind,omitempty"` // of its failure; "" = none
-	Steps []Step    `json:"steps"`
+	// Symbol names the CA's HRESULT, where its page had one.
+	Symbol string `json:"symbol,omitempty"`
+	Steps  []Step `json:"steps"`
 }
 
 // Step is a TLS handshake or an HTTP exchange.

@@ -72,7 +72,7 @@ func Judge(card scenario.Card, log string, report *explain.Report) Outcome {
 	_, tells := card.Tells[log]
 	switch log {
 	case "ciscora":
-		tells = strings.Contains("\n"+card.Tells["nginx"], "\nlogin_to_certsrv_ca: Curl") // it has starts alone
+		tells = strings.Contains("\n"+card.Tells["nginx"], "\nlogin_to_certsrv_ca: Curl") && card.Tells["capf"] == "" // it has starts alone
 	case All:
 		tells = len(card.Tells) > 0
 	}
