@@ -99,7 +99,7 @@ func TestANameSelectsAFault(t *testing.T) {
 
 // Every row of the catalog can be ordered.
 func TestEveryFaultOfTheCatalogCanBeWritten(t *testing.T) {
-	values := map[string]string{"DURATION": "=5s", "STATUS": "=503", "LANGUAGE": "=fr", "N": "=2", "VALUE": "=text/plain", "": "", "[CN]": "=lab-dc", "[TEMPLATE]": "=CiscoRA", "[HRESULT]": "=0x80094012"}
+	values := map[string]string{"DURATION": "=5s", "STATUS": "=503", "LANGUAGE": "=fr", "N": "=2", "VALUE": "=text/plain", "": "", "[CN]": "=lab-dc", "NAME": "=ra.example.com", "[TEMPLATE]": "=CiscoRA", "[HRESULT]": "=0x80094012"}
 	for _, e := range fault.Catalog() {
 		value, ok := values[e.Value]
 		if word, _, several := strings.Cut(e.Value, "|"); several || word != "" && word == strings.ToLower(word) {
