@@ -27,7 +27,8 @@ func (c *cli) checkESTCommand() *cobra.Command {
 		Long: `check est looks at an EST server, ra's or any other: TLS (versions, chain, name,
 dates), /cacerts against the server's own chain, the challenge byte for byte,
 /csrattrs, labels, and the rules of libest's client one by one, L1 to L12, which
-docs/reference/libest.md explains.
+docs/reference/libest.md explains. The URL may have the path /.well-known/est, and a
+label behind it, which is then looked at as those of --label.
 
 Nothing is enrolled: the body that is posted to simpleenroll is no CSR, and carries no
 credentials. With --enroll a certificate is asked for as CAPF does, once.`,
@@ -53,9 +54,15 @@ credentials. With --enroll a certificate is asked for as CAPF does, once.`,
 		case enroll == "" && (user != "" || passwordFile != ""):
 			return usagef("--user and --password-file go with --enroll")
 		}
+		server, label, err := splitESTURL(args[0])
+		if err != nil {
+			return usageError{err}
+		}
+		if label != "" && !slices.Contains(labels, label) {
+			labels = append(labels, label)
+		}
 		r.Target = args[0]
-		o := check.ESTOptions{URL: args[0], Labels: labels, Enroll: enroll, Options: check.Options{Timeout: timeout}}
-		var err error
+		o := check.ESTOptions{URL: server, Labels: labels, Enroll: enroll, Options: check.Options{Timeout: timeout}}
 		if o.Trust, err = readAnchors("--cacert", cacert); err != nil {
 			return err
 		}

@@ -46,6 +46,9 @@ credentials, after the challenge on a second connection with them, TLS 1.2, ten
 seconds per read. It prints libest's return value; exit status 0 is EST_ERR_NONE
 with a certificate.
 
+A request that waits for a manager (202) is asked for again by its CSR: with --out FILE
+it is kept as FILE.pending.csr, for --csr.
+
 It answers Basic challenges, and no Digest, which libest answers. Its proof of
 possession, as libest's client's, is not taken by libest's own server.
 
@@ -61,7 +64,7 @@ On a terminal the numbers of the moment show; --report keeps them with a picture
 		Args: cobra.NoArgs,
 	}
 	fl := cmd.Flags()
-	fl.StringVar(&f.url, "url", "", "the EST server, `https://HOST:PORT`")
+	fl.StringVar(&f.url, "url", "", "the EST server, `https://HOST:PORT`; with /.well-known/est or /.well-known/est/LABEL behind it, too")
 	fl.StringVar(&f.label, "label", "", "additional path segment")
 	fl.StringVar(&f.cacert, "cacert", "", "PEM `file` with the trust anchors of the server's certificate")
 	fl.StringVar(&f.user, "user", "", `the CA's account, such as 'LAB\ciscora'`)
@@ -117,6 +120,9 @@ func (c *cli) enroll(ctx context.Context, f enrollFlags) error {
 	if err := f.check(); err != nil {
 		return err
 	}
+	if err := f.split(); err != nil {
+		return err
+	}
 	options, err := f.options()
 	if err != nil {
 		return usageError{err}
@@ -155,7 +161,49 @@ func (c *cli) enroll(ctx context.Context, f enrollFlags) error {
 	if err := f.keep(phone, result.Certificates, result.HTTPStatus == http.StatusAccepted); err != nil {
 		return err
 	}
-	return c.printEnrollment(newEnrollment(phone.Name, result), f.asJSON)
+	if f.user == "" && f.passwordFile == "" && result.RV == capf.StatusAuthFail && result.Challenged {
+		result.Err = reworded{"the server asks for a user and a password, and none were given: add --user and --password-file", result.Err}
+	}
+	err = c.printEnrollment(newEnrollment(phone.Name, result), f.asJSON)
+	if result.HTTPStatus == http.StatusAccepted && !f.asJSON {
+		fmt.Fprintln(c.env.Stdout, "next     "+f.askAgain())
+	}
+	return err
+}
+
+// askAgain says how a request that waits is asked for again: by the same CSR.
+func (f enrollFlags) askAgain() string {
+	switch {
+	case f.csr != "":
+		return "once a manager has approved it, the same command again"
+	case f.out != "":
+		return "once a manager has approved it, the same command with --csr " + quoted(f.outBase()+".pending.csr")
+	}
+	return "the key is not kept: give --out FILE, and once a manager has approved it --csr FILE.pending.csr"
+}
+
+// reworded is an error in words for who types commands.
+type reworded struct {
+	text string
+	err  error
+}
+
+func (r reworded) Error() string { return r.text }
+func (r reworded) Unwrap() error { return r.err }
+
+// split takes the label out of a URL that has one.
+func (f *enrollFlags) split() error {
+	server, label, err := splitESTURL(f.url)
+	switch {
+	case err != nil:
+		return usagef("--url: %w", err)
+	case label != "" && f.label != "" && f.label != label:
+		return usagef("--url names the label %q, --label %q: give one of the two", label, f.label)
+	case label != "":
+		f.label = label
+	}
+	f.url = server
+	return nil
 }
 
 // options are the EST client's, from files and flags.

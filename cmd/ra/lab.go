@@ -49,7 +49,7 @@ is asked for; GET /info on the admin port tells all of it, /openapi.json the res
 With SSLKEYLOGFILE=FILE in the environment, the secrets of the TLS connections to
 RA and CA go there, for Wireshark. No other command has that.`,
 		Example: `  ra lab
-  ra lab --once                          enroll one phone, print its certificate, end
+  ra lab --once                          enroll one phone, say how it went, end; with --dir DIR what it got is in DIR/phone
   ra lab --dir ./lab --profile modern    keep the CA and its requests in ./lab
   ra lab --est 0.0.0.0:8084              let phones on the network in
   ra lab --fault certsrv.login:hang      a CA that does not answer the log-in (ra lab faults lists all)
@@ -73,7 +73,7 @@ RA and CA go there, for Wireshark. No other command has that.`,
 	f.StringVar(&profile, "profile", string(config.ProfileCUCM), "cucm-12.5 behaves as CES, modern as one would wish")
 	f.StringArrayVar(&faults, "fault", nil, "a fault that is on from the start, `PLACE:KIND`; repeatable; see ra lab faults")
 	f.IntVar(&o.Lockout, "lockout", 0, "the RA's guard: after `N` refused log-ins no other password is tried at the account for a while (0 = no guard)")
-	f.BoolVar(&once, "once", false, "enroll the sample phone, print the result, and end")
+	f.BoolVar(&once, "once", false, "enroll the sample phone, print how it went, and end")
 	f.BoolVar(&asJSON, "json", false, "print addresses, account and paths as one JSON object once the ports are open, and then each event as another (with --once: the result alone)")
 	f.StringVar(&level, "log-level", "error", "the structured log on standard error: debug, info, warn or error")
 	cmd.RunE = c.run(func(ctx context.Context, _ []string) error {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 
@@ -36,8 +37,8 @@ func (e *labEvents) tell(name string, about any) error {
 	return e.out.Encode(line)
 }
 
-// follow tells of each enrollment as it changes, until ctx ends or the function that it
-// returns is called; and of all that had changed till then.
+// follow tells of each enrollment once, when it has ended, until ctx ends or the function
+// that it returns is called; then of those that still run, as they are.
 func (e *labEvents) follow(ctx context.Context, enrollments *admin.Enrollments) (end func()) {
 	f, _, err := enrollments.Follow(admin.Filter{}, "0")
 	if err != nil {
@@ -47,6 +48,8 @@ func (e *labEvents) follow(ctx context.Context, enrollments *admin.Enrollments) 
 	var done sync.WaitGroup
 	done.Go(func() {
 		defer f.Close()
+		told := toldOnce{ids: map[string]bool{}}
+		var open []admin.Enrollment
 		for running := true; running; {
 			select {
 			case <-f.More():
@@ -55,12 +58,42 @@ func (e *labEvents) follow(ctx context.Context, enrollments *admin.Enrollments) 
 			}
 			for changes := f.Next(100); len(changes) > 0; changes = f.Next(100) {
 				for _, c := range changes {
-					if e.tell("enrollment", c.Enrollment) != nil {
+					open = slices.DeleteFunc(open, func(o admin.Enrollment) bool { return o.ID == c.ID })
+					switch {
+					case !c.Finished:
+						open = append(open, c.Enrollment)
+					case c.State == admin.Challenged: // the client comes again with its password
+					case told.first(c.ID) && e.tell("enrollment", c.Enrollment) != nil:
 						return // nobody reads it any more
 					}
 				}
 			}
 		}
+		for _, o := range open {
+			if e.tell("enrollment", o) != nil {
+				return
+			}
+		}
 	})
 	return func() { cancel(); done.Wait() }
+}
+
+// toldOnce knows the enrollments that were told, as many as the RA remembers: one that it
+// has forgotten changes no more.
+type toldOnce struct {
+	ids   map[string]bool
+	order []string
+}
+
+// first tells whether id has not been told yet, and notes that it is now.
+func (t *toldOnce) first(id string) bool {
+	if t.ids[id] {
+		return false
+	}
+	if len(t.order) == admin.DefaultKept {
+		delete(t.ids, t.order[0])
+		t.order = t.order[1:]
+	}
+	t.ids[id], t.order = true, append(t.order, id)
+	return true
 }

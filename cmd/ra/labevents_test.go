@@ -3,7 +3,9 @@ package main
 import (
 	"bytes"
 	"encoding/json"
+	"fmt"
 	"runtime"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -11,28 +13,44 @@ import (
 	"ciscora/ra/admin"
 )
 
-// Whoever reads what a lab has told must not miss the last enrollment.
-func TestALabTellsWhatHappenedBeforeItsEnd(t *testing.T) {
+// Whoever counts the lines counts the enrollments, and does not miss the last.
+func TestALabTellsOfEachEnrollmentOnceItHasEnded(t *testing.T) {
 	for range 200 {
 		var out bytes.Buffer
 		events := &labEvents{out: json.NewEncoder(&out), now: time.Now}
 		enrollments := admin.NewEnrollments(0, time.Now)
-		enrollments.Begin(admin.Enrollment{ID: "before"})
+		state := func(to admin.State) func(*admin.Enrollment) {
+			return func(e *admin.Enrollment) { e.State = to }
+		}
+		for _, id := range []string{"challenged", "issued", "running"} {
+			enrollments.Begin(admin.Enrollment{ID: id})
+		}
 		end := events.follow(t.Context(), enrollments)
-		told := func(id string) int {
+		enrollments.Finish("challenged", state(admin.Challenged))
+		enrollments.Update("issued", state(admin.Submitted))
+		enrollments.Finish("issued", state(admin.Issued))
+		for told := false; !told; runtime.Gosched() {
 			events.mu.Lock()
-			defer events.mu.Unlock()
-			return strings.Count(out.String(), `"id":"`+id+`"`)
+			told = out.Len() > 0
+			events.mu.Unlock()
 		}
-		for told("before") == 0 {
-			runtime.Gosched()
-		}
+		enrollments.Update("issued", func(e *admin.Enrollment) { e.CN = "known later" })
 		enrollments.Begin(admin.Enrollment{ID: "last"})
+		enrollments.Finish("last", state(admin.Failed))
 		end()
-		for _, id := range []string{"before", "last"} {
-			if told(id) != 1 {
-				t.Fatalf("%s is not told: %s", id, out.String())
+		var told []string
+		for line := range strings.Lines(out.String()) {
+			var e struct {
+				ID, State string
+				Finished  bool
 			}
+			if err := json.Unmarshal([]byte(line), &e); err != nil {
+				t.Fatal(err)
+			}
+			told = append(told, fmt.Sprint(e.ID, " ", e.State, " ", e.Finished))
+		}
+		if want := []string{"issued issued true", "last failed true", "running received false"}; !slices.Equal(told, want) {
+			t.Fatalf("%q, want %q", told, want)
 		}
 	}
 }

@@ -82,3 +82,12 @@ func TestWhatStaysIsTheLastOfItsBlock(t *testing.T) {
 		}
 	}
 }
+
+// The first command of the README has something to read, and says something of it.
+func TestTheREADMEsSampleIsExplained(t *testing.T) {
+	var out, complaints bytes.Buffer
+	status := Main(t.Context(), []string{"explain", "../../docs/sample"}, Environment{Stdout: &out, Stderr: &complaints, LookupEnv: func(string) (string, bool) { return "", false }})
+	if want := "(f7-slow-login)\n  how sure: sure"; status != exitFailed || !strings.Contains(out.String(), want) {
+		t.Errorf("status %d, %s; want %q in\n%s", status, complaints.String(), want, out.String())
+	}
+}

@@ -69,6 +69,9 @@ func (c *mannerConn) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
+// NetConn returns the connection beneath.
+func (c *mannerConn) NetConn() net.Conn { return c.Conn }
+
 // CloseWrite lets net/http say TLS's farewell before it closes.
 func (c *mannerConn) CloseWrite() error {
 	if w, ok := c.Conn.(interface{ CloseWrite() error }); ok {

@@ -3,7 +3,9 @@ package admin
 import (
 	"errors"
 	"fmt"
+	"math"
 	"net/http"
+	"slices"
 	"strconv"
 	"time"
 
@@ -13,16 +15,16 @@ import (
 
 var (
 	// ErrUnknownRequest says that the CA has no request of this id.
-	ErrUnknownRequest = errors.New("no such request")
+	ErrUnknownRequest = errors.New("there is no such request: /certsrv/requests lists them")
 	// ErrNotPending says that the request was decided before.
-	ErrNotPending = errors.New("the request is not pending")
+	ErrNotPending = errors.New("it does not wait for a decision")
 )
 
 // CertsrvQueue is the built-in CA as its manager sees it. Approve and Deny
 // return an error that wraps [ErrUnknownRequest] or [ErrNotPending] where it is
 // one of these.
 type CertsrvQueue interface {
-	List() []Request
+	List() []Request // by their ids, the newest last
 	Approve(id int) error
 	Deny(id int) error
 }
@@ -48,23 +50,24 @@ type RequestList struct {
 
 func (h *handler) listRequests(w http.ResponseWriter, r *http.Request) {
 	q := queryOf(r)
-	after := 0
+	before := math.MaxInt
 	if q.has("cursor") {
 		var err error
-		if after, err = strconv.Atoi(q.text("cursor")); err != nil {
+		if before, err = strconv.Atoi(q.text("cursor")); err != nil {
 			fail(w, http.StatusBadRequest, fmt.Sprintf("cursor %q is none: take next of the answer before", q.text("cursor")))
 			return
 		}
 	}
 	body := RequestList{Requests: []Request{}}
-	for _, request := range h.Certsrv.List() {
-		switch {
-		case request.ID <= after:
-		case len(body.Requests) == q.number("limit"):
-			body.Next = strconv.Itoa(body.Requests[len(body.Requests)-1].ID)
-		default:
-			body.Requests = append(body.Requests, request)
+	for _, request := range slices.Backward(h.Certsrv.List()) {
+		if request.ID >= before {
+			continue
 		}
+		if len(body.Requests) == q.number("limit") {
+			body.Next = strconv.Itoa(body.Requests[len(body.Requests)-1].ID)
+			break
+		}
+		body.Requests = append(body.Requests, request)
 	}
 	answer(w, http.StatusOK, body)
 }

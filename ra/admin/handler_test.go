@@ -197,10 +197,13 @@ func TestOnLoopbackOnlyItsOwnNamesAreServed(t *testing.T) {
 
 // queue is a CA with request 1 pending and request 2 decided; 3 cannot be
 // decided.
-type queue struct{ decided []string }
+type queue struct {
+	decided []string
+	more    []admin.Request
+}
 
 func (q *queue) List() []admin.Request {
-	return []admin.Request{{ID: 1, Requester: `LAB\alice`, Template: "Supervised", Subject: "CN=SEP1", Disposition: 5}, {ID: 2, Certificate: []byte{0x30}}}
+	return append([]admin.Request{{ID: 1, Requester: `LAB\alice`, Template: "Supervised", Subject: "CN=SEP1", Disposition: 5}, {ID: 2, Certificate: []byte{0x30}}}, q.more...)
 }
 
 func (q *queue) decide(verdict string, id int) error {
@@ -231,7 +234,7 @@ func TestTheManagerSeesAndDecidesRequests(t *testing.T) {
 	equal(t, map[string]any{
 		"id": 1.0, "requester": `LAB\alice`, "template": "Supervised", "subject": "CN=SEP1", "disposition": 5.0,
 		"hresult": 0.0, "message": "", "submitted": "0001-01-01T00:00:00Z",
-	}, requests[0].(map[string]any))
+	}, requests[1].(map[string]any))
 
 	for target, want := range map[string]int{
 		"/certsrv/requests/1/approve":                            200,

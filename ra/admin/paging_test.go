@@ -256,12 +256,24 @@ func TestUnknownParametersAreRefusedEverywhere(t *testing.T) {
 	equal(t, http.StatusBadRequest, request(t, h, http.MethodDelete, "/faults?id=1").Code)
 }
 
-func TestTheCAsRequestsComePageByPage(t *testing.T) {
+func TestTheCAsRequestsComePageByPageNewestFirst(t *testing.T) {
 	h := admin.New(admin.Options{Certsrv: &queue{}})
 	_, body := get(t, h, "/certsrv/requests?limit=1")
-	equal(t, 1.0, body["requests"].([]any)[0].(map[string]any)["id"].(float64))
-	_, body = get(t, h, "/certsrv/requests?limit=1&cursor="+body["next"].(string))
 	equal(t, 2.0, body["requests"].([]any)[0].(map[string]any)["id"].(float64))
+	_, body = get(t, h, "/certsrv/requests?limit=1&cursor="+body["next"].(string))
+	equal(t, 1.0, body["requests"].([]any)[0].(map[string]any)["id"].(float64))
 	equal(t, nil, body["next"])
 	equal(t, http.StatusBadRequest, request(t, h, http.MethodGet, "/certsrv/requests?cursor=x").Code)
+}
+
+func TestAPageOfTheCAsRequestsIsAsLongAsThoseOfOtherLists(t *testing.T) {
+	q := &queue{}
+	for id := range 150 {
+		q.more = append(q.more, admin.Request{ID: id + 3})
+	}
+	h := admin.New(admin.Options{Certsrv: q})
+	for target, want := range map[string]int{"/certsrv/requests": 100, "/certsrv/requests?limit=1000": 152} {
+		_, body := get(t, h, target)
+		equal(t, want, len(body["requests"].([]any)))
+	}
 }

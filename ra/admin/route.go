@@ -114,8 +114,8 @@ func (h *handler) routes() []route {
 		{method: "DELETE", path: "/faults/{id}", name: "removeFault", help: "Turn a fault off.", on: h.Faults != nil, serve: h.removeFault, gives: []any{Removed{}}},
 		{
 			method: "GET", path: "/certsrv/requests", name: "listRequests", on: h.Certsrv != nil, serve: h.listRequests, gives: []any{RequestList{}},
-			help:  "The built-in CA's last requests, by their number.",
-			query: []parameter{{name: "limit", help: "at most so many", kind: numberParameter, low: 1, high: maxLimit, fallback: maxLimit}, cursor},
+			help:  "The built-in CA's last requests, newest first; limit=1000 gives as many as there are to be had at once.",
+			query: []parameter{limit, cursor},
 		},
 		{method: "POST", path: "/certsrv/requests/{id}/approve", name: "approve", help: "Issue what waits for a manager.", on: h.Certsrv != nil, serve: h.approve, gives: []any{Request{}}, fails: []int{409, 500}},
 		{method: "POST", path: "/certsrv/requests/{id}/deny", name: "deny", help: "Deny what waits for a manager.", on: h.Certsrv != nil, serve: h.deny, gives: []any{Request{}}, fails: []int{409, 500}},

@@ -50,7 +50,7 @@ func EST(ctx context.Context, o ESTOptions, r *Report) error {
 	u, err := url.Parse(o.URL)
 	switch {
 	case err != nil, u.Scheme != "https", u.Hostname() == "", strings.Trim(u.Path, "/") != "", u.RawQuery != "", u.Fragment != "":
-		return errors.New("the EST server's URL must look like https://host:8084, without a path: labels have a flag of their own")
+		return errors.New("the EST server's URL must look like https://host:8084, without a path but /.well-known/est/LABEL: further labels go into --label")
 	case u.User != nil:
 		return errors.New("the EST server's URL carries credentials: leave them out, they have a file of their own")
 	}

@@ -9,6 +9,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"go.uber.org/zap"
 )
 
 // held is an answer that a handler gave and that has not been sent.
@@ -84,11 +86,13 @@ func (h *held) copyHeader() {
 func hangUp() { panic(http.ErrAbortHandler) }
 
 // reset ends the connection beneath an exchange with a reset.
-func reset(w http.ResponseWriter) {
+func (r *Registry) reset(w http.ResponseWriter, f Fault) {
 	conn, _, err := http.NewResponseController(w).Hijack()
-	if err == nil {
-		Reset(conn)
+	if err != nil {
+		r.log.Error("fault: the connection is closed and not reset", zap.Stringer("fault", f), zap.Error(err))
+		hangUp()
 	}
+	Reset(conn)
 	hangUp()
 }
 
@@ -119,7 +123,7 @@ func (r *Registry) pause(ctx context.Context, w http.ResponseWriter, f Fault, st
 		}
 		hangUp()
 	case "reset":
-		reset(w)
+		r.reset(w, f)
 	case "close":
 		hangUp()
 	}

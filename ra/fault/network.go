@@ -185,14 +185,14 @@ func (c *disturbedConn) readSome() {
 	_, _ = c.Conn.Read(buffer)
 }
 
-// Reset ends a connection with a reset, where it is a TCP connection; else it
-// closes it.
+// Reset ends a connection with a reset, where what is beneath can be reset as a TCP
+// connection; else it closes it.
 func Reset(conn net.Conn) {
 	for beneath := conn; beneath != nil; {
 		switch c := beneath.(type) {
-		case *net.TCPConn:
+		case interface{ SetLinger(sec int) error }:
 			_ = c.SetLinger(0)
-			c.Close() // before TLS says goodbye
+			beneath.Close() // before TLS says goodbye
 			beneath = nil
 		case interface{ NetConn() net.Conn }:
 			beneath = c.NetConn()

@@ -5,6 +5,7 @@ import (
 	"net"
 	"os"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"time"
 )
@@ -26,6 +27,7 @@ type stream struct {
 	data    []byte
 	written bool // the writer has closed
 	left    bool // the reader has closed
+	reset   bool // the writer has closed, and what it wrote is lost
 	readBy  time.Time
 	writeBy time.Time
 	changed chan struct{} // closed at the next change
@@ -86,6 +88,8 @@ func (s *stream) read(p []byte) (int, error) {
 		switch {
 		case s.left:
 			return 0, true, net.ErrClosed
+		case s.reset:
+			return 0, true, syscall.ECONNRESET
 		case len(s.data) > 0:
 			n := copy(p, s.data)
 			s.data = s.data[n:]
@@ -123,6 +127,7 @@ func (s *stream) write(p []byte) (total int, err error) {
 type pipeEnd struct {
 	in, out       *stream
 	local, remote *net.TCPAddr
+	resets        atomic.Bool // Close is a reset
 }
 
 func (e *pipeEnd) Read(p []byte) (int, error) {
@@ -143,10 +148,16 @@ func (e *pipeEnd) error(op string, err error) error {
 }
 
 // Close closes both directions: the other end reads what is left, and then its
-// end.
+// end; after SetLinger(0) it reads a reset.
 func (e *pipeEnd) Close() error {
 	e.in.change(func() { e.in.left = true })
-	e.out.change(func() { e.out.written = true })
+	e.out.change(func() { e.out.reset = e.out.reset || !e.out.written && e.resets.Load(); e.out.written = true })
+	return nil
+}
+
+// SetLinger is [net.TCPConn.SetLinger], of which 0 alone makes a difference here.
+func (e *pipeEnd) SetLinger(sec int) error {
+	e.resets.Store(sec == 0)
 	return nil
 }
 

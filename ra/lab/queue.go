@@ -27,17 +27,17 @@ func (q queue) List() []admin.Request {
 	return out
 }
 
-func (q queue) Approve(id int) error { return decided(q.ca.Approve(id)) }
+func (q queue) Approve(id int) error { return decided(id, q.ca.Approve(id)) }
 
-func (q queue) Deny(id int) error { return decided(q.ca.Deny(id)) }
+func (q queue) Deny(id int) error { return decided(id, q.ca.Deny(id)) }
 
 // decided words the CA's errors as the admin port knows them.
-func decided(err error) error {
+func decided(id int, err error) error {
 	switch {
 	case errors.Is(err, certsrv.ErrNoRequest):
-		return fmt.Errorf("%w: %w", admin.ErrUnknownRequest, err)
+		return fmt.Errorf("request %d: %w", id, admin.ErrUnknownRequest)
 	case errors.Is(err, certsrv.ErrNotPending):
-		return fmt.Errorf("%w: %w", admin.ErrNotPending, err)
+		return fmt.Errorf("request %d: %w", id, admin.ErrNotPending)
 	}
 	return err
 }
