@@ -45,8 +45,10 @@ type desk struct {
 	strangers   strangers
 	secrets     secrets
 	kinds       []string
-	waits       waiting // what the line before leaves open
-	blank       int     // empty lines behind it
+	looked      []int  // bytes, for each mask
+	named       []byte // how the line before ends, if a password's name stands there
+	blank       int    // empty lines behind it
+	inKey       int    // lines until a private key that has begun is over
 	seen        map[Log]*seen
 	lastSeen    *seen
 	lastSeenLog Log
@@ -69,7 +71,7 @@ const (
 )
 
 func newDesk(c *Catalog) *desk {
-	d := &desk{catalog: c, fields: parseFields(w3cDefault), seen: map[Log]*seen{}}
+	d := &desk{catalog: c, fields: parseFields(w3cDefault), seen: map[Log]*seen{}, looked: make([]int, len(masks))}
 	d.ces.init(d)
 	d.capf.init(d)
 	d.iis.init(d)
@@ -81,7 +83,7 @@ func newDesk(c *Catalog) *desk {
 func (d *desk) begin(file int) {
 	d.file = file
 	d.fields, d.custom = parseFields(w3cDefault), false
-	d.waits, d.blank = forNothing, 0
+	d.named, d.blank, d.inKey = d.named[:0], 0, 0
 }
 
 // end says that there are no more files.
@@ -99,7 +101,7 @@ func (d *desk) line(raw, next []byte, number int) {
 	b := d.clean(raw)
 	if len(b) == 0 {
 		if d.blank++; d.blank > maxBlankLines {
-			d.waits = forNothing
+			d.named = d.named[:0]
 		}
 		d.flush()
 		d.plain.gap()
@@ -150,11 +152,11 @@ func (d *desk) line(raw, next []byte, number int) {
 // and hides a password that the line before has named. What a line says by itself is
 // hidden where it is shown.
 func (d *desk) withoutSecrets(b []byte, number int) []byte {
-	b, awaited := hideAwaited(d.waits, b)
-	kinds, named := secretsIn(d.kinds[:0], b[:min(len(b), 64<<10)])
-	d.waits, d.blank = forNothing, 0
+	b, awaited := d.withoutAwaited(b)
+	kinds, named := d.secretsIn(d.kinds[:0], b[:min(len(b), 64<<10)])
+	d.named, d.blank = d.named[:0], 0
 	if named {
-		d.waits = leavesOpen(b)
+		d.named = append(d.named, lastWords(b)...)
 	}
 	if awaited && !slices.Contains(kinds, "a password") {
 		kinds = append(kinds, "a password")
@@ -163,7 +165,7 @@ func (d *desk) withoutSecrets(b []byte, number int) []byte {
 		d.secrets.saw(what, place{d.file, number})
 	}
 	d.kinds = kinds
-	return b
+	return d.withoutKey(b)
 }
 
 // mayHoldAnother tells quickly whether a second record may stand in a line: nearly

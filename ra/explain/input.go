@@ -161,7 +161,7 @@ var unread = []byte("?")
 // eachLine calls f for each line, with the beginning of the next one. A line longer
 // than the buffer comes in pieces.
 func eachLine(ctx context.Context, in *bufio.Reader, f func(line, next []byte, number int)) (lines int, err error) {
-	number := 1
+	number, since := 1, 0
 	for {
 		line, err := in.ReadSlice('\n')
 		if len(line) > 0 {
@@ -171,16 +171,16 @@ func eachLine(ctx context.Context, in *bufio.Reader, f func(line, next []byte, n
 			}
 			f(line, next, number)
 		}
+		// By what was read, not by lines: these are long or short.
+		if since += len(line) + 64; since >= 64<<10 {
+			if since = 0; ctx.Err() != nil {
+				return number, ctx.Err()
+			}
+		}
 		switch {
 		case err == nil:
 			number++
-			if number%4096 == 0 && ctx.Err() != nil {
-				return number, ctx.Err()
-			}
 		case errors.Is(err, bufio.ErrBufferFull):
-			if ctx.Err() != nil {
-				return number, ctx.Err()
-			}
 		case errors.Is(err, io.EOF):
 			if len(line) == 0 {
 				number--

@@ -391,6 +391,7 @@ func (j *judgement) rest(report *Report) {
 			report.NotUnderstood = append(report.NotUnderstood, Stranger{Evidence: j.evidence(s.log, s.mark), Count: s.count})
 		}
 		report.NotListed += d.strangers.more
+		report.NotSought += d.secrets.passed
 		for _, what := range slices.Sorted(maps.Keys(d.secrets.first)) {
 			p := d.secrets.first[what]
 			report.Secrets = append(report.Secrets, Secret{What: what, File: j.r.files[p.file].Name, Line: p.line, Count: d.secrets.count[what]})

@@ -69,26 +69,62 @@ func always(what string, words []string, form, with string) mask {
 	return mask{what: what, words: words, form: regexp.MustCompile(form), with: with}
 }
 
+const (
+	// pieceLooked is how much of a line is looked at in one go: the forms take a time that
+	// grows with it, for each place where they may begin.
+	pieceLooked = 2 << 10
+	pieceShared = 256 // by two pieces
+	// maxLooked bounds, for each mask, how much is looked at for what is only told of: a
+	// guesser leaves gigabytes of lines that speak of passwords.
+	maxLooked = 256 << 10
+)
+
 // secretsIn appends what kinds of secrets stand in a line: `Password:` alone is a label.
-// named tells that a password's name stands in it.
-func secretsIn(kinds []string, raw []byte) (_ []string, named bool) {
+// named tells that a password's name stands in it. What is shown is looked at again, and
+// there without such bounds.
+func (d *desk) secretsIn(kinds []string, raw []byte) (_ []string, named bool) {
 	may := maskGate.look(raw)
 	if may == 0 {
 		return kinds, false
 	}
+	passed := false
+	for i := range masks {
+		named = named || may&(1<<i) != 0 && masks[i].secret != nil
+	}
+	for from := 0; ; from += pieceLooked - pieceShared {
+		piece := raw[from:min(len(raw), from+pieceLooked)]
+		if len(raw) > pieceLooked {
+			may = maskGate.look(piece)
+		}
+		var over bool
+		kinds, over = d.secretsOf(kinds, piece, may)
+		passed = passed || over
+		if from+pieceLooked >= len(raw) {
+			break
+		}
+	}
+	if passed {
+		d.secrets.passed++
+	}
+	return kinds, named
+}
+
+// secretsOf looks at one piece; passed tells that it was not looked at to the end.
+func (d *desk) secretsOf(kinds []string, raw []byte, may uint32) (_ []string, passed bool) {
 	text := ""
 	for i := range masks {
 		m := &masks[i]
-		if may&(1<<i) == 0 {
-			continue
-		}
-		named = named || m.secret != nil
-		if slices.Contains(kinds, m.what) {
+		if may&(1<<i) == 0 || slices.Contains(kinds, m.what) {
 			continue
 		}
 		if m.words[0] == "://" && bytes.IndexByte(raw, '@') < 0 { // URLs are many, accounts in them few
 			continue
 		}
+		if d.looked[i] > maxLooked {
+			passed = true
+			continue
+		}
+		d.looked[i] += len(raw)
 		if text == "" {
 			text = string(raw)
 		}
@@ -99,7 +135,7 @@ func secretsIn(kinds []string, raw []byte) (_ []string, named bool) {
 		}
 		text = left
 	}
-	return kinds, named
+	return kinds, passed
 }
 
 // gate tells which masks are worth a look, by two bytes at a time: nearly all lines of a

@@ -132,10 +132,29 @@ const (
 // maxBlankLines is how many empty lines may stand between a name and its password.
 const maxBlankLines = 2
 
+// wordsBehind is how many words a name at a line's end, and whose it is, may have.
+const wordsBehind = 7
+
+// lastWords are the words at a line's end by which it may wait for a password.
+func lastWords(b []byte) []byte {
+	words := 0
+	for i := len(b); i > 0 && len(b)-i < 256; i-- {
+		if c := b[i-1]; (c == ' ' || c == '\t') && i < len(b) && b[i] != ' ' && b[i] != '\t' {
+			if words++; words == wordsBehind {
+				return b[i:]
+			}
+		}
+	}
+	return b[max(0, len(b)-256):]
+}
+
 // leavesOpen tells what a line waits for at its end.
 func leavesOpen(b []byte) waiting {
+	if maskGate.look(b) == 0 {
+		return forNothing
+	}
 	// The blank that a word has behind it is cut off at a line's end.
-	m := label.FindSubmatchIndex(append(bytes.Clone(b[max(0, len(b)-256):]), ' '))
+	m := label.FindSubmatchIndex(append(bytes.Clone(b), ' '))
 	switch {
 	case m == nil:
 		return forNothing
@@ -145,12 +164,16 @@ func leavesOpen(b []byte) waiting {
 	return forWhatLooksSecret
 }
 
-// hideAwaited hides the password that a line begins with, behind a line that named it.
-func hideAwaited(w waiting, b []byte) ([]byte, bool) {
-	if w == forNothing {
+// withoutAwaited hides the password that a line begins with, behind a line that named it.
+func (d *desk) withoutAwaited(b []byte) ([]byte, bool) {
+	if len(d.named) == 0 {
 		return b, false
 	}
 	if _, ok := headAt(b); ok {
+		return b, false
+	}
+	w := leavesOpen(d.named)
+	if w == forNothing {
 		return b, false
 	}
 	end := bytes.IndexFunc(b, unicode.IsSpace)
@@ -169,4 +192,58 @@ func hideAwaited(w waiting, b []byte) ([]byte, bool) {
 		return append([]byte(hidden), b[end:]...), true
 	}
 	return b, false
+}
+
+const (
+	// maxKeyLines is how many lines a private key may have: one of 16,384 bits has some 200.
+	maxKeyLines = 400
+	keyRun      = 16
+)
+
+var (
+	keyMark  = []byte("PRIVATE KEY-----")
+	pemBegin = []byte("-----BEGIN ")
+	pemEnd   = []byte("-----END ")
+)
+
+// withoutKey hides what may be a part of a private key, from the line in which it begins
+// to that in which it ends: each line may have a head, and the last is short.
+func (d *desk) withoutKey(b []byte) []byte {
+	begins, ends := -1, -1
+	if bytes.Contains(b, keyMark) {
+		begins, ends = bytes.LastIndex(b, pemBegin), bytes.LastIndex(b, pemEnd)
+	}
+	was := d.inKey > 0
+	switch {
+	case begins > ends:
+		d.inKey = maxKeyLines
+	case ends >= 0:
+		d.inKey = 0
+	case d.inKey > 0:
+		d.inKey--
+	}
+	if !was || begins >= 0 {
+		return b // what stands in the line of its beginning is hidden where it is shown
+	}
+	out := make([]byte, 0, len(b))
+	for at := 0; at < len(b); {
+		end := at
+		for end < len(b) && isBase64(b[end]) {
+			end++
+		}
+		last := end >= len(b) || bytes.IndexByte(b[end:], ' ') < 0 // JSON goes on behind it
+		switch {
+		case end-at >= keyRun, last && end-at >= 4 && (at == 0 || b[at-1] == ' ' || b[at-1] == '\t' || b[at-1] == '"'):
+			out = append(out, hidden...)
+		default:
+			end = min(max(end, at+1), len(b))
+			out = append(out, b[at:end]...)
+		}
+		at = end
+	}
+	return out
+}
+
+func isBase64(c byte) bool {
+	return digit(c) || c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c == '+' || c == '/' || c == '='
 }

@@ -52,6 +52,10 @@ func (r *Report) PrintWide(w io.Writer, width int) error {
 			p.line("  %s:%d: %s%s", show(s.File), s.Line, s.What, timesOf(s.Count))
 		}
 	}
+	if r.NotSought > 0 {
+		p.line("")
+		p.line("%s more speak of passwords or the like, too many to look for one in each; what is shown here was looked at.", counted(r.NotSought, "line"))
+	}
 	p.line("")
 	p.line("Read:")
 	for _, l := range r.Read {

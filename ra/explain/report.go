@@ -9,6 +9,9 @@ type Report struct {
 	NotUnderstood []Stranger `json:"not_understood"`
 	NotListed     int64      `json:"not_listed,omitempty"` // further ones
 	Secrets       []Secret   `json:"secrets"`
+	// NotSought are lines that name passwords or the like, and of which it was not told
+	// whether one stands there: there are too many. What is shown is always looked at.
+	NotSought int64 `json:"secrets_not_sought,omitempty"`
 }
 
 // Sure is how sure a finding is.

@@ -34,6 +34,8 @@ type place struct{ file, line int }
 type secrets struct {
 	first map[string]place
 	count map[string]int
+	// passed are lines that may have more, and that were not looked at: there are too many.
+	passed int64
 }
 
 func (s *secrets) saw(what string, at place) {
