@@ -107,6 +107,13 @@ func (r *cesReader) record(rec *record, found []int) {
 	}
 }
 
+// callFailed tells whether CES itself says that a call of the CA failed: a client can say
+// so in its request alone.
+func callFailed(text []byte) bool {
+	before, _, ok := bytes.Cut(text, curlFailed)
+	return ok && bytes.IndexByte(before, '"') < 0
+}
+
 // starts takes a line of CES's start-up.
 func (r *cesReader) starts(rec *record, found []int) {
 	if bytes.HasPrefix(rec.text, startBegins) {
@@ -117,7 +124,7 @@ func (r *cesReader) starts(rec *record, found []int) {
 	switch {
 	case rec.head.form == formService:
 		r.service = true
-	case bytes.Contains(rec.text, curlFailed):
+	case callFailed(rec.text):
 		r.failed = true
 	case bytes.HasPrefix(rec.text, chainMissing):
 		r.failed = true
@@ -229,7 +236,7 @@ func (r *cesReader) running(rec *record, found []int) {
 	case bytes.HasPrefix(t, fetchBegun):
 		c.stage = stageDone
 	}
-	c.failed = c.failed || bytes.Contains(rec.text, curlFailed)
+	c.failed = c.failed || callFailed(rec.text)
 	c.trail.note(rec, found)
 }
 

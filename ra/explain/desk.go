@@ -14,6 +14,9 @@ type record struct {
 	file  int
 	line  int
 	tells bool
+	// quoted says that it stands within what somebody has written: a client's request in a
+	// server's log, or prose that speaks of it.
+	quoted bool
 }
 
 // desk reads the lines of one or more files of the same log, in their order, and
@@ -36,6 +39,7 @@ type desk struct {
 	openOwn   int // bytes of its own line
 	openLine  int
 	openLines int
+	openQuote bool // it is quoted
 	prefixed  bool // the last record did not begin its line
 
 	scratch, squeezed []byte
@@ -131,15 +135,17 @@ func (d *desk) line(raw, next []byte, number int) {
 		}
 	}
 	d.prefixed = at > 0
+	quoted := !ownPrefix(b[:at])
 	for ok {
 		end, following, more := len(b), head{}, false
 		var nextAt int
 		if from := at + h.text + 1; from < len(b) && mayHoldAnother(h.form, b[from:]) {
-			if nextAt, following, more = nextHead(b, from); more {
+			if nextAt, following, more = outsideQuotes(b, at, from); more {
 				end = nextAt
 			}
 		}
-		r := record{head: h, raw: bytes.TrimRight(b[at:end], " \t"), file: d.file, line: number}
+		r := record{head: h, raw: bytes.TrimRight(b[at:end], " \t"), file: d.file, line: number, quoted: quoted}
+		quoted = quoted || bytes.IndexByte(b[at:end], '"') >= 0 // from here on a client may have closed it
 		if h.text > len(r.raw) {
 			r.head.text = len(r.raw)
 		}
@@ -295,7 +301,7 @@ func (d *desk) deliver(r *record) {
 func (d *desk) hold(r *record) {
 	d.open, d.openHead, d.openLine, d.openLines = true, r.head, r.line, 0
 	d.openRaw = append(d.openRaw[:0], r.raw[:min(len(r.raw), maxOpen)]...)
-	d.openOwn = len(d.openRaw)
+	d.openOwn, d.openQuote = len(d.openRaw), r.quoted
 }
 
 // flush judges the open record: with the lines that went on, or, where these were
@@ -305,7 +311,7 @@ func (d *desk) flush() {
 		return
 	}
 	d.open = false
-	r := record{head: d.openHead, raw: d.openRaw, file: d.file, line: d.openLine}
+	r := record{head: d.openHead, raw: d.openRaw, file: d.file, line: d.openLine, quoted: d.openQuote}
 	switch r.head.form {
 	case formW3C:
 		return // entry has tried
@@ -339,7 +345,7 @@ func (d *desk) headless(b []byte, number int) {
 		d.openLines++
 		d.openRaw = append(append(d.openRaw, ' '), b[:min(len(b), maxOpen)]...)
 		if d.openHead.form == formW3C {
-			r := record{head: d.openHead, raw: d.openRaw, file: d.file, line: d.openLine}
+			r := record{head: d.openHead, raw: d.openRaw, file: d.file, line: d.openLine, quoted: d.openQuote}
 			if d.entry(&r) {
 				return
 			}

@@ -182,6 +182,8 @@ func (j *judgement) sure(k *affair, candidates []*entry) (Sure, string) {
 	}
 	rest := len(candidates) - 1 - lab - silent
 	switch {
+	case len(candidates) == 1 && slices.ContainsFunc(k.incidents, func(i *incident) bool { return i.quoted }):
+		return Likely, fmt.Sprintf("no other failure that is known leaves these lines in %s%s, but one of them stands within a sentence or a request, where anybody may have written it", where, waited)
 	case len(candidates) == 1:
 		return Certain, fmt.Sprintf("no other failure that is known leaves these lines in %s%s", where, waited)
 	case rest == 0 && !candidates[0].Lab:

@@ -23,11 +23,13 @@ type incident struct {
 	wait  int64 // ms that the client waited; -1 = unknown
 	lines []mark
 	// cut says that the log ends within it: what it lacks may have followed.
-	cut   bool
-	first stamp
-	last  stamp
-	file  int
-	order int
+	cut bool
+	// quoted says that a line that tells stands within what somebody has written.
+	quoted bool
+	first  stamp
+	last   stamp
+	file   int
+	order  int
 }
 
 func (i *incident) has(n int) bool { return slices.Contains(i.numbs, n) }
@@ -51,7 +53,7 @@ func (i *incident) fits(t numbers) bool {
 // "" = nothing.
 func (i *incident) transport() string {
 	for _, m := range i.lines {
-		if _, says, ok := strings.Cut(m.text, "failed with return code "); ok {
+		if before, says, ok := strings.Cut(m.text, "failed with return code "); ok && !strings.Contains(before, `"`) {
 			says, _, _ = strings.Cut(says, " while SSL EST")
 			return strings.TrimSpace(says)
 		}
@@ -85,9 +87,12 @@ type trail struct {
 	numbs []int
 	first stamp
 	last  stamp
+
+	quoted bool
 }
 
 func (t *trail) reset() {
+	t.quoted = false
 	t.buf, t.ends, t.marks, t.numbs = t.buf[:0], t.ends[:0], t.marks[:0], t.numbs[:0]
 	t.first, t.last = stamp{}, stamp{}
 }
@@ -99,6 +104,7 @@ func (t *trail) note(r *record, found []int) {
 			t.numbs = append(t.numbs, n)
 		}
 	}
+	t.quoted = t.quoted || r.quoted && len(found) > 0
 	if r.head.when.clock {
 		if !t.first.clock {
 			t.first = r.head.when
@@ -126,6 +132,7 @@ func (t *trail) add(o *trail) {
 		t.keep(m, o.buf[from:o.ends[i]])
 		from = o.ends[i]
 	}
+	t.quoted = t.quoted || o.quoted
 	for _, n := range o.numbs {
 		if !slices.Contains(t.numbs, n) {
 			t.numbs = append(t.numbs, n)
@@ -141,7 +148,7 @@ func (t *trail) add(o *trail) {
 
 // incident makes what the trail has an incident.
 func (t *trail) incident(log Log, who string) *incident {
-	i := &incident{log: log, who: who, wait: -1, first: t.first, last: t.last, numbs: slices.Sorted(slices.Values(t.numbs))}
+	i := &incident{log: log, who: who, wait: -1, quoted: t.quoted, first: t.first, last: t.last, numbs: slices.Sorted(slices.Values(t.numbs))}
 	from := 0
 	for n, m := range t.marks {
 		m.text = string(t.buf[from:t.ends[n]])

@@ -76,7 +76,7 @@ const (
 	pieceShared = 256 // by two pieces
 	// maxLooked bounds, for each mask, how much is looked at for what is only told of: a
 	// guesser leaves gigabytes of lines that speak of passwords.
-	maxLooked = 256 << 10
+	maxLooked = 64 << 10
 )
 
 // secretsIn appends what kinds of secrets stand in a line: `Password:` alone is a label.

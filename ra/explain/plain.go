@@ -99,10 +99,12 @@ func (r *plainReader) take(rec *record, begins bool) {
 			shown.raw = append(append(bytes.Clone(r.prior), ' '), raw[:min(len(raw), maxLineKept)]...)
 		}
 		shown.tells = true
+		inQuotes := quotedIn(r.window, from, begin)
 		if begin < from {
 			r.doubt = false
 		}
 		for _, about := range r.d.catalog.topicsOf[n] {
+			shown.quoted = rec.quoted || inQuotes && r.log == "" || r.log == RA && !ownWords(r.window[:begin], r.d.catalog.book.signatures[n].parts[0])
 			r.saw(about, n, &shown)
 			if r.log == RA && about.log == RA {
 				r.told = true
