@@ -145,7 +145,7 @@ func (d *desk) line(raw, next []byte, number int) {
 			}
 		}
 		r := record{head: h, raw: bytes.TrimRight(b[at:end], " \t"), file: d.file, line: number, quoted: quoted}
-		quoted = quoted || bytes.IndexByte(b[at:end], '"') >= 0 // from here on a client may have closed it
+		quoted = quoted || bytes.IndexByte(b[at:end], '"') >= 0 || bytes.Contains(b[at:end], headerMark) // from here on a client may have closed it
 		if h.text > len(r.raw) {
 			r.head.text = len(r.raw)
 		}

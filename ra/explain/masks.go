@@ -55,12 +55,20 @@ var masks = slices.Concat([]mask{
 	always("a digest", []string{"response"}, `(?i)(\bresponse=['"]?)[0-9a-f]{32,128}`, "${1}(hidden)"),
 	always("a private key", []string{"private key-----"}, `(?s)-----BEGIN [A-Z ]*PRIVATE KEY-----.*?(?:-----END [A-Z ]*PRIVATE KEY-----|$)`, "(a private key, hidden)"),
 	always("a password", []string{"://"}, `(://[^/\s:@]*:)[^/\s]+@`, "${1}(hidden)@"),
-	always("a password", []string{"-u"}, `((?:^|\s)(?:-u|-U|--user|--proxy-user)[ =]*['"]?[^\s:'"]+:)[^\s'"]+`, "${1}(hidden)"),
+	always("a password", []string{"-u"}, `((?:^|\s)(?:-u|-U|--user|--proxy-user|--userpass)[ =]*['"]?[^\s:'"]+:)[^\s'"]+`, "${1}(hidden)"),
 	always("a password", []string{"-pass", "-secret", "-token", "-api"}, `(?i)((?:^|\s)--?(?:password|passwd|passphrase|pass|secret|token|api-?key)(?: +|=))`+value, "${1}(hidden)"),
 	always("a password", []string{"</"}, `(?i)(<[a-z:_-]*(?:password|passwd|passphrase|pwd|secret|token)[a-z_-]*(?: [^<>]*)?>)[^<\s][^<]*`, "${1}(hidden)"),
-	always("a password", append([]string{"pass", "secret", "authstring", "auth_string"}, passwordWords...), `(?i)((?:`+spelled+`|pass|secret|authstring|auth_string)['"]?`+blank+`*`+separator+blank+`*)`+value, "${1}(hidden)"),
-	always("a token or key", []string{"token", "key"}, `(?i)(\b(?:(?:access|refresh|id|session|auth|csrf|api|bearer)[-_]?token|token|(?:x-)?(?:api|auth|access)[-_]?key|x-[a-z-]*token)['"]?\s*(?:=>|[:=])\s*)`+value, "${1}(hidden)"),
+	always("a password", append([]string{"pass", "secret", "authstring", "auth_string"}, passwordWords...), `(?i)((?:`+spelled+`|pass|secret|authstring|auth_string)`+opened+`)`+value, "${1}(hidden)"),
+	// What tools are called with, and what they are configured by.
+	always("a password", []string{"user", "login", "account"}, `(?i)(\b(?:user|username|login|account)\s*=\s*\\*["'][^"':\s]+:)(?:[^"'\\]|\\.)+`, "${1}(hidden)"),
+	always("a password", []string{"certreq", "certutil", "sshpass", "openssl", "estclient"}, `(?i)(\b(?:(?:certreq|certutil|sshpass|openssl)\b[^|;\r\n]*?\s-[pk]|estclient\b[^|;\r\n]*?\s-h)\s+)`+value, "${1}(hidden)"),
+	always("a password", []string{"securestring", "community"}, `(?i)((?:securestring\s+(?:-string\s+)?|snmp-server\s+community\s+))`+value, "${1}(hidden)"),
+	{what: "a password", words: []string{"secret", "password", "key"}, form: regexp.MustCompile(`(?i)(\b(?:(?:password|key)\s+\d|secret(?:\s+\d)?)\s+)(` + ascii + `)`), secret: looksSecret},
+	always("a password", []string{"credential", "zugangsdaten", "anmeldedaten", "identifiants", "/pass"}, `(?i)((?:credentials?|zugangsdaten|anmeldedaten|identifiants|/password)\s*[:=]\s*[^\s/:]+\s*[/:]\s*)`+value, "${1}(hidden)"),
+	always("a token or key", []string{"token", "key", "sig"}, `(?i)(\b(?:(?:access|refresh|id|session|auth|csrf|api|bearer)[-_]?token|token|(?:x-)?(?:api|auth|access|account|shared-?access)[-_]?key|sharedaccesssignature|sig|x-[a-z-]*token)\\*['"]?\s*(?:=>|[:=])\s*)`+value, "${1}(hidden)"),
+	{what: "a token or key", words: []string{"bearer", "basic"}, form: regexp.MustCompile(`(?i)(\b(?:bearer|basic)\s+)([A-Za-z0-9+/=._~-]{6,})`), secret: looksSecret},
 }, passwordsInSentences, []mask{
+	{form: regexp.MustCompile(`()\b([A-Za-z0-9+/]{12,}={0,2})`), secret: accountInBase64},
 	// A long run of base64 may be any of these, or a key; or a certificate, which is none.
 	always("", nil, `[A-Za-z0-9+/]{64,}={0,2}`, "(base64, hidden)"),
 })

@@ -2,6 +2,7 @@ package explain
 
 import (
 	"bytes"
+	"encoding/base64"
 	"regexp"
 	"strings"
 	"unicode"
@@ -18,26 +19,31 @@ const (
 	// spelled is a password in English, German, French, Spanish, Russian, Chinese,
 	// Japanese and Arabic: the languages of the documents that people work by, and of
 	// the CA's pages.
-	spelled = `(?:pass(?:word|wort|phrase|code|wd)s?|kennwort|\bpwd?\b|\bmdp\b|mot de passe|contrase.a|парол[ья]|كلمة (?:ال)?(?:مرور|سر)|` + unspaced + `)`
+	spelled = `(?:pass(?:word|wort|[ -]?phrase|code|wd)s?|kennwort|\bpwd?\b|\bmdp\b|mot de passe|contrase.a|парол[ья]|كلمة (?:ال)?(?:مرور|سر)|` + unspaced + `)`
 	// unspaced are those that have no blank behind them.
 	unspaced = `(?:密码|密碼|口令|パスワード)`
 	// account is whose it is.
 	account = `(?:` + blank + `+\(?(?:(?:for|of|to|f.{1,3}r|von|vom|des|der|du|de|pour|para|для|от)` + blank + `+|ل)[^\s:=：]+(?:` + blank + `+[^\s:=：]+){0,3}?)`
 	// copula says that what follows is it; those in other letters are followed by one in
 	// these: what follows in their own is said of it.
-	copula      = `(?:` + blank + `+(?:is|was|ist|war|lautet|est|es)(?:` + blank + `+(?:now|jetzt|set to))?|` + blank + `+(?:set|changed|reset) to)(?:` + blank + `*` + separator + blank + `*|` + blank + `+)`
-	otherCopula = `(?:` + blank + `*(?:是|为|為|は)|` + blank + `+(?:هي|هو))` + blank + `*` + separator + `?` + blank + `*`
+	copula      = `(?:` + blank + `+(?:is|was|ist|war|lautet|hei(?:ß|ss)t|est|es)(?:` + blank + `+(?:now|jetzt|set to))?|` + blank + `+(?:set|changed|reset) to)(?:` + blank + `*` + separator + blank + `*|` + blank + `+)`
+	otherCopula = `(?:` + blank + `*\p{Han}{0,6}?(?:是|为|為|成|は)|(?:` + blank + `+\p{Arabic}+){0,3}?` + blank + `+(?:هي|هو))` + blank + `*` + separator + `?` + blank + `*`
 
-	separator   = `(?:=>|->|→|[:=：＝])`
-	inQuotes    = `(?:"[^"\r\n]+"|'[^'\r\n]+'|` + otherQuotes + `)`
+	separator = `(?:=>|->|→|[:=：＝]{1,2})`
+	// inQuotes may be cut off, have quotation marks within, or be a string within a string.
+	inQuotes    = `(?:\\+"(?:\\{3,}"|[^"\\\r\n]|\\[^"])+(?:\\+"|$)|"(?:[^"\\\r\n]|\\.)+(?:"|$)|'(?:[^'\\\r\n]|\\.|'')+(?:'|$)|<[^<>\s]+>|` + otherQuotes + `)`
 	otherQuotes = `(?:“[^”\r\n]+”|„[^“”\r\n]+[“”]|«[^»\r\n]+»|「[^」\r\n]+」)`
 	// value is in quotes, or goes to the next blank.
 	value = `(?:` + inQuotes + `|['"]?[^\s'"<“„«「，。；、）】」][^\s"<“„«「，。；、）】」]*)`
 	ascii = `[!-~]{4,}`
+	// into leads from what was to what is.
+	into = `(?:changed from|to|as|not|but|auf|in|zu|sondern|par|en|por|на|в)`
+	// opened is what stands between a name and its value: `": "`, `" value="`, `: ["`, `: {"value": "`.
+	opened = `\\*['"]?(?:` + blank + `*` + separator + `|` + blank + `+value\s*=)` + blank + `*(?:[\[{(]\s*(?:\\*"[a-z]+\\*"\s*:\s*)?)?`
 )
 
 // passwordWords are those by which a line with a password's name is found.
-var passwordWords = []string{"password", "passwort", "passphrase", "passcode", "passwd", "pw", "mot de passe", "mdp", "kennwort", "contrase", "парол", "密码", "密碼", "口令", "パスワード", "كلمة"}
+var passwordWords = []string{"password", "passwort", "passphrase", "pass phrase", "pass-phrase", "passcode", "passwd", "pw", "mot de passe", "mdp", "kennwort", "contrase", "парол", "密码", "密碼", "口令", "パスワード", "كلمة"}
 
 // passwordsInSentences are masks whose last group is the password, if it is one.
 var passwordsInSentences = []mask{
@@ -47,9 +53,19 @@ var passwordsInSentences = []mask{
 	sentence(notSaidOfIt, `(?i)(`+spelled+blank+`*)(`+otherQuotes+`)`),
 	sentence(notSaidOfIt, `(?i)(`+spelled+blank+`+)(`+inQuotes+`)`),
 	sentence(looksSecret, `(?i)(`+spelled+blank+`+\(?)(`+ascii+`)`),
+	sentence(looksSecret, `(?i)(`+spelled+blank+`*\([^()]{1,40}\)`+blank+`*`+separator+`?`+blank+`*)(`+value+`)`),
+	sentence(looksSecret, `(?i)(`+spelled+`(?:`+blank+`+[^\s:=：]+){0,6}?`+blank+`+`+into+blank+`+)(`+value+`)`),
 	sentence(looksSecret, `(?i)(`+unspaced+blank+`*\(?)(`+ascii+`)`),
 	sentence(looksSecret, `(?i)(`+spelled+`(?:`+blank+`+[^\s:=：]+){1,5}?(?:`+copula+`|`+blank+`*`+separator+blank+`*))(`+value+`)`),
 	sentence(looksSecret, `(?i)(`+ascii+`)`+blank+`+(?:is|was|ist|war|lautet|est)`+blank+`+(?:\pL+`+blank+`+){0,3}`+spelled),
+	// Where one is, the next is.
+	sentence(looksSecret, `(?i)(\(hidden\)['"]?`+blank+`*(?:(?:[,/;&]|`+into+`|or|and|oder|und)`+blank+`*)?)(`+ascii+`)`),
+}
+
+// accountInBase64 tells whether a word is base64 of an account and its password, as Basic has it.
+func accountInBase64(word string) bool {
+	text, err := base64.RawStdEncoding.DecodeString(strings.TrimRight(word, "="))
+	return err == nil && bytes.IndexByte(text, ':') > 0 && utf8.Valid(text) && bytes.IndexFunc(text, unicode.IsControl) < 0
 }
 
 func sentence(secret func(string) bool, form string) mask {
@@ -91,7 +107,7 @@ var evidenceWords = regexp.MustCompile(`^(?:0x[0-9A-Fa-f]+|(?:ERROR|STATUS|SEC_E
 // looksSecret tells whether a word is none of a language: it has letters and digits,
 // capitals within, signs that no words have, or is a long number.
 func looksSecret(word string) bool {
-	word = strings.TrimRight(bare(word), ".,;:)]}")
+	word = strings.TrimRight(bare(strings.TrimLeft(word, "([")), ".,;:)]}\"'")
 	if len(word) < 4 || strings.HasPrefix(word, hidden) || evidenceWords.MatchString(word) {
 		return false
 	}

@@ -40,6 +40,54 @@ func TestAPasswordInASentenceIsToldAndNotShown(t *testing.T) {
 	}
 }
 
+// Tools, files of settings and structured logs write passwords in their own ways.
+func TestAPasswordInAToolsOwnFormIsNotShown(t *testing.T) {
+	c := catalog(t)
+	for name, text := range map[string]string{
+		"JSON within JSON":                        `{\"password\":\"S3cret-word\"}`,
+		"JSON within JSON, with blanks":           `{\"user\":\"x\", \"password\": \"correct horse hunter\"}`,
+		"a quotation mark within, in JSON":        `{"password":"correct\"hunter"}`,
+		"a quotation mark within, as a backslash": `password="correct \" horse hunter"`,
+		"a quotation mark within, doubled":        `password='correct '' hunter'`,
+		"a quotation that is cut off":             `password="correct horse hunter`,
+		"in angle brackets":                       "password = <hunter>",
+		"an attribute of XML":                     `<add key="Password" value="hunter"/>`,
+		"an object of JSON":                       `password: {"value": "hunter"}`,
+		"a list of JSON":                          `password: ["hunter"]`,
+		"two signs":                               "password == hunter", "a sign of Go": "password := hunter",
+		"pki":         `pki --est --url https://127.0.0.1:8084 --userpass 'LAB\ciscora:hunter'`,
+		"estclient":   `estclient -e -s 127.0.0.1 -p 8084 -u 'LAB\ciscora' -h hunter -o .`,
+		"a curl.conf": `user = "LAB\\ciscora:hunter"`,
+		"certreq":     `certreq -Username x -p hunter`, "certutil": "certutil -p hunter x.pfx", "openssl": "openssl enc -aes128 -k hunter", "sshpass": "sshpass -p hunter ssh x",
+		"PowerShell":  `ConvertTo-SecureString "hunter" -AsPlainText`,
+		"IOS, enable": "enable secret 5 S3cret-word", "IOS, an account": "username x secret S3cret-word", "IOS, type 7": "username x password 7 S3cret-word", "IOS, SNMP": "snmp-server community hunter RO",
+		"a key of Azure": "AccountKey=S3cret-word==;x", "a signature of Azure": "https://x/?sig=S3cret-word", "an access signature": "SharedAccessSignature=S3cret-word",
+		"a bearer's token by itself": "sent Bearer S3cret-word", "Basic by itself": "sent basic TEFCXGNpc2NvcmE6aHVudGVy",
+		"base64 of an account": "sent TEFCXGNpc2NvcmE6aHVudGVy",
+		"a list":               "passwords: S3cret-word, S3cret-two", "two in a row": "passwords: S3cret-word S3cret-two",
+		"from one to another": "Password for ciscora was changed from S3cret-word to S3cret-two", "not this one but that": "the password is not S3cret-word but S3cret-two",
+		"an aside": "password (case sensitive) S3cret-word", "an aside and a sign": "Passwort (neu): S3cret-word", "a pass phrase": "pass phrase: hunter",
+		"German, set": `Das Passwort des Kontos LAB\ciscora haben wir auf S3cret-word gesetzt`, "German, changed": "Kennwort wurde in S3cret-word geändert",
+		"German, is called": "Passwort heißt hunter", "German, is called, in ASCII": "das Passwort heisst hunter", "German, account": "Zugangsdaten: ciscora / hunter", "English, account": "credentials: ciscora/hunter",
+		"Chinese, changed": "密码已改为hunter", "Chinese, set": "密码设置为 hunter", "Arabic, new": "كلمة المرور الجديدة هي hunter",
+	} {
+		t.Run(name, func(t *testing.T) {
+			for _, line := range []string{"2019/03/05 12:31:21 [error] 31067#0: *5 error " + text, "error: " + text} {
+				report := read(t, c, explaintest.Input("mail", []byte("[crit] disk failed\n"+line+"\n")))
+				out := printed(t, report)
+				for _, secret := range []string{"hunter", "S3cret", "correct", "TEFCX"} {
+					if strings.Contains(out, secret) {
+						t.Errorf("%s is shown: %s", line, out)
+					}
+				}
+				if !strings.Contains(out, "rror") || !strings.Contains(out, "(hidden)") {
+					t.Errorf("%s: the line is not there: %s", line, out)
+				}
+			}
+		})
+	}
+}
+
 func TestAPasswordOnTheNextLineIsToldAndNotShown(t *testing.T) {
 	c := catalog(t)
 	for text, line := range map[string]int{
@@ -65,6 +113,7 @@ func TestWhatIsSaidOfAPasswordIsShown(t *testing.T) {
 	for _, text := range []string{
 		"error: the password is wrong", "error: password is incorrect, account locked", "error: the password of ciscora is expired", "error: password was not accepted (0xC000006A)",
 		"error: bad password 0xC000006A STATUS_WRONG_PASSWORD", "error: wrong password for user LAB\\ciscora from 10.0.0.1", "error: wrong password (EST_ERR_AUTH_FAIL)", "error: password rc=22", "error: what ciscora typed is no password", "error: nothing is the password",
+		"error: wrong password for LAB\\ciscora, not tried again as LAB\\other", "error: Basic authentication is switched off", "error: openssl s_client -connect ca:443 -showcerts failed", "error: signature=sha256",
 		"error: password authentication failed for user ciscora", "error: TAM password already exists, no need to create. 12:31:03.358", "error: password 2147942402", "error: Das Kennwort ist abgelaufen",
 		"error: le mot de passe est incorrect", "error: ra enroll --password-file /etc/ra/pw failed", "error: bypass of the proxy failed", "error: passed 3 of 4", "error: no password https://ca.example.com/certsrv",
 		"Password:\nerror: the list has no template CiscoRA2", "Password:\nVerify Password:\nerror: cancelled by user ciscora2", "error: wrong password\n2019/03/05 12:31:21 [error] 31067#0: *5 login failed a1b2c3",

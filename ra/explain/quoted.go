@@ -12,22 +12,27 @@ var (
 )
 
 // outsideQuotes finds the next record of a line whose last one begins at: none within
-// quotation marks, and none in what libest writes of a request's header fields.
+// quotation marks, and none within what libest writes of a request's header fields.
 func outsideQuotes(b []byte, at, from int) (next int, h head, ok bool) {
-	if bytes.Contains(b[at:min(at+64, len(b))], headerMark) {
-		return 0, head{}, false
-	}
-	marks, counted := 0, at
+	header := bytes.Contains(b[at:min(at+64, len(b))], headerMark)
+	marks, counted, begin := 0, at, max(at, from-1)
 	for {
 		if next, h, ok = nextHead(b, from); !ok {
 			return 0, head{}, false
 		}
 		marks += bytes.Count(b[counted:next], []byte(`"`))
-		if marks%2 == 0 {
+		if marks%2 == 0 && (!header || wholeField(b[begin:next])) {
 			return next, h, true
 		}
 		counted, from = next, next+1
 	}
+}
+
+// wholeField tells whether this is the value of a header field as libest writes it, from
+// its beginning to its end.
+func wholeField(b []byte) bool {
+	b = bytes.TrimSpace(b)
+	return string(b) == "-" || len(b) > 1 && b[0] == '"' && b[len(b)-1] == '"'
 }
 
 const (
