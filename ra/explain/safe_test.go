@@ -3,7 +3,9 @@ package explain_test
 import (
 	"bytes"
 	"compress/gzip"
+	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"runtime"
@@ -106,6 +108,83 @@ func TestAPrivateKeyIsNotShownLineByLine(t *testing.T) {
 	if len(report.Secrets) != 1 || report.Secrets[0].What != "a private key" {
 		t.Errorf("%+v", report.Secrets)
 	}
+}
+
+// Each line may have a head; base64 may be folded anywhere; the last line is short.
+func TestAPrivateKeyIsNotShownWhateverItsLinesLookLike(t *testing.T) {
+	for name, head := range map[string]string{
+		"syslog": "Mar  5 12:31:21 host ra[1]: error ", "NGINX": "2026/03/05 12:31:21 [error] 1#0: error ", "none": "", "docker": `{"log":"error `,
+	} {
+		t.Run(name, func(t *testing.T) {
+			text := "2026/03/05 12:31:21 [crit] 1#0: disk failed\n"
+			for _, l := range []string{"-----BEGIN EC PRIVATE KEY-----", "MHcCAQEEIerror0failq+/Xk", "AwEHoUQDQgerrorZZ", "failQ8x=", "-----END EC PRIVATE KEY-----", "error: the end after ABCDEFGHIJKLMNOPQRSTUVWXYZ"} {
+				text += head + l + "\n"
+			}
+			report := read(t, catalog(t), explaintest.Input("log", []byte(text)))
+			out := printed(t, report)
+			for _, part := range []string{"MHcCAQ", "AwEHo", "failQ8x"} {
+				if strings.Contains(out, part) {
+					t.Errorf("%s is shown: %s", part, out)
+				}
+			}
+			if !strings.Contains(out, "ABCDEFGHIJKLMNOPQRSTUVWXYZ") {
+				t.Errorf("what stands behind the key is hidden: %s", out)
+			}
+		})
+	}
+}
+
+// A guesser of passwords leaves gigabytes: how many of the lines have one is not found
+// out for each, but what is shown is looked at.
+func TestInAFloodOfLinesThatSpeakOfPasswordsNoneIsShown(t *testing.T) {
+	var text strings.Builder
+	for i := range 5000 {
+		fmt.Fprintf(&text, "2026/03/05 12:31:21 [error] 1#0: *%d wrong password for account u%d\n", i, i)
+	}
+	text.WriteString("2026/03/05 12:31:22 [error] 1#0: another error: the password is hunter\n2026/03/05 12:31:22 [error] 1#0: and a password:\nERROR-hunter\n")
+	report := read(t, catalog(t), explaintest.Input("nginx-error.log", []byte(text.String())))
+	out := printed(t, report)
+	if strings.Contains(out, "hunter") || !strings.Contains(out, "another error") {
+		t.Error(out)
+	}
+	if report.NotSought == 0 || !strings.Contains(out, "too many to look for one in each") {
+		t.Errorf("it does not say that not all were looked at: %s", out)
+	}
+}
+
+// Ctrl-C ends it after a bounded number of bytes, whatever stands in the lines.
+func TestAReadingEndsSoonAfterItIsCancelled(t *testing.T) {
+	c := catalog(t)
+	for name, chunk := range map[string]string{
+		"short lines": "password:\n", "long lines": "2026/03/05 12:31:21 [error] 1#0: error " + strings.Repeat("password ", 2000) + "\n", "one line": "password ",
+	} {
+		t.Run(name, func(t *testing.T) {
+			ctx, cancel := context.WithCancel(t.Context())
+			defer cancel()
+			in := &cancelling{endless: endless{chunk: []byte(chunk), left: 64 << 20}, from: 1 << 20, cancel: cancel}
+			_, err := explain.Explain(ctx, c, []explain.Input{{Name: explain.Stdin, Open: func() (io.ReadCloser, error) { return io.NopCloser(in), nil }}}, explain.Options{})
+			if !errors.Is(err, context.Canceled) || in.after > 1<<20 {
+				t.Errorf("it read %d bytes after it was cancelled: %v", in.after, err)
+			}
+		})
+	}
+}
+
+// cancelling cancels when so much of it has been read.
+type cancelling struct {
+	endless
+
+	from, given, after int64
+	cancel             func()
+}
+
+func (c *cancelling) Read(p []byte) (int, error) {
+	n, err := c.endless.Read(p)
+	if c.given += int64(n); c.given > c.from {
+		c.cancel()
+		c.after += int64(n)
+	}
+	return n, err
 }
 
 func TestWhatComesInDoesNotSteerTheTerminal(t *testing.T) {
