@@ -24,6 +24,8 @@ import (
 type Input struct {
 	Name string
 	Open func() (io.ReadCloser, error)
+	// Once says that it gives its bytes only once, as a pipe does.
+	Once bool
 }
 
 // maxFiles bounds how many files a folder gives.
@@ -48,6 +50,12 @@ func Files(paths []string) ([]Input, error) {
 			inputs = append(inputs, fileInput(path))
 			continue
 		}
+		if info.Mode()&fs.ModeNamedPipe != 0 && isOpen(path) {
+			input := fileInput(path)
+			input.Once = true
+			inputs = append(inputs, input)
+			continue
+		}
 		if !info.IsDir() { // it would be waited for without an end, and is looked at twice
 			problems = append(problems, fmt.Errorf("%s is no file, but a pipe or a device: read it as ra explain - < %[1]s", path))
 			continue
@@ -67,6 +75,12 @@ func Files(paths []string) ([]Input, error) {
 		problems = append(problems, err)
 	}
 	return inputs, errors.Join(problems...)
+}
+
+// isOpen tells whether a path names what this process has open already, as a shell's
+// <(zcat x.gz) does: nobody is waited for to open its other end.
+func isOpen(path string) bool {
+	return path == "/dev/stdin" || strings.HasPrefix(path, "/dev/fd/") || strings.HasPrefix(path, "/proc/self/fd/")
 }
 
 func fileInput(path string) Input {

@@ -110,7 +110,7 @@ func begin(input Input) (sniffed, error) {
 	if input.Open == nil {
 		return sniffed{}, errors.New("there is nothing to read")
 	}
-	if input.Name == Stdin {
+	if input.Once || input.Name == Stdin {
 		return sniffed{}, nil
 	}
 	f, err := input.Open()
