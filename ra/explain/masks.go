@@ -96,9 +96,7 @@ func (d *desk) secretsIn(kinds []string, raw []byte) (_ []string, named bool) {
 		return kinds, false
 	}
 	passed := false
-	for i := range masks {
-		named = named || may&(1<<i) != 0 && masks[i].secret != nil
-	}
+	named = may&maskGate.names != 0
 	for from := 0; ; from += pieceLooked - pieceShared {
 		piece := raw[from:min(len(raw), from+pieceLooked)]
 		if len(raw) > pieceLooked {
@@ -151,6 +149,7 @@ func (d *desk) secretsOf(kinds []string, raw []byte, may uint32) (_ []string, pa
 type gate struct {
 	at    [1 << 16]uint8 // one more than an index of lists
 	lists [][]gateWord
+	names uint32 // the masks that begin with a password's name
 }
 
 type gateWord struct {
@@ -166,6 +165,9 @@ func newGate() *gate {
 	for i, m := range masks {
 		if m.what == "" {
 			continue
+		}
+		if m.secret != nil && &m.words[0] == &passwordWords[0] {
+			g.names |= 1 << i
 		}
 		for _, w := range m.words {
 			n := g.at[pair(w[0], w[1])]

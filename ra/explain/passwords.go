@@ -166,7 +166,7 @@ func lastWords(b []byte) []byte {
 
 // leavesOpen tells what a line waits for at its end.
 func leavesOpen(b []byte) waiting {
-	if maskGate.look(b) == 0 {
+	if maskGate.look(b)&maskGate.names == 0 {
 		return forNothing
 	}
 	// The blank that a word has behind it is cut off at a line's end.

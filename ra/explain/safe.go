@@ -65,7 +65,11 @@ const maxStrangers = 64
 var errorWords = [][]byte{[]byte("error"), []byte("fail"), []byte("[crit]"), []byte("[alert]"), []byte("[emerg]"), []byte("fatal")}
 
 func speaksOfError(raw []byte) bool {
-	lower := bytes.ToLower(raw[:min(len(raw), 2<<10)])
+	raw = raw[:min(len(raw), 2<<10)]
+	if bytes.Contains(raw, errorWords[0]) || bytes.Contains(raw, errorWords[1]) { // most do, as they are
+		return true
+	}
+	lower := bytes.ToLower(raw)
 	return slices.ContainsFunc(errorWords, func(w []byte) bool { return bytes.Contains(lower, w) })
 }
 
