@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"io"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -152,6 +153,29 @@ func TestAResetTakesBackWhatTestsHaveLeft(t *testing.T) {
 }
 
 // A job whose $LABEL is not set must not take back what others have ordered.
+// The form that orders a fault may be used for the rest of them, and there it named nobody.
+func TestWhatIsAskedForInABodyIsNotTakenForEverybodys(t *testing.T) {
+	f := &faults{}
+	if _, err := f.Order("est.any:hang"); err != nil {
+		t.Fatal(err)
+	}
+	h := admin.New(inLab(func(o *admin.Options) { o.Faults = f }))
+	for _, target := range []string{"POST /reset", "POST /reset?label=test-b", "DELETE /faults"} {
+		method, path, _ := strings.Cut(target, " ")
+		w := httptest.NewRecorder()
+		h.ServeHTTP(w, httptest.NewRequestWithContext(t.Context(), method, "http://localhost"+path, strings.NewReader("label=test-a")))
+		if w.Code != http.StatusBadRequest || !strings.Contains(w.Body.String(), "stands in the query") {
+			t.Errorf("%s: %d %s", target, w.Code, w.Body)
+		}
+	}
+	if got := f.List(); len(got) != 1 {
+		t.Errorf("%d faults are left", len(got))
+	}
+	w := httptest.NewRecorder()
+	h.ServeHTTP(w, httptest.NewRequestWithContext(t.Context(), "POST", "http://localhost/reset", io.MultiReader())) // chunked, and empty
+	equal(t, http.StatusOK, w.Code)
+}
+
 func TestAnEmptyNameTakesNothingBack(t *testing.T) {
 	f := &faults{}
 	if _, err := f.Order("est.any:hang"); err != nil {
