@@ -29,11 +29,7 @@ func (r *Report) Print(w io.Writer) error {
 		p.line("")
 		p.line("Not understood:")
 		for _, s := range r.NotUnderstood {
-			times := ""
-			if s.Count > 1 {
-				times = fmt.Sprintf(" (%d times)", s.Count)
-			}
-			p.line("  %s:%d: %s%s", s.File, s.Line, s.Text, times)
+			p.line("  %s:%d: %s%s", s.File, s.Line, s.Text, timesOf(s.Count))
 		}
 		if r.NotListed > 0 {
 			p.line("  and %d lines more", r.NotListed)
@@ -43,7 +39,7 @@ func (r *Report) Print(w io.Writer) error {
 		p.line("")
 		p.line("Secrets stand in the input, and are not shown here. Take them out before you pass it on, and change them if you have:")
 		for _, s := range r.Secrets {
-			p.line("  %s:%d: %s%s", show(s.File), s.Line, s.What, timesOf(s.Count))
+			p.line("  %s:%d: %s%s", show(s.File), s.Line, s.What, timesOf(int64(s.Count)))
 		}
 	}
 	p.line("")
@@ -69,7 +65,7 @@ func (r *Report) Print(w io.Writer) error {
 	return p.err
 }
 
-func timesOf(n int) string {
+func timesOf(n int64) string {
 	if n < 2 {
 		return ""
 	}
