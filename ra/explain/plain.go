@@ -46,6 +46,8 @@ const (
 	maxWindow = 512
 	// together is how many lines apart two lines of one incident may be.
 	together = 300
+	// oneCall is how many lines apart a tool may say the same thing of one call.
+	oneCall = 40
 )
 
 func (r *plainReader) init(d *desk) { r.d, r.runs = d, map[topic]*plainRun{} }
@@ -128,6 +130,9 @@ func (r *plainReader) saw(about topic, n int, rec *record) {
 		again := false
 		for _, have := range run.trail.numbs {
 			again = again || have == n
+		}
+		if again && about.log == Tool && rec.file == run.file && rec.line-run.line <= oneCall {
+			again = false // a tool says a thing twice in one call
 		}
 		if again || rec.file == run.file && rec.line-run.line > together {
 			r.report(about)
