@@ -46,6 +46,8 @@ const (
 	maxWindow = 512
 	// together is how many lines apart two lines of one incident may be.
 	together = 300
+	// oneCall is how many lines apart a tool may say the same thing of one call.
+	oneCall = 40
 )
 
 func (r *plainReader) init(d *desk) { r.d, r.runs = d, map[topic]*plainRun{} }
@@ -125,7 +127,9 @@ func (r *plainReader) take(rec *record, begins bool) {
 func (r *plainReader) saw(about topic, n int, rec *record) {
 	run := r.runs[about]
 	if run != nil {
-		if slices.Contains(run.trail.numbs, n) || rec.file == run.file && rec.line-run.line > together {
+		// A tool says a thing twice in one call.
+		same := about.log == Tool && rec.file == run.file && rec.line-run.line <= oneCall
+		if slices.Contains(run.trail.numbs, n) && !same || rec.file == run.file && rec.line-run.line > together {
 			r.report(about)
 			run = nil
 		}
