@@ -53,11 +53,11 @@ func (c *console) live(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Content-Type", "text/csv; charset=utf-8")
 		w.Header().Set("Content-Disposition", `attachment; filename="live.csv"`)
 		table := csv.NewWriter(w)
-		_ = table.Write([]string{"began", "enrollment", "cn", "state", "est_status", "took_ms", "req_id", "identity", "client", "error"}) // as above
+		_ = table.Write([]string{"began", "enrollment", "cn", "state", "est_status", "took_ms", "req_id", "identity", "client", "error", "label"}) // as above
 		for _, e := range d.List {
 			record := []string{
 				e.Started.UTC().Format(time.RFC3339Nano), e.ID, e.CN, string(e.State), strconv.Itoa(e.ESTStatus), strconv.FormatInt(e.Duration.Milliseconds(), 10),
-				strconv.Itoa(e.ReqID), e.Identity, e.Client, e.Error,
+				strconv.Itoa(e.ReqID), e.Identity, e.Client, e.Error, e.Label,
 			}
 			for i := range record {
 				record[i] = noFormula(record[i])
