@@ -47,6 +47,7 @@ type desk struct {
 	kinds       []string
 	waits       waiting // what the line before leaves open
 	blank       int     // empty lines behind it
+	sentences   int     // bytes of lines that name passwords
 	seen        map[Log]*seen
 	lastSeen    *seen
 	lastSeenLog Log
@@ -66,6 +67,9 @@ const (
 	maxOpen      = 4 << 10
 	maxOpenLines = 5
 	maxIncidents = 20000 // that are kept one by one, of one log
+	// maxSentences bounds what is read for passwords in sentences, in bytes: it takes long.
+	// Behind it they are hidden where a line is shown, and not told of.
+	maxSentences = 2 << 20
 )
 
 func newDesk(c *Catalog) *desk {
@@ -151,10 +155,11 @@ func (d *desk) line(raw, next []byte, number int) {
 // hidden where it is shown.
 func (d *desk) withoutSecrets(b []byte, number int) []byte {
 	b, awaited := hideAwaited(d.waits, b)
-	kinds, named := secretsIn(d.kinds[:0], b[:min(len(b), 64<<10)])
+	kinds, named := secretsIn(d.kinds[:0], b[:min(len(b), 64<<10)], d.sentences < maxSentences)
 	d.waits, d.blank = forNothing, 0
 	if named {
 		d.waits = leavesOpen(b)
+		d.sentences += min(len(b), 4*maxLineKept)
 	}
 	if awaited && !slices.Contains(kinds, "a password") {
 		kinds = append(kinds, "a password")

@@ -70,8 +70,8 @@ func always(what string, words []string, form, with string) mask {
 }
 
 // secretsIn appends what kinds of secrets stand in a line: `Password:` alone is a label.
-// named tells that a password's name stands in it.
-func secretsIn(kinds []string, raw []byte) (_ []string, named bool) {
+// named tells that a password's name stands in it; sentences, that it is read as one.
+func secretsIn(kinds []string, raw []byte, sentences bool) (_ []string, named bool) {
 	may := maskGate.look(raw)
 	if may == 0 {
 		return kinds, false
@@ -83,7 +83,7 @@ func secretsIn(kinds []string, raw []byte) (_ []string, named bool) {
 			continue
 		}
 		named = named || m.secret != nil
-		if slices.Contains(kinds, m.what) {
+		if slices.Contains(kinds, m.what) || m.secret != nil && !sentences {
 			continue
 		}
 		if m.words[0] == "://" && bytes.IndexByte(raw, '@') < 0 { // URLs are many, accounts in them few
@@ -93,6 +93,9 @@ func secretsIn(kinds []string, raw []byte) (_ []string, named bool) {
 			text = string(raw)
 		}
 		// An NTLM message in a header is one secret. A key's next lines are in the next lines.
+		if m.secret != nil {
+			text = text[:min(len(text), 4*maxLineKept)] // what can be shown
+		}
 		left := m.hide(text)
 		if left != text || m.what == "a private key" {
 			kinds = append(kinds, m.what)
