@@ -53,6 +53,8 @@ type Failure struct {
 	Like string
 	// Lab says that only a test makes this failure.
 	Lab bool
+	// Harmless says that nothing has to be done: it was mended as it happened.
+	Harmless bool
 	// FromTool are the words where only the output of a tool was read; "" = the others.
 	FromTool Words
 	// Often is how often it is met, next to others that leave the same lines.

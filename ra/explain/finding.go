@@ -73,6 +73,7 @@ func (j *judgement) finding(k *affair, candidates []*entry, variants map[*entry]
 	})
 	f.Sure, f.Why = j.sure(k, candidates)
 	f.Headline = headline(f.Title, f.Sure, len(candidates))
+	f.Harmless = first.Harmless && (f.Sure == Certain || f.Sure == Likely)
 	f.Apart = j.apartBy(k, candidates)
 	f.severity = 4
 	if start {

@@ -28,6 +28,7 @@ type plainReader struct {
 	ownRaw    []byte
 	told      bool
 	explained explained
+	refusals  handshakes
 }
 
 // topic is what lines of a log are about: failures that share a line are one.
@@ -55,7 +56,9 @@ func (r *plainReader) init(d *desk) { r.d, r.runs = d, map[topic]*plainRun{} }
 // gap says that a paragraph ends.
 func (r *plainReader) gap() {
 	if r.doubt {
-		r.d.strangers.add(r.log, &r.doubtful)
+		if r.log != RA || !r.refusals.take(&r.doubtful) {
+			r.d.strangers.add(r.log, &r.doubtful)
+		}
 		r.doubt, r.told = false, true
 	}
 	if r.log == RA && !r.told {
@@ -153,6 +156,7 @@ func (r *plainReader) report(about topic) {
 
 func (r *plainReader) end() {
 	r.gap()
+	r.refusals.end(func(rec *record) { r.d.strangers.add(RA, rec) })
 	for _, about := range slices.SortedFunc(maps.Keys(r.runs), func(a, b topic) int {
 		return cmp.Or(cmp.Compare(a.log, b.log), a.group-b.group)
 	}) {

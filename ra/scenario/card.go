@@ -52,6 +52,8 @@ type Card struct {
 	Like string `yaml:"like"`
 	// LabOnly says that only a test makes this failure.
 	LabOnly bool `yaml:"lab_only"`
+	// Harmless says that nothing has to be done about it.
+	Harmless bool `yaml:"harmless"`
 	// FromTool has the words for whoever has read the output of a tool alone: that says
 	// nothing of the product that was asked.
 	FromTool Words `yaml:"from_tool"`
