@@ -115,6 +115,21 @@ func TestLogsAreReadFromWhereOneWas(t *testing.T) {
 	}
 	_, body := get(t, h, "/logs/nginx?cn=two&limit=1")
 	equal(t, "4", body["next"].(string)) // lines of others need not come again
+
+	// The first two are forgotten.
+	lines = lines[2:]
+	for target, want := range map[string]bool{
+		"/logs/nginx":                            false,
+		"/logs/nginx?since=0":                    true,
+		"/logs/nginx?since=1":                    true,
+		"/logs/nginx?since=2":                    false,
+		"/logs/nginx?since=2026-11-26T08:00:02Z": true,
+		"/logs/nginx?since=2026-11-26T08:00:03Z": false,
+	} {
+		if _, body := get(t, h, target); (body["lost"] == true) != want {
+			t.Errorf("%s: lost is %v", target, body["lost"])
+		}
+	}
 	equal(t, http.StatusNotFound, request(t, h, http.MethodGet, "/logs/syslog").Code)
 	equal(t, http.StatusBadRequest, request(t, h, http.MethodGet, "/logs/nginx?since=yesterday").Code)
 }
