@@ -255,7 +255,7 @@ func TestAKeyThatOthersCanReadIsRefused(t *testing.T) {
 	end()
 	for _, name := range []string{"root.key", "issuing.key"} {
 		path := filepath.Join(dir, name)
-		if err := os.Chmod(path, 0o644); err != nil { //nolint:gosec // that is what is refused
+		if err := os.Chmod(path, 0o644); err != nil {
 			t.Fatal(err)
 		}
 		if _, err := certsrv.New(certsrv.Options{Dir: dir}); err == nil || !strings.Contains(err.Error(), "chmod 600 "+path) {

@@ -23,7 +23,7 @@ import (
 	"slices"
 	"strings"
 
-	"ciscora/internal/p7b"
+	"github.com/smallstep/pkcs7"
 )
 
 const typePKCS7 = "application/pkcs7-mime"
@@ -72,7 +72,7 @@ func (c *client) certificatesOf(text []byte) ([]*x509.Certificate, error) {
 	if c.wrong("enroll-ber") && len(der) > 1 && der[1] == 0x80 {
 		return nil, errors.New("BER")
 	}
-	p7, err := p7b.Parse(der)
+	p7, err := pkcs7.Parse(der)
 	if err != nil {
 		if c.wrong("enroll-garbage") {
 			return nil, write(c.get("OUT"), der)
