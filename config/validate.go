@@ -46,7 +46,7 @@ var dsnSyntax = regexp.MustCompile(`^(sqlite:.|postgres(ql)?://.)`)
 // check says what is wrong with the DSN. It does not quote it: a password may be in it.
 func (c *Ledger) check() error {
 	if !dsnSyntax.MatchString(c.DSN) {
-		return errors.New("want sqlite:FILE or postgres://...")
+		return errors.New("want sqlite:FILE or postgres://USER@HOST/DATABASE")
 	}
 	if strings.HasPrefix(c.DSN, "sqlite:") {
 		return nil

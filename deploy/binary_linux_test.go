@@ -17,7 +17,7 @@ var made = sync.OnceValues(func() ([]byte, error) {
 	}
 	defer os.RemoveAll(dir)
 	path := filepath.Join(dir, "ra")
-	build := exec.Command("go", "build", "-trimpath", "-ldflags=-s -w", "-o", path, "ciscora/cmd/ra") //nolint:noctx // as above
+	build := exec.Command("go", "build", "-trimpath", "-ldflags=-s -w", "-o", path, "ciscora/cmd/ra")
 	build.Env = append(os.Environ(), "CGO_ENABLED=0")
 	if out, err := build.CombinedOutput(); err != nil {
 		return nil, fmt.Errorf("%w: %s", err, out)
@@ -32,7 +32,7 @@ func putBinary(t *testing.T, root string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := os.WriteFile(filepath.Join(root, "ra"), program, 0o755); err != nil { //nolint:gosec // it is a program
+	if err := os.WriteFile(filepath.Join(root, "ra"), program, 0o755); err != nil {
 		t.Fatal(err)
 	}
 }

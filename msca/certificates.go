@@ -8,7 +8,7 @@ import (
 	"errors"
 	"fmt"
 
-	"github.com/smallstep/pkcs7"
+	"ciscora/internal/p7b"
 )
 
 // maxCertificates bounds what one answer may hold.
@@ -67,7 +67,7 @@ func parseDER(der []byte) ([]*x509.Certificate, error) {
 	if err == nil {
 		return []*x509.Certificate{cert}, nil
 	}
-	p7, p7err := pkcs7.Parse(der)
+	p7, p7err := p7b.Parse(der)
 	switch {
 	case p7err != nil:
 		return nil, fmt.Errorf("what came is neither a certificate (%w) nor a PKCS#7", err)

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"crypto/x509"
@@ -8,7 +9,6 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"strings"
 
 	"ciscora/config"
 	"ciscora/internal/printable"
@@ -105,10 +105,11 @@ func (r comparison) print(w io.Writer) {
 		line("    built-in  %s", d.Built)
 	}
 	if len(r.Assumptions) > 0 {
-		fmt.Fprintln(w, "\nassumed (docs/reference/adcs-assumptions.md), and seen at the real CA:")
+		fmt.Fprintln(w, "\nWhat docs/reference/adcs-assumptions.md assumes of a Microsoft CA, and what the recorded one shows:")
 	}
 	for _, a := range r.Assumptions {
-		line("  %-4s%s (%s): %s", strings.TrimSpace(a.Holds), a.Assumed, a.Section, a.Seen)
+		verdict := map[string]string{"yes": "so", "no": "not so"}[a.Holds]
+		line("  %-8s%s (%s): seen %s", cmp.Or(verdict, a.Holds), a.Assumed, a.Section, a.Seen)
 	}
 	fmt.Fprintf(w, "\n%d differences\n", len(r.Differences))
 }

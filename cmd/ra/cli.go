@@ -37,7 +37,7 @@ func (c *cli) loadRA(path string) (*config.RA, error) {
 	}
 	cfg, err := config.LoadRA(path, c.env.LookupEnv)
 	if errors.Is(err, fs.ErrNotExist) {
-		return nil, fmt.Errorf("%w; ra config default > ra.yaml writes one to begin with, --config names another", err)
+		return nil, fmt.Errorf("%w; ra config default > ra.yaml writes one to begin with, or name the file that you have", err)
 	}
 	return cfg, err
 }

@@ -16,7 +16,7 @@ const wellKnown = "/.well-known/est"
 func splitESTURL(raw string) (server, label string, err error) {
 	u, err := url.Parse(raw)
 	if err != nil || u.RawQuery != "" || u.Fragment != "" {
-		return raw, "", nil
+		return raw, "", nil //nolint:nilerr // who wants the URL refuses it, in words of its own
 	}
 	path, ok := strings.CutPrefix(strings.TrimSuffix(u.Path, "/"), wellKnown)
 	label, below := strings.CutPrefix(path, "/")

@@ -18,6 +18,9 @@ import (
 	"ciscora/ra/exam/builtin"
 )
 
+// runLimit is how long one run of a client may take, where nobody says it.
+const runLimit = time.Minute
+
 // examFlags are those of ra exam.
 type examFlags struct {
 	list                    bool
@@ -27,6 +30,7 @@ type examFlags struct {
 	parallel                int
 	operations, can         []string
 	client                  string
+	command                 []string // behind --
 	cards, keep             string
 	verbose, asJSON         bool
 	junit, html             string
@@ -54,7 +58,7 @@ is run once more), or is not applicable.
 The exit status is 0 if no MUST fails (with --level: nothing of that level or
 stricter), 1 if one does, or the examination was stopped, 2 if the command line is
 wrong, the client cannot be started or a report cannot be written, and 3 if nothing
-passed. What --baseline knows is no fail.
+passed. What --baseline knows, or --write-baseline notes, is no fail.
 
 COMMAND may have placeholders, each also in the environment as EST_URL and the like:
 
@@ -78,7 +82,7 @@ PATH:
 	fl.StringSliceVar(&f.cases, "case", nil, "examine these `cases` alone: ids or globs")
 	fl.StringSliceVar(&f.groups, "group", nil, "examine these `groups` alone: the first word of an id")
 	fl.StringVar(&f.level, "level", "", "examine cases of this `level` and stricter, and let any of them count: must, should, may or robust")
-	fl.DurationVar(&f.limit, "limit", time.Minute, "kill the client after this time, in each run")
+	fl.DurationVar(&f.limit, "limit", runLimit, "kill the client after this time, in each run")
 	fl.IntVar(&f.parallel, "parallel", 0, "cases at a time (default two a processor); those that wait come besides")
 	fl.StringSliceVar(&f.operations, "operations", nil, "what the client can do: "+strings.Join(exam.Operations(), ", ")+" (default enroll, or the preset's)")
 	fl.StringSliceVar(&f.can, "can", nil, "what it can do besides: "+strings.Join(exam.Abilities(), ", "))
@@ -93,7 +97,10 @@ PATH:
 	fl.StringVar(&f.baseline, "expect", "", "the same as --baseline")
 	fl.StringVar(&f.writeBaseline, "write-baseline", "", "write the fails to this `file`, for --baseline")
 	_ = fl.MarkHidden("expect") // it is there
-	cmd.RunE = c.run(func(ctx context.Context, args []string) error { return c.exam(ctx, f, args) })
+	cmd.RunE = c.run(func(ctx context.Context, args []string) error {
+		f.command = args
+		return c.exam(ctx, f)
+	})
 	return cmd
 }
 
@@ -109,7 +116,7 @@ func (c *cli) examClientCommand() *cobra.Command {
 	return cmd
 }
 
-func (c *cli) exam(ctx context.Context, f examFlags, args []string) error {
+func (c *cli) exam(ctx context.Context, f examFlags) error {
 	// The clients are in sessions of their own: a terminal that is closed does not end them.
 	ctx, stop := untilHangup(ctx)
 	defer stop()
@@ -135,7 +142,7 @@ func (c *cli) exam(ctx context.Context, f examFlags, args []string) error {
 		return fmt.Errorf("make a folder for the client: %w", err)
 	}
 	defer os.RemoveAll(dir)
-	client, err := f.examined(ctx, args, dir)
+	client, err := f.examined(ctx, dir)
 	if err != nil {
 		return usageError{err}
 	}
@@ -236,6 +243,8 @@ func (c *cli) examEnd(ctx context.Context, f examFlags, report exam.Report, leve
 			left = ", and " + f.writeBaseline + " is left as it was"
 		}
 		return fmt.Errorf("stopped when %d of %d cases were examined%s: %w", len(report.Cases), cards, left, context.Cause(ctx))
+	case len(failed) > 0 && f.writeBaseline != "":
+		fmt.Fprintf(c.env.Stderr, "%s has what fails; with --baseline it is known\n", f.writeBaseline)
 	case len(failed) > 0:
 		return quietIf(!f.asJSON, fmt.Errorf("%d cases failed", len(failed)))
 	case report.Summary.Pass == 0 && !known:
@@ -293,7 +302,8 @@ func (f examFlags) choose() ([]exam.Card, error) {
 }
 
 // examined is the client that the command line names.
-func (f examFlags) examined(ctx context.Context, args []string, dir string) (exam.Client, error) {
+func (f examFlags) examined(ctx context.Context, dir string) (exam.Client, error) {
+	args := f.command
 	if f.client == "" {
 		if len(args) == 0 {
 			return exam.Client{}, errors.New("there is no client: give its command after --, or a known one with --client; see ra exam --help")
@@ -360,7 +370,7 @@ func (c *cli) printExam(report exam.Report, f examFlags) {
 		}
 		fmt.Fprintf(w, "\n%s  %s%s  (%s)\n  seen  %s\n  says  %s: %s\n", one.ID, strings.ToUpper(string(one.Verdict)), news, one.Level, one.Reason, one.Ref, one.Says)
 		if !f.verbose {
-			fmt.Fprintf(w, "  wire  ra exam %s--case %s -v\n", again(f), one.ID)
+			fmt.Fprintf(w, "  wire  %s\n", f.again(one.ID))
 		}
 	}
 	fmt.Fprintln(w)
@@ -376,15 +386,31 @@ func (c *cli) printExam(report exam.Report, f examFlags) {
 		fmt.Fprintf(table, "%s\t%d\t%d\t%d\t%d\t\n", level, counts[exam.Pass], counts[exam.Fail], counts[exam.Inconclusive], counts[exam.NotApplicable])
 	}
 	_ = table.Flush() // to a terminal or a pipe whose reader has gone
-	fmt.Fprintf(w, "%s %s, %.1f s\n", report.Client.Name, report.Client.Version, float64(report.TookMS)/1000)
+	fmt.Fprintf(w, "%s, %.1f s\n", strings.TrimSpace(report.Client.Name+" "+report.Client.Version), float64(report.TookMS)/1000)
 }
 
-// again is what of the command line names the client, for a case that is to be seen.
-func again(f examFlags) string {
-	if f.client != "" {
-		return "--client " + f.client + " "
+// again is the command line that shows the wire of one case with the same client.
+func (f examFlags) again(id string) string {
+	words, limit := []string{"ra", "exam"}, ""
+	if f.limit != runLimit {
+		limit = f.limit.String()
 	}
-	return ""
+	for _, flag := range []struct {
+		name   string
+		values []string
+	}{{"client", []string{f.client}}, {"operations", f.operations}, {"can", f.can}, {"cards", []string{f.cards}}, {"limit", []string{limit}}, {"case", []string{id}}} {
+		if value := strings.Join(flag.values, ","); value != "" {
+			words = append(words, "--"+flag.name, quoted(value))
+		}
+	}
+	words = append(words, "-v")
+	if len(f.command) > 0 {
+		words = append(words, "--")
+	}
+	for _, word := range f.command {
+		words = append(words, quoted(word))
+	}
+	return strings.Join(words, " ")
 }
 
 // cut is a text's beginning.

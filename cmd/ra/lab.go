@@ -75,7 +75,7 @@ RA and CA go there, for Wireshark. No other command has that.`,
 	f.IntVar(&o.Lockout, "lockout", 0, "the RA's guard: after `N` refused log-ins no other password is tried at the account for a while (0 = no guard)")
 	f.BoolVar(&once, "once", false, "enroll the sample phone, print how it went, and end")
 	f.BoolVar(&asJSON, "json", false, "print addresses, account and paths as one JSON object once the ports are open, and then each event as another (with --once: the result alone)")
-	f.StringVar(&level, "log-level", "error", "the structured log on standard error: debug, info, warn or error")
+	f.StringVar(&level, "log-level", "error", "the structured log on standard error: debug, info, warn or error; without this flag errors alone, in words")
 	cmd.RunE = c.run(func(ctx context.Context, _ []string) error {
 		var err error
 		if o.Profile, err = config.ParseProfile(profile); err != nil {
@@ -100,6 +100,9 @@ RA and CA go there, for Wireshark. No other command has that.`,
 		o.Version = buildVersion().name()
 		logs := &held{w: c.env.Stderr}
 		log, err := newLogger(logs, level)
+		if !asJSON && !cmd.Flags().Changed("log-level") {
+			log, err = newPlainLogger(logs), nil
+		}
 		if err != nil {
 			return err
 		}
@@ -156,7 +159,10 @@ func (c *cli) lab(ctx context.Context, o lab.Options, logs *held, once, asJSON, 
 	defer func() { err = errors.Join(err, player.Close()) }()
 	o.Cards, o.Catalog = player, sync.OnceValues(scenario.Catalog)
 	l, err := lab.Start(ctx, o)
-	if err != nil {
+	switch {
+	case errors.Is(err, context.Canceled) && ctx.Err() != nil:
+		return nil // Ctrl-C while it started
+	case err != nil:
 		return err
 	}
 	defer func() {

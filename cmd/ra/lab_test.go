@@ -109,3 +109,14 @@ func TestTheLabsAccountComesFromAFileOrTheEnvironment(t *testing.T) {
 		t.Errorf("%d %s", status, out.String())
 	}
 }
+
+func TestALabThatIsStoppedWhileItStartsHasNothingToComplainOf(t *testing.T) {
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	var out, complaints bytes.Buffer
+	status := Main(ctx, []string{"lab", "--once", "--est", "127.0.0.1:0", "--certsrv", "127.0.0.1:0", "--admin", "127.0.0.1:0"},
+		Environment{Stdout: &out, Stderr: &complaints, LookupEnv: func(string) (string, bool) { return "", false }})
+	if status != exitDone || complaints.Len() > 0 {
+		t.Errorf("status %d: %s", status, complaints.String())
+	}
+}

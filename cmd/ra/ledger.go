@@ -167,7 +167,7 @@ func writeRows(w io.Writer, rows []ledger.Row) error {
 	fmt.Fprintln(table, "ID\tRECEIVED\tSTATE\tREQID\tCN\tIDENTITY\tTEMPLATE\tLABEL\tDELIVERIES\tNOTE")
 	for _, row := range rows {
 		fmt.Fprintf(table, "%d\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t%d\t%s\n", row.ID, row.Received.Local().Format(time.DateTime), row.State, reqID(row),
-			dash(inTable(row.CN)), inTable(row.Identity), inTable(row.Template), dash(inTable(row.Label)), row.Deliveries, note(row))
+			dash(inTable(row.CN)), inTable(row.Identity), inTable(row.Template), dash(inTable(row.Label)), row.Deliveries, dash(note(row, true)))
 	}
 	return table.Flush()
 }
@@ -194,8 +194,9 @@ func dash(s string) string {
 	return s
 }
 
-// note says in a word or two what is special about a row.
-func note(row ledger.Row) string {
+// note says in a word or two what is special about a row, and of its error, where that
+// is wanted, the beginning.
+func note(row ledger.Row, withError bool) string {
 	var notes []string
 	switch {
 	case row.ByHand():
@@ -208,10 +209,10 @@ func note(row ledger.Row) string {
 	if len(row.Candidates) > 0 && !row.ByHand() {
 		notes = append(notes, "maybe ReqID "+numbers(row.Candidates))
 	}
-	if row.Error != "" {
+	if row.Error != "" && withError {
 		notes = append(notes, printable.Line(row.Error, 60))
 	}
-	return dash(strings.Join(notes, ": "))
+	return strings.Join(notes, ": ")
 }
 
 // maxNumbers is how many ReqIDs a line of a table has room for.
@@ -282,7 +283,7 @@ func printRow(w io.Writer, row ledger.Row) error {
 	}
 	line("row", strconv.FormatInt(row.ID, 10))
 	line("state", string(row.State))
-	line("note", strings.TrimPrefix(note(row), "-"))
+	line("note", note(row, false)) // the error has a line of its own
 	line("subject", row.Subject)
 	line("identity", row.Identity)
 	line("template", row.Template)
@@ -292,7 +293,7 @@ func printRow(w io.Writer, row ledger.Row) error {
 		line("HRESULT", fmt.Sprintf("0x%08x", row.HRESULT))
 	}
 	if row.Floor != 0 {
-		line("known before", "ReqID "+strconv.Itoa(row.Floor))
+		line("sought above", "ReqID "+strconv.Itoa(row.Floor)+", the highest that was known when the request went out")
 	}
 	line("candidates", strings.Trim(fmt.Sprint(row.Candidates), "[]"))
 	line("error", row.Error)

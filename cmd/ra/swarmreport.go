@@ -37,7 +37,7 @@ var swarmPage = template.Must(template.New("").Funcs(template.FuncMap{"short": s
 <h1>{{.S.OK}} of {{.S.Count}} phones enrolled{{if .Untried}}; stopped before {{.Untried}} had asked{{end}}</h1>
 <p>At {{.URL}}, {{.Began.Format "2006-01-02 15:04:05 UTC"}}, in {{short .S.Elapsed}}: {{printf "%.1f" .S.Rate}} certificates a second.</p>
 {{.Picture}}
-<table><tr><th>Phones</th><th>Enrolled</th><th>Failed</th><th>Half below</th><th>95 % below</th><th>Longest</th></tr>
+<table><tr><th>Phones</th><th>Enrolled</th><th>Failed</th><th>Median</th><th>95th percentile</th><th>Longest</th></tr>
 <tr><td>all</td><td>{{.S.OK}}</td><td>{{.S.Failed}}</td><td>{{short .S.P50}}</td><td>{{short .S.P95}}</td><td>{{short .S.Most}}</td></tr>
 {{range $key, $of := .S.ByKey}}<tr><td>{{$key}}</td><td>{{$of.OK}}</td><td>{{$of.Failed}}</td><td>{{short $of.P50}}</td><td>{{short $of.P95}}</td><td>{{short $of.Most}}</td></tr>
 {{end}}</table>

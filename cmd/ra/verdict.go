@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"fmt"
 	"io"
+	"reflect"
 	"strings"
 	"time"
 
@@ -21,12 +22,46 @@ type verdicts struct {
 
 func (v verdicts) begin(card scenario.Card) {
 	fmt.Fprintf(v.w, "%s: %s\n\n", card.Name, card.Title)
+	if len(card.Mended.Steps) > 0 {
+		fmt.Fprint(v.w, "== the failure ==\n\n")
+	}
 }
 
 // mend stands between the failure and its fix.
 func (v verdicts) mend(card scenario.Card) {
 	v.idle.touch()
-	fmt.Fprintf(v.w, "\nthat was the failure; now it is mended: %s\n\n", strings.TrimSpace(card.Fix))
+	fmt.Fprintf(v.w, "\n== that was the failure; now it is mended: %s ==\n\n", mendedBy(card))
+}
+
+// mendedBy is what a card's second part has otherwise: what was done, and not what its
+// reader is told to do.
+func mendedBy(card scenario.Card) string {
+	var did []string
+	for _, s := range card.Steps {
+		if s.Do == "fault" {
+			did = append(did, "the fault "+s.Fault+" is taken back")
+		}
+	}
+	was, is := card.Lab, card.Mended.Lab
+	changed := func(name string, a, b any) {
+		if !reflect.DeepEqual(a, b) {
+			did = append(did, fmt.Sprintf("%s is %s", name, strings.Trim(fmt.Sprint(b), "[]")))
+		}
+	}
+	changed("the CA's URL", was.CAURL, is.CAURL)
+	changed("the CA's name", was.CANames, is.CANames)
+	changed("the template", cmp.Or(was.Template, "the lab's"), cmp.Or(is.Template, "the lab's"))
+	changed("what the account may enroll for", was.Enroll, is.Enroll)
+	changed("the smallest key", was.MinKeySize, is.MinKeySize)
+	changed("est.patience in seconds", was.Patience, is.Patience)
+	changed("the phone's key", was.Key, is.Key)
+	if was.Password != is.Password {
+		did = append(did, "the password is the right one")
+	}
+	if len(did) == 0 {
+		return "what it takes is done"
+	}
+	return strings.Join(did, ", ")
 }
 
 // line is one of a log's, as it comes.

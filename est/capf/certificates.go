@@ -11,7 +11,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/smallstep/pkcs7"
+	"ciscora/internal/p7b"
 )
 
 // maxPKCS7 bounds a PKCS#7 in DER: thirty certificates and more. Decoding takes
@@ -27,7 +27,7 @@ func certificates(text []byte) ([]*x509.Certificate, error) {
 	if len(der) > maxPKCS7 {
 		return nil, fmt.Errorf("PKCS#7 of %d bytes; at most %d are read", len(der), maxPKCS7)
 	}
-	message, err := pkcs7.Parse(der)
+	message, err := p7b.Parse(der)
 	if err != nil {
 		return nil, fmt.Errorf("no PKCS#7: %w", err)
 	}

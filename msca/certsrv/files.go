@@ -12,6 +12,8 @@ import (
 
 	"go.step.sm/crypto/keyutil"
 	"go.step.sm/crypto/pemutil"
+
+	"ciscora/internal/secretfile"
 )
 
 // The files of Options.Dir.
@@ -45,9 +47,16 @@ func loadPair(dir, name string) (*pair, error) {
 		return nil, fmt.Errorf("certsrv: read %s.pem: %w", path, err)
 	}
 	p := &pair{certificate: c}
-	key, err := pemutil.Read(path + ".key")
+	info, err := os.Stat(path + ".key")
 	if errors.Is(err, fs.ErrNotExist) {
 		return p, nil
+	}
+	var key any
+	if err == nil {
+		err = secretfile.Check(path+".key", info)
+	}
+	if err == nil {
+		key, err = pemutil.Read(path + ".key")
 	}
 	if err != nil {
 		return nil, fmt.Errorf("certsrv: read %s.key: %w", path, err)

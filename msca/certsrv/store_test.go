@@ -248,3 +248,21 @@ func TestServeSaysWhyItCannotGoOn(t *testing.T) {
 		t.Errorf("serving until a context that has ended: %v", err)
 	}
 }
+
+func TestAKeyThatOthersCanReadIsRefused(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "ca")
+	_, end := kept(t, dir, usualKeys)
+	end()
+	for _, name := range []string{"root.key", "issuing.key"} {
+		path := filepath.Join(dir, name)
+		if err := os.Chmod(path, 0o644); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := certsrv.New(certsrv.Options{Dir: dir}); err == nil || !strings.Contains(err.Error(), "chmod 600 "+path) {
+			t.Errorf("%s: %v", name, err)
+		}
+		if err := os.Chmod(path, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+}

@@ -263,13 +263,15 @@ func TestManyAtOnce(t *testing.T) {
 
 func TestATallyCountsWhatIsRemembered(t *testing.T) {
 	now := time.Date(2026, 11, 26, 12, 0, 0, 0, time.UTC)
-	s := admin.NewEnrollments(3, func() time.Time { return now })
+	s := admin.NewEnrollments(4, func() time.Time { return now })
 	for i, id := range []string{"a", "b", "c", "d"} { // the first is forgotten
 		s.Begin(admin.Enrollment{ID: id, Started: now.Add(time.Duration(i-3) * 20 * time.Second)})
 		if id != "d" {
 			s.Finish(id, func(e *admin.Enrollment) { e.State = admin.Issued })
 		}
 	}
+	s.Begin(admin.Enrollment{ID: "e", Started: now}) // its client comes again: it counts then
+	s.Finish("e", func(e *admin.Enrollment) { e.State = admin.Challenged })
 	got := s.Tally(now.Add(-30 * time.Second))
 	if got.Of[admin.Issued] != 2 || got.Of[admin.Received] != 1 || got.Open != 1 || got.Begun != 2 {
 		t.Errorf("%+v", got)

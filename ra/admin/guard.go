@@ -50,7 +50,7 @@ func (h *handler) checkGuard(next http.Handler) http.Handler {
 			return
 		}
 		w.Header().Set("WWW-Authenticate", `Bearer realm="ra admin"`)
-		fail(w, http.StatusUnauthorized, "the token of admin.token_file is wanted: curl -H @FILE, where FILE has the line Authorization: Bearer TOKEN")
+		fail(w, http.StatusUnauthorized, `the token of admin.token_file is wanted: curl -K FILE, where FILE has the line header = "Authorization: Bearer TOKEN"`)
 	})
 }
 

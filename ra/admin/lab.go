@@ -90,6 +90,8 @@ func LogNames() []string { return []string{"nginx", "ciscora", "iis", "capf"} }
 type LineList struct {
 	Lines []Line `json:"lines"`
 	Next  string `json:"next"` // since of the next question
+	// Lost tells that lines behind since are forgotten: other tests' are counted, too.
+	Lost bool `json:"lost,omitempty"`
 }
 
 func (h *handler) log(w http.ResponseWriter, r *http.Request) {
@@ -108,7 +110,12 @@ func (h *handler) log(w http.ResponseWriter, r *http.Request) {
 	}
 	filter := filterOf(q)
 	list := LineList{Lines: []Line{}, Next: strconv.Itoa(number)}
-	for _, line := range h.Lab.Lines(name) {
+	lines := h.Lab.Lines(name)
+	if since != "" && len(lines) > 0 {
+		oldest := lines[0]
+		list.Lost = oldest.Number > number+1 && !oldest.Time.Before(from)
+	}
+	for _, line := range lines {
 		if line.CN == "" && line.Enrollment != "" && h.Enrollments != nil {
 			e, _ := h.Enrollments.Get(line.Enrollment)
 			line.CN = e.CN

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"io"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -114,6 +115,21 @@ func TestLogsAreReadFromWhereOneWas(t *testing.T) {
 	}
 	_, body := get(t, h, "/logs/nginx?cn=two&limit=1")
 	equal(t, "4", body["next"].(string)) // lines of others need not come again
+
+	// The first two are forgotten.
+	lines = lines[2:]
+	for target, want := range map[string]bool{
+		"/logs/nginx":                            false,
+		"/logs/nginx?since=0":                    true,
+		"/logs/nginx?since=1":                    true,
+		"/logs/nginx?since=2":                    false,
+		"/logs/nginx?since=2026-11-26T08:00:02Z": true,
+		"/logs/nginx?since=2026-11-26T08:00:03Z": false,
+	} {
+		if _, body := get(t, h, target); (body["lost"] == true) != want {
+			t.Errorf("%s: lost is %v", target, body["lost"])
+		}
+	}
 	equal(t, http.StatusNotFound, request(t, h, http.MethodGet, "/logs/syslog").Code)
 	equal(t, http.StatusBadRequest, request(t, h, http.MethodGet, "/logs/nginx?since=yesterday").Code)
 }
@@ -152,6 +168,29 @@ func TestAResetTakesBackWhatTestsHaveLeft(t *testing.T) {
 }
 
 // A job whose $LABEL is not set must not take back what others have ordered.
+// The form that orders a fault may be used for the rest of them, and there it named nobody.
+func TestWhatIsAskedForInABodyIsNotTakenForEverybodys(t *testing.T) {
+	f := &faults{}
+	if _, err := f.Order("est.any:hang"); err != nil {
+		t.Fatal(err)
+	}
+	h := admin.New(inLab(func(o *admin.Options) { o.Faults = f }))
+	for _, target := range []string{"POST /reset", "POST /reset?label=test-b", "DELETE /faults"} {
+		method, path, _ := strings.Cut(target, " ")
+		w := httptest.NewRecorder()
+		h.ServeHTTP(w, httptest.NewRequestWithContext(t.Context(), method, "http://localhost"+path, strings.NewReader("label=test-a")))
+		if w.Code != http.StatusBadRequest || !strings.Contains(w.Body.String(), "stands in the query") {
+			t.Errorf("%s: %d %s", target, w.Code, w.Body)
+		}
+	}
+	if got := f.List(); len(got) != 1 {
+		t.Errorf("%d faults are left", len(got))
+	}
+	w := httptest.NewRecorder()
+	h.ServeHTTP(w, httptest.NewRequestWithContext(t.Context(), "POST", "http://localhost/reset", io.MultiReader())) // chunked, and empty
+	equal(t, http.StatusOK, w.Code)
+}
+
 func TestAnEmptyNameTakesNothingBack(t *testing.T) {
 	f := &faults{}
 	if _, err := f.Order("est.any:hang"); err != nil {

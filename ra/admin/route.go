@@ -2,6 +2,8 @@ package admin
 
 import (
 	"context"
+	"errors"
+	"io"
 	"net/http"
 
 	"github.com/go-chi/chi/v5"
@@ -31,6 +33,9 @@ func (t route) mount(r chi.Router) {
 		if err == nil && t.method != http.MethodGet {
 			err = q.checkNamed()
 		}
+		if err == nil && t.method != http.MethodGet && t.takes == nil && hasBody(req) {
+			err = errors.New("a body would be passed over here: leave it out; what is asked for stands in the query, as in /reset?label=test-a")
+		}
 		if err != nil {
 			fail(w, http.StatusBadRequest, err.Error())
 			return
@@ -41,6 +46,15 @@ func (t route) mount(r chi.Router) {
 	if t.method == http.MethodGet {
 		r.Head(t.path, serve)
 	}
+}
+
+// hasBody tells whether a request has more than a head.
+func hasBody(r *http.Request) bool {
+	if r.ContentLength == 0 {
+		return false
+	}
+	n, _ := io.ReadFull(r.Body, make([]byte, 1)) // one that ends before its first byte is none
+	return n > 0
 }
 
 // routes are all that the port can have.

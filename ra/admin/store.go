@@ -245,7 +245,7 @@ func (s *Enrollments) list(match func(*entry) bool, place func(*entry) uint64) [
 type Tally struct {
 	Of    map[State]int
 	Open  int // without an answer yet
-	Begun int // since the instant that was asked for
+	Begun int // since the instant that was asked for, without those that were asked for a password alone
 }
 
 // Tally counts what is remembered, without a copy of it.
@@ -257,7 +257,7 @@ func (s *Enrollments) Tally(since time.Time) Tally {
 		for at := l.Front(); at != nil; at = at.Next() {
 			e := at.Value.(*entry)
 			t.Of[e.State]++
-			if e.Started.After(since) {
+			if e.State != Challenged && e.Started.After(since) {
 				t.Begun++
 			}
 		}

@@ -218,6 +218,11 @@ func TestDatesAreLookedAtByTheClockThatIsHandedIn(t *testing.T) {
 	if _, ok := check.Files(cfg, time.Now(), &r); ok || len(states(r, "files")) != 2 {
 		t.Error(findings(r))
 	}
+	for _, f := range r.Findings {
+		if !strings.Contains(f.Seen, "nosuch.") || !strings.Contains(f.Reason, "a file that is not there") || !strings.Contains(f.Fix, "ra.yaml's own folder") {
+			t.Errorf("%+v", f)
+		}
+	}
 	wellFormed(t, r)
 }
 

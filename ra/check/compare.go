@@ -70,14 +70,10 @@ func headNames(s *Step) (names []string) {
 }
 
 func compareBodies(theirs, ours *Step, add func(what, a, b string)) {
-	keys := slices.Sorted(maps.Keys(theirs.Body))
-	for key := range ours.Body {
-		if !slices.Contains(keys, key) {
-			keys = append(keys, key)
-		}
-	}
-	slices.Sort(keys)
-	for _, key := range keys {
+	either := map[string]string{}
+	maps.Copy(either, theirs.Body)
+	maps.Copy(either, ours.Body)
+	for _, key := range slices.Sorted(maps.Keys(either)) {
 		a, b := theirs.Body[key], ours.Body[key]
 		switch key {
 		case "size":

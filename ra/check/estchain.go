@@ -12,8 +12,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/smallstep/pkcs7"
-
+	"ciscora/internal/p7b"
 	"ciscora/msca"
 )
 
@@ -68,7 +67,7 @@ func certsOf(body []byte) ([]*x509.Certificate, error) {
 	if err != nil {
 		return nil, errors.New("it is not base64")
 	}
-	p7, err := pkcs7.Parse(der)
+	p7, err := p7b.Parse(der)
 	switch {
 	case err != nil:
 		return nil, errors.New("the base64 holds no PKCS #7")

@@ -4,6 +4,7 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
+	"io/fs"
 	"time"
 
 	"ciscora/config"
@@ -16,10 +17,10 @@ func Files(cfg *config.RA, now time.Time, r *Report) (config.Files, bool) {
 	if err != nil {
 		var problems config.Problems
 		if !errors.As(err, &problems) {
-			r.Add(fileProblem(err.Error()))
+			r.Add(fileProblem(err))
 		}
 		for _, p := range problems {
-			r.Add(fileProblem(p.Error()))
+			r.Add(fileProblem(p))
 		}
 		return config.Files{}, false
 	}
@@ -44,11 +45,15 @@ func Files(cfg *config.RA, now time.Time, r *Report) (config.Files, bool) {
 	return files, true
 }
 
-func fileProblem(text string) Finding {
-	return Finding{
-		Name: "files", State: Fail, Seen: short(text), Symptom: "ra serve ends at its start, or keeps what it read before",
-		Reason: "the file is not as it is needed", Fix: "as it says there",
+func fileProblem(err error) Finding {
+	f := Finding{
+		Name: "files", State: Fail, Seen: short(err.Error()), Symptom: "ra serve ends at its start, or keeps what it read before",
+		Reason: "ra.yaml names this file, and it cannot be used", Fix: "mend the file, by what is seen of it, or name another one in ra.yaml",
 	}
+	if errors.Is(err, fs.ErrNotExist) {
+		f.Reason, f.Fix = "ra.yaml names a file that is not there", "put the file there, or name the right one in ra.yaml: a path is read from ra.yaml's own folder"
+	}
+	return f
 }
 
 func fileDates(name string, certs []*x509.Certificate, now time.Time, symptom string) Finding {

@@ -13,22 +13,15 @@ import (
 	"testing"
 
 	"ciscora/config"
+	"ciscora/internal/peertest"
 	"ciscora/ra/check"
 )
 
 // openssl runs `openssl s_server` with a certificate for localhost and these arguments,
-// and returns its address and what it is verified by. Without OpenSSL the test skips,
-// unless RA_PEERS=required.
+// and returns its address and what it is verified by.
 func openssl(t *testing.T, args ...string) (address string, trust []*x509.Certificate) {
 	t.Helper()
-	path, err := exec.LookPath("openssl")
-	switch {
-	case err == nil:
-	case os.Getenv("RA_PEERS") == "required":
-		t.Fatalf("%v, and RA_PEERS=required", err)
-	default:
-		t.Skip(err)
-	}
+	path := peertest.Program(t, "openssl")
 	dir := t.TempDir()
 	certificate, key := filepath.Join(dir, "localhost.pem"), filepath.Join(dir, "localhost.key")
 	if out, err := exec.CommandContext(t.Context(), path, "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "30", "-subj", "/CN=localhost",

@@ -12,7 +12,7 @@ import (
 	"strconv"
 	"strings"
 
-	"github.com/smallstep/pkcs7"
+	"ciscora/internal/p7b"
 )
 
 // Words that may stand in a recording. What a CA says is never copied: it is looked up
@@ -244,7 +244,7 @@ func fileWords(body []byte) string {
 	if _, err := x509.ParseRevocationList(der); err == nil {
 		return "revocation list, " + form
 	}
-	if p7, err := pkcs7.Parse(der); err == nil {
+	if p7, err := p7b.Parse(der); err == nil {
 		order := "in another order"
 		if slices.IsSortedFunc(p7.Certificates, func(a, b *x509.Certificate) int { return bytes.Compare(a.Raw, b.Raw) }) {
 			order = "sorted as a SET OF"

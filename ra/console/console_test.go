@@ -164,6 +164,35 @@ func contains(t *testing.T, text string, words ...string) {
 	}
 }
 
+func TestEachPageSaysWhoseItIs(t *testing.T) {
+	lab, ra := newSite(t), newSite(t, func(o *console.Options) { o.Lab = nil })
+	for _, path := range []string{"/", "/console/live", "/console/requests", "/console/enrollments/e1"} {
+		_, source, _ := lab.get(path, http.StatusOK)
+		contains(t, source, "<strong>ra lab</strong> EST registration authority", "· ra lab</title>")
+		_, source, _ = ra.get(path, http.StatusOK)
+		contains(t, source, "<strong>ra</strong> EST registration authority", "· ra</title>")
+	}
+}
+
+func TestWhoReadsTheEnrollmentsOfThisProcessSeesTheirLabels(t *testing.T) {
+	s := newSite(t, func(o *console.Options) {
+		o.Enrollments.Begin(admin.Enrollment{ID: "e3", CN: "SEP003", Label: "wifi", Started: began})
+	})
+	text, source, _ := s.get("/console/live", http.StatusOK)
+	contains(t, text, "Label", "wifi")
+	contains(t, source, `<td data-th="Label"><bdi>wifi</bdi></td>`)
+	_, table, _ := s.get("/console/live.csv", http.StatusOK)
+	contains(t, table, ",error,label\n", ",wifi\n")
+}
+
+func TestADateIsAskedForInWordsThatPeopleKnow(t *testing.T) {
+	s := newSite(t)
+	_, source, _ := s.get("/console/requests", http.StatusOK)
+	contains(t, source, `name="since" size="16" placeholder="YYYY-MM-DD"`, `placeholder="YYYY-MM-DDThh:mm"`)
+	text, _, _ := s.get("/console/requests?since=yesterday", http.StatusBadRequest)
+	contains(t, text, "write a day as 2026-11-27, a minute as 2026-11-27T14:05")
+}
+
 func TestTheOverviewSaysWhatIsWrongAndWhatToDo(t *testing.T) {
 	s := newSite(t)
 	text, source, header := s.get("/", http.StatusOK)

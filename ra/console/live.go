@@ -45,11 +45,11 @@ func (c *console) live(w http.ResponseWriter, r *http.Request) {
 	case "json":
 		writeJSON(w, d.List)
 	case "csv":
-		table := [][]string{{"began", "enrollment", "cn", "state", "est_status", "took_ms", "req_id", "identity", "client", "error"}}
+		table := [][]string{{"began", "enrollment", "cn", "state", "est_status", "took_ms", "req_id", "identity", "client", "error", "label"}}
 		for _, e := range d.List {
 			table = append(table, []string{
 				e.Started.UTC().Format(time.RFC3339Nano), e.ID, e.CN, string(e.State), strconv.Itoa(e.ESTStatus), strconv.FormatInt(e.Duration.Milliseconds(), 10),
-				strconv.Itoa(e.ReqID), e.Identity, e.Client, e.Error,
+				strconv.Itoa(e.ReqID), e.Identity, e.Client, e.Error, e.Label,
 			})
 		}
 		writeCSV(w, "live.csv", table)

@@ -108,7 +108,7 @@ func instants(value string) (from, to time.Time, err error) {
 	if from, err = time.Parse("2006-01-02T15:04", value); err == nil {
 		return from, from.Add(time.Minute), nil
 	}
-	return from, to, fmt.Errorf("%q is no day and no minute, want 2006-01-02 or 2006-01-02T15:04", value)
+	return from, to, fmt.Errorf("%q is no day and no minute: write a day as 2026-11-27, a minute as 2026-11-27T14:05, in UTC", value)
 }
 
 func (s *search) query() url.Values {

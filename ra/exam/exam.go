@@ -82,6 +82,12 @@ func Run(ctx context.Context, o Options) ([]Result, error) {
 		defer os.RemoveAll(dir)
 		o.Dir = dir
 	}
+	// A server's configuration is in it, and takes paths from where it stands.
+	dir, err := filepath.Abs(o.Dir)
+	if err != nil {
+		return nil, fmt.Errorf("the folder of the examination: %w", err)
+	}
+	o.Dir = dir
 	keys, err := scenario.MakeKeys(filepath.Join(o.Dir, "keys"))
 	if err != nil {
 		return nil, err

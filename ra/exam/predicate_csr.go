@@ -97,9 +97,16 @@ func requestProblem(r *run) string {
 	return ""
 }
 
-func csrProblem(r *run) string {
+func unsentProblem(r *run) string {
 	if len(r.posts()) == 0 {
 		return "no CSR came"
+	}
+	return ""
+}
+
+func csrProblem(r *run) string {
+	if p := unsentProblem(r); p != "" {
+		return p
 	}
 	return r.eachCSR(func(csr *x509.CertificateRequest) string {
 		if csr.CheckSignature() != nil {
@@ -335,7 +342,7 @@ func freshProblem(r *run) string {
 		}
 		seen[value] = q.remote
 	}
-	if !proven {
+	if !proven && len(r.posts()) > 0 {
 		return "no CSR has a proof of possession"
 	}
 	return ""

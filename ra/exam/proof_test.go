@@ -126,6 +126,9 @@ func TestACaseIsSilentAboutAnotherDefect(t *testing.T) {
 		{"auth-challenged", "auth-unknown-first", exam.Inconclusive}, // its password goes out unasked
 		{"auth-challenged", "auth-scheme-case", exam.Inconclusive},
 		{"tls-12", "tls-renegotiate", exam.Pass}, // TLS 1.3 has no renegotiation
+		{"tls-12", "tls-renegotiate-begun", exam.Pass},
+		{"tls-12", "pop-unique", exam.Inconclusive}, // nor tls-unique
+		{"tls-12", "pop-fresh", exam.Inconclusive},
 	} {
 		r := one(t, theClient(t, func(exam.Card) string { return test.defect }), 20*time.Second, test.id)
 		if r.Verdict != test.want {

@@ -1,6 +1,10 @@
 package explain
 
-import "bytes"
+import (
+	"bytes"
+	"maps"
+	"slices"
+)
 
 // capfReader reads CAPF's trace: one enrollment a phone at a time. The trace of
 // Cisco's TSP has the same form.
@@ -128,9 +132,7 @@ func (r *capfReader) end1(p *phone) {
 }
 
 func (r *capfReader) end() {
-	for _, p := range r.phones {
-		if p.failed {
-			r.end1(p)
-		}
+	for _, name := range slices.Sorted(maps.Keys(r.phones)) {
+		r.end1(r.phones[name])
 	}
 }

@@ -10,17 +10,18 @@ import (
 func (d *desk) clean(raw []byte) []byte {
 	b := bytes.TrimRight(raw, "\r\n \t")
 	b = bytes.TrimPrefix(b, []byte("\xef\xbb\xbf"))
-	for len(b) > 0 && (b[0] == '>' || b[0] == ' ' || b[0] == '\t') {
-		b = b[1:]
-	}
+	b = unquoted(b)
 	if bytes.IndexByte(b, 0x1b) >= 0 || bytes.IndexByte(b, 0) >= 0 {
 		b = withoutEscapes(b)
 	}
 	if hasMarkup(b) {
-		b = withoutMarkup(b)
+		b = unquoted(withoutMarkup(b)) // of a mail in HTML the marks are &gt;
 	}
 	return b
 }
+
+// unquoted takes the marks of a quotation from a line.
+func unquoted(b []byte) []byte { return bytes.TrimLeft(b, "> \t") }
 
 func withoutEscapes(b []byte) []byte {
 	out := make([]byte, 0, len(b))

@@ -319,15 +319,22 @@ func (d *desk) flush() {
 		d.header(r.raw)
 		return
 	}
+	f := familyCES
+	if r.head.form == formCAPF {
+		f = familyCAPF
+	}
 	d.squeezed = wordsOf(d.squeezed[:0], r.head, r.raw)
+	joined := d.catalog.book.find(nil, f, d.squeezed)
+	if len(r.raw) > d.openOwn {
+		own := wordsOf(nil, r.head, r.raw[:d.openOwn])
+		if found := d.catalog.book.find(nil, f, own); len(joined) == 0 || slices.Equal(found, joined) { // the next lines are something else
+			r.raw, d.squeezed = d.openRaw[:d.openOwn], append(d.squeezed[:0], own...)
+		}
+	}
 	if d.judge(&r, d.squeezed) {
 		return
 	}
-	r.raw = d.openRaw[:d.openOwn]
-	d.squeezed = wordsOf(d.squeezed[:0], r.head, r.raw)
-	if !d.judge(&r, d.squeezed) {
-		d.unknown(&r, d.squeezed)
-	}
+	d.unknown(&r, d.squeezed)
 }
 
 // header reads a line of the head of IIS's log.

@@ -53,11 +53,18 @@ type Failure struct {
 	Like string
 	// Lab says that only a test makes this failure.
 	Lab bool
+	// Harmless says that nothing has to be done: it was mended as it happened.
+	Harmless bool
+	// FromTool are the words where only the output of a tool was read; "" = the others.
+	FromTool Words
 	// Often is how often it is met, next to others that leave the same lines.
 	Often Often
 	// Elsewhere says where to look where the logs cannot tell.
 	Elsewhere string
 }
+
+// Words are what is said of a failure.
+type Words struct{ Title, Cause, Fix string }
 
 // Often is how often a failure is met. It orders those that the logs cannot tell apart.
 type Often int

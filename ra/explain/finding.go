@@ -56,10 +56,12 @@ func (j *judgement) finding(k *affair, candidates []*entry, variants map[*entry]
 		return f
 	}
 	first := candidates[0]
-	f.Name, f.Title, f.Cause, f.Fix, f.Play, f.Document = first.Name, first.Title, first.Cause, first.Fix, first.Play, first.Document
+	words := wordsFor(k)
+	said := words(first)
+	f.Name, f.Title, f.Cause, f.Fix, f.Play, f.Document = first.Name, said.Title, said.Cause, said.Fix, first.Play, first.Document
 	f.Variants = variants[first]
 	for _, e := range candidates[1:] {
-		f.Others = append(f.Others, Other{Name: e.Name, Title: e.Title, Lab: e.Lab, Variants: variants[e]})
+		f.Others = append(f.Others, Other{Name: e.Name, Title: words(e).Title, Lab: e.Lab, Variants: variants[e]})
 	}
 	f.Evidence = j.evidenceOf(k, func(n int) bool {
 		for _, i := range k.incidents {
@@ -71,6 +73,7 @@ func (j *judgement) finding(k *affair, candidates []*entry, variants map[*entry]
 	})
 	f.Sure, f.Why = j.sure(k, candidates)
 	f.Headline = headline(f.Title, f.Sure, len(candidates))
+	f.Harmless = first.Harmless && (f.Sure == Certain || f.Sure == Likely)
 	f.Apart = j.apartBy(k, candidates)
 	f.severity = 4
 	if start {
@@ -83,6 +86,18 @@ func (j *judgement) finding(k *affair, candidates []*entry, variants map[*entry]
 		f.severity += 8
 	}
 	return f
+}
+
+// wordsFor are the words for a case: the output of a tool alone does not say which product
+// it has asked.
+func wordsFor(k *affair) func(*entry) Words {
+	tool := !slices.ContainsFunc(k.incidents, func(i *incident) bool { return i.log != Tool })
+	return func(e *entry) Words {
+		if tool && e.FromTool.Title != "" {
+			return e.FromTool
+		}
+		return Words{e.Title, e.Cause, e.Fix}
+	}
 }
 
 // headline is a title as a fact, or where others fit as well as a question.
@@ -211,7 +226,7 @@ func (j *judgement) apartBy(k *affair, candidates []*entry) (all []TellApart) {
 		return nil
 	}
 	for _, log := range logs {
-		if log == CiscoRA || slices.ContainsFunc(k.incidents, func(i *incident) bool { return i.log == log }) {
+		if log == CiscoRA || log == RA && !j.mayHaveRA() || slices.ContainsFunc(k.incidents, func(i *incident) bool { return i.log == log }) {
 			continue
 		}
 		var keys []string
@@ -234,14 +249,26 @@ func (j *judgement) apartBy(k *affair, candidates []*entry) (all []TellApart) {
 			all = append(all, TellApart{Where: log.Title(), What: what, Names: by[key]})
 		}
 	}
-	var told []string
-	for _, e := range candidates {
-		if e.Elsewhere != "" && !slices.Contains(told, e.Elsewhere) {
-			told = append(told, e.Elsewhere)
-			all = append(all, TellApart{Where: "elsewhere", What: e.Elsewhere, Names: []string{e.Name}})
+	for n, e := range candidates {
+		same := func(o *entry) bool { return o.Elsewhere == e.Elsewhere }
+		if e.Elsewhere == "" || slices.ContainsFunc(candidates[:n], same) {
+			continue
 		}
+		t := TellApart{Where: "elsewhere", What: e.Elsewhere}
+		for _, o := range candidates {
+			if same(o) {
+				t.Names = append(t.Names, o.Name)
+			}
+		}
+		all = append(all, t)
 	}
 	return all
+}
+
+// mayHaveRA tells whether this product's own log may be there: a site of which logs of
+// CUCM and CES were read, and no such log, has CES.
+func (j *judgement) mayHaveRA() bool {
+	return j.r.seen[RA] != nil || j.r.seen[NGINX] == nil && j.r.seen[CiscoRA] == nil && j.r.seen[CAPF] == nil
 }
 
 // lines are the lines that a failure leaves in a log, in words.
@@ -260,14 +287,13 @@ func (j *judgement) lines(e *entry, log Log) string {
 	return strings.Join(words, ", ")
 }
 
-// brief is a card's line without its head and its holes at the ends.
+// brief is a card's line without its head; what differs from site to site is an ellipsis.
 func brief(line string) string {
-	m := []byte(headHoles.Replace(line))
+	m := []byte(line)
 	if h, ok := headAt(m); ok && h.form != formW3C {
 		m = messageOf(h, m)
 	}
-	text := strings.NewReplacer("{date} {address} ", "", " {port} ", " ", "{client} ", "", " {ms}", "", "{account} ", "ACCOUNT ", "2019-01-16 14:05:02 ", "").Replace(string(m))
-	return show(text)
+	return show(string(m))
 }
 
 // evidenceOf are the lines of a case whose signature tells.

@@ -2,6 +2,7 @@ package explain
 
 import (
 	"bytes"
+	"maps"
 	"slices"
 	"strings"
 )
@@ -226,7 +227,7 @@ func (r *iisReader) finish(c *iisClient) {
 }
 
 func (r *iisReader) end() {
-	for _, c := range r.clients {
-		r.finish(c)
+	for _, name := range slices.Sorted(maps.Keys(r.clients)) {
+		r.finish(r.clients[name])
 	}
 }

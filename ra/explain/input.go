@@ -97,22 +97,32 @@ const (
 
 var errBomb = errors.New("it unpacks to more than a log would: stopped there")
 
-// unpacked reads a file's text: unpacked if it is gzip, in UTF-8 if it is UTF-16.
+// unpacked reads a file's text: unpacked if it is gzip, in UTF-8 if it is UTF-16, decoded if
+// it is a mail as it was saved.
 func unpacked(r io.Reader) (*bufio.Reader, error) {
+	in, err := unzipped(r)
+	if err != nil {
+		return nil, err
+	}
+	return mailed(decoded(in)), nil
+}
+
+// unzipped unpacks what is gzip.
+func unzipped(r io.Reader) (*bufio.Reader, error) {
 	in := bufio.NewReaderSize(r, lineBuffer)
 	magic, err := in.Peek(2)
 	if err != nil && !errors.Is(err, io.EOF) {
 		return nil, err
 	}
-	if bytes.Equal(magic, []byte{0x1f, 0x8b}) {
-		counted := &counter{r: in}
-		packed, err := gzip.NewReader(bufio.NewReader(counted))
-		if err != nil {
-			return nil, fmt.Errorf("unpack: %w", err)
-		}
-		in = bufio.NewReaderSize(&bounded{r: packed, packed: counted}, lineBuffer)
+	if !bytes.Equal(magic, []byte{0x1f, 0x8b}) {
+		return in, nil
 	}
-	return decoded(in), nil
+	counted := &counter{r: in}
+	packed, err := gzip.NewReader(bufio.NewReader(counted))
+	if err != nil {
+		return nil, fmt.Errorf("unpack: %w", err)
+	}
+	return bufio.NewReaderSize(&bounded{r: packed, packed: counted}, lineBuffer), nil
 }
 
 type counter struct {

@@ -135,6 +135,9 @@ func (d *desk) secretsOf(kinds []string, raw []byte, may uint32) (_ []string, pa
 			text = string(raw)
 		}
 		// An NTLM message in a header is one secret. A key's next lines are in the next lines.
+		if m.secret != nil {
+			text = text[:min(len(text), 4*maxLineKept)] // what can be shown
+		}
 		left := m.hide(text)
 		if left != text || m.what == "a private key" {
 			kinds = append(kinds, m.what)

@@ -176,6 +176,10 @@ func perturbations(good explaintest.Logs) []perturbation {
 			body := eachLine(data, func(l string) string { return html.EscapeString(l) + "<br>" })
 			return append(append([]byte("<html><body><pre class=\"log\">\n"), body...), "</pre></body></html>\n"...)
 		})},
+		{"HTML, quoted and wrapped", one(func(_ string, data []byte) []byte {
+			body := eachLine(eachLine(data, wrapped), func(l string) string { return html.EscapeString("> > "+l) + "<br>" })
+			return append(append([]byte("<html><body>"), body...), "</body></html>\n"...)
+		})},
 		{"no time stamps", one(withoutTimes)},
 		{"prose around", one(func(_ string, data []byte) []byte {
 			return append(append([]byte(prose), data...), "\n"+prose...)

@@ -28,6 +28,7 @@ type plainReader struct {
 	ownRaw    []byte
 	told      bool
 	explained explained
+	refusals  handshakes
 }
 
 // topic is what lines of a log are about: failures that share a line are one.
@@ -46,6 +47,8 @@ const (
 	maxWindow = 512
 	// together is how many lines apart two lines of one incident may be.
 	together = 300
+	// oneCall is how many lines apart a tool may say the same thing of one call.
+	oneCall = 40
 )
 
 func (r *plainReader) init(d *desk) { r.d, r.runs = d, map[topic]*plainRun{} }
@@ -53,7 +56,9 @@ func (r *plainReader) init(d *desk) { r.d, r.runs = d, map[topic]*plainRun{} }
 // gap says that a paragraph ends.
 func (r *plainReader) gap() {
 	if r.doubt {
-		r.d.strangers.add(r.log, &r.doubtful)
+		if r.log != RA || !r.refusals.take(&r.doubtful) {
+			r.d.strangers.add(r.log, &r.doubtful)
+		}
 		r.doubt, r.told = false, true
 	}
 	if r.log == RA && !r.told {
@@ -127,7 +132,9 @@ func (r *plainReader) take(rec *record, begins bool) {
 func (r *plainReader) saw(about topic, n int, rec *record) {
 	run := r.runs[about]
 	if run != nil {
-		if slices.Contains(run.trail.numbs, n) || rec.file == run.file && rec.line-run.line > together {
+		// A tool says a thing twice in one call.
+		same := about.log == Tool && rec.file == run.file && rec.line-run.line <= oneCall
+		if slices.Contains(run.trail.numbs, n) && !same || rec.file == run.file && rec.line-run.line > together {
 			r.report(about)
 			run = nil
 		}
@@ -151,6 +158,7 @@ func (r *plainReader) report(about topic) {
 
 func (r *plainReader) end() {
 	r.gap()
+	r.refusals.end(func(rec *record) { r.d.strangers.add(RA, rec) })
 	for _, about := range slices.SortedFunc(maps.Keys(r.runs), func(a, b topic) int {
 		return cmp.Or(cmp.Compare(a.log, b.log), a.group-b.group)
 	}) {

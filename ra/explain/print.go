@@ -35,11 +35,7 @@ func (r *Report) PrintWide(w io.Writer, width int) error {
 		p.line("")
 		p.line("Not understood:")
 		for _, s := range r.NotUnderstood {
-			times := ""
-			if s.Count > 1 {
-				times = fmt.Sprintf(" (%d times)", s.Count)
-			}
-			p.line("  %s:%d: %s%s", s.File, s.Line, s.Text, times)
+			p.line("  %s:%d: %s%s", s.File, s.Line, s.Text, timesOf(s.Count))
 		}
 		if r.NotListed > 0 {
 			p.line("  and %s more", counted(r.NotListed, "line"))
@@ -49,7 +45,7 @@ func (r *Report) PrintWide(w io.Writer, width int) error {
 		p.line("")
 		p.line("Secrets stand in the input, and are not shown here. Take them out before you pass it on, and change them if you have:")
 		for _, s := range r.Secrets {
-			p.line("  %s:%d: %s%s", show(s.File), s.Line, s.What, timesOf(s.Count))
+			p.line("  %s:%d: %s%s", show(s.File), s.Line, s.What, timesOf(int64(s.Count)))
 		}
 	}
 	if r.NotSought > 0 {
@@ -87,7 +83,7 @@ func counted(n int64, thing string) string {
 	return fmt.Sprintf("%d %ss", n, thing)
 }
 
-func timesOf(n int) string {
+func timesOf(n int64) string {
 	if n < 2 {
 		return ""
 	}

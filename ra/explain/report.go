@@ -1,5 +1,7 @@
 package explain
 
+import "slices"
+
 // Report is what was found.
 type Report struct {
 	Findings []*Finding `json:"findings"` // the worst first
@@ -41,6 +43,7 @@ type Finding struct {
 	Fix      string      `json:"fix,omitempty"`
 	Document string      `json:"document,omitempty"`
 	Play     string      `json:"play,omitempty"`
+	Harmless bool        `json:"harmless,omitempty"` // nothing has to be done
 	Variants []string    `json:"variants,omitempty"`
 	Others   []Other     `json:"others,omitempty"`
 	Apart    []TellApart `json:"what_would_tell,omitempty"`
@@ -104,4 +107,6 @@ func (r *Report) Readable() bool {
 }
 
 // Failed tells whether something is wrong.
-func (r *Report) Failed() bool { return len(r.Findings) > 0 || len(r.NotUnderstood) > 0 }
+func (r *Report) Failed() bool {
+	return len(r.NotUnderstood) > 0 || slices.ContainsFunc(r.Findings, func(f *Finding) bool { return !f.Harmless })
+}

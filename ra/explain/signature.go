@@ -67,6 +67,7 @@ func compile(log Log, line string, hosts []string) signature {
 	text := headHoles.Replace(s.text)
 	if familyOf(log) == familyIIS {
 		s.parts = []string{canonicalCard(text)}
+		s.text = w3cForPeople(s.parts[0])
 		return s
 	}
 	for _, host := range hosts {
@@ -75,6 +76,7 @@ func compile(log Log, line string, hosts []string) signature {
 	}
 	text = holeForm.ReplaceAllString(text, gap)
 	text = quotedForm.ReplaceAllString(text, "'"+gap+"'")
+	s.text = strings.ReplaceAll(text, gap, "…")
 	message := []byte(text)
 	if h, ok := headAt(message); ok && familyOf(log) != familyPlain {
 		message = messageOf(h, message)

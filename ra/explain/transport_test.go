@@ -144,3 +144,18 @@ func TestTheStoryHasCausesBeforeEffectsWithinASecond(t *testing.T) {
 		t.Errorf("%v: %+v", order, f.Story)
 	}
 }
+
+func TestALineOfAChatIsNotTakenIntoTheLineBeforeIt(t *testing.T) {
+	const chat = "Hans: look\nHans: 10:36:40.831 | debug 1:SEPAABBCCDDEEFF:Enrollment rv = 13 (EST_ERR_HTTP_BAD_REQ) with pkcs7 length = 0\nAnna: hm\n"
+	f := read(t, catalog(t), explaintest.Input("chat.txt", []byte(chat))).Findings[0]
+	if len(f.Evidence) != 1 || strings.Contains(f.Evidence[0].Text, "Anna") {
+		t.Errorf("%+v", f.Evidence)
+	}
+}
+
+func TestWhatWasMendedAsItHappenedIsNothingWrong(t *testing.T) {
+	report := read(t, catalog(t), explaintest.Input("nginx", recorded(t)["retry-is-recovered"]["nginx"]))
+	if len(report.Findings) != 1 || !report.Findings[0].Harmless || report.Failed() {
+		t.Errorf("%s", printed(t, report))
+	}
+}

@@ -165,3 +165,26 @@ func canonicalCard(line string) string {
 	}
 	return key
 }
+
+// w3cForPeople is a canonical form as it may be looked for in a log: the method and the
+// path, and behind what differs the status, its two further numbers and ASP's error.
+func w3cForPeople(key string) string {
+	parts := strings.Fields(key)
+	if len(parts) < 6 {
+		return key
+	}
+	text := parts[0] + " " + parts[1] + " …"
+	for _, more := range parts[6:] {
+		if strings.HasPrefix(more, "ASP_") {
+			text += more + "… "
+		}
+	}
+	text += " " + strings.Join(parts[2:5], " ")
+	switch parts[len(parts)-1] {
+	case strings.TrimSpace(late):
+		text += ", time-taken 9000 or more"
+	case strings.TrimSpace(soon):
+		text += ", time-taken less than 9000"
+	}
+	return strings.ReplaceAll(text, "…  ", "… ")
+}

@@ -22,6 +22,8 @@ import (
 	"time"
 
 	"github.com/smallstep/pkcs7"
+
+	"ciscora/internal/p7b"
 )
 
 // Authority is what the built-in CA gives faults of a front end: certificates that only
@@ -94,7 +96,7 @@ func (h *estAnswer) encode(der []byte) []byte {
 
 // certificates returns those of a certs-only answer, in DER.
 func (h *estAnswer) certificates() [][]byte {
-	p7, err := pkcs7.Parse(h.der())
+	p7, err := p7b.Parse(h.der())
 	if err != nil {
 		return nil
 	}

@@ -10,12 +10,12 @@ import (
 	"math/big"
 	"net/http"
 	"net/http/httptest"
-	"os"
 	"os/exec"
 	"strings"
 	"testing"
 	"time"
 
+	"ciscora/internal/peertest"
 	"ciscora/ra/fault"
 )
 
@@ -81,13 +81,7 @@ func TestARenegotiationIsForTheClientToRefuse(t *testing.T) {
 
 // OpenSSL warns where it wants no renegotiation, and goes on.
 func TestAClientThatGoesOnHasItsAnswer(t *testing.T) {
-	openssl, err := exec.LookPath("openssl")
-	if err != nil {
-		if os.Getenv("RA_PEERS") == "required" {
-			t.Fatalf("%v, and RA_PEERS=required", err)
-		}
-		t.Skip(err)
-	}
+	openssl := peertest.Program(t, "openssl")
 	for _, suite := range []string{"ECDHE-ECDSA-AES128-GCM-SHA256", "ECDHE-ECDSA-AES256-GCM-SHA384"} {
 		client := exec.CommandContext(t.Context(), openssl, "s_client", "-connect", asking(t).Listener.Addr().String(), "-tls1_2", "-cipher", suite, "-no_renegotiation", "-msg", "-ign_eof")
 		client.Stdin = strings.NewReader(getIt)

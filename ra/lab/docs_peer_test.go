@@ -102,3 +102,38 @@ func TestThePagesPipelinesAreYAML(t *testing.T) {
 		}
 	}
 }
+
+// GitHub refuses a workflow without on, jobs, runs-on or steps, and a step that neither
+// uses an action nor runs a command (its documentation, "Workflow syntax"). Its image has
+// no pytest.
+func TestThePagesWorkflowIsOneThatGitHubTakes(t *testing.T) {
+	var workflow struct {
+		On   []string `yaml:"on"`
+		Jobs map[string]struct {
+			RunsOn   string                            `yaml:"runs-on"`
+			Services map[string]struct{ Image string } `yaml:"services"`
+			Steps    []struct{ Uses, Run string }      `yaml:"steps"`
+		} `yaml:"jobs"`
+	}
+	if err := yaml.Unmarshal(fromTheDocs(t, "yaml", "#", ".github/workflows/test.yaml"), &workflow); err != nil {
+		t.Fatal(err)
+	}
+	if len(workflow.On) == 0 || len(workflow.Jobs) == 0 {
+		t.Fatalf("%+v", workflow)
+	}
+	for name, job := range workflow.Jobs {
+		if job.RunsOn == "" || len(job.Steps) == 0 || job.Services["ra"].Image == "" {
+			t.Errorf("%s: %+v", name, job)
+		}
+		installed := false
+		for _, step := range job.Steps {
+			if (step.Uses == "") == (step.Run == "") {
+				t.Errorf("%s: %+v: want uses or run", name, step)
+			}
+			installed = installed || strings.Contains(step.Run, "pip install") && strings.Contains(step.Run, "pytest-xdist")
+			if strings.HasPrefix(step.Run, "pytest") && !installed {
+				t.Errorf("%s: %q, which nothing has installed", name, step.Run)
+			}
+		}
+	}
+}

@@ -10,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -407,5 +408,32 @@ func TestAShutdownFinishesWhatIsInFlight(t *testing.T) {
 	}
 	if err := <-closed; err != nil {
 		t.Error(err)
+	}
+}
+
+// The profile modern looks where the CA's numbers end before it submits: no failure.
+func TestASoundEnrollmentHasNoStepThatFailed(t *testing.T) {
+	for _, profile := range []config.Profile{config.ProfileCUCM, config.ProfileModern} {
+		t.Run(string(profile), func(t *testing.T) {
+			var mu sync.Mutex
+			var all []lab.Step
+			l := start(t, lab.Options{Profile: profile, Watch: func(s lab.Step) {
+				mu.Lock()
+				defer mu.Unlock()
+				all = append(all, s)
+			}})
+			enrollPhone(t, l)
+			mu.Lock()
+			defer mu.Unlock()
+			for _, s := range all {
+				if s.Failed || strings.Contains(s.Detail, "0x8") {
+					t.Errorf("%+v", s)
+				}
+			}
+			looked := slices.ContainsFunc(all, func(s lab.Step) bool { return s.Detail == "no such request yet, as it should be" })
+			if looked != (profile == config.ProfileModern) {
+				t.Errorf("looked ahead: %t, in %+v", looked, all)
+			}
+		})
 	}
 }

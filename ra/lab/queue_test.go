@@ -2,8 +2,11 @@ package lab_test
 
 import (
 	"encoding/json"
+	"io"
 	"net/http"
+	"strings"
 	"testing"
+	"time"
 
 	"ciscora/ra/lab"
 )
@@ -26,6 +29,25 @@ func TestADecisionThatCannotBeMadeIsRefusedWithItsReasonOnce(t *testing.T) {
 		var problem struct{ Detail string }
 		if err := json.NewDecoder(resp.Body).Decode(&problem); err != nil || problem.Detail != want {
 			t.Errorf("%s: %v, %s, want %s", target, err, problem.Detail, want)
+		}
+	}
+}
+
+func TestWhatWaitsForAManagerLeadsToWhereItIsDecided(t *testing.T) {
+	l := start(t, lab.Options{})
+	enrollAs(t, l, "SEP001", "supervised", 20*time.Second)
+	resp, err := http.Get(l.AdminURL + "/")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	page, err := io.ReadAll(resp.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{`<a href="/console/lab#queue">1 request waits for a manager since `, "Approve or deny it on the page Lab."} {
+		if !strings.Contains(string(page), want) {
+			t.Errorf("no %s in %s", want, page)
 		}
 	}
 }

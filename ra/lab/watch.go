@@ -53,6 +53,7 @@ type known struct {
 	operation, device string
 	reqID             int
 	refused           bool // credentials were shown, and not taken
+	submitted         bool // the CSR went to the CA
 }
 
 func steps(watch func(Step)) func(context.Context, any) {
@@ -76,7 +77,14 @@ func (s *stepper) event(ctx context.Context, event any) {
 		if e.ReqID != 0 {
 			s.learn(id, func(k *known) { k.reqID = e.ReqID })
 		}
-		s.tell(id, legStep(e))
+		step := legStep(e)
+		if e.Phase == msca.PhaseSubmit {
+			s.learn(id, func(k *known) { k.submitted = true })
+		}
+		if isLookAhead(e) && !s.of(id).submitted {
+			step.Failed, step.Detail = false, "no such request yet, as it should be"
+		}
+		s.tell(id, step)
 	case est.Answered:
 		s.tell(id, answerStep(e, s.of(id).refused))
 		s.mu.Lock()
@@ -104,6 +112,13 @@ func (s *stepper) tell(id string, step Step) {
 	k := s.of(id)
 	step.Enrollment, step.Operation, step.Device, step.ReqID = id, k.operation, k.device, k.reqID
 	s.watch(step)
+}
+
+// isLookAhead tells whether the CA was asked for a number that it has not given yet: before
+// a POST the RA looks where the numbers end.
+func isLookAhead(e ra.Leg) bool {
+	var ca *msca.Error
+	return e.Phase == msca.PhaseFetch && errors.As(e.Err, &ca) && ca.Kind == msca.KindUnknownRequest
 }
 
 func legStep(e ra.Leg) Step {

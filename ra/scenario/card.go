@@ -52,6 +52,11 @@ type Card struct {
 	Like string `yaml:"like"`
 	// LabOnly says that only a test makes this failure.
 	LabOnly bool `yaml:"lab_only"`
+	// Harmless says that nothing has to be done about it.
+	Harmless bool `yaml:"harmless"`
+	// FromTool has the words for whoever has read the output of a tool alone: that says
+	// nothing of the product that was asked.
+	FromTool Words `yaml:"from_tool"`
 	// Commonness orders what the logs cannot tell apart: common or rare; "" = usual.
 	Commonness string `yaml:"commonness"`
 	// Elsewhere says where to look where the logs cannot tell.
@@ -64,6 +69,13 @@ type Card struct {
 
 	// RealTime cards need real connections: an errno decides.
 	RealTime bool `yaml:"real_time"`
+}
+
+// Words are what is said of a failure.
+type Words struct {
+	Title       string `yaml:"title"`
+	Explanation string `yaml:"explanation"`
+	Fix         string `yaml:"fix"`
 }
 
 // Mended is a card's second part; without steps there is none.

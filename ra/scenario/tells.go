@@ -85,8 +85,9 @@ func Failures(cards []Card) []explain.Failure {
 	for _, c := range cards {
 		f := explain.Failure{
 			Name: c.Name, Title: c.Title, Document: c.Document, Cause: strings.TrimSpace(c.Explanation), Fix: strings.TrimSpace(c.Fix),
-			Like: c.Like, Often: commonness[c.Commonness], Lab: c.LabOnly, Elsewhere: strings.TrimSpace(c.Elsewhere), Hosts: c.hosts(),
-			Tells: map[explain.Log]explain.Tells{}, Known: map[explain.Log][]string{},
+			Like: c.Like, Often: commonness[c.Commonness], Harmless: c.Harmless, Lab: c.LabOnly, Elsewhere: strings.TrimSpace(c.Elsewhere), Hosts: c.hosts(),
+			FromTool: explain.Words{Title: c.FromTool.Title, Cause: strings.TrimSpace(c.FromTool.Explanation), Fix: strings.TrimSpace(c.FromTool.Fix)},
+			Tells:    map[explain.Log]explain.Tells{}, Known: map[explain.Log][]string{},
 		}
 		if c.Kind == "" || c.probed() {
 			f.Play = "ra scenario run " + c.Name

@@ -18,7 +18,7 @@ import (
 // they change anything.
 func (s *Server) newConsole(o Options, enrollments *admin.Enrollments) (http.Handler, error) {
 	options := console.Options{
-		Look:        func(ctx context.Context) console.Overview { return s.overview(ctx, o.Version) },
+		Look:        func(ctx context.Context) console.Overview { return s.overview(ctx, o.Version, o.Requests != nil) },
 		Enrollments: enrollments, Ledger: s.ledger, Now: o.Now, Logger: o.Logger.Named("console"),
 	}
 	if o.Wire != nil {
@@ -40,7 +40,8 @@ func (s *Server) newConsole(o Options, enrollments *admin.Enrollments) (http.Han
 	return console.New(options)
 }
 
-func (s *Server) overview(ctx context.Context, version string) console.Overview {
+// overview is the state of this moment; ownCA tells that the CA's queue is on the page Lab.
+func (s *Server) overview(ctx context.Context, version string, ownCA bool) console.Overview {
 	q := s.core.Queue()
 	o := console.Overview{
 		Version: version, Profile: string(s.config.Profile), CA: s.config.CA.URL,
@@ -56,7 +57,7 @@ func (s *Server) overview(ctx context.Context, version string) console.Overview 
 		o.Certificates = append(o.Certificates, console.Certificate{What: what, Subject: x501.Text(c.RawSubject), NotAfter: c.NotAfter})
 	}
 	for _, c := range s.leaves() {
-		add("EST server", c)
+		add("EST server ("+c.PublicKeyAlgorithm.String()+")", c)
 	}
 	for i, c := range s.core.Chain() {
 		add(map[bool]string{true: "issuing CA", false: "CA above"}[i == 0], c)
@@ -68,12 +69,12 @@ func (s *Server) overview(ctx context.Context, version string) console.Overview 
 			o.Replicas = append(o.Replicas, console.Replica{Name: r.Name, Version: r.Version, Live: r.Live, Self: r.Self, Offset: r.Offset.Round(time.Millisecond)})
 		}
 	}
-	o.Needs = s.needs(ctx, o.Certificates)
+	o.Needs = s.needs(ctx, o.Certificates, ownCA)
 	return o
 }
 
 // needs is what a person is to do, worst first.
-func (s *Server) needs(ctx context.Context, certificates []console.Certificate) (list []console.Need) {
+func (s *Server) needs(ctx context.Context, certificates []console.Certificate, ownCA bool) (list []console.Need) {
 	add := func(what, remedy, link string) {
 		list = append(list, console.Need{What: what, Remedy: remedy, Link: link})
 	}
@@ -89,8 +90,16 @@ func (s *Server) needs(ctx context.Context, certificates []console.Certificate) 
 			"Where the client comes again it gets its own. For the rest: ra ledger orphans, then ra ledger resolve ROW --req-id N.", "/console/requests?orphans=1")
 	}
 	if err == nil && summary.Pending > 0 {
-		add(counted(summary.Pending, "request waits", "requests wait")+" for a manager, the longest since "+summary.PendingSince.UTC().Format("2006-01-02 15:04 UTC")+".",
-			"Approve or deny them at the CA.", "/console/requests?state=pending")
+		they, since := "them", ", the longest since "
+		if summary.Pending == 1 {
+			they, since = "it", " since "
+		}
+		remedy, link := "Approve or deny "+they+" at the CA.", "/console/requests?state=pending"
+		if ownCA {
+			remedy, link = "Approve or deny "+they+" on the page Lab.", "/console/lab#queue"
+		}
+		add(counted(summary.Pending, "request waits", "requests wait")+" for a manager"+since+summary.PendingSince.UTC().Format("2006-01-02 15:04 UTC")+".",
+			remedy, link)
 	}
 	if closed := s.closedDoors(ctx); len(closed) > 0 {
 		const most = 5

@@ -105,7 +105,7 @@ func TestTheConsoleSaysWhatNeedsAPerson(t *testing.T) {
 	if status, _, body := s.post(s.est+"simpleenroll", csr); status != http.StatusAccepted {
 		t.Fatalf("%d %s", status, body)
 	}
-	says("1 request waits for a manager", "/console/requests?state=pending")
+	says("1 request waits for a manager since ", "/console/requests?state=pending", "Approve or deny it at the CA.", "EST server (")
 	right := s.ca.Password
 	for i := range 3 {
 		s.ca.Password = "wrong" + strconv.Itoa(i)

@@ -14,8 +14,7 @@ import (
 	"strings"
 	"unicode/utf8"
 
-	"github.com/smallstep/pkcs7"
-
+	"ciscora/internal/p7b"
 	"ciscora/internal/printable"
 	"ciscora/internal/x501"
 	"ciscora/msca"
@@ -123,7 +122,7 @@ func fromText(b []byte) []byte {
 func (b Body) certificates(der []byte) View {
 	v := View{Title: b.title("certificates")}
 	var all []*x509.Certificate
-	if p7, err := pkcs7.Parse(der); err == nil {
+	if p7, err := p7b.Parse(der); err == nil {
 		all = p7.Certificates
 	} else if one, err := x509.ParseCertificate(der); err == nil {
 		all = []*x509.Certificate{one}

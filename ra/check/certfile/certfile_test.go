@@ -22,6 +22,7 @@ import (
 
 	"github.com/smallstep/pkcs7"
 
+	"ciscora/internal/peertest"
 	"ciscora/ra/check/certfile"
 )
 
@@ -160,7 +161,7 @@ func TestAFileIsKnownByWhatIsInIt(t *testing.T) {
 // The command that a person is told makes a PEM file of it.
 func TestTheCommandsMakePEM(t *testing.T) {
 	for _, program := range []string{"openssl", "iconv", "base64", "tail"} {
-		peer(t, program)
+		peertest.Program(t, program)
 	}
 	m := makeAll(t)
 	dir := t.TempDir()
@@ -211,18 +212,6 @@ func TestAFileThatIsTooLargeIsNotRead(t *testing.T) {
 	}
 	if _, err := certfile.Read(path); err == nil || !strings.Contains(err.Error(), "more than 1 MiB") {
 		t.Error(err)
-	}
-}
-
-func peer(t *testing.T, program string) {
-	t.Helper()
-	_, err := exec.LookPath(program)
-	switch {
-	case err == nil:
-	case os.Getenv("RA_PEERS") == "required":
-		t.Fatalf("%v, and RA_PEERS=required", err)
-	default:
-		t.Skip(err)
 	}
 }
 

@@ -12,28 +12,11 @@ import (
 	"testing"
 	"time"
 
+	"ciscora/internal/peertest"
 	"ciscora/ra/check"
 	"ciscora/ra/check/endpoint"
 	"ciscora/ra/check/hello"
 )
-
-// peer returns the path of a program from outside. Without it the test skips, unless
-// RA_PEERS=required says that it must be there.
-func peer(t testing.TB, program string) string {
-	t.Helper()
-	path, err := exec.LookPath(program)
-	if err != nil {
-		path, err = exec.LookPath("/usr/sbin/" + program) // where Debian has nginx, and not every PATH
-	}
-	if err == nil {
-		return path
-	}
-	if os.Getenv("RA_PEERS") == "required" {
-		t.Fatalf("%v, and RA_PEERS=required", err)
-	}
-	t.Skip(err)
-	return ""
-}
 
 // until ends a program with the test.
 func until(t testing.TB, cmd *exec.Cmd) {
@@ -47,7 +30,7 @@ func until(t testing.TB, cmd *exec.Cmd) {
 // openssl runs `openssl s_server` and returns where it listens.
 func openssl(t testing.TB, args ...string) string {
 	t.Helper()
-	cmd := exec.CommandContext(t.Context(), peer(t, "openssl"), append([]string{"s_server", "-accept", "127.0.0.1:0", "-www"}, args...)...)
+	cmd := exec.CommandContext(t.Context(), peertest.Program(t, "openssl"), append([]string{"s_server", "-accept", "127.0.0.1:0", "-www"}, args...)...)
 	out, err := cmd.StdoutPipe()
 	if err != nil {
 		t.Fatal(err)
@@ -153,7 +136,7 @@ func TestCAPFAndAPhonesGatewayPlayedByOpenSSL(t *testing.T) {
 // nginx runs NGINX with these lines in its server, on loopback, and returns where.
 func nginx(t testing.TB, lines ...string) string {
 	t.Helper()
-	path, dir := peer(t, "nginx"), t.TempDir()
+	path, dir := peertest.Program(t, "nginx"), t.TempDir()
 	l := loopback(t) // it cannot be given a listener
 	address := l.Addr().String()
 	l.Close()
@@ -252,8 +235,8 @@ func TestNGINXRedirectsAPhone(t *testing.T) {
 // Who connects: OpenSSL as TMS, and curl.
 func TestTheHellosOfOpenSSLAndCurlAreTold(t *testing.T) {
 	programs := [][]string{
-		{peer(t, "openssl"), "s_client", "-tls1", "-cipher", "ALL:@SECLEVEL=0", "-servername", "endpoint.example.com", "-connect"},
-		{peer(t, "curl"), "-sk", "--http1.1", "--tls-max", "1.2"},
+		{peertest.Program(t, "openssl"), "s_client", "-tls1", "-cipher", "ALL:@SECLEVEL=0", "-servername", "endpoint.example.com", "-connect"},
+		{peertest.Program(t, "curl"), "-sk", "--http1.1", "--tls-max", "1.2"},
 	}
 	l := loopback(t)
 	var r check.Report

@@ -2,32 +2,17 @@ package hello_test
 
 import (
 	"fmt"
-	"os"
 	"os/exec"
 	"strings"
 	"testing"
 
+	"ciscora/internal/peertest"
 	"ciscora/ra/check/hello"
 )
 
-// peer returns the path of a program from outside. Without it the test skips, unless
-// RA_PEERS=required says that it must be there.
-func peer(t *testing.T, program string) string {
-	t.Helper()
-	path, err := exec.LookPath(program)
-	if err == nil {
-		return path
-	}
-	if os.Getenv("RA_PEERS") == "required" {
-		t.Fatalf("%v, and RA_PEERS=required", err)
-	}
-	t.Skip(err)
-	return ""
-}
-
 // Each cipher of OpenSSL's has its number, its name and its way of exchanging keys here.
 func TestTheSuitesAreOpenSSLs(t *testing.T) {
-	out, err := exec.CommandContext(t.Context(), peer(t, "openssl"), "ciphers", "-V", "ALL:COMPLEMENTOFALL:@SECLEVEL=0").Output()
+	out, err := exec.CommandContext(t.Context(), peertest.Program(t, "openssl"), "ciphers", "-V", "ALL:COMPLEMENTOFALL:@SECLEVEL=0").Output()
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -196,11 +196,12 @@ func (c *client) csr(operation string) (der []byte, key crypto.Signer, err error
 		}
 		return data, key, nil
 	}
-	if c.can("pop") {
+	switch {
+	case c.can("pop"):
 		key, err = readKey(c.get("KEY"))
-	} else if c.rsaBits > 0 {
+	case c.rsaBits > 0:
 		key, err = rsa.GenerateKey(rand.Reader, c.rsaBits)
-	} else {
+	default:
 		key, err = ecdsa.GenerateKey(c.curve, rand.Reader)
 	}
 	if err != nil {

@@ -3,7 +3,7 @@ package wrongclient
 import (
 	"context"
 	"crypto/rsa"
-	"crypto/sha1" // RFC 6066 has no other
+	"crypto/sha1" //nolint:gosec // RFC 6066 has no other
 	"crypto/tls"
 	"crypto/x509"
 	"encoding/asn1"
