@@ -38,7 +38,7 @@ func (r *Report) PrintWide(w io.Writer, width int) error {
 			p.line("  %s:%d: %s%s", s.File, s.Line, s.Text, timesOf(s.Count))
 		}
 		if r.NotListed > 0 {
-			p.line("  and %s more", counted(r.NotListed, "line"))
+			p.line("  and %s more", counted(r.NotListed))
 		}
 	}
 	if len(r.Secrets) > 0 {
@@ -50,7 +50,7 @@ func (r *Report) PrintWide(w io.Writer, width int) error {
 	}
 	if r.NotSought > 0 {
 		p.line("")
-		p.line("%s more speak of passwords or the like, too many to look for one in each; what is shown here was looked at.", counted(r.NotSought, "line"))
+		p.line("Not looked for secrets: %s more that name passwords or the like, too many to look for one in each; what is shown here was looked at.", counted(r.NotSought))
 	}
 	p.line("")
 	p.line("Read:")
@@ -63,24 +63,24 @@ func (r *Report) PrintWide(w io.Writer, width int) error {
 		if l.Good > 0 {
 			good = fmt.Sprintf(", %d good", l.Good)
 		}
-		p.line("  %s: %s%s%s", l.Title, counted(l.Records, "line"), good, when)
+		p.line("  %s: %s%s%s", l.Title, counted(l.Records), good, when)
 	}
 	for _, f := range r.Files {
 		note := ""
 		if f.Error != "" {
 			note = ": " + show(f.Error)
 		}
-		p.line("  %s, %s%s", show(f.Name), counted(int64(f.Lines), "line"), note)
+		p.line("  %s, %s%s", show(f.Name), counted(int64(f.Lines)), note)
 	}
 	return p.err
 }
 
-// counted is a number of things.
-func counted(n int64, thing string) string {
+// counted is a number of lines.
+func counted(n int64) string {
 	if n == 1 {
-		return "1 " + thing
+		return "1 line"
 	}
-	return fmt.Sprintf("%d %ss", n, thing)
+	return fmt.Sprintf("%d lines", n)
 }
 
 func timesOf(n int64) string {

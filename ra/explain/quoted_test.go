@@ -9,14 +9,16 @@ import (
 	"ciscora/ra/explain/explaintest"
 )
 
-// slowLogin is a record that alone makes f7-slow-login certain.
-const slowLogin = "2019/03/05 12:31:21 [warn] 31067#0: login_to_certsrv_ca: Curl call for MS CA login failed with return code 28 (Operation timed out after 10000 milliseconds with 0 bytes received)"
+// slowLogin is a record that alone makes f7-slow-login certain, of one that is running.
+const slowLogin = "2019/03/05 12:31:21 [warn] 31067#0: " + loginFailed
+
+const loginFailed = "login_to_certsrv_ca: Curl call for MS CA login failed with return code 28 (Operation timed out after 10000 milliseconds with 0 bytes received)"
 
 // Whoever reaches the port chooses the bytes of his request.
 func TestWhatAClientSendsNeverMakesAVerdictCertain(t *testing.T) {
 	c := catalog(t)
 	const refused = "2019/03/05 12:31:20 [error] 31067#0: *1 client sent invalid request while reading client request line, client: 192.0.2.1, server: , request: "
-	start := "nginx: [warn] " + slowLogin[strings.Index(slowLogin, "login_"):]
+	start := "nginx: [warn] " + loginFailed
 	inJSON := func(s string) string {
 		data, err := json.Marshal(s)
 		if err != nil {
