@@ -110,7 +110,7 @@ func (r *Registry) pause(ctx context.Context, w http.ResponseWriter, f Fault, st
 		defer timer.Stop()
 		select {
 		case <-timer.C:
-		case <-r.ended():
+		case <-f.cleared:
 		case <-f.over:
 		case <-gone:
 			hangUp()
@@ -118,7 +118,7 @@ func (r *Registry) pause(ctx context.Context, w http.ResponseWriter, f Fault, st
 	case "hang":
 		select {
 		case <-ctx.Done():
-		case <-r.ended():
+		case <-f.cleared:
 		case <-f.over:
 		}
 		hangUp()
@@ -153,9 +153,9 @@ type failing struct{ err error }
 
 func (f failing) Read([]byte) (int, error) { return 0, f.err }
 
-// drip sends an answer, its head included, one byte in each such time, until ctx ends or
-// over is closed.
-func (h *held) drip(ctx context.Context, every time.Duration, over <-chan struct{}) {
+// drip sends an answer, its head included, one byte in each delay of the fault, until ctx
+// or the fault ends.
+func (h *held) drip(ctx context.Context, f Fault) {
 	conn, _, err := http.NewResponseController(h.inner).Hijack()
 	if err != nil {
 		hangUp()
@@ -169,10 +169,13 @@ func (h *held) drip(ctx context.Context, every time.Duration, over <-chan struct
 		if _, err := conn.Write(all.Bytes()[i : i+1]); err != nil {
 			return
 		}
-		timer := time.NewTimer(every)
+		timer := time.NewTimer(f.delay)
 		select {
 		case <-timer.C:
-		case <-over:
+		case <-f.cleared:
+			timer.Stop()
+			return
+		case <-f.over:
 			timer.Stop()
 			return
 		case <-ctx.Done():

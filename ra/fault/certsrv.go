@@ -177,7 +177,7 @@ func (r *Registry) disturb(pages Pages, faults []Fault, next http.Handler, w htt
 				h.header.Del("Content-Length")
 			}
 		case "drip":
-			h.drip(req.Context(), f.delay, r.ended())
+			h.drip(req.Context(), f)
 			hangUp()
 		case "truncate":
 			h.truncate()

@@ -309,7 +309,7 @@ func (h *estAnswer) change(ctx context.Context, f Fault) (sent bool) {
 		_, _ = h.inner.Write(h.body.Bytes()[half:])
 		return true
 	case "drip":
-		h.drip(ctx, f.delay, h.registry.ended())
+		h.drip(ctx, f)
 		hangUp()
 	}
 	if err != nil {

@@ -175,13 +175,6 @@ func (r *Registry) Clear() int {
 	return n
 }
 
-// ended is closed by the next Clear.
-func (r *Registry) ended() <-chan struct{} {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	return r.over
-}
-
 // List tells of the faults that are on, in the order in which they came.
 func (r *Registry) List() []Status {
 	r.mu.Lock()
@@ -237,7 +230,9 @@ func (r *Registry) meet(scope *Scope, everybodys bool, wanted func(Fault) bool, 
 				continue
 			}
 			a.hits++
-			faults = append(faults, a.fault)
+			f := a.fault
+			f.cleared = r.over // now: a Clear that comes before it waits ends it, too
+			faults = append(faults, f)
 			r.log.Warn("fault", zap.String("fault", a.fault.String()), zap.String("of", whose), zap.Int("hits", a.hits), zap.String("enrollment", scope.Enrollment()))
 		}
 	}

@@ -42,7 +42,8 @@ type Fault struct {
 	hresult uint32
 	params  []param // of its kind alone, in the order of paramsOf
 
-	over chan struct{} // of one that is on: closed when it is removed
+	over    chan struct{}   // of one that is on: closed when it is removed
+	cleared <-chan struct{} // of one that bites: closed by the next Clear
 }
 
 // SpecError is a spec that names no fault.

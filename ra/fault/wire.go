@@ -33,6 +33,8 @@ type shape struct {
 	tail       bool
 
 	end string // how it ends: the kind of the fault; "" = close_notify and close
+
+	over, cleared <-chan struct{} // as the last fault's
 }
 
 // maxRaw is how long an answer that has no end, or a client that does not leave, is
@@ -75,7 +77,7 @@ func (s *shape) take(f Fault) bool {
 	default:
 		return false
 	}
-	s.raw = true
+	s.raw, s.over, s.cleared = true, f.over, f.cleared
 	return true
 }
 
@@ -174,13 +176,15 @@ func (h *estAnswer) sendRaw(ctx context.Context) {
 	defer conn.Close()
 	_ = conn.SetDeadline(time.Now().Add(maxRaw)) // of the system's clock, as the connection's
 	defer context.AfterFunc(ctx, func() { conn.Close() })()
-	over := make(chan struct{})
-	defer close(over)
+	sent := make(chan struct{})
+	defer close(sent)
 	go func() { // ends with this answer
 		select {
-		case <-h.registry.ended():
+		case <-h.shape.cleared:
 			conn.Close()
-		case <-over:
+		case <-h.shape.over:
+			conn.Close()
+		case <-sent:
 		}
 	}()
 	if h.shape.end == "idle" && h.request.Close {
