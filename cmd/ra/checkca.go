@@ -103,6 +103,13 @@ failed requests.`,
 
 // record writes down how the CA answers, into a file that is not there yet.
 func (c *cli) record(ctx context.Context, o check.CAOptions, path string) error {
+	// Before anything is asked: the recording hands in a request.
+	if _, err := os.Lstat(path); err == nil {
+		return usagef("--record: %s is there already: name another file, or remove it", path)
+	}
+	if err := writable(path); err != nil {
+		return usagef("--record: %w", err)
+	}
 	recording, err := check.Record(ctx, o, buildVersion().name())
 	if err != nil {
 		return err

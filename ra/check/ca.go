@@ -36,7 +36,7 @@ type caCheck struct {
 	server  *server // nil where there was no handshake
 	logins  int
 	again   int   // of them, behind one that was taken
-	refused bool  // by a log-in
+	stopped error // why the account is not tried again; nil = it may be
 	ces     error // what CES would stumble over first; nil: nothing so far
 }
 

@@ -336,6 +336,19 @@ func TestAnAccountThatIsRefusedMeanwhileIsNotTriedAgain(t *testing.T) {
 	}
 }
 
+// Where a log-in had no answer, nobody has refused the account, and the CA's list is not at
+// fault.
+func TestALogInWithoutAnAnswerIsNotCalledARefusal(t *testing.T) {
+	c := startCA(t)
+	if _, err := c.faults.Order("certsrv.template:close"); err != nil {
+		t.Fatal(err)
+	}
+	r := runCA(t, c.options(config.ProfileModern))
+	for _, name := range []string{"ca.renewals", "ca.chain", "ca.crl", "ca.binding"} {
+		wantFinding(t, r, name, check.Skip, "a log-in before had no answer")
+	}
+}
+
 func TestNothingIsEnrolledUnlessAsked(t *testing.T) {
 	c := startCA(t)
 	runCA(t, c.options(config.ProfileModern))

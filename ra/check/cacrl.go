@@ -25,6 +25,10 @@ const (
 func (c *caCheck) crl(ctx context.Context, s *msca.Session, newest int, chain []*x509.Certificate) {
 	const name = "ca.crl"
 	list, err := s.RevocationList(ctx, max(newest, 0))
+	if e := asError(err); err != nil && e.Kind == msca.KindFenced {
+		failed(c.report, name, e)
+		return
+	}
 	if err != nil {
 		f := Finding{
 			Name: name, State: Warn, Seen: "certcrl.crl: " + seenOf(asError(err)), Symptom: cesSays(asError(err)),

@@ -61,22 +61,31 @@ func (c *caCheck) loggedIn(ctx context.Context) {
 	session.SetGate(c.once)
 	c.look(ctx, session)
 	session.Close()
-	if c.refused {
-		r.Skip("ca.binding", "a log-in was refused meanwhile, so there is no further one")
+	if c.stopped != nil {
+		r.Skip("ca.binding", c.stopped.Error())
 		return
 	}
 	c.binding(ctx)
 }
 
 // once is asked before a session logs in anew, on another connection: not after a
-// refusal.
+// refusal, nor where nobody knows whether there was one.
 func (c *caCheck) once(context.Context) (ended func(error), err error) {
-	if c.refused {
-		return nil, errRefused
+	if c.stopped != nil {
+		return nil, c.stopped
 	}
 	c.logins++
 	c.again++
-	return func(err error) { c.refused = c.refused || err != nil }, nil
+	return func(err error) {
+		var e *msca.Error
+		switch {
+		case err == nil:
+		case errors.As(err, &e) && e.Kind == msca.KindAuthRejected:
+			c.stopped = errRefused
+		default:
+			c.stopped = errUnanswered
+		}
+	}, nil
 }
 
 // countLogins says how often the account's password went to the CA.
@@ -94,7 +103,11 @@ func (c *caCheck) countLogins() {
 	c.report.OK("ca.logins", seen)
 }
 
-var errRefused = errors.New("the account was refused before: it is not tried again")
+// Why an account is not tried again.
+var (
+	errRefused    = errors.New("the account was refused before: it is not tried again")
+	errUnanswered = errors.New("a log-in before had no answer, and may count as a refused one: the account is not tried again")
+)
 
 // timed adds that something works, unless it is slow.
 func (c *caCheck) timed(name, seen string, took time.Duration) {

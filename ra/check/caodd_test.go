@@ -319,6 +319,41 @@ func countProofs() (*atomic.Int64, func(*certsrv.Options)) {
 	}
 }
 
+// With Basic the password goes with each request. A CA that takes it once, and then no
+// more, is sent it no further time.
+func TestARecordingSendsNoPasswordThatWasRefused(t *testing.T) {
+	proofs, counts := countProofs()
+	ca := certsrv.NewTestServer(counts, func(o *certsrv.Options) {
+		o.Basic = true
+		o.Middleware = append(o.Middleware, func(next http.Handler) http.Handler {
+			return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				if proofs.Load() > 1 && r.Header.Get("Authorization") != "" {
+					w.Header().Set("WWW-Authenticate", `Basic realm="ca"`)
+					w.WriteHeader(http.StatusUnauthorized)
+					return
+				}
+				next.ServeHTTP(w, r)
+			})
+		})
+	})
+	defer ca.Close()
+	o := oddOptions(ca)
+	o.CA.Authentication = "basic"
+	recording, err := check.Record(t.Context(), o, "v0 test")
+	if err != nil {
+		t.Fatal(err)
+	}
+	untried := 0
+	for _, s := range recording.Steps {
+		if strings.Contains(s.Failed, "not tried again") {
+			untried++
+		}
+	}
+	if n := proofs.Load(); n != 2 || untried < 5 {
+		t.Errorf("%d passwords, %d pages without one:\n%s", n, untried, text(t, recording))
+	}
+}
+
 // Neither by a check nor by a recording, whatever the CA does with connections.
 func TestAWrongPasswordReachesACAOnceInWhateverManner(t *testing.T) {
 	for name, manner := range map[string]certsrv.Manner{"usual": {}, "a log-in for each request": {PerRequest: true}, "closing behind a 401": {CloseOn401: true}} {

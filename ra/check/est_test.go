@@ -186,6 +186,24 @@ func (f estFault) found(t *testing.T, l *lab.Lab, o check.ESTOptions) {
 	}
 }
 
+// A byte now and then is in time for each read, and must not keep a check for hours.
+func TestAnEnrollmentThatDripsEnds(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l, o := startLabOn(t, &lab.Memory{}, config.ProfileModern)
+		if _, err := l.Faults.Order("est.simpleenroll:drip=3s"); err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { l.Faults.Clear() })
+		o.Enroll, o.Timeout = "SEP001122334455", 4*time.Second
+		began := time.Now()
+		r := runEST(t, o)
+		if took := time.Since(began); took > 2*time.Minute {
+			t.Errorf("it took %s", took)
+		}
+		wantFinding(t, r, "est.enroll", check.Fail, "")
+	})
+}
+
 // Of a server in front of whose certificate the intermediate is missing, and of one
 // that nobody trusts, the certificate that is missing is named.
 func TestTheMissingIssuerIsNamed(t *testing.T) {

@@ -219,8 +219,15 @@ func (c *estCheck) enrolled(ctx context.Context) {
 		skip(oneLine(err))
 		return
 	}
+	// The client's time is that of each read, as libest's is: a byte now and then would keep it.
+	ctx, cancel := context.WithTimeout(ctx, enrollTimeouts*c.Timeout)
+	defer cancel()
 	c.judge(client.Enroll(ctx, c.Enroll, csr), key)
 }
+
+// enrollTimeouts is how many times --timeout an enrollment may take in all: /cacerts, the
+// request without a password, and the one with it.
+const enrollTimeouts = 3
 
 // judge reports how an enrollment ended.
 func (c *estCheck) judge(result capf.Result, key *rsa.PrivateKey) {

@@ -12,6 +12,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 
 	"ciscora/msca"
@@ -76,6 +77,7 @@ type recorder struct {
 	talk      *conversation
 	over      bool // the connection has ended, or is about to
 	known     bool // the account has been taken: it may log in on another connection
+	refused   bool // with Basic, whose password goes with each request: it goes no more
 	reopened  int
 }
 
@@ -225,6 +227,14 @@ func (r *recorder) step(ctx context.Context, s Step, method, page, body string, 
 	s.Request = method + " /certsrv" + shown
 	base := strings.TrimRight(r.url.Path, "/")
 	host := strings.TrimSuffix(r.url.Host, ":443")
+	standing := slices.ContainsFunc(head, func(f field) bool {
+		return f.name == "Authorization" && strings.HasPrefix(f.value, "Basic ")
+	})
+	if standing && r.refused {
+		s.Failed = errRefused.Error()
+		r.recording.Steps = append(r.recording.Steps, s)
+		return nil
+	}
 	err := r.resume(ctx)
 	var a *reply
 	if err == nil {
@@ -242,6 +252,7 @@ func (r *recorder) step(ctx context.Context, s Step, method, page, body string, 
 		r.recording.Steps = append(r.recording.Steps, s)
 		return nil
 	}
+	r.refused = r.refused || standing && a.status == http.StatusUnauthorized
 	s.Status, s.Millis, s.Interim = a.status, a.took.Milliseconds(), a.interim
 	s.Head, s.Body = headWords(a, host), bodyWords(a)
 	r.recording.Steps = append(r.recording.Steps, s)

@@ -99,7 +99,7 @@ func failed(r *Report, name string, err error) {
 	var e *msca.Error
 	if errors.As(err, &e) {
 		if e.Kind == msca.KindFenced {
-			r.Skip(name, errRefused.Error())
+			r.Skip(name, oneLine(e.Err))
 			return
 		}
 		f.Seen = seenOf(e)
