@@ -131,6 +131,7 @@ func checkHealth(ctx context.Context, address string, port *tls.Config) (string,
 		return "", fmt.Errorf("%s: %w", url, err)
 	}
 	line, _, _ := strings.Cut(strings.TrimSpace(string(body)), "\n")
+	line = shown(line) // whoever listens there
 	if resp.StatusCode != http.StatusOK {
 		return "", fmt.Errorf("%s: %s: %s", url, resp.Status, line)
 	}

@@ -155,6 +155,9 @@ func (f caFlags) options(c *cli) (check.CAOptions, error) {
 	}
 	o.Profile, o.CA, o.Called = profile, config.Default(profile).CA, "--trust"
 	o.CA.URL, o.CA.Template = f.url, f.template
+	if f.template != "" {
+		o.CA.TemplateCheck = "list" // that it is there is what was asked
+	}
 	o.Timeout = f.timeout
 	if o.Trust, err = readAnchors("--trust", f.trust); err != nil {
 		return o, err

@@ -42,9 +42,12 @@ Let the client that is asked about connect to this machine in place of the serve
 		if lasts < 0 || most < 0 {
 			return usagef("--for and --count cannot be less than nothing")
 		}
+		if _, _, err := net.SplitHostPort(args[0]); err != nil {
+			return usagef("%q: want ADDRESS:PORT, such as :8443 for all addresses", args[0])
+		}
 		listener, err := (&net.ListenConfig{}).Listen(ctx, "tcp", args[0])
 		if err != nil {
-			return fmt.Errorf("listen at %s: %w", args[0], err)
+			return usagef("listen at %s: %w", args[0], err)
 		}
 		if lasts > 0 {
 			var cancel context.CancelFunc

@@ -336,6 +336,18 @@ func TestAnAccountThatIsRefusedMeanwhileIsNotTriedAgain(t *testing.T) {
 	}
 }
 
+// In TLS 1.2 the handshake ends with the certificate that is not there, and the version has
+// been taken by then.
+func TestAVersionIsTakenWhereAClientCertificateIsDemanded(t *testing.T) {
+	c := startCA(t)
+	if _, err := c.faults.Order("certsrv.tls:client-certificate"); err != nil {
+		t.Fatal(err)
+	}
+	r := runCA(t, c.options(config.ProfileCUCM))
+	wantFinding(t, r, "ca.tls.client", check.Fail, "")
+	wantFinding(t, r, "ca.tls.versions", check.OK, "takes TLS 1.2")
+}
+
 // Where a log-in had no answer, nobody has refused the account, and the CA's list is not at
 // fault.
 func TestALogInWithoutAnAnswerIsNotCalledARefusal(t *testing.T) {

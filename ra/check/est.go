@@ -197,6 +197,12 @@ func (c *estCheck) others(ctx context.Context) {
 
 // wrongStatus is an answer that should have another status.
 func wrongStatus(name, operation string, status int) Finding {
+	if status == http.StatusNotFound {
+		return Finding{
+			Name: name, State: Fail, Seen: operation + " answers 404", Symptom: "EST client: " + rvOf(status),
+			Reason: "no EST server is at this address, or it does not know the label", Fix: "see that host and port are the EST server's (CES: 8084), and --label",
+		}
+	}
 	return Finding{
 		Name: name, State: Fail, Seen: fmt.Sprintf("%s answers %d", operation, status), Symptom: "EST client: " + rvOf(status),
 		Reason: "the server fails, refuses, or is no EST server", Fix: "look at the server's log of this moment; /readyz of ra's admin port says what it waits for",

@@ -186,6 +186,18 @@ func (f estFault) found(t *testing.T, l *lab.Lab, o check.ESTOptions) {
 	}
 }
 
+// Of an address that knows no EST nothing is said to be taken.
+func TestWhatIsNotThereTakesNothing(t *testing.T) {
+	l, o := startLab(t, config.ProfileModern)
+	if _, err := l.Faults.Order("est.any:status=404"); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { l.Faults.Clear() })
+	r := runEST(t, o)
+	wantFinding(t, r, "L1", check.Skip, "simpleenroll answers 404")
+	wantFinding(t, r, "est.challenge", check.Fail, "see that host and port are the EST server's")
+}
+
 // A byte now and then is in time for each read, and must not keep a check for hours.
 func TestAnEnrollmentThatDripsEnds(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

@@ -80,8 +80,12 @@ func (e *endpoint) look(ctx context.Context, r *Report) *server {
 	conn.Close()
 	r.OK(e.kind+".tls.handshake", fmt.Sprintf("%s with %s (%s)", tls.VersionName(state.Version), tls.CipherSuiteName(state.CipherSuite), e.o.took(start)))
 	for _, v := range versions {
-		if conn, err := e.unverified(ctx, v, v, nil); err == nil {
+		asked := false
+		conn, err := e.unverified(ctx, v, v, &asked)
+		if err == nil {
 			conn.Close()
+		}
+		if err == nil || asked { // who asks for a certificate has taken the version
 			s.takes = append(s.takes, v)
 		}
 	}
@@ -161,6 +165,9 @@ func (e *endpoint) checkVersions(r *Report, s *server, least, most uint16) {
 		f.Symptom = "scanners report it; nothing fails by it"
 		f.Reason = versionNames(old) + ": deprecated since RFC 8996, and open to downgrades"
 		f.Fix = "turn the old versions off at the server once no client needs them"
+		if len(old) == len(s.takes) {
+			f.Fix = "turn TLS 1.2 on at the server, and then the old versions off"
+		}
 	}
 	r.Add(f)
 }
