@@ -43,7 +43,7 @@ User {{.User}}
 Group {{.User}}
 PidFile {{.Dir}}/httpd.pid
 DefaultRuntimeDir {{.Dir}}
-Mutex sem
+Mutex pthread
 ErrorLog {{.Dir}}/error.log
 {{range .Modules}}LoadModule {{.}}_module /usr/lib/apache2/modules/mod_{{.}}.so
 {{end}}
@@ -171,9 +171,13 @@ func (a *apache) run(t *testing.T, path, users string) (said string, up bool) {
 	tick := time.NewTicker(20 * time.Millisecond)
 	defer tick.Stop()
 	for {
+		// It listens before it knows that it can start, and writes its number then.
+		_, known := os.Stat(filepath.Join(a.dir, "httpd.pid"))
 		if conn, err := (&net.Dialer{}).DialContext(t.Context(), "tcp", a.address); err == nil {
 			conn.Close()
-			break
+			if known == nil {
+				break
+			}
 		}
 		select {
 		case <-ended:
