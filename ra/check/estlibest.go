@@ -47,12 +47,12 @@ func (c *estCheck) challenge(ctx context.Context) {
 	l1 := Finding{Name: "L1", State: OK, Seen: "a POST without Content-Transfer-Encoding is taken"}
 	switch a.status {
 	case http.StatusUnauthorized, http.StatusForbidden, http.StatusBadRequest:
-	default:
-		l1.State, l1.Seen = Skip, fmt.Sprintf("simpleenroll answers %d: the header is not looked at", a.status)
 	case http.StatusUnsupportedMediaType:
 		l1.State, l1.Seen = Fail, "a POST without Content-Transfer-Encoding is answered with 415"
 		l1.Symptom = "EST client: " + rvOf(a.status)
 		l1.Reason, l1.Fix = "libest never sends that header, and RFC 8951 needs none", "have the server do without it"
+	default:
+		l1.State, l1.Seen = Skip, fmt.Sprintf("simpleenroll answers %d: the header is not looked at", a.status)
 	}
 	r.Add(l1)
 	switch a.status {
