@@ -44,6 +44,8 @@ func TestAPasswordInASentenceIsToldAndNotShown(t *testing.T) {
 func TestAPasswordInAToolsOwnFormIsNotShown(t *testing.T) {
 	c := catalog(t)
 	for name, text := range map[string]string{
+		"Russian, in capitals":                    "ПАРОЛЬ: hunter",
+		"a long s, which folds to an s":           "pa\u017fsword: hunter",
 		"JSON within JSON":                        `{\"password\":\"S3cret-word\"}`,
 		"JSON within JSON, with blanks":           `{\"user\":\"x\", \"password\": \"correct horse hunter\"}`,
 		"a quotation mark within, in JSON":        `{"password":"correct\"hunter"}`,
