@@ -116,7 +116,7 @@ func (d *desk) secretsIn(kinds []string, raw []byte) (_ []string, named bool) {
 }
 
 // secretsOf looks at one piece; passed tells that it was not looked at to the end.
-func (d *desk) secretsOf(kinds []string, raw []byte, may uint32) (_ []string, passed bool) {
+func (d *desk) secretsOf(kinds []string, raw []byte, may uint64) (_ []string, passed bool) {
 	text := ""
 	for i := range masks {
 		m := &masks[i]
@@ -152,18 +152,21 @@ func (d *desk) secretsOf(kinds []string, raw []byte, may uint32) (_ []string, pa
 type gate struct {
 	at    [1 << 16]uint8 // one more than an index of lists
 	lists [][]gateWord
-	names uint32 // the masks that begin with a password's name
+	names uint64 // the masks that begin with a password's name
 }
 
 type gateWord struct {
 	word  string
 	third byte // of word, made small; 0 = it has two
-	mask  uint32
+	mask  uint64
 }
 
 var maskGate = newGate()
 
 func newGate() *gate {
+	if len(masks) > 64 {
+		panic("explain: a mask beyond the bits of a gate would hide nothing")
+	}
 	g := &gate{}
 	for i, m := range masks {
 		if m.what == "" {
@@ -200,7 +203,7 @@ func bothCases(c byte) [2]byte { return [...]byte{small(c), c &^ 0x20} }
 
 func pair(a, b byte) uint16 { return uint16(a)<<8 | uint16(b) }
 
-func (g *gate) look(raw []byte) (may uint32) {
+func (g *gate) look(raw []byte) (may uint64) {
 	for i := 1; i < len(raw); i++ {
 		n := g.at[pair(raw[i-1], raw[i])]
 		if n == 0 {
