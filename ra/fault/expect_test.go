@@ -2,11 +2,9 @@ package fault_test
 
 import (
 	"bufio"
-	"crypto/tls"
 	"io"
 	"strings"
 	"testing"
-	"time"
 
 	"ciscora/ra/fault"
 )
@@ -25,14 +23,7 @@ func TestNoLeaveIsGivenToSendABody(t *testing.T) {
 				}
 			}
 			server := answering(t, registry, "")
-			conn, err := (&tls.Dialer{Config: &tls.Config{InsecureSkipVerify: true}}).DialContext(t.Context(), "tcp", server.Listener.Addr().String())
-			if err != nil {
-				t.Fatal(err)
-			}
-			defer conn.Close()
-			if err := conn.SetDeadline(time.Now().Add(30 * time.Second)); err != nil {
-				t.Fatal(err)
-			}
+			conn := dialed(t, server)
 			if _, err := io.WriteString(conn, "POST /.well-known/est/simpleenroll HTTP/1.1\r\nHost: est\r\nConnection: close\r\nContent-Length: 7\r\nExpect: 100-continue\r\n\r\n"); err != nil {
 				t.Fatal(err)
 			}

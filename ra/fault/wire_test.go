@@ -7,6 +7,7 @@ import (
 	"encoding/base64"
 	"errors"
 	"io"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -43,17 +44,24 @@ func answering(t *testing.T, r *fault.Registry, body string) *httptest.Server {
 	return server
 }
 
-// raw sends a request and returns every byte that comes, and how it ended.
-func raw(t *testing.T, server *httptest.Server, operation string) (string, error) {
+// dialed is a connection that ends with the test, and is not waited for longer than 30 s.
+func dialed(t *testing.T, server *httptest.Server) net.Conn {
 	t.Helper()
 	conn, err := (&tls.Dialer{Config: &tls.Config{InsecureSkipVerify: true}}).DialContext(t.Context(), "tcp", server.Listener.Addr().String())
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer conn.Close()
+	t.Cleanup(func() { _ = conn.Close() }) // the server may have closed it
 	if err := conn.SetDeadline(time.Now().Add(30 * time.Second)); err != nil {
 		t.Fatal(err)
 	}
+	return conn
+}
+
+// raw sends a request and returns every byte that comes, and how it ended.
+func raw(t *testing.T, server *httptest.Server, operation string) (string, error) {
+	t.Helper()
+	conn := dialed(t, server)
 	if _, err := io.WriteString(conn, "GET /.well-known/est/"+operation+" HTTP/1.1\r\nHost: est\r\nConnection: close\r\n\r\n"); err != nil {
 		t.Fatal(err)
 	}
@@ -125,14 +133,7 @@ func TestAConnectionEndsAsNoLibraryWouldEndIt(t *testing.T) {
 		return id
 	}
 	id := order("hang,after=half")
-	conn, err := (&tls.Dialer{Config: &tls.Config{InsecureSkipVerify: true}}).DialContext(t.Context(), "tcp", server.Listener.Addr().String())
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer conn.Close()
-	if err := conn.SetDeadline(time.Now().Add(30 * time.Second)); err != nil {
-		t.Fatal(err)
-	}
+	conn := dialed(t, server)
 	if _, err := io.WriteString(conn, "GET /cacerts HTTP/1.1\r\nHost: est\r\n\r\n"); err != nil {
 		t.Fatal(err)
 	}

@@ -24,19 +24,7 @@ func TestAConnectionThatIsToBeResetIsResetAndOneThatIsToBeClosedIsClosed(t *test
 	for name, start := range map[string]func(*testing.T) *lab.Lab{
 		"TCP, with a CA that makes its own keys": func(t *testing.T) *lab.Lab {
 			t.Helper()
-			l, err := lab.Start(t.Context(), lab.Options{Profile: config.ProfileModern, Dir: t.TempDir(), EST: "127.0.0.1:0", Certsrv: "127.0.0.1:0", Admin: "127.0.0.1:0"})
-			if err != nil {
-				t.Fatal(err)
-			}
-			t.Cleanup(func() {
-				if err := l.Close(); err != nil {
-					t.Errorf("Close: %v", err)
-				}
-			})
-			if err := l.Ready(t.Context()); err != nil {
-				t.Fatal(err)
-			}
-			return l
+			return startAsUsers(t, lab.Options{Profile: config.ProfileModern})
 		},
 		"TCP": func(t *testing.T) *lab.Lab { t.Helper(); return start(t, lab.Options{Profile: config.ProfileModern}) },
 		"in memory": func(t *testing.T) *lab.Lab {

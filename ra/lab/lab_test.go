@@ -27,16 +27,23 @@ var update = flag.Bool("update", false, "write the golden files anew")
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// start starts a lab on ports of its own and waits until it can enroll.
+// start starts a lab on ports of its own, with keys that tests share, and waits until it
+// can enroll.
 func start(t *testing.T, o lab.Options) *lab.Lab {
+	t.Helper()
+	if o.NewKey == nil {
+		o.NewKey = sharedKeys(t)
+	}
+	return startAsUsers(t, o)
+}
+
+// startAsUsers is start with the keys that the lab makes for itself.
+func startAsUsers(t *testing.T, o lab.Options) *lab.Lab {
 	t.Helper()
 	if o.Dir == "" {
 		o.Dir = t.TempDir()
 	}
 	o.EST, o.Certsrv, o.Admin = "127.0.0.1:0", "127.0.0.1:0", "127.0.0.1:0"
-	if o.NewKey == nil {
-		o.NewKey = sharedKeys(t)
-	}
 	l, err := lab.Start(t.Context(), o)
 	if err != nil {
 		t.Fatal(err)

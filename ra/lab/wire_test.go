@@ -64,11 +64,6 @@ func TestALabRemembersWhatWentOverTheWire(t *testing.T) {
 		t.Fatal(err)
 	}
 	text := string(out)
-	if path := os.Getenv("RA_SHOW_WIRE"); path != "" {
-		if err := os.WriteFile(path, out, 0o600); err != nil {
-			t.Fatal(err)
-		}
-	}
 	for _, want := range []string{
 		`"POST /.well-known/est/simpleenroll HTTP/1.1"`, `"name": "login"`, `"name": "submit"`, `"version": "TLS 1.2"`, "NEGOTIATE_MESSAGE (type 1)",
 		"CHALLENGE_MESSAGE (type 2)", "AUTHENTICATE_MESSAGE (type 3)", "MsvAvNbDomainName", `"decided_by": "certnew.cer?ReqID=`, "a CSR (PKCS #10)",

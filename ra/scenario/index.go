@@ -24,7 +24,7 @@ func Index(cards []Card) string {
 		for _, symptom := range slices.Sorted(maps.Keys(found)) {
 			fmt.Fprintf(&b, "\n`%s`\n\n", symptom)
 			for _, c := range found[symptom] {
-				fmt.Fprintf(&b, "- [%s](failures/%s.md): %s", c.Name, c.Name, c.Title)
+				fmt.Fprintf(&b, "- %s: %s", pageLink(c.Name), c.Title)
 				if apart := tellsApart(c, found[symptom]); apart != "" {
 					fmt.Fprintf(&b, ". %s", apart)
 				}
@@ -34,10 +34,13 @@ func Index(cards []Card) string {
 	}
 	b.WriteString("\n## All of them\n\n| failure | from | what it is |\n|---|---|---|\n")
 	for _, c := range cards {
-		fmt.Fprintf(&b, "| [%s](failures/%s.md) | %s | %s |\n", c.Name, c.Name, c.origin(), c.Title)
+		fmt.Fprintf(&b, "| %s | %s | %s |\n", pageLink(c.Name), c.origin(), c.Title)
 	}
 	return b.String()
 }
+
+// pageLink links to a card's page from the folder above.
+func pageLink(card string) string { return "[" + card + "](failures/" + card + ".md)" }
 
 // candidates are the cards by the lines of a log that tell of a failure.
 func candidates(cards []Card, log string) map[string][]Card {
