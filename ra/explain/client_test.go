@@ -103,13 +103,18 @@ func TestATimeOutAtTheLogInIsNoUnusableLogIn(t *testing.T) {
 	const called = "2026/11/27 00:25:29 [warn] 22767#0: *2 login_to_certsrv_ca: Curl call for MS CA login failed with return code 28 (Operation timed out after 10001 milliseconds with 0 bytes received) while SSL EST handshaking, client: 127.0.0.1, server: 127.0.0.1:43105\n" +
 		"2026/11/27 00:25:29 [warn] 22767#0: *2 login_to_certsrv_ca: URL used: https://localhost:40003/certsrv while SSL EST handshaking, client: 127.0.0.1, server: 127.0.0.1:43105\n"
 	nginx := explaintest.Input("nginx-error.log", []byte(called+unusableLogin))
-	for name, inputs := range map[string][]explain.Input{
-		"NGINX's log alone":        {nginx},
-		"IIS's log has it not yet": {nginx, explaintest.Input("u_ex261127.log", []byte(goodAtIIS("00:20:00", "00:30:00")))},
+	for name, test := range map[string]struct {
+		inputs []explain.Input
+		sure   explain.Sure
+	}{
+		"NGINX's log alone":                 {[]explain.Input{nginx}, explain.Certain},
+		"IIS's log has it not yet":          {[]explain.Input{nginx, explaintest.Input("u_ex261127.log", []byte(goodAtIIS("00:20:00", "00:26:30")))}, explain.Certain},
+		"IIS's log is of another day":       {[]explain.Input{nginx, explaintest.Input("u_ex261127.log", []byte(strings.ReplaceAll(goodAtIIS("00:20:00", "00:30:00"), "11-27", "11-28")))}, explain.Certain},
+		"IIS's log goes on and has nothing": {[]explain.Input{nginx, explaintest.Input("u_ex261127.log", []byte(goodAtIIS("00:20:00", "00:30:00")))}, explain.Likely},
 	} {
 		t.Run(name, func(t *testing.T) {
-			report := read(t, c, inputs...)
-			if len(report.Findings) != 1 || report.Findings[0].Name != "f7-slow-login" || report.Findings[0].Sure != explain.Certain {
+			report := read(t, c, test.inputs...)
+			if len(report.Findings) != 1 || report.Findings[0].Name != "f7-slow-login" || report.Findings[0].Sure != test.sure {
 				t.Errorf("%s", printed(t, report))
 			}
 		})

@@ -256,6 +256,12 @@ func (k *affair) shared(e *entry) int {
 // missed tells whether a failure would have left lines in a log that was read, and
 // that has none.
 func (j *judgement) missed(k *affair, e *entry) bool {
+	_, missed := j.missedIn(k, e)
+	return missed
+}
+
+// missedIn is the first log that should have lines of a failure, and has none.
+func (j *judgement) missedIn(k *affair, e *entry) (Log, bool) {
 	for _, log := range [...]Log{NGINX, IIS} {
 		s := j.r.seen[log]
 		_, tells := e.tells[log]
@@ -266,10 +272,26 @@ func (j *judgement) missed(k *affair, e *entry) bool {
 			continue // it is the CiscoRA log, which has starts alone and no times
 		}
 		if j.covers(log, k) && !slices.ContainsFunc(k.incidents, func(i *incident) bool { return i.log == log }) {
-			return true
+			return log, true
 		}
 	}
-	return false
+	return "", false
+}
+
+// contradicted is the log that was read, goes on for long after a case, and has nothing of
+// what the failure leaves there. IIS writes a line when its request is over.
+func (j *judgement) contradicted(k *affair, e *entry) (Log, bool) {
+	log, missed := j.missedIn(k, e)
+	if !missed {
+		return "", false
+	}
+	s, i := j.r.seen[log], k.incidents[0]
+	if !s.to.date || !i.last.date {
+		return "", false
+	}
+	of, known := j.offset(log, s.to)
+	_, knownCase := j.offset(i.log, i.last)
+	return log, (sameHost(log, i.log) || known && knownCase) && s.to.ms-of >= j.utc(i, i.last)+abandoned
 }
 
 // covers tells whether a log was written while a case happened, as far as its times
