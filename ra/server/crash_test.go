@@ -62,7 +62,10 @@ func replicaMain() error {
 		}
 	}
 	// What logging costs is part of the benchmarks.
-	log := zap.New(zapcore.NewCore(zapcore.NewJSONEncoder(zap.NewProductionEncoderConfig()), zapcore.AddSync(io.Discard), zap.InfoLevel))
+	encoder := zapcore.NewJSONEncoder(zap.NewProductionEncoderConfig())
+	log := zap.New(zapcore.NewTee(
+		zapcore.NewCore(encoder, zapcore.AddSync(io.Discard), zap.InfoLevel),
+		zapcore.NewCore(encoder, zapcore.Lock(os.Stderr), zap.WarnLevel))) // shown where the test fails
 	if os.Getenv("RA_TEST_REPLICA_LOG") != "" {
 		log = zap.Must(zap.NewDevelopment())
 	}
@@ -158,6 +161,7 @@ type replica struct {
 	admin   string // "" where that is off
 	in      io.Writer
 	out     *bufio.Reader
+	said    string // the file of its warnings
 	stop    func()
 }
 
@@ -180,22 +184,50 @@ func startReplicaOf(t testing.TB, program, config, crash string, environment ...
 	if err != nil {
 		t.Fatal(err)
 	}
-	cmd.Stderr = os.Stderr
+	said, err := os.Create(filepath.Join(t.TempDir(), "stderr"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	cmd.Stderr = said
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
 	stop := sync.OnceFunc(func() {
 		in.Close()
 		_ = cmd.Wait() // killed, in most tests
+		said.Close()
+		if t.Failed() {
+			t.Logf("replica %d:\n%s", cmd.Process.Pid, firstLines(said.Name(), 40))
+		}
 	})
 	t.Cleanup(stop)
 	lines := bufio.NewReader(out)
-	said, err := lines.ReadString('\n')
+	listens, err := lines.ReadString('\n')
 	if err != nil {
 		t.Fatalf("the replica did not say where it listens: %v", err)
 	}
-	address, admin, _ := strings.Cut(strings.TrimSpace(said), " ")
-	return &replica{cmd: cmd, address: address, admin: admin, in: in, out: lines, stop: stop}
+	address, admin, _ := strings.Cut(strings.TrimSpace(listens), " ")
+	return &replica{cmd: cmd, address: address, admin: admin, in: in, out: lines, said: said.Name(), stop: stop}
+}
+
+// sawSilence tells whether the replica has given its PostgreSQL up.
+func (r *replica) sawSilence(t testing.TB) bool {
+	t.Helper()
+	text, err := os.ReadFile(r.said)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return bytes.Contains(text, []byte("the PostgreSQL server has fallen silent"))
+}
+
+// firstLines are the first lines of a file, for people to read.
+func firstLines(name string, most int) string {
+	text, err := os.ReadFile(name)
+	if err != nil {
+		return err.Error()
+	}
+	lines := strings.SplitAfterN(string(text), "\n", most+1)
+	return strings.Join(lines[:min(len(lines), most)], "")
 }
 
 // ask returns how many enrollments have begun in the replica, and the memory that is
