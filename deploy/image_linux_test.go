@@ -178,6 +178,7 @@ func (i *image) do(c *http.Client, method, url, body string, header http.Header)
 }
 
 func TestTheImageIsTheTargetOfAClientsTests(t *testing.T) {
+	peertest.Long(t, "TheImage")
 	i := newImage(t)
 	ra, said := i.run([]string{"RA_LAB_USER=tester", "RA_LAB_PASSWORD=s3cret"}, i.command...)
 	ended := make(chan error, 1)

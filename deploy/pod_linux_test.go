@@ -24,6 +24,7 @@ import (
 	"time"
 
 	"ciscora/config"
+	"ciscora/internal/peertest"
 	"ciscora/msca/certsrv"
 	"ciscora/ra/ledger/ledgertest"
 )
@@ -172,6 +173,7 @@ func (p *pod) start() (end func() string) {
 }
 
 func TestThePodOfTheManifestEnrollsOnAReadOnlyRoot(t *testing.T) {
+	peertest.Long(t, "ThePod") // it compiles all as the Dockerfile does
 	mode, _ := at(kind(t, "Deployment"), "spec.template.spec.volumes.0.secret.defaultMode").(int)
 	p := newPod(t, os.FileMode(mode))
 	end := p.start()
@@ -197,6 +199,7 @@ func TestThePodOfTheManifestEnrollsOnAReadOnlyRoot(t *testing.T) {
 }
 
 func TestThePodRefusesSecretsThatAllCanRead(t *testing.T) {
+	peertest.Long(t, "ThePod")
 	p := newPod(t, 0o444)
 	cmd := exec.CommandContext(t.Context(), "/ra", p.args...)
 	cmd.Path, cmd.Err = "/ra", nil

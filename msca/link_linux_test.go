@@ -209,6 +209,7 @@ func (l *link) kill(t *testing.T) {
 // CI has.
 func namespace(t *testing.T, name string) {
 	t.Helper()
+	peertest.Root(t)
 	out, err := exec.CommandContext(t.Context(), "ip", "netns", "add", name).CombinedOutput()
 	if err != nil {
 		peertest.Missing(t, "a network namespace cannot be made (root and iproute2 can): %v %s", err, out)

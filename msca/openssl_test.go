@@ -211,15 +211,9 @@ func TestServerCertificates(t *testing.T) {
 // says the same as 1.0.2 did, the table is not of our own invention; where not, the
 // table says so.
 func TestServerCertificatesAtTheRealCurl(t *testing.T) {
-	curl, err := exec.LookPath("curl")
-	if err == nil {
-		out, verr := exec.CommandContext(t.Context(), curl, "--version").Output()
-		if err = verr; err == nil && !bytes.Contains(out, []byte("OpenSSL/3.0")) {
-			t.Skipf("the table holds for OpenSSL 3.0, this is %.80s", out)
-		}
-	}
-	if err != nil {
-		peertest.Missing(t, "curl: %v", err)
+	curl := peertest.Program(t, "curl")
+	if out, err := exec.CommandContext(t.Context(), curl, "--version").Output(); err != nil || !bytes.Contains(out, []byte("OpenSSL/3.0")) {
+		peertest.Missing(t, "the table holds for a curl with OpenSSL 3.0, this is %.80s %v", out, err)
 	}
 	// OpenSSL 3.0 has a hyphen more and another word.
 	modern := strings.NewReplacer("self signed", "self-signed", "unsupported certificate purpose", "unsuitable certificate purpose")

@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -29,19 +30,24 @@ func blocks(t *testing.T, language string) []string {
 
 // What the README shows of Go is a test that passes.
 func TestTheREADMEsGoPasses(t *testing.T) {
-	for _, code := range blocks(t, "go") {
-		// Below the module, where its imports are found, and in no pattern such as ./... .
-		dir, err := os.MkdirTemp("testdata", "readme-") //nolint:usetesting // a folder outside the module finds none of its packages
-		if err != nil {
+	// Below the module, where its imports are found, and in no pattern such as ./... .
+	dir, err := os.MkdirTemp("testdata", "readme-") //nolint:usetesting // a folder outside the module finds none of its packages
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { os.RemoveAll(dir) })
+	all := blocks(t, "go")
+	for n, code := range all {
+		if err := os.WriteFile(filepath.Join(dir, fmt.Sprintf("block%d_test.go", n)), []byte(code), 0o600); err != nil {
 			t.Fatal(err)
 		}
-		t.Cleanup(func() { os.RemoveAll(dir) })
-		if err := os.WriteFile(filepath.Join(dir, "readme_test.go"), []byte(code), 0o600); err != nil {
-			t.Fatal(err)
-		}
-		cmd := exec.CommandContext(t.Context(), "go", "test", "-count=1", "./"+dir)
-		if out, err := cmd.CombinedOutput(); err != nil {
-			t.Errorf("%v\n%s\n%s", err, out, code)
+	}
+	out, err := exec.CommandContext(t.Context(), "go", "test", "-count=1", "-v", "./"+dir).CombinedOutput()
+	for _, code := range all {
+		for _, m := range regexp.MustCompile(`func (Test\w+)`).FindAllStringSubmatch(code, -1) {
+			if !bytes.Contains(out, []byte("--- PASS: "+m[1]+" ")) {
+				t.Errorf("%s does not pass: %v\n%s", m[1], err, out)
+			}
 		}
 	}
 }

@@ -1,5 +1,7 @@
-// Package peertest says whether a test can run that wants more than Go: an outside
-// program, root, or a few minutes. CI sets RA_PEERS=required, and there nothing is skipped.
+// Package peertest says whether a test runs that wants more than Go: an outside program,
+// root, or a few minutes. Where all tests are asked for it does not, so that "go test ./..."
+// is the same on every machine, whatever is installed there. With -run it runs where what it
+// wants is there. CI sets RA_PEERS=required, and there nothing is skipped.
 package peertest
 
 import (
@@ -22,9 +24,19 @@ func Missing(t testing.TB, format string, args ...any) {
 	t.Skipf(format, args...)
 }
 
-// Program returns the path of an outside program. Without it the test ends as by Missing.
+// Wanted ends a test that wants more than Go, where all tests are asked for.
+func Wanted(t testing.TB) {
+	t.Helper()
+	if !required() && flag.Lookup("test.run").Value.String() == "" && flag.Lookup("test.bench").Value.String() == "" {
+		t.Skip("it wants more than Go: RA_PEERS=required runs it, or -run")
+	}
+}
+
+// Program returns the path of an outside program. Without it the test ends as by Missing,
+// or by Wanted.
 func Program(t testing.TB, name string) string {
 	t.Helper()
+	Wanted(t)
 	path, err := exec.LookPath(name)
 	if err != nil {
 		path, err = exec.LookPath("/usr/sbin/" + name) // where Debian has daemons, and not every PATH
@@ -38,6 +50,7 @@ func Program(t testing.TB, name string) string {
 // Files is what Program is for programs.
 func Files(t testing.TB, names ...string) {
 	t.Helper()
+	Wanted(t)
 	for _, name := range names {
 		if _, err := os.Stat(name); err != nil {
 			Missing(t, "%v", err)
@@ -45,9 +58,10 @@ func Files(t testing.TB, names ...string) {
 	}
 }
 
-// Root ends a test that wants to be root, as by Missing.
+// Root ends a test that wants to be root, as by Missing, or by Wanted.
 func Root(t testing.TB) {
 	t.Helper()
+	Wanted(t)
 	if os.Geteuid() != 0 {
 		Missing(t, "this wants root")
 	}
@@ -57,8 +71,19 @@ func Root(t testing.TB) {
 // with RA_PEERS=required, or where -run names a part of it.
 func Long(t testing.TB, part string) {
 	t.Helper()
-	if required() || strings.Contains(flag.Lookup("test.run").Value.String(), part) {
-		return
+	if !asked(part) {
+		t.Skipf("it takes long: -run %s runs it, and RA_PEERS=required", part)
 	}
-	t.Skipf("it takes long: -run %s runs it, and RA_PEERS=required", part)
+}
+
+// Many is how many of something a test makes: all where Long would run it, else few.
+func Many(part string, few, all int) int {
+	if asked(part) {
+		return all
+	}
+	return few
+}
+
+func asked(part string) bool {
+	return required() || strings.Contains(flag.Lookup("test.run").Value.String(), part)
 }

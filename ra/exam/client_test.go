@@ -23,7 +23,7 @@ func some(t *testing.T, ids ...string) []exam.Card {
 
 func one(t *testing.T, client exam.Client, limit time.Duration, id string) exam.Result {
 	t.Helper()
-	all, err := exam.Run(t.Context(), exam.Options{Client: client, Cards: some(t, id), Limit: limit, Dir: t.TempDir(), Wire: true})
+	all, err := exam.Run(t.Context(), exam.Options{Client: client, Cards: some(t, id), Limit: limit, Dir: t.TempDir(), Keys: keys(t), Wire: true})
 	if err != nil || len(all) != 1 {
 		t.Fatalf("%d results, %v", len(all), err)
 	}

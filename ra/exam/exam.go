@@ -46,6 +46,8 @@ type Options struct {
 	Parallel int           // cases at a time; 0 = two a processor
 	// Dir keeps the folders of all runs; "" = a temporary one, which is removed.
 	Dir string
+	// Keys are of the servers, for who examines more than once; nil = new ones.
+	Keys *scenario.Keys
 	// Adopt takes in what clients leave behind in sessions and with environments of its
 	// own, and kills it when all is examined, on Linux. This process must have no other
 	// children meanwhile.
@@ -88,11 +90,12 @@ func Run(ctx context.Context, o Options) ([]Result, error) {
 		return nil, fmt.Errorf("the folder of the examination: %w", err)
 	}
 	o.Dir = dir
-	keys, err := scenario.MakeKeys(filepath.Join(o.Dir, "keys"))
-	if err != nil {
-		return nil, err
+	if o.Keys == nil {
+		if o.Keys, err = scenario.MakeKeys(filepath.Join(o.Dir, "keys")); err != nil {
+			return nil, err
+		}
 	}
-	x := &examination{Options: o, keys: keys, children: &children{adopts: o.Adopt, started: map[int]struct{}{}}, results: make([]*Result, len(o.Cards))}
+	x := &examination{Options: o, children: &children{adopts: o.Adopt, started: map[int]struct{}{}}, results: make([]*Result, len(o.Cards))}
 	if o.Adopt {
 		if err := adopt(true); err != nil {
 			return nil, err
@@ -119,7 +122,6 @@ func Run(ctx context.Context, o Options) ([]Result, error) {
 
 type examination struct {
 	Options
-	keys     *scenario.Keys
 	children *children
 
 	mu      sync.Mutex // guards results, and lets one speak at a time

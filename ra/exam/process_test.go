@@ -216,7 +216,7 @@ func TestWhoStopsItGetsTheResultsSoFar(t *testing.T) {
 	}()
 	client := shell(script)
 	client.Operations = []string{exam.Enroll}
-	all, err := exam.Run(ctx, exam.Options{Client: client, Cards: some(t, "trust-name", "trust-eku"), Parallel: 1, Limit: time.Hour, Dir: t.TempDir()})
+	all, err := exam.Run(ctx, exam.Options{Client: client, Cards: some(t, "trust-name", "trust-eku"), Parallel: 1, Limit: time.Hour, Dir: t.TempDir(), Keys: keys(t)})
 	took := time.Since(stopped)
 	<-done
 	if !errors.Is(err, enough) || len(all) != 1 || all[0].Verdict != exam.Inconclusive {
@@ -242,7 +242,7 @@ func TestAClientThatAsksNothingHasProvenNothing(t *testing.T) {
 	client := shell(`[ $EST_OPERATION = csrattrs ] || cp $EST_CACERT $EST_OUT`)
 	client.Operations = []string{exam.CACerts, exam.CSRAttrs}
 	all, err := exam.Run(t.Context(), exam.Options{
-		Client: client, Limit: 20 * time.Second, Dir: t.TempDir(), Wire: true,
+		Client: client, Limit: 20 * time.Second, Dir: t.TempDir(), Keys: keys(t), Wire: true,
 		Cards: some(t, "http-*", "trust-*", "cacerts-*", "csrattrs-*", "tls-*"),
 	})
 	if err != nil {

@@ -66,7 +66,7 @@ func TestEachCaseIsPassedByARightClientAndFailedByAWrongOne(t *testing.T) {
 			if test.want == exam.Fail {
 				all = slices.DeleteFunc(all, func(c exam.Card) bool { return len(c.Declares) > 0 }) // no defect of what runs
 			}
-			results, err := exam.Run(t.Context(), exam.Options{Client: theClient(t, test.defect), Cards: all, Limit: 45 * time.Second, Parallel: 2, Dir: t.TempDir(), Wire: true})
+			results, err := exam.Run(t.Context(), exam.Options{Client: theClient(t, test.defect), Cards: all, Limit: 45 * time.Second, Parallel: 2, Dir: t.TempDir(), Keys: keys(t), Wire: true})
 			if err != nil || len(results) != len(all) {
 				t.Fatalf("%d results of %d, %v", len(results), len(all), err)
 			}

@@ -60,7 +60,7 @@ type server struct {
 func (x *examination) newRig(ctx context.Context, dir string, card Card) (*rig, error) {
 	g := &rig{
 		dir: dir, name: "exam-" + card.ID, password: card.Password, digest: card.Digest,
-		keys: x.keys, children: x.children, log: x.Logger.Named(card.ID),
+		keys: x.Keys, children: x.children, log: x.Logger.Named(card.ID),
 	}
 	var err error
 	g.server, err = g.start(ctx, "server")

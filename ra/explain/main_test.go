@@ -5,6 +5,7 @@ import (
 	"io"
 	"os"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/rogpeppe/go-internal/txtar"
@@ -17,9 +18,12 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
+// readCatalog reads all cards once: a catalog does not change.
+var readCatalog = sync.OnceValues(scenario.Catalog)
+
 func catalog(t testing.TB) *explain.Catalog {
 	t.Helper()
-	c, err := scenario.Catalog()
+	c, err := readCatalog()
 	if err != nil {
 		t.Fatal(err)
 	}

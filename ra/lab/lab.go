@@ -9,6 +9,10 @@ package lab
 import (
 	"context"
 	"crypto"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/rsa"
 	"crypto/tls"
 	"crypto/x509"
 	"errors"
@@ -313,7 +317,14 @@ func (l *Lab) Finish(orphans func(int)) error {
 
 // MakeCA makes the keys of a lab's CA in a folder, for several labs to share.
 func MakeCA(dir string) error {
-	ca, err := certsrv.New(certsrv.Options{Dir: dir, Domain: Domain})
+	made := 0
+	newKey := func(string) (crypto.Signer, error) {
+		if made++; made <= 2 { // root and issuing CA
+			return rsa.GenerateKey(rand.Reader, 2048)
+		}
+		return ecdsa.GenerateKey(elliptic.P256(), rand.Reader) // of a web server that nobody asks
+	}
+	ca, err := certsrv.New(certsrv.Options{Dir: dir, Domain: Domain, NewKey: newKey})
 	if err != nil {
 		return err
 	}

@@ -101,6 +101,7 @@ func TestConnectionsThatTheServerEndedCostNoClientAnError(t *testing.T) {
 }
 
 func TestReadinessIsFoundOutByWriting(t *testing.T) {
+	t.Parallel()
 	t.Run("a PostgreSQL that takes no writes", func(t *testing.T) {
 		x := newReplicas(t)
 		l := x.open("a", long)
@@ -202,6 +203,7 @@ func TestADSNThatSaysNothingOfTLSGetsAdvice(t *testing.T) {
 }
 
 func TestReplicasSeeWhatIsNotAlike(t *testing.T) {
+	t.Parallel()
 	x := newReplicas(t)
 	open := func(name string, about ledger.About, ahead time.Duration) *ledger.Ledger {
 		l, err := ledger.Open(t.Context(), x.dsn, ledger.Options{

@@ -44,6 +44,7 @@ func guessers(t *testing.T) map[string]func(t *testing.T) []*ledger.Ledger {
 }
 
 func TestNoMoreGuessesGetThroughThanThereMayBeHoweverManyAskAtOnce(t *testing.T) {
+	t.Parallel()
 	for name, open := range guessers(t) {
 		t.Run(name, func(t *testing.T) {
 			all := open(t)

@@ -56,9 +56,10 @@ type database struct {
 	several bool
 }
 
-// overEachStore runs a test over SQLite and PostgreSQL.
+// overEachStore runs a test over SQLite and PostgreSQL, beside the other tests.
 func overEachStore(t *testing.T, test func(*testing.T, *database)) {
 	t.Helper()
+	t.Parallel()
 	opener := func(t *testing.T, c *clock, dsn string) func(string) *ledger.Ledger {
 		return func(replica string) *ledger.Ledger {
 			t.Helper()
@@ -75,14 +76,17 @@ func overEachStore(t *testing.T, test func(*testing.T, *database)) {
 		}
 	}
 	t.Run("SQLite", func(t *testing.T) {
+		t.Parallel()
 		c := newClock()
 		test(t, &database{clock: c, open: opener(t, c, "sqlite:"+filepath.Join(t.TempDir(), "ra.db"))})
 	})
 	t.Run("SQLite in memory", func(t *testing.T) {
+		t.Parallel()
 		c := newClock()
 		test(t, &database{clock: c, open: opener(t, c, "sqlite::memory:")})
 	})
 	t.Run("PostgreSQL", func(t *testing.T) {
+		t.Parallel()
 		c := newClock()
 		test(t, &database{clock: c, open: opener(t, c, postgres.Database(t)), several: true})
 	})

@@ -11,6 +11,7 @@ import (
 // A newer replica brings the ledger up to date while this one runs: it says which version
 // is needed, takes nothing more, and lets go of what it has.
 func TestAReplicaThatANewerOneHasOutrunGivesItsClaimsUp(t *testing.T) {
+	t.Parallel()
 	x := newReplicas(t)
 	a := x.open("a", long)
 	c := claim(t, a, request("phone", "x"))

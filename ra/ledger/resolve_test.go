@@ -32,6 +32,7 @@ func certificate(t *testing.T) (der, publicKey []byte) {
 }
 
 func TestALostRequestIsBoundByHand(t *testing.T) {
+	t.Parallel()
 	for name, dsn := range map[string]func(*testing.T) string{
 		"SQLite":     func(t *testing.T) string { return "sqlite:" + filepath.Join(t.TempDir(), "ra.db") },
 		"PostgreSQL": func(t *testing.T) string { return postgres.Database(t) },

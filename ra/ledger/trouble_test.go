@@ -211,6 +211,7 @@ func TestAPostgreSQLThatIsAwayComesBack(t *testing.T) {
 }
 
 func TestAPostgreSQLOfANewerVersionIsRefused(t *testing.T) {
+	t.Parallel()
 	server := postgres.Postgres(t)
 	l, err := ledger.Open(t.Context(), server.DSN, ledger.Options{})
 	must(t, err)
@@ -230,6 +231,7 @@ func TestAPostgreSQLOfANewerVersionIsRefused(t *testing.T) {
 }
 
 func TestReplicasThatStartAtOnceMakeOneTable(t *testing.T) {
+	t.Parallel()
 	server := postgres.Postgres(t)
 	opened := make(chan *ledger.Ledger, 8)
 	for range cap(opened) {

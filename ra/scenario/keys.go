@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"sync"
 
 	"ciscora/est/capf"
 	"ciscora/ra/lab"
@@ -18,6 +19,9 @@ type Keys struct {
 	ca      string // folder with root and issuing CA
 	servers []crypto.Signer
 	phone   crypto.Signer // of type phoneKey
+
+	mu     sync.Mutex // guards staged
+	staged []crypto.Signer
 }
 
 const (
@@ -84,6 +88,23 @@ func (k *Keys) InTurn() func() (crypto.Signer, error) {
 		next <- key
 		return key, nil
 	}
+}
+
+// ofStage is the key of a stage's nth certificate, made when the first stage asks for it.
+func (k *Keys) ofStage(n int) (crypto.Signer, error) {
+	if k == nil {
+		return capf.NewKey(rand.Reader, serverKey)
+	}
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	for len(k.staged) <= n {
+		key, err := capf.NewKey(rand.Reader, serverKey)
+		if err != nil {
+			return nil, err
+		}
+		k.staged = append(k.staged, key)
+	}
+	return k.staged[n], nil
 }
 
 // ofPhone is a phone's key of a type.

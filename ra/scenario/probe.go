@@ -100,7 +100,7 @@ const patient = 20 * time.Second
 // runProbe runs the check twice: it fails as the card says, and mended it does not.
 func runProbe(ctx context.Context, card Card, o Options) ([]Check, error) {
 	p := card.Probe
-	report, err := p.on(ctx, p.Stage, filepath.Join(o.Dir, "failure"), o.Line)
+	report, err := p.on(ctx, p.Stage, filepath.Join(o.Dir, "failure"), o)
 	if err != nil {
 		return nil, err
 	}
@@ -110,7 +110,7 @@ func runProbe(ctx context.Context, card Card, o Options) ([]Check, error) {
 	if o.Mend != nil {
 		o.Mend()
 	}
-	report, err = p.on(ctx, p.Mended, filepath.Join(o.Dir, "mended"), o.Line)
+	report, err = p.on(ctx, p.Mended, filepath.Join(o.Dir, "mended"), o)
 	if err != nil {
 		return checks, fmt.Errorf("mended: %w", err)
 	}
@@ -152,10 +152,10 @@ func (c Card) toldInSymptom(f check.Finding) Check {
 }
 
 // on runs the check against a stage that is made for it.
-func (p Probe) on(ctx context.Context, s Stage, dir string, line func(log, line string)) (r check.Report, err error) {
+func (p Probe) on(ctx context.Context, s Stage, dir string, o Options) (r check.Report, err error) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	made, err := s.make(ctx, dir)
+	made, err := s.make(ctx, dir, o.Keys)
 	if err != nil {
 		return r, err
 	}
@@ -178,10 +178,10 @@ func (p Probe) on(ctx context.Context, s Stage, dir string, line func(log, line 
 		err = endpoint.Certificate(ctx, options, &r)
 	}
 	for _, f := range r.Findings {
-		if line != nil {
-			line("check", fmt.Sprintf("%-4s  %-24s %s", f.State, f.Name, f.Seen))
+		if o.Line != nil {
+			o.Line("check", fmt.Sprintf("%-4s  %-24s %s", f.State, f.Name, f.Seen))
 			if f.Symptom != "" {
-				line("check", "      seen as "+f.Symptom)
+				o.Line("check", "      seen as "+f.Symptom)
 			}
 		}
 	}

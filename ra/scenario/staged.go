@@ -6,7 +6,6 @@ import (
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
-	"crypto/rsa"
 	"crypto/sha1" //nolint:gosec // what a phone's configuration holds (hashAlg 0)
 	"crypto/tls"
 	"crypto/x509"
@@ -47,14 +46,14 @@ type staged struct {
 }
 
 // make writes the files and starts the server, on loopback.
-func (s Stage) make(ctx context.Context, dir string) (*staged, error) {
+func (s Stage) make(ctx context.Context, dir string, keys *Keys) (*staged, error) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, err
 	}
 	ctx, stop := context.WithCancel(ctx)
 	m := &staged{stage: s, dir: dir, made: map[string]tls.Certificate{}, servers: map[string]string{}, stop: stop}
-	for _, c := range s.Certificates {
-		made, err := c.make(m.made)
+	for n, c := range s.Certificates {
+		made, err := c.make(m.made, func() (crypto.Signer, error) { return keys.ofStage(n) })
 		if err != nil {
 			stop()
 			return nil, fmt.Errorf("certificate %s: %w", c.Name, err)
@@ -94,14 +93,12 @@ type named string
 func (n named) Network() string { return "tcp" }
 func (n named) String() string  { return string(n) }
 
-func (c StagedCertificate) make(made map[string]tls.Certificate) (tls.Certificate, error) {
-	var key crypto.Signer
-	var err error
+func (c StagedCertificate) make(made map[string]tls.Certificate, newRSA func() (crypto.Signer, error)) (tls.Certificate, error) {
+	newKey := newRSA
 	if c.EC {
-		key, err = ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	} else {
-		key, err = rsa.GenerateKey(rand.Reader, 2048)
+		newKey = func() (crypto.Signer, error) { return ecdsa.GenerateKey(elliptic.P256(), rand.Reader) }
 	}
+	key, err := newKey()
 	if err != nil {
 		return tls.Certificate{}, err
 	}

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"ciscora/est/capf"
+	"ciscora/internal/peertest"
 	"ciscora/ra/ledger"
 	"ciscora/ra/ledger/ledgertest"
 )
@@ -21,7 +22,7 @@ import (
 // died with it before it got to the CA is told to come back: two minutes later it is
 // known that nothing comes of it any more (ra/sim plays that).
 func TestReplicasIssueOneCertificatePerCSRAndServeEveryClient(t *testing.T) {
-	const clients = 500
+	clients := peertest.Many("OneCertificatePerCSR", 100, 500)
 	for _, replicas := range []int{2, 3} {
 		t.Run(fmt.Sprint(replicas, " replicas"), func(t *testing.T) {
 			s := newSite(t)
@@ -57,7 +58,7 @@ func TestReplicasIssueOneCertificatePerCSRAndServeEveryClient(t *testing.T) {
 							got[n] = answer{n, s.phone(r.address).Enroll(t.Context(), "phone", csr)}
 						})
 					}
-					if asked.Add(1) == clients/2 {
+					if asked.Add(1) == int64(clients/2) {
 						killOne.Do(all[0].kill)
 					}
 					each.Wait()

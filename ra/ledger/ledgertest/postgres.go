@@ -45,6 +45,7 @@ func StartPostgres(t testing.TB) *Postgres { t.Helper(); return StartPostgresIn(
 // StartPostgresIn has its folder in another one than that for temporary files.
 func StartPostgresIn(t testing.TB, parent string) *Postgres {
 	t.Helper()
+	peertest.Wanted(t)
 	p, err := newIn(parent)
 	need(t, err)
 	t.Cleanup(func() {
@@ -81,6 +82,7 @@ func (s *Server) Database(t testing.TB) string { t.Helper(); return s.Postgres(t
 // itself alone; see [StartPostgres] for where there is none.
 func (s *Server) Postgres(t testing.TB) *Postgres {
 	t.Helper()
+	peertest.Wanted(t)
 	s.once.Do(func() { s.p, s.err = New() })
 	need(t, s.err)
 	name := fmt.Sprintf("test%d", s.p.databases.Add(1))
