@@ -10,6 +10,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"ciscora/internal/peertest"
 	"ciscora/msca/certsrv"
 	"ciscora/ra"
 	"ciscora/ra/ledger"
@@ -43,10 +44,10 @@ func (c *slowCA) options(o *certsrv.Options) {
 // time, and where there are several RAs each row is one's alone.
 func TestALargeBacklogIsCollectedFasterThanOneAtATimeAndByOneRAEach(t *testing.T) {
 	const (
-		backlog = 400
-		took    = 100 * time.Millisecond // for an answer of the CA
-		looks   = 5 * time.Second        // until the RA looks, and logs in
+		took  = 100 * time.Millisecond // for an answer of the CA
+		looks = 5 * time.Second        // until the RA looks, and logs in
 	)
+	backlog := peertest.Many("LargeBacklog", 200, 400)
 	for _, ras := range []int{1, 2} {
 		t.Run(fmt.Sprint(ras, " RAs"), func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -70,12 +71,12 @@ func TestALargeBacklogIsCollectedFasterThanOneAtATimeAndByOneRAEach(t *testing.T
 					x.start(t, modern)
 				}
 				for len(x.rows(t, ledger.Filter{State: ledger.StatePending, Limit: backlog})) > 0 {
-					if time.Since(began) > backlog*took {
+					if time.Since(began) > time.Duration(backlog)*took {
 						t.Fatal("no faster than one at a time")
 					}
 					time.Sleep(time.Second)
 				}
-				if took, want := time.Since(began), looks+backlog*took/time.Duration(4*ras); took > want {
+				if took, want := time.Since(began), looks+time.Duration(backlog)*took/time.Duration(4*ras); took > want {
 					t.Errorf("%d rows took %s, want %s at most", backlog, took, want)
 				}
 				if n := len(x.rows(t, ledger.Filter{State: ledger.StateIssued, Limit: backlog})); n != backlog {

@@ -16,6 +16,8 @@ import (
 	"time"
 
 	"github.com/rogpeppe/go-internal/testscript"
+
+	"ciscora/internal/peertest"
 )
 
 // TestMain lets the scripts run `ra` as a program of its own: this test binary.
@@ -35,9 +37,18 @@ func TestMain(m *testing.M) {
 }
 
 // TestScripts plays what a user types, and compares what is seen.
-func TestScripts(t *testing.T) {
+func TestScripts(t *testing.T) { play(t, "testdata/script") }
+
+// TestLongScripts plays what takes longer.
+func TestLongScripts(t *testing.T) {
+	peertest.Long(t, "LongScripts")
+	play(t, "testdata/long")
+}
+
+func play(t *testing.T, dir string) {
+	t.Helper()
 	testscript.Run(t, testscript.Params{
-		Dir:                 "testdata/script",
+		Dir:                 dir,
 		RequireExplicitExec: true,
 		UpdateScripts:       os.Getenv("UPDATE_SCRIPTS") != "",
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){

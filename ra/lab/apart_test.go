@@ -20,6 +20,7 @@ import (
 	"time"
 
 	"ciscora/config"
+	"ciscora/internal/peertest"
 	"ciscora/ra/admin"
 	"ciscora/ra/lab"
 )
@@ -110,7 +111,7 @@ func newTester(t *testing.T, l *lab.Test, label, names string) *tester {
 // Fifty clients of two tests, at once, on one lab: one test has a CA that denies, or an
 // RA that is busy, or has locked itself out; the other sees nothing of it.
 func TestTwoTestsAtOnceSeeNothingOfEachOther(t *testing.T) {
-	const clients = 25 // of each
+	clients := peertest.Many("TwoTestsAtOnce", 8, 25) // of each
 	for _, profile := range []config.Profile{config.ProfileModern, config.ProfileCUCM} {
 		for _, c := range []struct {
 			name, spec   string

@@ -18,6 +18,9 @@ func probed(t *testing.T) []scenario.Card {
 	return all
 }
 
+// probeKeys are of all stages here: to make RSA keys takes longer than to probe.
+var probeKeys = new(scenario.Keys)
+
 // What ra check says of a server, a client or a file that is as the document has it, is
 // what the document's product says; mended, it finds nothing.
 func TestRACheckTellsTheFailuresOfTheOtherDocuments(t *testing.T) {
@@ -27,7 +30,7 @@ func TestRACheckTellsTheFailuresOfTheOtherDocuments(t *testing.T) {
 			mended := false
 			var lines []string
 			result := scenario.Run(t.Context(), card, scenario.Options{
-				Dir: filepath.Join(t.TempDir(), card.Name), Mend: func() { mended = true },
+				Dir: filepath.Join(t.TempDir(), card.Name), Keys: probeKeys, Mend: func() { mended = true },
 				Line: func(log, line string) { lines = append(lines, log+": "+line) },
 			})
 			if result.Error != "" || !result.Passed || len(result.Checks) != 4 || !mended {
@@ -48,7 +51,7 @@ func TestNoProbePassesWithoutItsCause(t *testing.T) {
 	for _, card := range probed(t) {
 		t.Run(card.Name, func(t *testing.T) {
 			t.Parallel()
-			result := scenario.Run(t.Context(), card.WithoutCauseProbed(), scenario.Options{Dir: filepath.Join(t.TempDir(), card.Name)})
+			result := scenario.Run(t.Context(), card.WithoutCauseProbed(), scenario.Options{Dir: filepath.Join(t.TempDir(), card.Name), Keys: probeKeys})
 			if result.Error != "" || result.Passed || result.Checks[0].OK {
 				t.Errorf("%+v", result)
 			}
