@@ -111,5 +111,8 @@ func (r comparison) print(w io.Writer) {
 		verdict := map[string]string{"yes": "so", "no": "not so"}[a.Holds]
 		line("  %-8s%s (%s): seen %s", cmp.Or(verdict, a.Holds), a.Assumed, a.Section, a.Seen)
 	}
-	fmt.Fprintf(w, "\n%d differences\n", len(r.Differences))
+	if len(r.Assumptions) > 0 {
+		fmt.Fprintln(w, "\"not so\" is what the page says of it, and changes nothing below: that is answer against answer.")
+	}
+	fmt.Fprintf(w, "\n%d differences between the recorded CA and the built-in one\n", len(r.Differences))
 }

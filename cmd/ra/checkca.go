@@ -56,8 +56,8 @@ chain and its revocation list, and says what CES of CUCM 12.5 would log.
 
 The account logs in once, with channel binding, to a server whose certificate was
 verified; where that went well, once more without, and again where the CA wants that
-for each page. After a refusal it is not tried again: each one counts towards the
-account's lock-out. ca.logins tells the number. Without an account all that needs
+for each page. After a refusal it is not tried again (with Basic, which sends the
+password with each request, once more): each one counts towards the account's lock-out. ca.logins tells the number. Without an account all that needs
 none is checked.
 
 With --record it writes down how the CA answers, in text: statuses, heads, marks,
@@ -145,6 +145,8 @@ func (f caFlags) options(c *cli) (check.CAOptions, error) {
 		return o, usagef("which CA? --config ra.yaml, or --url https://HOST/certsrv")
 	case f.user != "" && f.passwordFile == "":
 		return o, usagef("--user needs --password-file")
+	case f.user != "" && len(f.trust) == 0:
+		return o, usagef("--user needs --trust: no password goes to a server that is not verified")
 	}
 	profile, err := config.ParseProfile(f.profile)
 	if f.profile == "" {

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
 	"ciscora/config"
 	"ciscora/ra/check"
@@ -34,13 +35,20 @@ Nothing is enrolled: the body that is posted to simpleenroll is no CSR, and carr
 credentials. With --enroll a certificate is asked for as CAPF does, once.`,
 		Example: `  ra check est https://127.0.0.1:8084 --cacert lab/trust.pem
   ra check est https://ra.example.com:8084 --cacert root.pem --label wifi --json
-  ra check est https://127.0.0.1:8084 --cacert lab/trust.pem --enroll --password-file lab/credentials.yaml`,
+  ra check est https://127.0.0.1:8084 --cacert lab/trust.pem --enroll=phone1 --password-file lab/credentials.yaml`,
 		Args: oneArg,
 	}
 	fl := cmd.Flags()
+	// As the CA's trust store is called: who has just asked that types it here, too.
+	fl.SetNormalizeFunc(func(_ *pflag.FlagSet, name string) pflag.NormalizedName {
+		if name == "trust" {
+			name = "cacert"
+		}
+		return pflag.NormalizedName(name)
+	})
 	fl.StringArrayVar(&cacert, "cacert", nil, "PEM `file` with the trust anchors of the server's certificate; repeatable")
 	fl.StringArrayVar(&labels, "label", nil, "an additional path segment that should be there; repeatable")
-	fl.StringVar(&enroll, "enroll", "", "ask for a certificate, too, of this common `name`")
+	fl.StringVar(&enroll, "enroll", "", "ask for a certificate, too, of this common `name` (--enroll=NAME)")
 	fl.Lookup("enroll").NoOptDefVal = "ra-check"
 	fl.StringVar(&user, "user", "", "with --enroll: the account")
 	fl.StringVar(&passwordFile, "password-file", "", "with --enroll: `file` with its password, mode 0600; or a credentials.yaml, which names the user too")

@@ -95,6 +95,9 @@ func lower(names []string) []string {
 func (c *caCheck) listed(t msca.Template, took time.Duration) {
 	const name = "ca.template"
 	f := Finding{Name: name, State: Warn, Seen: fmt.Sprintf("%s is listed, as %s", quoted(t.Name), quoted(t.FriendlyName))}
+	if t.Name != c.CA.Template {
+		f.Seen += fmt.Sprintf("; asked for is %s: write it as the list does", quoted(c.CA.Template))
+	}
 	switch {
 	case len(t.Fields) > fieldRASignature && t.Fields[fieldRASignature] != "" && t.Fields[fieldRASignature] != "0":
 		f.State = Fail

@@ -90,7 +90,10 @@ func (e *endpoint) checkChain(r *Report, s *server, t trust) {
 	case selfIssued(leaf):
 		f.Seen = fmt.Sprintf("the server's certificate is self-signed: %s", subject(leaf))
 		f.Symptom = e.chainSymptom("unable to get local issuer certificate")
-		f.Reason = "nobody has issued it, so no trust store can vouch for it; CES does not take such a certificate even in its trust store"
+		f.Reason = "nobody has issued it, and it is not in " + t.called + "; CES of CUCM does not take such a certificate even from its trust store"
+		if anchored {
+			f.Reason = "nobody has issued it: who has it in the trust store may take it, CES of CUCM does not even then"
+		}
 		f.Fix = "issue a certificate for the server from the CA (template Web Server), and bind it to port " + e.port
 		if anchored && leaf.KeyUsage&x509.KeyUsageCertSign == 0 {
 			f.State = Warn

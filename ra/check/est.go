@@ -203,9 +203,15 @@ func wrongStatus(name, operation string, status int) Finding {
 			Reason: "no EST server is at this address, or it does not know the label", Fix: "see that host and port are the EST server's (CES: 8084), and --label",
 		}
 	}
+	if status == http.StatusOK {
+		return Finding{
+			Name: name, State: Fail, Seen: operation + " answers 200 to a request that is none, from nobody", Symptom: "clients take the answer for theirs, and find no certificate in it",
+			Reason: "what answers is no EST server, or something before it answers everything", Fix: "see that host and port are the EST server's (CES: 8084), and what stands before it",
+		}
+	}
 	return Finding{
 		Name: name, State: Fail, Seen: fmt.Sprintf("%s answers %d", operation, status), Symptom: "EST client: " + rvOf(status),
-		Reason: "the server fails, refuses, or is no EST server", Fix: "look at the server's log of this moment; /readyz of ra's admin port says what it waits for",
+		Reason: "the server fails, refuses, or is no EST server", Fix: "look at the server's log of this moment; where that is ra, /readyz of its admin port says what it waits for",
 	}
 }
 

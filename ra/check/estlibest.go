@@ -242,6 +242,9 @@ func (c *estCheck) judge(result capf.Result, key *rsa.PrivateKey) {
 	}
 	f.Reason, f.Fix = "see the server's log of this enrollment", "ra explain reads it; ra check ca looks at the CA"
 	switch {
+	case result.HTTPStatus == http.StatusUnauthorized:
+		f.Reason = "the name or the password is wrong, or the account is locked, or the CA behind the server fails within the log-in, which some servers answer so, too"
+		f.Fix = "correct the file of the password first: each try counts towards the account's lock-out; then ra explain reads the server's log, and ra check ca looks at the CA"
 	case result.RV == capf.StatusNone && len(result.Certificates) > 0:
 		leaf := result.Certificates[0]
 		switch {

@@ -327,6 +327,7 @@ func (r *cesReader) access(rec *record, found []int) {
 		return
 	}
 	rec.head.when = accessTime(rec.raw)
+	r.d.saw(rec.head.when)
 	for _, f := range r.failures {
 		if !f.asked && (status != "-1" || f.rc == 10) {
 			f.asked = true

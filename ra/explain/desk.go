@@ -394,11 +394,22 @@ func (d *desk) count(log Log, when stamp) {
 	}
 	s.records++
 	if when.clock && when.date == (log != CAPF) {
-		if !s.from.clock {
-			s.from = when
-		}
-		s.to = when
+		s.saw(when)
 	}
+}
+
+// saw takes in the time of an access line, which has no other, in the log of the last record.
+func (d *desk) saw(when stamp) {
+	if s := d.lastSeen; s != nil && when.clock && when.date {
+		s.saw(when)
+	}
+}
+
+func (s *seen) saw(when stamp) {
+	if !s.from.clock {
+		s.from = when
+	}
+	s.to = when
 }
 
 func (d *desk) good(log Log) {

@@ -145,7 +145,7 @@ func (j *judgement) unknown(f *Finding, k *affair) {
 }
 
 // askCA is the command that finds out at the CA itself.
-const askCA = "ra check ca --url https://HOST/certsrv --user 'DOMAIN\\ACCOUNT' --template NAME"
+const askCA = "ra check ca --url https://HOST/certsrv --trust FILE --password-file FILE --user 'DOMAIN\\ACCOUNT' --template NAME"
 
 // unread are the logs of an enrollment that were not read.
 func (j *judgement) unread() string {

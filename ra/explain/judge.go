@@ -351,7 +351,7 @@ func before(a, b bool) int {
 
 // report makes findings of the cases; the same ones are counted.
 func (j *judgement) report(cases []*affair) *Report {
-	report := &Report{Files: j.r.files}
+	report := &Report{Files: j.r.files, Findings: []*Finding{}, Read: []LogRead{}, NotUnderstood: []Stranger{}, Secrets: []Secret{}}
 	same := map[string]*Finding{}
 	for _, k := range cases {
 		candidates, variants := j.rank(k)

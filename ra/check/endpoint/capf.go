@@ -35,8 +35,10 @@ func CAPF(ctx context.Context, o CAPFOptions, r *check.Report) {
 		if errors.As(taken[v].err, &connect) {
 			f := unreachable("capf.connect", o.Address, connect)
 			f.Symptom = "Certificate Status in the TSP never becomes Available; CUCM shows Certificate Operation Status: Operation Pending"
-			f.Reason = "CAPF runs on the publisher alone, and only where it was activated; else a firewall is in between"
-			f.Fix = "Activate Cisco Certificate Authority Proxy Function on the first node (Serviceability > Service Activation), set the cluster to mixed mode (utils ctl set-cluster mixed-mode), open port 3804"
+			if !nameUnknown(connect) {
+				f.Reason = "CAPF runs on the publisher alone, and only where it was activated; else a firewall is in between"
+				f.Fix = "Activate Cisco Certificate Authority Proxy Function on the first node (Serviceability > Service Activation), and open port 3804 on the way"
+			}
 			r.Add(f)
 			return
 		}
@@ -55,8 +57,8 @@ func CAPF(ctx context.Context, o CAPFOptions, r *check.Report) {
 		r.OK("capf.cipher", "AES128-SHA is taken with "+joined(versions)+": SSL connection using AES128-SHA, as a TSP logs it")
 	}
 	capfCertificate(ctx, o, best, r)
-	r.Skip("capf.profile", "cannot be seen from outside: the cluster security mode is 1 (mixed), instance id and authorization string are the same in CUCM and in the TSP, "+
-		"and the CA is no offline one, which a TSP cannot use (its certificate status then never becomes Available)")
+	r.Skip("capf.profile", "cannot be seen from outside, look into CUCM: whether the cluster security mode is 1 (mixed), whether instance id and authorization string are the same there and in the TSP, "+
+		"and whether the CA is an offline one, which a TSP cannot use (its certificate status then never becomes Available)")
 }
 
 func noAES128(err error) check.Finding {
@@ -85,7 +87,7 @@ func capfCertificate(ctx context.Context, o CAPFOptions, best outcome, r *check.
 	}
 	r.Add(f)
 	r.Add(validity("capf.dates", c, o.Outside, "no LSC is issued, and the TSP's certificate status never becomes Available",
-		"Regenerate CAPF.pem (OS Administration > Security > Certificate Management), bring the CTL up to date, restart CAPF and TFTP, and have the LSCs issued anew"))
+		"Regenerate CAPF.pem (OS Administration > Security > Certificate Management), bring the CTL up to date, restart CAPF and TFTP, and have the LSCs issued anew", ""))
 	others := slices.DeleteFunc(hello.SuitesOf(hello.TLS12), func(s hello.Suite) bool { return s.Name == "AES128-SHA" })
 	if got := ask(ctx, o.prober(o.Address), hello.TLS12, others, ""); got.err == nil {
 		r.OK("capf.others", fmt.Sprintf("takes others, too: first %s", hello.SuiteByID(got.answer.Suite).Name))

@@ -152,7 +152,8 @@ func (c *certificates) judge(target string, all []*x509.Certificate) {
 	add(check.Finding{Name: "certificate.leaf", State: check.OK, Seen: described(leaf) + "; names: " + allNames(leaf)})
 	add(validity("certificate.dates", leaf, c.o.Outside,
 		"TLS negotiation error at Expressway, certificate expired at a client; VPN phones stay outside",
-		"Have it issued anew before. VPN phones: upload the new one as phone-vpn-trust first, let the phones fetch it, and only then put it on the interface, in a trustpoint of its own"))
+		"Have it issued anew before that. VPN phones: upload the new one as phone-vpn-trust first, let the phones fetch it, and only then put it on the interface, in a trustpoint of its own",
+		"Have it issued anew. VPN phones that are outside do not come back by themselves: upload the new one as phone-vpn-trust, and let them fetch their configuration inside the network"))
 	if len(c.o.Trust) > 0 {
 		c.trust(add, leaf, all)
 	} else {
@@ -182,7 +183,7 @@ func (c *certificates) trust(add func(check.Finding), leaf *x509.Certificate, al
 	w := up(leaf, all, c.stores["--trust"])
 	for _, l := range w.links {
 		if f := validity("certificate.ca-dates", l.certificate, c.o.Outside, "TLS negotiation error at Expressway, whatever the server's own certificate says",
-			"Upload the CA's new certificate to the trust stores; if it has another key, have the server's certificate issued anew"); f.State != check.OK && !l.certificate.Equal(leaf) {
+			"Upload the CA's new certificate to the trust stores; if it has another key, have the server's certificate issued anew", ""); f.State != check.OK && !l.certificate.Equal(leaf) {
 			add(f)
 		}
 	}
@@ -214,8 +215,16 @@ func (c *certificates) trust(add func(check.Finding), leaf *x509.Certificate, al
 		add(check.Finding{
 			Name: "certificate.chain", State: check.Fail, Seen: "only because it comes along it verifies; not in the trust store: " + subjects(w.notTrusted()),
 			Symptom: "the traversal zone is up, but No SSH tunnels have been established",
-			Reason:  "a zone comes up with the root alone, the SSH tunnels need every intermediate; CAs change those when they renew",
-			Fix:     "Upload the intermediates on every Expressway (Maintenance > Security > Trusted CA certificate)",
+			Reason: "Expressway's zone comes up with the root alone, its SSH tunnels need every intermediate in the trust store; CAs change those when they renew. " +
+				"Clients that take what the server sends along, as CES does, are content: ra check ca asks as they do",
+			Fix: "Upload the intermediates on every Expressway (Maintenance > Security > Trusted CA certificate)",
+		})
+	case selfIssued(leaf) && !leaf.IsCA:
+		add(check.Finding{
+			Name: "certificate.chain", State: check.Warn, Seen: "it is self-signed, and in the trust store itself: " + subject(leaf),
+			Symptom: "CES of CUCM: return code 60 (SSL certificate problem: self signed certificate)",
+			Reason:  "nobody has issued it; Expressway takes what was uploaded, CES does not take such a certificate even from its trust store",
+			Fix:     "For IIS and CES have one issued by the CA (template Web Server)",
 		})
 	default:
 		var path []*x509.Certificate
@@ -232,7 +241,7 @@ func peerName(name string, leaf *x509.Certificate) check.Finding {
 		return check.Finding{Name: "certificate.name", State: check.OK, Seen: shown(name) + " is among its SANs"}
 	}
 	return check.Finding{
-		Name: "certificate.name", State: check.Fail, Seen: shown(name) + " is not among " + allNames(leaf), Symptom: "the traversal zone is down: TLS negotiation error",
+		Name: "certificate.name", State: check.Fail, Seen: shown(name) + " is not among " + amongNames(leaf), Symptom: "the traversal zone is down: TLS negotiation error",
 		Reason: "the peer address of the zone on C, or the TLS verify name on E, must be a SAN of the other side's certificate",
 		Fix:    "Change the peer address or the verify name to one of the certificate's, or have it issued with this one; a cluster's FQDN must be in every peer's certificate",
 	}
@@ -246,7 +255,7 @@ func jabber(domain string, leaf *x509.Certificate) check.Finding {
 		}
 	}
 	return check.Finding{
-		Name: "certificate.domain", State: check.Fail, Seen: fmt.Sprintf("neither %s nor collab-edge.%s is among %s", shown(domain), shown(domain), allNames(leaf)),
+		Name: "certificate.domain", State: check.Fail, Seen: fmt.Sprintf("neither %s nor collab-edge.%s is among %s", shown(domain), shown(domain), amongNames(leaf)),
 		Symptom: "Jabber warns of the certificate when its users log in from outside (MRA)", Reason: "Jabber looks for its users' domain in Expressway-E's certificate",
 		Fix: "Have Expressway-E's certificate issued with one of the two as a SAN",
 	}

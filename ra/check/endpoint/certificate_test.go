@@ -65,6 +65,7 @@ func TestAFileThatIsNoPEMIsToldAsWhatItIs(t *testing.T) {
 func TestTheChainIsJudgedAsExpresswayDoes(t *testing.T) {
 	p := newPKI(t)
 	store := func(list ...*made) []string { return []string{write(t, "trust.pem", pemOf(list...))} }
+	self := order{cn: "self"}.make(t)
 	for name, test := range map[string]struct {
 		file  []byte
 		trust []string
@@ -87,7 +88,8 @@ func TestTheChainIsJudgedAsExpresswayDoes(t *testing.T) {
 			pemOf(p.leaf, p.intermediate), store(order{cn: "Example Root", ca: true}.make(t)),
 			"certificate.chain FAIL: the issuer of CN=Example Issuing CA is missing | a CA of that name is there, but with another key",
 		},
-		"self-signed and trusted": {pemOf(p.root), store(p.root), "certificate.chain ok"},
+		"a CA itself, trusted":    {pemOf(p.root), store(p.root), "certificate.chain ok"},
+		"self-signed and trusted": {pemOf(self), store(self), "certificate.chain warn: self-signed, and in the trust store itself | CES does not take such a certificate"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			wantFindings(t, checkCertificate(t, endpoint.CertificateOptions{Trust: test.trust}, write(t, "it.pem", test.file)), test.want)
@@ -208,7 +210,7 @@ func TestDatesAndTwoCertificatesOfOneName(t *testing.T) {
 	r := checkCertificate(t, endpoint.CertificateOptions{}, write(t, "old.pem", pemOf(old)), write(t, "new.pem", pemOf(fresh)))
 	wantFindings(t, r, "certificate.dates warn: expires in 10 days | phone-vpn-trust", "certificate.dates ok: CN=ASA.vpn.com",
 		"certificate.same-cn warn: two certificates have the CN ASA.vpn.com | CSCuh19734")
-	wantFindings(t, checkCertificate(t, endpoint.CertificateOptions{}, write(t, "expired.pem", pemOf(order{cn: "x", days: -2}.make(t)))), "certificate.dates FAIL: it has expired")
+	wantFindings(t, checkCertificate(t, endpoint.CertificateOptions{}, write(t, "expired.pem", pemOf(order{cn: "x", days: -2}.make(t)))), "certificate.dates FAIL: it has expired | do not come back by themselves")
 }
 
 func TestWhatIsNoTargetIsAMistakeOfTheCommandLine(t *testing.T) {

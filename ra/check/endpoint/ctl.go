@@ -65,7 +65,7 @@ func CTL(o CTLOptions, r *check.Report) error {
 		return nil
 	}
 	r.Add(validity("ctl.client", own[0].certificate, o.Outside, "the CTI refuses the TSP: its certificate status is no longer Available",
-		"In CUCM set the operation of the CAPF profile to Install/Upgrade, then Fetch Certificate in the TSP's Security tab"))
+		"In CUCM set the operation of the CAPF profile to Install/Upgrade, then Fetch Certificate in the TSP's Security tab", ""))
 	return nil
 }
 
@@ -79,7 +79,7 @@ func (o CTLOptions) judgePart(r *check.Report, name, what string, found []member
 		return
 	}
 	for _, m := range found {
-		f := validity(name, m.certificate, o.Outside, "the handshake with CAPF, or with the CTI, does not finish", "Regenerate the certificate in CUCM, utils ctl update CTLFile, and fetch the CTL again")
+		f := validity(name, m.certificate, o.Outside, "the handshake with CAPF, or with the CTI, does not finish", "Regenerate the certificate in CUCM, utils ctl update CTLFile, and fetch the CTL again", "")
 		f.Seen = m.file + ": " + f.Seen
 		r.Add(f)
 	}

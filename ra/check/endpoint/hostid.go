@@ -15,7 +15,7 @@ import (
 // one label is inferred.
 func hostID(name, host string, c *x509.Certificate) check.Finding {
 	f := check.Finding{
-		Name: name, State: check.Fail, Seen: fmt.Sprintf("%s against %s", shown(host), allNames(c)),
+		Name: name, State: check.Fail, Seen: fmt.Sprintf("%s is not taken for one of %s", shown(host), amongNames(c)),
 		Symptom: "the phone's console says hostIDCheck failed!!",
 		Fix: "Use a name of the certificate in the URL, have the certificate issued with the URL's, " +
 			"or disable the host-ID check in the VPN profile (Advanced Features > VPN > VPN Profile)",

@@ -1,6 +1,7 @@
 package endpoint
 
 import (
+	"cmp"
 	"crypto/ecdsa"
 	"crypto/ed25519"
 	"crypto/rsa"
@@ -67,8 +68,17 @@ func allNames(c *x509.Certificate) string {
 	return strings.Join(all, ", ") + more
 }
 
-// validity judges the dates of a certificate.
-func validity(name string, c *x509.Certificate, o Outside, symptom, fix string) check.Finding {
+// amongNames is what a name that is not there was looked for in.
+func amongNames(c *x509.Certificate) string {
+	if len(c.DNSNames) == 0 && len(c.IPAddresses) == 0 {
+		return "its names: it has no SAN, and its CN is " + shown(c.Subject.CommonName)
+	}
+	return "its SANs " + allNames(c)
+}
+
+// validity judges the dates of a certificate. fix is for one that is still valid, late for
+// one that has expired; "" = the same.
+func validity(name string, c *x509.Certificate, o Outside, symptom, fix, late string) check.Finding {
 	now := o.Now()
 	f := check.Finding{Name: name, State: check.OK, Seen: fmt.Sprintf("%s: from %s to %s", subject(c), day(c.NotBefore), day(c.NotAfter))}
 	switch {
@@ -76,10 +86,10 @@ func validity(name string, c *x509.Certificate, o Outside, symptom, fix string) 
 		f.State, f.Reason = check.Fail, fmt.Sprintf("it is not valid yet: here it is %s", day(now))
 		f.Symptom, f.Fix = symptom, "Look at the clock of both sides first; else wait, or have it issued anew"
 	case now.After(c.NotAfter):
-		f.State, f.Symptom, f.Reason, f.Fix = check.Fail, symptom, "it has expired", fix
+		f.State, f.Symptom, f.Reason, f.Fix = check.Fail, symptom, "it has expired", cmp.Or(late, fix)
 	case c.NotAfter.Sub(now) < o.Soon:
 		left := int(c.NotAfter.Sub(now) / (24 * time.Hour))
-		f.State, f.Symptom, f.Reason, f.Fix = check.Warn, symptom+" (once it has expired)", fmt.Sprintf("it expires in %d days", left), fix
+		f.State, f.Symptom, f.Reason, f.Fix = check.Warn, "from that day on: "+symptom, fmt.Sprintf("it expires in %d days", left), fix
 	}
 	return f
 }

@@ -215,7 +215,7 @@ func offered(c hello.Client) string {
 	if len(c.ALPN) > 0 {
 		parts = append(parts, "speaks "+shown(strings.Join(c.ALPN, ", ")))
 	}
-	const most = 24
+	const most = 64 // what clients offer; the last are what old servers need
 	suites := make([]hello.Suite, 0, len(c.Suites))
 	for _, id := range c.Suites {
 		suites = append(suites, hello.SuiteByID(id))
@@ -225,7 +225,7 @@ func offered(c hello.Client) string {
 		more = fmt.Sprintf(" and %d more", len(suites)-most)
 		suites = suites[:most]
 	}
-	return strings.Join(parts, ", ") + fmt.Sprintf("; %d ciphers: %s%s", len(c.Suites), names(suites), more)
+	return strings.Join(parts, ", ") + fmt.Sprintf("; ciphers, %d: %s%s", len(c.Suites), names(suites), more)
 }
 
 func isHTTP(begins []byte) bool {

@@ -69,8 +69,8 @@ func TestWhoConnectsIsToldByItsHello(t *testing.T) {
 	}
 	wantFindings(t, r,
 		"listen.hello FAIL: 127.0.0.1 offers TLS 1.0 at the most, asks for endpoint.example.com; | ECDHE-ECDSA-AES256-SHA | (2 times) | no HTTPS response | DisabledByDefault",
-		"listen.hello ok: 127.0.0.1 offers TLS 1.3, asks for a.example.com; 5 ciphers: TLS_AES_256_GCM_SHA384",
-		"listen.hello ok: 2 ciphers: AES256-SHA, AES128-SHA; it is as a VPN phone",
+		"listen.hello ok: 127.0.0.1 offers TLS 1.3, asks for a.example.com; ciphers, 5: TLS_AES_256_GCM_SHA384",
+		"listen.hello ok: ciphers, 2: AES256-SHA, AES128-SHA; it is as a VPN phone",
 		"listen.hello warn: offers TLS 1.1 at the most, as a second try (fallback)",
 		"listen.hello warn: sent no Client Hello, but \"GET /tcs/systemunit.xml HTTP/1.1 | fallen back after a Client Hello that was refused",
 		"listen.hello skip: what it sent cannot be read")

@@ -16,10 +16,12 @@ const maxPhoneConfig = 1 << 20
 
 // A phoneConfig is the VPN part of what a phone fetches by TFTP (SEP….cnf.xml).
 type phoneConfig struct {
-	URLs    []string
-	Hashes  [][]byte // of the certificates that the phone trusts
-	HostID  bool     // its check is on
-	Numbers int      // of groups
+	URLs   []string
+	Hashes [][]byte // of the certificates that the phone trusts
+	HostID bool     // its check is on
+	// Unreadable is how many hashes are none.
+	Unreadable int
+	Numbers    int // of groups
 }
 
 var (
@@ -70,6 +72,10 @@ func parsePhoneConfig(data []byte) (c phoneConfig, err error) {
 		return c, nil
 	case !bytes.Contains(data, []byte("<device")) && bytes.IndexByte(data, 0) >= 0:
 		return c, errEncrypted
+	case len(bytes.TrimSpace(data)) == 0:
+		return c, errors.New("the file is empty")
+	case !bytes.Contains(data, []byte("<device")):
+		return c, errors.New("it is no phone's configuration: there is no <device> in it; that is SEP….cnf.xml, from TFTP")
 	}
 	return c, errNoVPNGroup
 }
@@ -123,7 +129,10 @@ func (c *phoneConfig) text(path []string, value string) {
 	case len(path) > 1 && (at == "credentials" || path[len(path)-2] == "credentials"):
 		for word := range strings.FieldsSeq(value) {
 			hash, err := base64.StdEncoding.DecodeString(word)
-			if err == nil && (len(hash) == 20 || len(hash) == 32) && len(c.Hashes) < mostHashes {
+			switch {
+			case err != nil || len(hash) != 20 && len(hash) != 32:
+				c.Unreadable++
+			case len(c.Hashes) < mostHashes:
 				c.Hashes = append(c.Hashes, hash)
 			}
 		}

@@ -92,12 +92,25 @@ func TestAPortThatIsOpenAndSpeaksNoTLSIsTold(t *testing.T) {
 	wantFindings(t, checkTLS(t, serve(""), ""),
 		"tls.hello FAIL: TCP is open | SSL 3.0, TLS 1.0, TLS 1.1, TLS 1.2, TLS 1.3: the connection was closed without an answer | because of a problem with a security library | 26011 | KB3052404")
 	wantFindings(t, checkTLS(t, serve("HTTP/1.1 400 Bad Request\r\n\r\n"), ""), "tls.hello FAIL: plain HTTP is spoken there")
+	wantFindings(t, checkTLS(t, serve("<!DOCTYPE HTML>\n"), ""), "tls.hello FAIL: plain HTTP is spoken there")
 	r := checkTLS(t, serve("\x1b[31m\n"), "")
-	wantFindings(t, r, "tls.hello FAIL: no TLS")
+	wantFindings(t, r, "tls.hello FAIL: no TLS | something else than TLS")
 
 	l := loopback(t)
 	l.Close()
 	wantFindings(t, checkTLS(t, l.Addr().String(), ""), "tls.connect FAIL: connection refused", "tls.versions skip: no connection")
+}
+
+func TestAPortThatSaysNothingIsToldAsThat(t *testing.T) {
+	l := loopback(t) // the kernel takes the connections, and nobody accepts them
+	defer l.Close()
+	o := outside()
+	o.Timeout = 200 * time.Millisecond
+	r := check.Report{}
+	if err := endpoint.TLS(t.Context(), endpoint.TLSOptions{Outside: o, Address: l.Addr().String()}, &r); err != nil {
+		t.Fatal(err)
+	}
+	wantFindings(t, r, "tls.connect ok", "tls.hello FAIL: takes connections and says nothing")
 }
 
 func TestTwoCertificatesAreTold(t *testing.T) {

@@ -3,8 +3,10 @@ package endpoint
 import (
 	"errors"
 	"fmt"
+	"net"
 	"slices"
 	"strings"
+	"syscall"
 
 	"ciscora/ra/check"
 	"ciscora/ra/check/hello"
@@ -43,11 +45,24 @@ func (s *seen) judge(r *check.Report, must bool) {
 
 // unreachable is a connection that did not come about.
 func unreachable(name, address string, err error) check.Finding {
-	return check.Finding{
+	f := check.Finding{
 		Name: name, State: check.Fail, Seen: shown(err.Error()), Symptom: "whoever connects to " + address + " gets no connection",
-		Reason: "the name is not known, nothing listens there, or a firewall is in between",
-		Fix:    "Look whether the service runs and listens there (netstat -an), and what is on the way; a service that stops at its start tells why in its own log",
+		Reason: "nothing answers there: the machine is off, or a firewall is in between",
+		Fix:    "Look whether the machine is up, and what is on the way to it",
 	}
+	switch {
+	case nameUnknown(err):
+		f.Reason, f.Fix = "DNS, as it is asked from here, does not know the name", "Correct the name, or add it to DNS; ask with an address to check the server meanwhile"
+	case errors.Is(err, syscall.ECONNREFUSED):
+		f.Reason = "nothing listens there, or a firewall refuses"
+		f.Fix = "Look whether the service runs and listens on that port (netstat -an); a service that stops at its start tells why in its own log"
+	}
+	return f
+}
+
+func nameUnknown(err error) bool {
+	var dns *net.DNSError
+	return errors.As(err, &dns)
 }
 
 // noHello is a port that is open and speaks no TLS.
@@ -73,11 +88,23 @@ func (s *seen) noHello() check.Finding {
 	}
 	f.Seen = "TCP is open, but no version of TLS is taken: " + strings.Join(parts, "; ")
 	var other *hello.NotTLS
-	if errors.As(s.versions[hello.TLS12].err, &other) && strings.HasPrefix(string(other.Begins), "HTTP") {
-		f.Reason, f.Fix = "plain HTTP is spoken there, without TLS", "Use the port that has TLS, or switch TLS on for this one"
-		f.Symptom = "clients report wrong version number (OpenSSL), curl's return code 35"
+	const wrongVersion = "clients report wrong version number (OpenSSL), curl's return code 35"
+	switch {
+	case errors.As(s.versions[hello.TLS12].err, &other) && (strings.HasPrefix(string(other.Begins), "HTTP") || strings.HasPrefix(string(other.Begins), "<")):
+		f.Symptom, f.Reason, f.Fix = wrongVersion, "plain HTTP is spoken there, without TLS", "Use the port that has TLS, or switch TLS on for this one"
+	case other != nil:
+		f.Symptom, f.Reason, f.Fix = wrongVersion, "what listens there speaks something else than TLS", "Use the port that has TLS: that of another service answers here"
+	case s.silent():
+		f.Symptom = "clients wait for an answer to their Client Hello until they give up"
+		f.Reason = "the port takes connections and says nothing: the service hangs, waits for its client to begin in another protocol, or something in between drops what it sends"
+		f.Fix = "Look what listens there (netstat -an with the program's name), and ask from the same network"
 	}
 	return f
+}
+
+// silent tells that no version was answered at all.
+func (s *seen) silent() bool {
+	return !slices.ContainsFunc(hello.Versions(), func(v hello.Version) bool { return !errors.Is(s.versions[v].err, hello.ErrSilent) })
 }
 
 func (s *seen) version(v hello.Version) check.Finding {

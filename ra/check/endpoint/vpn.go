@@ -41,9 +41,9 @@ func VPN(ctx context.Context, o VPNOptions, r *check.Report) error {
 	v.hashes()
 	v.hostID()
 	for _, l := range v.leaves {
-		r.Add(validity("vpn.dates", l.certificate, o.Outside, "VPN cert chain verification failed at the phones, once the ASA has another certificate",
+		r.Add(validity("vpn.dates", l.certificate, o.Outside, "VPN cert chain verification failed at the phones, as soon as the ASA has another certificate",
 			"Upload the new certificate as phone-vpn-trust first, let the phones fetch it while they are connected, and only then put it on the interface (ssl trustpoint), from a trustpoint of its own; "+
-				"with the same CN it overwrites the old one in phone-vpn-trust (CSCuh19734)"))
+				"with the same CN it overwrites the old one in phone-vpn-trust (CSCuh19734)", ""))
 	}
 	v.redirect(ctx)
 	return nil
@@ -84,7 +84,16 @@ func (v *vpn) config() error {
 		return fmt.Errorf("--phone-config: %w", err)
 	}
 	v.phone = &c
-	v.r.OK("vpn.config", fmt.Sprintf("%d URLs, %d hashes, host-ID check %s", len(c.URLs), len(c.Hashes), map[bool]string{true: "on", false: "off"}[c.HostID]))
+	has := check.Finding{
+		Name: "vpn.config", State: check.OK,
+		Seen: fmt.Sprintf("URLs: %d, hashes: %d, host-ID check %s", len(c.URLs), len(c.Hashes), map[bool]string{true: "on", false: "off"}[c.HostID]),
+	}
+	if c.Unreadable > 0 {
+		has.State = check.Warn
+		has.Seen += fmt.Sprintf("; not readable as base64 of a SHA-1 or SHA-256: %d", c.Unreadable)
+		has.Symptom, has.Reason, has.Fix = "the phone trusts none of those", "the file is cut off, or was edited", "Fetch it again by TFTP; if CUCM wrote it so, put the certificate into the VPN gateway again and reset the phone"
+	}
+	v.r.Add(has)
 	f := check.Finding{Name: "vpn.url", State: check.OK, Seen: shown(v.url.String()) + " is one of the phone's"}
 	if !slices.ContainsFunc(c.URLs, v.sameURL) {
 		urls := make([]string, len(c.URLs))
@@ -175,7 +184,10 @@ func (v *vpn) hashes() {
 				Fix: "Export the certificate of the trustpoint that show run ssl names for the interface, upload it to CUCM as phone-vpn-trust, put it into the VPN gateway, and let the phone fetch its configuration " +
 					"inside the network",
 			}
-			if len(v.phone.Hashes) == 0 {
+			switch {
+			case len(v.phone.Hashes) == 0 && v.phone.Unreadable > 0:
+				f.Reason = "no hash of the phone's configuration can be read, see vpn.config"
+			case len(v.phone.Hashes) == 0:
 				f.Reason = "the phone's configuration has no hash: no certificate was put into the VPN gateway"
 			}
 			v.r.Add(f)

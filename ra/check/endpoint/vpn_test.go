@@ -10,6 +10,8 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"os"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -88,7 +90,7 @@ func TestAGatewayIsCheckedAsAPhoneDoes(t *testing.T) {
 	sum := sha1.Sum(asa.Raw)
 	r := checkVPN(t, url, phoneConfig(t, url, true, asa))
 	wantFindings(t, r,
-		"vpn.config ok: 1 URLs, 1 hashes, host-ID check on", "vpn.url ok", "vpn.connect ok", "vpn.cipher ok: gets TLS 1.0 with AES",
+		"vpn.config ok: URLs: 1, hashes: 1, host-ID check on", "vpn.url ok", "vpn.connect ok", "vpn.cipher ok: gets TLS 1.0 with AES",
 		"vpn.hash ok: "+strings.ToUpper(hex.EncodeToString(sum[:]))+" | "+base64.StdEncoding.EncodeToString(sum[:]), "vpn.host-id ok", "vpn.dates ok",
 		"vpn.redirect ok: redirected to the same host")
 	if r.Failed() {
@@ -217,18 +219,47 @@ func TestAGatewayWithoutThePhonesCiphers(t *testing.T) {
 	address := respond(t, hello.Responder{Versions: []hello.Version{hello.TLS10}, RSA: ders(asa), Suites: ids(t, "RC4-SHA", "DES-CBC3-SHA")})
 	url := "https://" + address + "/VPNPhone"
 	wantFindings(t, checkVPN(t, url, phoneConfig(t, url, false, asa)),
-		"vpn.cipher warn: SSL3_GET_CLIENT_HELLO Reason: no shared cipher", "vpn.hash ok", "vpn.redirect skip: no answer to GET")
+		"vpn.cipher warn: SSL3_GET_CLIENT_HELLO Reason: no shared cipher", "vpn.hash ok", "vpn.redirect skip: cannot finish a handshake")
 	l := loopback(t)
 	l.Close()
 	wantFindings(t, checkVPN(t, "https://"+l.Addr().String()+"/VPNPhone", ""), "vpn.connect FAIL: connection refused")
 }
 
+func TestAHashThatIsNoneIsToldAsThat(t *testing.T) {
+	asa := order{cn: "asa", rsa: true}.make(t)
+	url := gateway(t, nil, asa)
+	good, err := os.ReadFile(phoneConfig(t, url, false, asa))
+	if err != nil {
+		t.Fatal(err)
+	}
+	cut := regexp.MustCompile(`<certHash1>....`).ReplaceAll(good, []byte("<certHash1>"))
+	wantFindings(t, checkVPN(t, url, write(t, "cut.cnf.xml", cut)),
+		"vpn.config warn: URLs: 1, hashes: 0 | not readable as base64 of a SHA-1 or SHA-256: 1 | cut off", "vpn.hash FAIL: no hash of the phone's configuration can be read")
+	none := regexp.MustCompile(`<certHash1>.*</certHash1>`).ReplaceAll(good, nil)
+	wantFindings(t, checkVPN(t, url, write(t, "none.cnf.xml", none)), "vpn.config ok: hashes: 0", "vpn.hash FAIL: no certificate was put into the VPN gateway")
+}
+
+func TestANameThatDNSDoesNotKnowIsToldAsThat(t *testing.T) {
+	o := outside()
+	o.Dial = func(_ context.Context, network, address string) (net.Conn, error) {
+		return nil, &net.OpError{Op: "dial", Net: network, Err: &net.DNSError{Err: "no such host", Name: address, IsNotFound: true}}
+	}
+	r := check.Report{}
+	if err := endpoint.TLS(t.Context(), endpoint.TLSOptions{Outside: o, Address: "nohost.invalid:443"}, &r); err != nil {
+		t.Fatal(err)
+	}
+	endpoint.CAPF(t.Context(), endpoint.CAPFOptions{Outside: o, Address: "nohost.invalid:3804"}, &r)
+	wantFindings(t, r, "tls.connect FAIL: no such host | add it to DNS", "capf.connect FAIL: Operation Pending | add it to DNS")
+}
+
 func TestAPhonesConfigurationThatCannotBeReadIsAMistake(t *testing.T) {
 	for name, test := range map[string]struct{ text, want string }{
-		"cut off":   {"<vpnGroup><addresses>", "the file is cut off"},
-		"encrypted": {"\x01\x00\x02\x00\x00binary", "it is encrypted"},
-		"too large": {strings.Repeat("x", 1<<20+1), "more than 1 MiB"},
-		"too deep":  {"<vpnGroup>" + strings.Repeat("<a>", 20) + "</vpnGroup>", "nested too deep"},
+		"cut off":    {"<vpnGroup><addresses>", "the file is cut off"},
+		"encrypted":  {"\x01\x00\x02\x00\x00binary", "it is encrypted"},
+		"too large":  {strings.Repeat("x", 1<<20+1), "more than 1 MiB"},
+		"empty":      {" \n", "the file is empty"},
+		"no phone's": {"hello world", "there is no <device> in it"},
+		"too deep":   {"<vpnGroup>" + strings.Repeat("<a>", 20) + "</vpnGroup>", "nested too deep"},
 	} {
 		o := endpoint.VPNOptions{Outside: outside(), URL: "https://127.0.0.1:1/", PhoneConfig: write(t, "x.xml", []byte(test.text))}
 		if err := endpoint.VPN(t.Context(), o, &check.Report{}); err == nil || !strings.Contains(err.Error(), test.want) {

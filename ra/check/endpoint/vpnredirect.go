@@ -38,7 +38,10 @@ func (v *vpn) redirect(ctx context.Context) {
 	for range maxRedirects {
 		location, status, err := v.get(ctx, client, at)
 		switch {
-		case ctx.Err() != nil, errors.Is(err, errNoTLS):
+		case errors.Is(err, errNoTLS):
+			v.r.Skip("vpn.redirect", "this program cannot finish a handshake with what the gateway speaks, and so cannot ask for the page; a phone may: "+shown(err.Error()))
+			return
+		case ctx.Err() != nil:
 			v.r.Skip("vpn.redirect", "no answer to GET: "+shown(err.Error()))
 			return
 		case err != nil:
