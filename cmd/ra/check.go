@@ -26,10 +26,10 @@ func (c *cli) checkCommand() *cobra.Command {
 		Use:   "check --config ra.yaml",
 		Short: "Probe a live CA, EST server or RA: what is wrong, how it shows, how to mend it",
 		Long: `check looks at live systems and only reads, but for --enroll, which enrolls, and
---record, which hands in a request that the CA denies and keeps. Each check is ok, warn, FAIL or skip, and says what was seen; of what is wrong
-it says how the product shows it (CES's log, a CAPF trace, IIS's log), why, and what
-helps. The exit status is 0 without a FAIL, 1 with one, 2 where the command line or
-the configuration is wrong.
+--record, which hands in a request that the CA denies and keeps. Each check is ok,
+warn, FAIL or skip, and says what was seen; of what is wrong it says how the product
+shows it (CES's log, a CAPF trace, IIS's log), why, and what helps. The exit status is
+0 without a FAIL, 1 with one, 2 where the command line or the configuration is wrong.
 
 With --config alone it checks all that an RA needs: the files that ra.yaml names and
 how long they last, its CA (as check ca), and its own EST port (as check est): for a

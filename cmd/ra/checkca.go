@@ -57,8 +57,9 @@ chain and its revocation list, and says what CES of CUCM 12.5 would log.
 The account logs in once, with channel binding, to a server whose certificate was
 verified; where that went well, once more without, and again where the CA wants that
 for each page. After a refusal it is not tried again (with Basic, which sends the
-password with each request, once more): each one counts towards the account's lock-out. ca.logins tells the number. Without an account all that needs
-none is checked.
+password with each request, once more): each one counts towards the account's
+lock-out. ca.logins tells the number. Without an account all that needs none is
+checked.
 
 With --record it writes down how the CA answers, in text: statuses, heads, marks,
 sizes and times, with names and numbers replaced and without secrets. Read it, pass it

@@ -219,7 +219,7 @@ func (c *certificates) trust(add func(check.Finding), leaf *x509.Certificate, al
 				"Clients that take what the server sends along, as CES does, are content: ra check ca asks as they do",
 			Fix: "Upload the intermediates on every Expressway (Maintenance > Security > Trusted CA certificate)",
 		})
-	case selfIssued(leaf) && !leaf.IsCA:
+	case len(w.links) == 1 && selfIssued(leaf) && !leaf.IsCA:
 		add(check.Finding{
 			Name: "certificate.chain", State: check.Warn, Seen: "it is self-signed, and in the trust store itself: " + subject(leaf),
 			Symptom: "CES of CUCM: return code 60 (SSL certificate problem: self signed certificate)",
