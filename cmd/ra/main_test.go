@@ -37,29 +37,39 @@ func TestMain(m *testing.M) {
 }
 
 // TestScripts plays what a user types, and compares what is seen.
-func TestScripts(t *testing.T) { play(t, "testdata/script") }
+func TestScripts(t *testing.T) {
+	if !peertest.Raced {
+		play(t, testscript.Params{Dir: "testdata/script"})
+		return
+	}
+	// With the race detector each start of ra takes a second: there those alone in which
+	// several programs run beside each other, or are stopped.
+	var files []string
+	for _, name := range []string{"admin-port", "lab-hangup", "lab-once", "scenario", "two-terminals"} {
+		files = append(files, filepath.Join("testdata", "script", name+".txtar"))
+	}
+	play(t, testscript.Params{Files: files})
+}
 
 // TestLongScripts plays what takes longer.
 func TestLongScripts(t *testing.T) {
 	peertest.Long(t, "LongScripts")
-	play(t, "testdata/long")
+	play(t, testscript.Params{Dir: "testdata/long"})
 }
 
-func play(t *testing.T, dir string) {
+func play(t *testing.T, p testscript.Params) {
 	t.Helper()
-	testscript.Run(t, testscript.Params{
-		Dir:                 dir,
-		RequireExplicitExec: true,
-		UpdateScripts:       os.Getenv("UPDATE_SCRIPTS") != "",
-		Cmds: map[string]func(*testscript.TestScript, bool, []string){
-			"exits":    exits,
-			"awaits":   awaits,
-			"appears":  appears,
-			"freeport": freePort,
-			"subst":    subst,
-			"hangup":   hangUp,
-		},
-	})
+	p.RequireExplicitExec = true
+	p.UpdateScripts = os.Getenv("UPDATE_SCRIPTS") != ""
+	p.Cmds = map[string]func(*testscript.TestScript, bool, []string){
+		"exits":    exits,
+		"awaits":   awaits,
+		"appears":  appears,
+		"freeport": freePort,
+		"subst":    subst,
+		"hangup":   hangUp,
+	}
+	testscript.Run(t, p)
 }
 
 // exits STATUS ARG...: runs ra and wants this exit status.

@@ -9,6 +9,8 @@ import (
 	"regexp"
 	"strings"
 	"testing"
+
+	"ciscora/internal/peertest"
 )
 
 // blocks are the README's of one language.
@@ -30,6 +32,7 @@ func blocks(t *testing.T, language string) []string {
 
 // What the README shows of Go is a test that passes.
 func TestTheREADMEsGoPasses(t *testing.T) {
+	peertest.Long(t, "README")
 	// Below the module, where its imports are found, and in no pattern such as ./... .
 	dir, err := os.MkdirTemp("testdata", "readme-") //nolint:usetesting // a folder outside the module finds none of its packages
 	if err != nil {

@@ -85,6 +85,15 @@ func Many(part string, few, all int) int {
 	return few
 }
 
+// Unraced skips a test under the race detector: it computes much, and nothing in it runs
+// beside anything that other tests do not run, too. CI runs it without.
+func Unraced(t testing.TB) {
+	t.Helper()
+	if Raced {
+		t.Skip("there is nothing for the race detector in it")
+	}
+}
+
 func asked(part string) bool {
 	return required() || strings.Contains(flag.Lookup("test.run").Value.String(), part)
 }

@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"ciscora/internal/peertest"
 	"ciscora/ra/explain"
 	"ciscora/ra/explain/explaintest"
 )
@@ -171,6 +172,7 @@ func TestAnAnswerWithoutContentIsNoFailure(t *testing.T) {
 // A failure among many good enrollments is found, and the same ones are counted, with
 // the first and the last time.
 func TestAFailureAmongManyGoodEnrollmentsIsFoundAndCounted(t *testing.T) {
+	peertest.Unraced(t)
 	c := catalog(t)
 	inputs, _ := healthy(20000, 5000)
 	report := read(t, c, inputs...)

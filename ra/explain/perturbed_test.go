@@ -190,6 +190,7 @@ func perturbations(good explaintest.Logs) []perturbation {
 
 // Whatever happened to the logs on their way, each card is found in them, as before.
 func TestAPerturbedLogIsTakenForTheSame(t *testing.T) {
+	peertest.Unraced(t)
 	logs := recorded(t)
 	c := catalog(t)
 	every := len(cards(t)) / peertest.Many("Perturbed", 24, len(cards(t))) // each perturbation begins with another

@@ -13,6 +13,7 @@ import (
 	"testing"
 	"unicode"
 
+	"ciscora/internal/peertest"
 	"ciscora/ra/explain"
 	"ciscora/ra/explain/explaintest"
 )
@@ -258,6 +259,7 @@ func TestMemoryIsBoundedWhateverComesIn(t *testing.T) {
 }
 
 func TestABombIsNotUnpackedToItsEnd(t *testing.T) {
+	peertest.Unraced(t)
 	var packed bytes.Buffer
 	w, err := gzip.NewWriterLevel(&packed, gzip.BestCompression)
 	if err != nil {
