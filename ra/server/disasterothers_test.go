@@ -193,7 +193,7 @@ type failover struct {
 
 func failoverOf(name string, link bool, lose func(*testing.T, *failover)) ownDisaster {
 	f := &failover{}
-	return ownDisaster{disaster{name: name, within: 5 * time.Second, act: func(t *testing.T, x *rig) time.Time {
+	return ownDisaster{disaster{name: name, within: 5 * time.Second, alone: true, act: func(t *testing.T, x *rig) time.Time {
 		lose(t, f)
 		f.standby.Promote(t)
 		x.read = strings.ReplaceAll(f.standby.DSN, "postgres:///postgres", "postgres:///ra")

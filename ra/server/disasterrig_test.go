@@ -318,6 +318,8 @@ type disaster struct {
 	twice bool
 	// noErrors: no client meets one; noneTold: nor is told to come back.
 	noErrors, noneTold bool
+	// alone: its bound is a promise (docs/scale.md), and nothing else runs beside it.
+	alone bool
 }
 
 const drainPatience = 45 * time.Second // for clients whose CSR is on the way, on a loaded machine
