@@ -45,8 +45,8 @@ func TestScripts(t *testing.T) {
 	// With the race detector each start of ra takes a second: there those alone in which
 	// several programs run beside each other, or are stopped.
 	var files []string
-	for _, name := range []string{"admin-port", "lab-hangup", "lab-once", "scenario", "two-terminals"} {
-		files = append(files, filepath.Join("testdata", "script", name+".txtar"))
+	for _, name := range []string{"script/admin-port", "script/lab-hangup", "script/lab-once", "long/scenario", "script/two-terminals"} {
+		files = append(files, filepath.Join("testdata", filepath.FromSlash(name)+".txtar"))
 	}
 	play(t, testscript.Params{Files: files})
 }

@@ -18,7 +18,7 @@ import (
 )
 
 var (
-	seeds   = flag.Int("seeds", 20, "play so many histories")
+	seeds   = flag.Int("seeds", 10, "play so many histories")
 	seed    = flag.Uint64("seed", 1, "the first history's seed")
 	survey  = flag.Bool("survey", false, "with TestSurvey: play all histories, shrink none, and count what breaks")
 	resend  = flag.Bool("resend", false, "all clients send the same CSR again")
