@@ -161,7 +161,6 @@ type replica struct {
 	admin   string // "" where that is off
 	in      io.Writer
 	out     *bufio.Reader
-	said    string // the file of its warnings
 	stop    func()
 }
 
@@ -207,17 +206,7 @@ func startReplicaOf(t testing.TB, program, config, crash string, environment ...
 		t.Fatalf("the replica did not say where it listens: %v", err)
 	}
 	address, admin, _ := strings.Cut(strings.TrimSpace(listens), " ")
-	return &replica{cmd: cmd, address: address, admin: admin, in: in, out: lines, said: said.Name(), stop: stop}
-}
-
-// sawSilence tells whether the replica has given its PostgreSQL up.
-func (r *replica) sawSilence(t testing.TB) bool {
-	t.Helper()
-	text, err := os.ReadFile(r.said)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return bytes.Contains(text, []byte("the PostgreSQL server has fallen silent"))
+	return &replica{cmd: cmd, address: address, admin: admin, in: in, out: lines, stop: stop}
 }
 
 // firstLines are the first lines of a file, for people to read.

@@ -81,7 +81,7 @@ func otherDisasters() []ownDisaster {
 			x.balancer.start()
 			return time.Now()
 		}}, balancedRig},
-		{disaster{name: "rolling restart behind HAProxy", within: soon, noErrors: true, noneTold: true, act: func(t *testing.T, x *rig) time.Time {
+		{disaster{name: "rolling restart behind HAProxy", within: soon, alone: true, noErrors: true, noneTold: true, act: func(t *testing.T, x *rig) time.Time {
 			for i := range x.configs {
 				x.term(i)
 				x.start(i)
@@ -90,7 +90,7 @@ func otherDisasters() []ownDisaster {
 			}
 			return time.Now()
 		}}, balancedRig},
-		{disaster{name: "rolling upgrade behind HAProxy to a new schema version", within: soon, noErrors: true, act: upgrade}, func(t *testing.T) *rig {
+		{disaster{name: "rolling upgrade behind HAProxy to a new schema version", within: soon, alone: true, noErrors: true, act: upgrade}, func(t *testing.T) *rig {
 			successor := filepath.Join(t.TempDir(), "successor")
 			build := exec.CommandContext(t.Context(), "go", "test", "-c", "-tags", "ra_successor", "-o", successor, ".")
 			if out, err := build.CombinedOutput(); err != nil {
