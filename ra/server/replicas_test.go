@@ -21,7 +21,7 @@ import (
 // died with it before it got to the CA is told to come back: two minutes later it is
 // known that nothing comes of it any more (ra/sim plays that).
 func TestReplicasIssueOneCertificatePerCSRAndServeEveryClient(t *testing.T) {
-	clients := peertest.Many("OneCertificatePerCSR", 100, 500)
+	clients := peertest.Many("ReplicasIssue", 100, 500)
 	for _, replicas := range []int{2, 3} {
 		t.Run(fmt.Sprint(replicas, " replicas"), func(t *testing.T) {
 			s := newSite(t)
