@@ -100,6 +100,25 @@ func TestConnectionsThatTheServerEndedCostNoClientAnError(t *testing.T) {
 	}
 }
 
+// Each connection costs PostgreSQL much: those of all replicas at once, as after a
+// failover, would all be late.
+func TestAReplicaConnectsAFewTimesAtOnceHoweverManyAsk(t *testing.T) {
+	t.Parallel()
+	relay := postgres.Postgres(t).Relay(t)
+	l, err := ledger.Open(t.Context(), relay.DSN, ledger.Options{})
+	must(t, err)
+	defer l.Close()
+	var all sync.WaitGroup
+	for i := range 100 {
+		all.Go(func() { claim(t, l, request(fmt.Sprint("phone", i), "x")) })
+	}
+	all.Wait()
+	// Four, one that has the claims, and one that asks whether the server is there.
+	if n := relay.MostConnecting(); n > 6 {
+		t.Errorf("%d connections were made at once", n)
+	}
+}
+
 func TestReadinessIsFoundOutByWriting(t *testing.T) {
 	t.Parallel()
 	t.Run("a PostgreSQL that takes no writes", func(t *testing.T) {

@@ -2,6 +2,7 @@ package ledger
 
 import (
 	"context"
+	"database/sql"
 	"database/sql/driver"
 	"errors"
 	"fmt"
@@ -20,13 +21,34 @@ import (
 	"ciscora/internal/postgresurl"
 )
 
+// waits are for how long a server may say nothing, by how many there are to ask. Where
+// there is another one, it must be asked in time. Where there is none, giving up gains
+// nothing, and a machine that is starved (16 connections at once cost PostgreSQL half a
+// second of a processor) answers late.
+type waits struct {
+	// connect is how long one host of the DSN is waited for, where that does not say
+	// (connect_timeout).
+	connect time.Duration
+	// hail is how long a new connection of [silence] may take.
+	hail time.Duration
+}
+
+// waitsOf leaves time within the 5 s that enrollments give the ledger.
+func waitsOf(config *pgx.ConnConfig) waits {
+	for _, f := range config.Fallbacks { // the same host again without TLS is no other one
+		if f.Host != config.Host || f.Port != config.Port {
+			return waits{connect: 2 * time.Second, hail: 1500 * time.Millisecond}
+		}
+	}
+	return waits{connect: 4 * time.Second, hail: 3 * time.Second}
+}
+
 const (
-	// connectTimeout is how long one host of the DSN is waited for, where that does not
-	// say (connect_timeout): one that is powered off must leave time for the next.
-	connectTimeout = 2 * time.Second
 	// pingTimeout is for a connection that has been idle: a server answers at once, or
 	// it is not there any more.
 	pingTimeout = time.Second
+	// connectsAtOnce is how many connections one replica makes at a time.
+	connectsAtOnce = 4
 	// idleUnasked is how long a connection counts as alive without a question.
 	idleUnasked = time.Second
 )
@@ -38,7 +60,7 @@ func parsePostgres(dsn string, writes bool) (*pgx.ConnConfig, error) {
 		return nil, fmt.Errorf("the address of the PostgreSQL server: %w", err)
 	}
 	if config.ConnectTimeout == 0 {
-		config.ConnectTimeout = connectTimeout
+		config.ConnectTimeout = waitsOf(config).connect
 	}
 	if writes && config.ValidateConnect == nil {
 		// Of several hosts the one that may be written, also after a failover
@@ -70,14 +92,32 @@ func isLocal(host string) bool {
 // openPool makes the pool, which connects when it is used.
 func openPool(config *pgx.ConnConfig, h *hosts) *pool {
 	l := &liveness{}
-	db := stdlib.OpenDB(*config,
+	db := sql.OpenDB(&fewAtOnce{slots: make(chan struct{}, connectsAtOnce), Connector: stdlib.GetConnector(*config,
 		stdlib.OptionBeforeConnect(func(_ context.Context, c *pgx.ConnConfig) error { h.order(c); return nil }),
 		stdlib.OptionAfterConnect(func(_ context.Context, c *pgx.Conn) error { h.connected(c.PgConn()); return nil }),
 		stdlib.OptionShouldPing(func(context.Context, stdlib.ShouldPingParams) bool { return false }), // reset does
-		stdlib.OptionResetSession(l.reset))
+		stdlib.OptionResetSession(l.reset))})
 	db.SetMaxOpenConns(postgresConnections)
 	db.SetMaxIdleConns(postgresConnections)
-	return &pool{DB: db, alive: l, silence: &silence{hail: hailer(config, h)}}
+	return &pool{DB: db, alive: l, silence: &silence{hail: hailer(config, h), patient: waitsOf(config).hail}}
+}
+
+// fewAtOnce makes connections one after the other, nearly: each costs PostgreSQL much, and
+// where all replicas make all of theirs at once, as after a failover, none is ready
+// before the time for connecting is over.
+type fewAtOnce struct {
+	driver.Connector
+	slots chan struct{}
+}
+
+func (c *fewAtOnce) Connect(ctx context.Context) (driver.Conn, error) {
+	select {
+	case c.slots <- struct{}{}:
+		defer func() { <-c.slots }()
+		return c.Connector.Connect(ctx)
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
 }
 
 // liveness looks at connections before they are used again: where one has ended nothing

@@ -18,12 +18,9 @@ import (
 // there; one that says nothing there, either, is given up, with all statements that wait
 // for it, and the next host is asked. To be wrong costs those clients a 503, and
 // this replica its number: claims only end by it, none is trusted longer.
-const (
-	// patience is how long a statement waits before a new connection asks.
-	patience = time.Second
-	// hailTimeout is how long that may take, authentication included.
-	hailTimeout = 1500 * time.Millisecond
-)
+
+// patience is how long a statement waits before a new connection asks.
+const patience = time.Second
 
 // errSilent ends a statement whose server is given up.
 var errSilent = errors.New("the PostgreSQL server answers nothing any more, on a new connection neither")
@@ -32,6 +29,8 @@ var errSilent = errors.New("the PostgreSQL server answers nothing any more, on a
 type silence struct {
 	// hail asks on a connection of its own, and tells at what address.
 	hail func(context.Context) (address string, err error)
+	// patient is how long that may take, authentication included.
+	patient time.Duration
 	// silent is called once a server is given up: what was known of it from before
 	// that time counts no more.
 	silent func(address string, before time.Time)
@@ -111,7 +110,7 @@ func (s *silence) ask(w *watch) {
 		return
 	}
 	s.asking = true
-	ctx, cancel := context.WithTimeout(context.Background(), hailTimeout)
+	ctx, cancel := context.WithTimeout(context.Background(), s.patient)
 	s.end = cancel
 	s.hailing.Go(func() {
 		defer cancel()

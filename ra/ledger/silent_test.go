@@ -3,6 +3,8 @@ package ledger_test
 import (
 	"context"
 	"fmt"
+	"sync"
+	"syscall"
 	"testing"
 	"time"
 
@@ -68,6 +70,43 @@ func TestAServerThatIsSlowIsNotGivenUp(t *testing.T) {
 	}
 	if n := logs.FilterMessageSnippet("has fallen silent").Len(); n != 0 {
 		t.Error("a server that is there was given up")
+	}
+}
+
+// A machine that has other things to do, or is moved: nobody else could be asked, so all
+// wait for it, on connections that there are, and on new ones.
+func TestAnOnlyServerThatStandsStillForThreeSecondsCostsNobodyAnError(t *testing.T) {
+	t.Parallel()
+	server := ledgertest.StartPostgres(t)
+	for _, busy := range []bool{false, true} {
+		core, logs := observer.New(zap.InfoLevel)
+		l, err := ledger.Open(t.Context(), server.DSN, ledger.Options{Logger: zap.New(core)})
+		must(t, err)
+		defer l.Close()
+		if busy {
+			claim(t, l, request("before", "x"))
+		}
+		server.Signal(t, syscall.SIGSTOP)
+		began := time.Now()
+		var done sync.WaitGroup
+		for i := range 4 {
+			done.Go(func() {
+				ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second) // what the core gives it
+				defer cancel()
+				if c, err := l.Claim(ctx, request(fmt.Sprint("phone", busy, i), "x")); err != nil || !c.Mine {
+					t.Errorf("connected before: %v: mine: %v %v", busy, c.Mine, err)
+				}
+			})
+		}
+		<-time.After(3 * time.Second)
+		server.Signal(t, syscall.SIGCONT)
+		done.Wait()
+		if took := time.Since(began); took < 3*time.Second {
+			t.Errorf("connected before: %v: the server did not stand still: %v", busy, took)
+		}
+		if n := logs.FilterMessageSnippet("has fallen silent").Len(); n != 0 {
+			t.Errorf("connected before: %v: a server that is there was given up", busy)
+		}
 	}
 }
 

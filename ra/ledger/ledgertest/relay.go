@@ -25,6 +25,8 @@ type Relay struct {
 	down   bool
 	delay  time.Duration
 	conns  map[net.Conn]bool
+
+	connecting, most int // connections that have no answer yet, and how many at once
 }
 
 // Relay makes a relay, which ends with the test.
@@ -94,6 +96,9 @@ func (r *Relay) set(what func()) {
 	what()
 }
 
+// MostConnecting returns how many connections at once had no answer of the server yet.
+func (r *Relay) MostConnecting() (n int) { r.set(func() { n = r.most }); return n }
+
 // Cut ends all connections, with a reset.
 func (r *Relay) Cut() {
 	r.mu.Lock()
@@ -140,6 +145,8 @@ func (r *Relay) begin(client net.Conn) bool {
 		return false
 	}
 	r.conns[client], r.conns[server] = true, true
+	r.connecting++
+	r.most = max(r.most, r.connecting)
 	r.all.Go(func() { r.copy(server, client, false) })
 	r.all.Go(func() { r.copy(client, server, true) })
 	return true
@@ -151,9 +158,13 @@ func (r *Relay) copy(to, from net.Conn, answers bool) {
 		to.Close()
 		r.set(func() { delete(r.conns, to) })
 	}()
+	answered := sync.OnceFunc(func() { r.set(func() { r.connecting-- }) })
 	b := make([]byte, 32<<10)
 	for {
 		n, err := from.Read(b)
+		if answers {
+			answered()
+		}
 		if err != nil {
 			return
 		}
