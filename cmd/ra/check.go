@@ -48,7 +48,7 @@ that stands there.`,
   ra check --self
   ra check --self --admin 127.0.0.1:9085
   ra check --self --config ra.yaml`,
-		Args: cobra.NoArgs,
+		Args: subcommandOnly,
 	}
 	cmd.AddCommand(c.checkTLSCommand(), c.checkListenCommand(), c.checkCertificateCommand(), c.checkCAPFCommand(), c.checkCTLCommand(), c.checkVPNCommand())
 	cmd.Flags().BoolVar(&self, "self", false, "check the RA on this machine")

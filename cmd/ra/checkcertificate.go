@@ -28,7 +28,7 @@ argument is no file but HOST:PORT, the chain is fetched from that server.`,
   ra check certificate expc.example.com:7001 --trust trusted-cas.pem
   ra check certificate expc.pem --tomcat-trust tomcat.pem --callmanager-trust callmanager.pem
   ra check certificate asa.pem asa-new.pem --url https://vpn.example.com/VPNPhone`,
-		Args: cobra.MinimumNArgs(1),
+		Args: someArgs,
 	}
 	f.timeoutFlag(cmd)
 	f.daysFlag(cmd)

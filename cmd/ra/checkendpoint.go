@@ -25,7 +25,7 @@ func (f *outsideFlags) timeoutFlag(cmd *cobra.Command) {
 }
 
 func (f *outsideFlags) daysFlag(cmd *cobra.Command) {
-	cmd.Flags().IntVar(&f.days, "warn-days", 30, "warn so many `days` before a certificate expires")
+	cmd.Flags().IntVar(&f.days, "warn-days", 30, "warn so many `days` before a certificate expires; of one that lasts no longer than that, in its last third")
 }
 
 // outside is the network, or a usage error.

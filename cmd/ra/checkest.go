@@ -47,7 +47,7 @@ credentials. With --enroll a certificate is asked for as CAPF does, once.`,
 		return pflag.NormalizedName(name)
 	})
 	fl.StringArrayVar(&cacert, "cacert", nil, "PEM `file` with the trust anchors of the server's certificate; repeatable")
-	fl.StringArrayVar(&labels, "label", nil, "an additional path segment that should be there; repeatable")
+	fl.StringArrayVar(&labels, "label", nil, "an additional path `segment` that should be there; repeatable")
 	fl.StringVar(&enroll, "enroll", "", "ask for a certificate, too, of this common `name` (--enroll=NAME)")
 	fl.Lookup("enroll").NoOptDefVal = "ra-check"
 	fl.StringVar(&user, "user", "", "with --enroll: the account")

@@ -163,6 +163,22 @@ func oneArg(cmd *cobra.Command, args []string) error {
 	return fmt.Errorf("one %s is taken, not %d: %s", name, len(args), cmd.UseLine())
 }
 
+// someArgs wants at least one.
+func someArgs(cmd *cobra.Command, args []string) error {
+	if len(args) == 0 {
+		return oneArg(cmd, args)
+	}
+	return nil
+}
+
+// subcommandOnly takes no argument: one is a command that there is not.
+func subcommandOnly(cmd *cobra.Command, args []string) error {
+	if len(args) == 0 {
+		return nil
+	}
+	return fmt.Errorf("%s: unknown command %q, %s; see %[1]s --help", cmd.CommandPath(), args[0], config.Suggest(args[0], commandNames(cmd), "known are"))
+}
+
 // suggestFlag names the flag that was probably meant.
 func suggestFlag(cmd *cobra.Command, err error) error {
 	hint := fmt.Sprintf("see %s --help", cmd.CommandPath())

@@ -8,10 +8,12 @@ import (
 	"io"
 	"os"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
 	"github.com/spf13/cobra"
+	"golang.org/x/term"
 
 	"ciscora/ra/explain"
 	"ciscora/ra/scenario"
@@ -46,19 +48,25 @@ is a log.`,
   ra explain mail.txt --json | jq '.findings[0].fix'`,
 	}
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print JSON")
-	cmd.Flags().StringVar(&zone, "zone", "", "the `ZONE` of logs that do not tell theirs (NGINX, CAPF), as Europe/Berlin")
+	cmd.Flags().StringVar(&zone, "zone", "", "the `ZONE` of logs that do not tell theirs (NGINX, CAPF), as Europe/Berlin or +02:00")
 	cmd.RunE = c.run(func(ctx context.Context, args []string) error {
 		o := explain.Options{}
 		if zone != "" {
-			location, err := time.LoadLocation(zone)
+			location, err := zoneOf(zone)
 			if err != nil {
-				return usagef("--zone: %w; write it as Europe/Berlin", err)
+				return usageError{err}
 			}
 			o.Zone = location
 		}
 		inputs, err := explainInputs(args)
 		if err != nil {
 			return usageError{err}
+		}
+		if len(inputs) == 0 {
+			return usagef("%s holds no file: name the logs, or the folder that they are in", strings.Join(args, ", "))
+		}
+		if len(args) == 0 && term.IsTerminal(int(os.Stdin.Fd())) {
+			fmt.Fprintln(c.env.Stderr, "ra explain reads what is typed or pasted here, to Ctrl-D; ra explain FILE... reads files")
 		}
 		catalog, err := scenario.Catalog()
 		if err != nil {
@@ -91,6 +99,19 @@ is a log.`,
 		return nil
 	})
 	return cmd
+}
+
+// zoneOf reads a zone by its name or as its hours and minutes east of UTC.
+func zoneOf(text string) (*time.Location, error) {
+	if at, err := time.Parse("-07:00", text); err == nil {
+		_, seconds := at.Zone()
+		return time.FixedZone(text, seconds), nil
+	}
+	location, err := time.LoadLocation(text)
+	if err != nil {
+		return nil, fmt.Errorf("--zone %q is none: write it as Europe/Berlin or +02:00", text)
+	}
+	return location, nil
 }
 
 // explainInputs are the files that arguments name, and the standard input.

@@ -257,9 +257,9 @@ func (c *caCheck) kerberos(ctx context.Context, offered, otherwise bool) {
 			Fix:    "allow NTLM for this one server (policy Restrict NTLM: Add server exceptions), and list the provider NTLM in IIS",
 		})
 	case spoken:
-		c.report.OK(name, "spoken besides; this RA does not need it")
+		c.report.OK(name, "not needed; it is spoken besides")
 	default:
-		c.report.OK(name, "not seen without a ticket; this RA does not need it")
+		c.report.OK(name, "not needed; whether it is spoken cannot be seen without a ticket")
 	}
 }
 

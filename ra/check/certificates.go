@@ -18,6 +18,15 @@ import (
 // soon is how long before a certificate's end it is warned of.
 const soon = 30 * 24 * time.Hour
 
+// EndsSoon tells whether a certificate ends within so long. One that never lasts longer
+// than that, as those of ACME and of a lab, ends soon in its last third.
+func EndsSoon(c *x509.Certificate, now time.Time, within time.Duration) bool {
+	if lasts := c.NotAfter.Sub(c.NotBefore); lasts <= within {
+		within = lasts / 3
+	}
+	return c.NotAfter.Sub(now) < within
+}
+
 // maxPath bounds a chain.
 const maxPath = 16
 
@@ -255,7 +264,7 @@ func datesOf(name string, certs []*x509.Certificate, now time.Time) Finding {
 			return f
 		}
 	}
-	if first.NotAfter.Sub(now) < soon && first.NotAfter.Sub(now) < first.NotAfter.Sub(first.NotBefore)/3 {
+	if EndsSoon(first, now, soon) {
 		f.State = Warn
 		f.Symptom = "from then on: SSL certificate problem: certificate has expired"
 		f.Reason = "it ends soon"

@@ -89,7 +89,7 @@ func (c *estCheck) against() {
 	case Fail:
 		f.Symptom = "what is issued under it is not taken: certificate has expired"
 	case OK:
-		f.Seen = fmt.Sprintf("%d certificates: %s", len(c.cacerts), chainText(c.cacerts[:min(len(c.cacerts), 6)]))
+		f.Seen = fmt.Sprintf("%d in it: %s", len(c.cacerts), chainText(c.cacerts[:min(len(c.cacerts), 6)]))
 		f.Seen += "; the server's own certificate stands under them"
 		if !vouches {
 			f.Seen = strings.TrimSuffix(f.Seen, "the server's own certificate stands under them") +

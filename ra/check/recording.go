@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"strings"
 
 	"go.yaml.in/yaml/v4"
 )
@@ -86,7 +87,9 @@ func ReadRecording(from io.Reader) (*Recording, error) {
 	decoder := yaml.NewDecoder(bytes.NewReader(text))
 	decoder.KnownFields(true)
 	if err := decoder.Decode(&r); err != nil {
-		return nil, fmt.Errorf("it is no recording of ra check ca --record: %s", short(err.Error()))
+		// Of the library's words those that name a type in this program help nobody.
+		told := strings.NewReplacer("yaml: construct errors: ", "", " into check.Recording", "", " in type check.Recording", "").Replace(err.Error())
+		return nil, fmt.Errorf("it is no recording of ra check ca --record, or was changed since: %s", short(told))
 	}
 	switch {
 	case r.Format != recordingFormat:

@@ -67,8 +67,11 @@ func (r *Report) PrintWide(w io.Writer, width int) error {
 	}
 	for _, f := range r.Files {
 		note := ""
-		if f.Error != "" {
+		switch {
+		case f.Error != "":
 			note = ": " + show(f.Error)
+		case f.Binary && !r.Readable():
+			note = ": it looks like binary data"
 		}
 		p.line("  %s, %s%s", show(f.Name), counted(int64(f.Lines)), note)
 	}

@@ -1,6 +1,7 @@
 package explain
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -27,6 +28,8 @@ type FileRead struct {
 	Lines int    `json:"lines"`
 	Bytes int64  `json:"bytes"`
 	Error string `json:"error,omitempty"` // it was read to there
+	// Binary says that it begins as no text does.
+	Binary bool `json:"binary,omitempty"`
 }
 
 // reading is all that was read, before it is judged.
@@ -145,6 +148,7 @@ func (d *desk) read(ctx context.Context, input Input, number int, told *FileRead
 	pending := 0
 	told.Lines, err = eachLine(ctx, in, func(line, next []byte, n int) {
 		told.Bytes += int64(len(line))
+		told.Binary = told.Binary || n == 1 && bytes.IndexByte(line, 0) >= 0
 		if pending += len(line); pending > 4<<20 {
 			progress(pending)
 			pending = 0

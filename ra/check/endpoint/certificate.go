@@ -49,6 +49,9 @@ func Certificate(ctx context.Context, o CertificateOptions, r *check.Report) err
 		}
 		host = u.Hostname()
 	}
+	if err := allThere(o.Targets); err != nil {
+		return err
+	}
 	c := certificates{o: o, r: r, stores: stores, host: host, many: len(o.Targets) > 1}
 	for _, target := range o.Targets {
 		all, err := c.load(ctx, target)
@@ -61,6 +64,23 @@ func Certificate(ctx context.Context, o CertificateOptions, r *check.Report) err
 	}
 	c.overwriting()
 	return nil
+}
+
+// allThere names the files that are not there, before anything is said of the others.
+func allThere(targets []string) error {
+	var missing []error
+	for _, target := range targets {
+		if _, err := os.Stat(target); err != nil {
+			if _, noAddress := Address(target, ""); noAddress != nil {
+				var where *fs.PathError
+				if errors.As(err, &where) {
+					err = where.Err
+				}
+				missing = append(missing, fmt.Errorf("%s: %w, and HOST:PORT it is not either", shown(target), err))
+			}
+		}
+	}
+	return errors.Join(missing...)
 }
 
 // store reads a trust store.
@@ -109,7 +129,7 @@ func (c *certificates) load(ctx context.Context, target string) ([]*x509.Certifi
 	c.add(target, fileFinding(target, f))
 	if f.Key {
 		c.add(target, check.Finding{
-			Name: "certificate.key", State: check.Warn, Seen: "a private key is in the file, too", Symptom: "whoever gets the file can be the server",
+			Name: "certificate.key", State: check.Warn, Seen: "a private key is in the file", Symptom: "whoever gets the file can be the server",
 			Reason: "a certificate is public, its key is not", Fix: "Take the key out before the file is uploaded or mailed; if it was passed on already, make a new key",
 		})
 	}
@@ -309,7 +329,7 @@ func phoneURL(text string) (*url.URL, error) {
 	u, err := url.Parse(text)
 	switch {
 	case err != nil:
-		return nil, errors.New("it is no URL: want https://HOST/GROUP")
+		return nil, fmt.Errorf("%q is no URL: want https://HOST/GROUP", shown(text))
 	case u.Scheme != "https" || u.Hostname() == "" || u.User != nil:
 		return nil, fmt.Errorf("%q: want https://HOST/GROUP", shown(u.Redacted()))
 	}

@@ -42,7 +42,7 @@ func CTL(o CTLOptions, r *check.Report) error {
 		})
 		return nil
 	}
-	r.OK("ctl.files", fmt.Sprintf("%d certificates in %d files", len(members), list))
+	r.OK("ctl.files", fmt.Sprintf("%d different certificates in %d files", different(members), list))
 	recovery := find(members, func(m member) bool {
 		return strings.HasPrefix(strings.ToUpper(m.certificate.Subject.CommonName), "ITLRECOVERY")
 	})
@@ -83,6 +83,15 @@ func (o CTLOptions) judgePart(r *check.Report, name, what string, found []member
 		f.Seen = m.file + ": " + f.Seen
 		r.Add(f)
 	}
+}
+
+// different counts certificates: a TSP keeps some under two names.
+func different(members []member) int {
+	seen := map[string]bool{}
+	for _, m := range members {
+		seen[string(m.certificate.Raw)] = true
+	}
+	return len(seen)
 }
 
 func find(members []member, is func(member) bool) (found []member) {

@@ -27,7 +27,7 @@ type Outside struct {
 	Dial    func(ctx context.Context, network, address string) (net.Conn, error)
 	Timeout time.Duration // of each connection
 	Now     func() time.Time
-	// Soon is how long before its end a certificate is warned of.
+	// Soon is how long before its end a certificate is warned of; see [check.EndsSoon].
 	Soon time.Duration
 }
 
