@@ -181,6 +181,20 @@ func TestABorrowedIntermediateIsTold(t *testing.T) {
 	wantFinding(t, runCA(t, o), "ca.tls.chain", check.Fail, "AKI")
 }
 
+// The issuing CA alone in the trust store is enough for Go, and not for CES: what is
+// missing has a name, and a command that fetches it.
+func TestATrustStoreWithoutTheRootIsTold(t *testing.T) {
+	ca := certsrv.NewTestServer()
+	defer ca.Close()
+	o := oddOptions(ca)
+	o.Trust = ca.Server.Chain()[:1]
+	r := runCA(t, o)
+	wantFinding(t, r, "ca.tls.chain", check.Warn, "unable to get issuer certificate")
+	wantFinding(t, r, "ca.tls.chain", check.Warn, "its root CN=LAB Root CA,DC=lab,DC=test is not in ca.trust")
+	wantFinding(t, r, "ca.tls.chain", check.Warn, "trust.pem")
+	wantFinding(t, r, "ca.ces", check.Warn, "see ca.tls.chain")
+}
+
 // By a clock that is years ahead all has expired, and the files say so as well.
 func TestDatesAreLookedAtByTheClockThatIsHandedIn(t *testing.T) {
 	ca := certsrv.NewTestServer()

@@ -39,26 +39,26 @@ func selfIssued(c *x509.Certificate) bool { return bytes.Equal(c.RawSubject, c.R
 // pathOf goes from the first certificate to an anchor, by names and key identifiers,
 // through the others that came with it and through the anchors. anchored is false where
 // it does not get there; the last of the path is then the one whose issuer is missing,
-// or a self-signed certificate that is no anchor. borrowed are the steps that the server
+// or a self-signed certificate that is no anchor. Where it is true, the last is an anchor:
+// the root, or, where that is missing, the highest below it. borrowed are the steps that the server
 // did not send.
 func pathOf(certs, anchors []*x509.Certificate) (path, borrowed []*x509.Certificate, anchored bool) {
 	path = certs[:1:1]
 	for len(path) < maxPath {
 		last := path[len(path)-1]
-		if slices.ContainsFunc(anchors, last.Equal) && (selfIssued(last) || len(path) > 1) {
-			return path, borrowed, true
-		}
+		trusted := slices.ContainsFunc(anchors, last.Equal) && (selfIssued(last) || len(path) > 1)
 		if selfIssued(last) {
-			return path, borrowed, slices.ContainsFunc(anchors, last.Equal)
+			return path, borrowed, trusted
 		}
 		issued := func(c *x509.Certificate) bool { return !slices.ContainsFunc(path, c.Equal) && msca.Issued(c, last) }
-		if i := slices.IndexFunc(certs, issued); i >= 0 {
+		// Above one that is trusted only those count that are, too.
+		if i := slices.IndexFunc(certs, issued); i >= 0 && !trusted {
 			path = append(path, certs[i])
 			continue
 		}
 		i := slices.IndexFunc(anchors, issued)
 		if i < 0 {
-			return path, borrowed, false
+			return path, borrowed, trusted
 		}
 		path = append(path, anchors[i])
 		if !selfIssued(anchors[i]) {
@@ -117,13 +117,14 @@ func (e *endpoint) checkChain(r *Report, s *server, t trust) {
 		f.Reason = fmt.Sprintf("the issuer of %s is missing: %s, AKI %s; neither does the server send it, nor is it in %s", subject(last), issuer(last), keyID(last.AuthorityKeyId), t.called)
 		f.Fix = fetch(e, t, last, nil)
 	default:
-		e.verified(&f, certs, t, borrowed)
+		e.verified(&f, certs, t, path, borrowed)
 	}
 	r.Add(f)
 }
 
 // verified fills in what Go says of a chain that is whole by its names.
-func (e *endpoint) verified(f *Finding, certs []*x509.Certificate, t trust, borrowed []*x509.Certificate) {
+func (e *endpoint) verified(f *Finding, certs []*x509.Certificate, t trust, path, borrowed []*x509.Certificate) {
+	last := path[len(path)-1]
 	intermediates := x509.NewCertPool()
 	for _, c := range certs[1:] {
 		intermediates.AddCert(c)
@@ -142,6 +143,17 @@ func (e *endpoint) verified(f *Finding, certs []*x509.Certificate, t trust, borr
 		f.Symptom = e.chainSymptom("unable to get local issuer certificate")
 		f.Reason = printable.Line(err.Error(), 300)
 		f.Fix = "issue the certificate that is named there anew: SHA-256, RSA of 2048 bits or more, with server authentication among its purposes"
+	case !selfIssued(last):
+		f.State = Warn
+		words := "unable to get issuer certificate"
+		var sent *x509.Certificate
+		if i := slices.IndexFunc(certs, func(c *x509.Certificate) bool { return msca.Issued(c, last) }); i >= 0 {
+			sent = certs[i]
+			words = rootWords(certs, sent)
+		}
+		f.Symptom = "works where the issuing CA is enough, as for this program; else " + e.chainSymptom(words)
+		f.Reason = fmt.Sprintf("its root %s is not in %s: CES, and OpenSSL where partial chains are not allowed, want a self-signed certificate at the end", issuer(last), t.called)
+		f.Fix = fetch(e, t, last, sent)
 	case len(borrowed) > 0:
 		f.State = Warn
 		f.Symptom = "works here; at a client whose trust store has the root alone: unable to get local issuer certificate"
@@ -222,9 +234,9 @@ func fetch(e *endpoint, t trust, below, sent *x509.Certificate) string {
 		}
 	}
 	if e.kind == kindCA {
-		return fmt.Sprintf("add it to %s, or have the server send it: on the CA certutil -ca.chain chain.p7b, then openssl pkcs7 -inform der -in chain.p7b -print_certs >> trust.pem; %s", t.called, lab)
+		return fmt.Sprintf("add it to %s, or, if it is an intermediate, have the server send it: on the CA certutil -ca.chain chain.p7b, then openssl pkcs7 -inform der -in chain.p7b -print_certs >> trust.pem; %s", t.called, lab)
 	}
-	return fmt.Sprintf("add it to %s, or have the server send it; %s", t.called, lab)
+	return fmt.Sprintf("add it to %s, or, if it is an intermediate, have the server send it; %s", t.called, lab)
 }
 
 // checkDates reports the dates of what a server sent.

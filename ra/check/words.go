@@ -70,7 +70,7 @@ type remedy struct{ reason, fix string }
 var remedies = map[msca.Kind]remedy{
 	msca.KindResolve:           {"the name has no address", "correct ca.url or DNS"},
 	msca.KindConnect:           {"nothing listens there, or a firewall is in the way", "start IIS, open the port"},
-	msca.KindTLSUntrusted:      {"the server's certificate leads to no certificate of the trust store", "see ca.tls.chain"},
+	msca.KindTLSUntrusted:      {"the server's certificate leads to no root that is in the trust store", "see ca.tls.chain"},
 	msca.KindTLSName:           {"the server's certificate has another name than the URL", "see ca.tls.name"},
 	msca.KindTLSValidity:       {"a certificate has expired or is not valid yet, or a clock is wrong", "see ca.tls.validity and ca.clock"},
 	msca.KindTLSHandshake:      {"TLS cannot be agreed on", "see ca.tls.handshake and ca.tls.versions"},
