@@ -111,6 +111,9 @@ func (c *cli) record(ctx context.Context, o check.CAOptions, path string) error 
 	if err := writable(path); err != nil {
 		return usagef("--record: %w", err)
 	}
+	if o.Credentials.User == "" {
+		return usagef("--record takes an account: --user and --password-file, or --config")
+	}
 	recording, err := check.Record(ctx, o, buildVersion().name())
 	if err != nil {
 		return err
@@ -121,6 +124,9 @@ func (c *cli) record(ctx context.Context, o check.CAOptions, path string) error 
 	}
 	if err := errors.Join(recording.Write(f), f.Close()); err != nil {
 		return fmt.Errorf("--record: %w", err)
+	}
+	if !recording.LoggedIn() {
+		return fmt.Errorf("--record: the CA did not take the account, which counts towards its lock-out: %s has the %d answers up to there, and nothing of the pages; ra check ca with the same flags says why, and tries the account once more", path, len(recording.Steps))
 	}
 	fmt.Fprintf(c.env.Stderr, "%d answers are in %s: read it before you pass it on\n", len(recording.Steps), path)
 	return nil

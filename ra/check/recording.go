@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 
 	"go.yaml.in/yaml/v4"
@@ -51,6 +52,12 @@ type Assumption struct {
 	Section string `yaml:"section"`
 	Holds   string `yaml:"holds"` // yes, no, or not told
 	Seen    string `yaml:"seen"`
+}
+
+// LoggedIn tells whether the CA took the account: without that there is nothing of what it
+// answers to one.
+func (r *Recording) LoggedIn() bool {
+	return slices.ContainsFunc(r.Steps, func(s Step) bool { return s.LogIn == "done" })
 }
 
 const (

@@ -24,6 +24,12 @@ type cesReader struct {
 	free   []*conn
 	before trail // libest's lines of the request so far
 
+	// answered are the signatures of the connection that the last good answer was thought to
+	// be of, and when. Where two clients wait for one certificate, the other may have
+	// been written to in vain.
+	answered   []int
+	answeredAt int64
+
 	challenges int // answers 401 that only ask for credentials, still to come
 	failures   []*cesFailure
 	clock      int64
@@ -32,6 +38,7 @@ type cesReader struct {
 // conn is one client's connection.
 type conn struct {
 	id     int64
+	pid    int64 // of its worker
 	stage  stage
 	failed bool // a call of the CA has, by its own line
 	trail  trail
@@ -58,6 +65,7 @@ type cesFailure struct {
 	conns []*conn // those that it may have failed on, the likeliest first
 	asked bool    // its access line has come
 	turn  int64
+	maybe []int // signatures of a connection that may be another's
 }
 
 const (
@@ -118,6 +126,7 @@ func callFailed(text []byte) bool {
 func (r *cesReader) starts(rec *record, found []int) {
 	if bytes.HasPrefix(rec.text, startBegins) {
 		r.endStart(false)
+		r.restarted()
 	}
 	r.starting = true
 	r.start.note(rec, found)
@@ -154,15 +163,32 @@ func (r *cesReader) endStart(last bool) {
 	r.d.report(i)
 }
 
-func (r *cesReader) connOf(id int64) *conn {
+// restarted says that nothing goes on that has begun before: connections are counted
+// anew, from the same number.
+func (r *cesReader) restarted() {
+	for len(r.failures) > 0 {
+		r.close(r.failures[0])
+	}
+	for _, c := range slices.SortedFunc(maps.Values(r.conns), func(a, b *conn) int { return int(a.turn - b.turn) }) {
+		r.giveUp(c)
+	}
+	r.before.reset()
+	r.challenges, r.answered = 0, nil
+}
+
+func (r *cesReader) connOf(id, pid int64) *conn {
 	c := r.conns[id]
+	if c != nil && c.pid != pid { // a restart whose own lines are not there
+		r.restarted()
+		c = nil
+	}
 	if c == nil {
 		if n := len(r.free); n > 0 {
 			c, r.free = r.free[n-1], r.free[:n-1]
 		} else {
 			c = &conn{}
 		}
-		c.id, c.stage, c.failed = id, stageNone, false
+		c.id, c.pid, c.stage, c.failed = id, pid, stageNone, false
 		c.trail.reset()
 		if len(r.conns) >= maxConns {
 			r.dropOld()
@@ -216,7 +242,7 @@ func (r *cesReader) oldest(fits func(*conn) bool) (best *conn) {
 // running takes a line of CES about an enrollment.
 func (r *cesReader) running(rec *record, found []int) {
 	r.endStart(false)
-	c := r.connOf(rec.head.conn)
+	c := r.connOf(rec.head.conn, rec.head.pid)
 	// A connection that goes on is not one that has failed.
 	for _, f := range r.failures {
 		f.conns = slices.DeleteFunc(f.conns, func(o *conn) bool { return o == c })
@@ -292,6 +318,9 @@ func (r *cesReader) fails(rec *record, found []int) {
 		}
 		f.conns = append(f.conns, c)
 	}
+	if len(f.conns) == 0 && f.rc == 10 && r.clock-r.answeredAt < patience {
+		f.maybe, r.answered = r.answered, nil
+	}
 	// The latest lines are likeliest its own.
 	slices.SortFunc(f.conns, func(a, b *conn) int { return int(b.turn - a.turn) })
 	if len(r.failures) >= maxFailures {
@@ -338,7 +367,10 @@ func (r *cesReader) access(rec *record, found []int) {
 	}
 	if status == "-1" || status == "200" {
 		r.d.good(NGINX)
-		r.drop(r.oldest(func(c *conn) bool { return c.stage == stageDone && !r.suspected(c) }))
+		if c := r.oldest(func(c *conn) bool { return c.stage == stageDone && !r.suspected(c) }); c != nil {
+			r.answered, r.answeredAt = append(r.answered[:0], c.trail.numbs...), r.clock
+			r.drop(c)
+		}
 		return
 	}
 	// An answer that nothing before has explained.
@@ -393,7 +425,9 @@ func (r *cesReader) close(f *cesFailure) {
 		f.trail.add(&c.trail)
 		r.drop(c)
 	}
-	r.d.report(f.trail.incident(NGINX, who))
+	i := f.trail.incident(NGINX, who)
+	i.maybe = f.maybe
+	r.d.report(i)
 }
 
 // offset learns the log's zone from an access line.
@@ -454,10 +488,5 @@ func accessTime(raw []byte) (s stamp) {
 
 func (r *cesReader) end() {
 	r.endStart(true)
-	for len(r.failures) > 0 {
-		r.close(r.failures[0])
-	}
-	for _, c := range slices.SortedFunc(maps.Values(r.conns), func(a, b *conn) int { return int(a.turn - b.turn) }) {
-		r.giveUp(c)
-	}
+	r.restarted()
 }

@@ -25,6 +25,7 @@ type head struct {
 	form form
 	text int // where the text begins, from the record's first byte
 	when stamp
+	pid  int64 // of NGINX's worker
 	conn int64 // of NGINX; 0 = none
 }
 
@@ -205,6 +206,9 @@ func workerAt(b []byte, i int, when stamp) (head, bool) {
 		return head{}, false
 	}
 	h := head{form: formWorker, text: i + len(pidEnd), when: when}
+	for _, d := range b[begin:i] {
+		h.pid = h.pid*10 + int64(d-'0')
+	}
 	if i = h.text; i < len(b) && b[i] == '*' {
 		i++
 		for i < len(b) && digit(b[i]) && i-h.text < 18 {

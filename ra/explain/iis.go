@@ -13,6 +13,8 @@ import (
 type iisReader struct {
 	d       *desk
 	clients map[string]*iisClient
+
+	collected int // of collections that are kept
 }
 
 // iisClient is one client's enrollments under way.
@@ -48,6 +50,8 @@ const (
 	maxClients = 1024
 	maxRuns    = 512
 	maxTorn    = 64
+	// maxCollected bounds how many collections are kept, which are good by themselves.
+	maxCollected = 2000
 	// abandoned is after how long nothing more of an enrollment comes: the longest that
 	// anything waits is certfnsh.asp's script, 90 s.
 	abandoned = 120 * 1000
@@ -158,9 +162,17 @@ func (r *iisReader) record(rec *record, e *w3cEntry, found []int) {
 		c.torn = slices.DeleteFunc(c.torn, func(t *tornFetch) bool { return t.query == string(e.query) })
 		i := slices.IndexFunc(c.open, func(o *iisRun) bool { return o.posted })
 		if i < 0 {
-			// It collects what was asked for before.
+			// It collects what was asked for before: the certificate, or that it was denied.
 			if len(c.open) > 0 {
+				run := c.open[0]
 				c.open = c.open[1:]
+				if r.collected < maxCollected {
+					r.collected++
+					run.trail.note(rec, found)
+					i := run.trail.incident(IIS, "client "+c.name)
+					i.mute = true
+					r.d.report(i)
+				}
 			}
 			return
 		}

@@ -24,6 +24,8 @@ type incident struct {
 	lines []mark
 	// cut says that the log ends within it: what it lacks may have followed.
 	cut bool
+	// mute says that it is good by itself: it tells only what another log's failure was.
+	mute bool
 	// quoted says that a line that tells stands within what somebody has written.
 	quoted bool
 	first  stamp

@@ -24,7 +24,7 @@ func judge(c *Catalog, r *reading, o Options) *Report {
 	j := &judgement{c: c, r: r, zone: o.Zone, byLog: map[Log][]*incident{}, candidates: map[*incident][]*entry{}, used: map[*incident]bool{}}
 	for _, i := range r.incidents {
 		if i.cut && i.log == IIS && r.seen[IIS] != nil && r.seen[IIS].good > 0 {
-			continue // the log ends while somebody enrolls
+			i.mute = true // the log ends while somebody enrolls
 		}
 		if (i.cut || familyOf(i.log) == familyPlain) && len(j.candidatesOf(i)) == 0 {
 			continue // a line of a failure that needs more than that
@@ -40,7 +40,7 @@ func judge(c *Catalog, r *reading, o Options) *Report {
 	var cases []*affair
 	for _, log := range caseOrder {
 		for _, i := range j.byLog[log] {
-			if !j.used[i] {
+			if !j.used[i] && !i.mute {
 				cases = append(cases, j.gather(i))
 			}
 		}
@@ -158,7 +158,7 @@ func (j *judgement) gather(base *incident) *affair {
 				break
 			}
 			apart, ok := j.apart(base, i)
-			if !ok || best != nil && apart >= bestApart {
+			if !ok || best != nil && (apart >= bestApart && best.mute == i.mute || i.mute && !best.mute) {
 				continue
 			}
 			common := intersection(k.candidates, j.candidates[i])

@@ -51,6 +51,7 @@ func wrapped(line string) string {
 var (
 	nginxTime  = regexp.MustCompile(`\b(\d{4}/\d\d/\d\d \d\d:\d\d:\d\d)\b`)
 	accessTime = regexp.MustCompile(`\[(\d\d/[A-Z][a-z]{2}/\d{4}:\d\d:\d\d:\d\d) [+-]\d{4}\]`)
+	iisTime    = regexp.MustCompile(`(?m)^(\d{4}-\d\d-\d\d \d\d:\d\d:\d\d)`)
 	capfTime   = regexp.MustCompile(`(?m)^(\d\d:\d\d:\d\d\.\d{3})`)
 	connection = regexp.MustCompile(`#0: \*(\d+) `)
 )
@@ -60,6 +61,11 @@ func fiveHoursWest(log string, data []byte) []byte {
 	if log == "iis" {
 		return data
 	}
+	return moved(data, -5*time.Hour, "-0500")
+}
+
+// moved has the times of logs later by d, and of access lines in this zone.
+func moved(data []byte, d time.Duration, zone string) []byte {
 	shift := func(re *regexp.Regexp, layout, format string) {
 		data = re.ReplaceAllFunc(data, func(found []byte) []byte {
 			m := re.FindSubmatch(found)
@@ -67,11 +73,12 @@ func fiveHoursWest(log string, data []byte) []byte {
 			if err != nil {
 				return found
 			}
-			return fmt.Appendf(nil, format, at.Add(-5*time.Hour).Format(layout))
+			return fmt.Appendf(nil, format, at.Add(d).Format(layout))
 		})
 	}
 	shift(nginxTime, "2006/01/02 15:04:05", "%s")
-	shift(accessTime, "02/Jan/2006:15:04:05", "[%s -0500]")
+	shift(accessTime, "02/Jan/2006:15:04:05", "[%s "+zone+"]")
+	shift(iisTime, "2006-01-02 15:04:05", "%s")
 	shift(capfTime, "15:04:05.000", "%s")
 	return data
 }
@@ -182,6 +189,10 @@ func perturbations(good explaintest.Logs) []perturbation {
 			return append(append([]byte("<html><body>"), body...), "</body></html>\n"...)
 		})},
 		{"no time stamps", one(withoutTimes)},
+		// What everybody does first: connections are counted from one again.
+		{"CES is restarted, and works", one(func(log string, data []byte) []byte {
+			return append(bytes.Clone(data), moved(good[log], 2*time.Hour, "+0000")...)
+		})},
 		{"prose around", one(func(_ string, data []byte) []byte {
 			return append(append([]byte(prose), data...), "\n"+prose...)
 		})},
