@@ -13,7 +13,8 @@ type Catalog struct {
 	book     *book
 	plain    plainIndex
 	failures []*entry
-	topicsOf map[int][]topic // of the signatures that tell
+	topicsOf map[int][]topic  // of the signatures that tell
+	beside   map[int][]string // the failures in whose logs such a line stands beside those
 }
 
 type entry struct {
@@ -27,7 +28,7 @@ type numbers struct{ has, lacks []int }
 
 // NewCatalog compiles the lines of failures.
 func NewCatalog(failures []Failure) (*Catalog, error) {
-	c := &Catalog{book: newBook(), topicsOf: map[int][]topic{}}
+	c := &Catalog{book: newBook(), topicsOf: map[int][]topic{}, beside: map[int][]string{}}
 	var problems []error
 	for _, f := range failures {
 		e := &entry{Failure: f, tells: map[Log]numbers{}}
@@ -55,7 +56,9 @@ func NewCatalog(failures []Failure) (*Catalog, error) {
 		for log, lines := range f.Known {
 			for _, line := range lines {
 				if len(strings.TrimSpace(line)) > 3 {
-					c.book.add(log, line, f.Hosts)
+					if n := c.book.add(log, line, f.Hosts); n >= 0 {
+						c.beside[n] = append(c.beside[n], f.Name)
+					}
 				}
 			}
 		}

@@ -47,6 +47,7 @@ type desk struct {
 
 	incidents   []*incident
 	strangers   strangers
+	companions  map[int]*companion // by their signatures
 	secrets     secrets
 	kinds       []string
 	looked      []int  // bytes, for each mask
@@ -75,7 +76,7 @@ const (
 )
 
 func newDesk(c *Catalog) *desk {
-	d := &desk{catalog: c, fields: parseFields(w3cDefault), seen: map[Log]*seen{}, looked: make([]int, len(masks))}
+	d := &desk{catalog: c, fields: parseFields(w3cDefault), seen: map[Log]*seen{}, looked: make([]int, len(masks)), companions: map[int]*companion{}}
 	d.ces.init(d)
 	d.capf.init(d)
 	d.iis.init(d)
@@ -114,7 +115,7 @@ func (d *desk) line(raw, next []byte, number int) {
 	b = d.withoutSecrets(b, number)
 	if d.custom {
 		r := record{head: head{form: formW3C}, raw: b, file: d.file, line: number}
-		if digit(b[0]) && d.entry(&r) {
+		if (digit(b[0]) || d.fields.isEntry(b)) && d.entry(&r) {
 			return
 		}
 	}
@@ -149,7 +150,7 @@ func (d *desk) line(raw, next []byte, number int) {
 		if h.text > len(r.raw) {
 			r.head.text = len(r.raw)
 		}
-		d.record(&r, !more && mayGoOn(next))
+		d.record(&r, !more && mayGoOn(h.form, next))
 		at, h, ok = nextAt, following, more
 	}
 }
@@ -201,12 +202,16 @@ var (
 	phoneMark   = []byte("VPNC: ")
 )
 
-// mayGoOn tells whether the next line goes on with a record, or may do so.
-func mayGoOn(next []byte) bool {
+// mayGoOn tells whether the next line goes on with a record, or may do so. IIS writes an
+// entry next to the names of its fields, which are lower case.
+func mayGoOn(f form, next []byte) bool {
 	for len(next) > 0 && (next[0] == '>' || next[0] == ' ' || next[0] == '\t') {
 		next = next[1:]
 	}
 	if len(next) == 0 || next[0] == '\r' || next[0] == '\n' {
+		return false
+	}
+	if c := next[0]; f == formW3CHead && (digit(c) || c >= 'A' && c <= 'Z') {
 		return false
 	}
 	if !beginsRecord[next[0]] {
@@ -363,6 +368,23 @@ func (d *desk) headless(b []byte, number int) {
 	}
 	r := record{raw: b, file: d.file, line: number}
 	d.plain.more(&r)
+}
+
+// companion is a line that stands in logs of failures, beside those that tell them.
+type companion struct {
+	stranger
+
+	of []string // the failures
+}
+
+// beside keeps a line that is told if the failure in whose logs it stands was not found.
+func (d *desk) beside(n int, log Log, r *record) {
+	c := d.companions[n]
+	if c == nil {
+		c = &companion{of: d.catalog.beside[n], stranger: stranger{log: log, mark: mark{file: r.file, line: r.line, when: r.head.when, text: string(r.raw[:min(len(r.raw), maxLineKept)])}}}
+		d.companions[n] = c
+	}
+	c.count++
 }
 
 // entry reads an entry of IIS's log.

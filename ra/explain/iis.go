@@ -132,7 +132,9 @@ func (r *iisReader) record(rec *record, e *w3cEntry, found []int) {
 		if len(found) == 0 {
 			r.d.strangers.add(IIS, rec)
 		}
-		r.d.report(run.trail.incident(IIS, "client "+c.name))
+		i := run.trail.incident(IIS, "client "+c.name)
+		i.torn = win == "64"
+		r.d.report(i)
 		return
 	}
 	if e.user != nil && !c.ces {
@@ -219,7 +221,9 @@ func (r *iisReader) lose(c *iisClient) {
 	if len(torn.found) == 0 {
 		r.d.strangers.add(IIS, &torn.rec)
 	}
-	r.d.report(t.incident(IIS, "client "+c.name))
+	i := t.incident(IIS, "client "+c.name)
+	i.torn = true
+	r.d.report(i)
 }
 
 // fileOf is the last part of a path.

@@ -26,6 +26,8 @@ type incident struct {
 	cut bool
 	// mute says that it is good by itself: it tells only what another log's failure was.
 	mute bool
+	// torn says that IIS's client went away, or was cut off, before it had its answer.
+	torn bool
 	// quoted says that a line that tells stands within what somebody has written.
 	quoted bool
 	first  stamp
@@ -61,18 +63,6 @@ func (i *incident) transport() string {
 		}
 	}
 	return ""
-}
-
-// torn tells whether IIS's client went away, or was cut off, before it had its answer.
-func (i *incident) torn() bool {
-	fields := parseFields(w3cDefault)
-	for _, m := range i.lines {
-		var e w3cEntry
-		if fields.parse([]byte(m.text), &e) && string(e.win) == "64" {
-			return true
-		}
-	}
-	return false
 }
 
 const (

@@ -188,7 +188,7 @@ func (j *judgement) consequences(k *affair) {
 			if n > 200 {
 				break
 			}
-			if j.used[i] || log == IIS && !i.torn() {
+			if j.used[i] || log == IIS && !i.torn {
 				continue
 			}
 			if apart, ok := j.apart(base, i); ok && apart <= closest && (best == nil || apart < closest) {
@@ -411,6 +411,11 @@ func (j *judgement) rest(report *Report) {
 		for _, shape := range slices.Sorted(maps.Keys(d.strangers.shapes)) {
 			s := d.strangers.shapes[shape]
 			report.NotUnderstood = append(report.NotUnderstood, Stranger{Evidence: j.evidence(s.log, s.mark), Count: s.count})
+		}
+		for _, n := range slices.Sorted(maps.Keys(d.companions)) {
+			if c := d.companions[n]; !report.tells(c.of) {
+				report.NotUnderstood = append(report.NotUnderstood, Stranger{Evidence: j.evidence(c.log, c.mark), Count: c.count, Of: c.of})
+			}
 		}
 		report.NotListed += d.strangers.more
 		report.NotSought += d.secrets.passed

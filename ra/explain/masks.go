@@ -58,7 +58,13 @@ var masks = slices.Concat([]mask{
 	always("a password", []string{"-u"}, `((?:^|\s)(?:-u|-U|--user|--proxy-user|--userpass)[ =]*['"]?[^\s:'"]+:)[^\s'"]+`, "${1}(hidden)"),
 	always("a password", []string{"-pass", "-secret", "-token", "-api"}, `(?i)((?:^|\s)--?(?:password|passwd|passphrase|pass|secret|token|api-?key)(?: +|=))`+value, "${1}(hidden)"),
 	always("a password", []string{"</"}, `(?i)(<[a-z:_-]*(?:password|passwd|passphrase|pwd|secret|token)[a-z_-]*(?: [^<>]*)?>)[^<\s][^<]*`, "${1}(hidden)"),
-	always("a password", append([]string{"pass", "secret", "authstring", "auth_string"}, passwordWords...), `(?i)((?:`+spelled+`|pass|secret|authstring|auth_string)`+opened+`)`+value, "${1}(hidden)"),
+	{
+		what: "a password", words: append([]string{"pass", "secret", "authstring", "auth_string"}, passwordWords...),
+		form: regexp.MustCompile(`(?i)((?:` + spelled + `|pass|secret|authstring|auth_string)` + opened + `)(` + value + `)`), secret: isNoSwitch,
+	},
+	// openssl s_client prints it, NSS's key log has it.
+	always("a key of a TLS session", []string{"master-key", "psk"}, `(?i)((?:master-key|\bpsk)\s*:\s*)[0-9a-f]{32,}`, "${1}(hidden)"),
+	always("a key of a TLS session", []string{"client_random", "traffic_secret", "exporter_secret"}, `(?i)(\b(?:client_random|[a-z_]*(?:traffic|exporter)_secret(?:_\d+)?)\s+[0-9a-f]{64}\s+)[0-9a-f]{64,}`, "${1}(hidden)"),
 	// What tools are called with, and what they are configured by.
 	always("a password", []string{"user", "login", "account"}, `(?i)(\b(?:user|username|login|account)\s*=\s*\\*["'][^"':\s]+:)(?:[^"'\\]|\\.)+`, "${1}(hidden)"),
 	always("a password", []string{"certreq", "certutil", "sshpass", "openssl", "estclient"}, `(?i)(\b(?:(?:certreq|certutil|sshpass|openssl)\b[^|;\r\n]*?\s-[pk]|estclient\b[^|;\r\n]*?\s-h)\s+)`+value, "${1}(hidden)"),

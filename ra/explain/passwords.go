@@ -62,6 +62,16 @@ var passwordsInSentences = []mask{
 	sentence(looksSecret, `(?i)(\(hidden\)['"]?`+blank+`*(?:(?:[,/;&]|`+into+`|or|and|oder|und)`+blank+`*)?)(`+ascii+`)`),
 }
 
+// isNoSwitch tells a value from what says whether there is one, or whether something is
+// done: `Extended master secret: yes`.
+func isNoSwitch(value string) bool {
+	switch strings.ToLower(strings.Trim(value, `\\"'.,;`)) {
+	case "yes", "no", "true", "false", "none", "null", "on", "off", "enabled", "disabled":
+		return false
+	}
+	return true
+}
+
 // accountInBase64 tells whether a word is base64 of an account and its password, as Basic has it.
 func accountInBase64(word string) bool {
 	text, err := base64.RawStdEncoding.DecodeString(strings.TrimRight(word, "="))

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"html"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -189,6 +190,9 @@ func perturbations(good explaintest.Logs) []perturbation {
 			return append(append([]byte("<html><body>"), body...), "</body></html>\n"...)
 		})},
 		{"no time stamps", one(withoutTimes)},
+		{"IIS's fields as IIS orders all of them", one(reordered("date time s-sitename s-computername s-ip cs-method cs-uri-stem cs-uri-query s-port cs-username c-ip cs-version cs(User-Agent) cs(Cookie) cs(Referer) cs-host sc-status sc-substatus sc-win32-status sc-bytes cs-bytes time-taken"))},
+		{"IIS's fields without an address", one(reordered("date time cs-method cs-uri-stem cs-uri-query cs-username c-ip cs(User-Agent) sc-status sc-substatus sc-win32-status time-taken"))},
+		{"IIS's fields, the request first", one(reordered("cs-method cs-uri-stem cs-uri-query sc-status sc-substatus sc-win32-status time-taken c-ip cs(User-Agent) cs-username date time"))},
 		// What everybody does first: connections are counted from one again.
 		{"CES is restarted, and works", one(func(log string, data []byte) []byte {
 			return append(bytes.Clone(data), moved(good[log], 2*time.Hour, "+0000")...)
@@ -196,6 +200,37 @@ func perturbations(good explaintest.Logs) []perturbation {
 		{"prose around", one(func(_ string, data []byte) []byte {
 			return append(append([]byte(prose), data...), "\n"+prose...)
 		})},
+	}
+}
+
+// reordered has the entries of IIS's log with other fields.
+func reordered(names string) func(log string, data []byte) []byte {
+	return func(log string, data []byte) []byte {
+		if log != "iis" {
+			return data
+		}
+		var have []string
+		return eachLine(data, func(l string) string {
+			if fields, ok := strings.CutPrefix(l, "#Fields: "); ok {
+				have = strings.Fields(fields)
+				return "#Fields: " + names
+			}
+			values := strings.Fields(l)
+			if strings.HasPrefix(l, "#") || len(values) != len(have) {
+				return l
+			}
+			var out []string
+			for _, name := range strings.Fields(names) {
+				value := "-"
+				if i := slices.Index(have, name); i >= 0 {
+					value = values[i]
+				} else if name == "s-sitename" {
+					value = "W3SVC1"
+				}
+				out = append(out, value)
+			}
+			return strings.Join(out, " ")
+		})
 	}
 }
 

@@ -108,7 +108,11 @@ func (r *plainReader) take(rec *record, begins bool) {
 		if begin < from {
 			r.doubt = false
 		}
-		for _, about := range r.d.catalog.topicsOf[n] {
+		topics := r.d.catalog.topicsOf[n]
+		if len(topics) == 0 && (speaksOfError(raw) || bytes.Contains(raw, []byte("lert"))) {
+			r.d.beside(n, r.log, &shown)
+		}
+		for _, about := range topics {
 			shown.quoted = rec.quoted || inQuotes && r.log == "" || r.log == RA && !ownWords(r.window[:begin], r.d.catalog.book.signatures[n].parts[0])
 			r.saw(about, n, &shown)
 			if r.log == RA && about.log == RA {

@@ -36,6 +36,9 @@ func (r *Report) PrintWide(w io.Writer, width int) error {
 		p.line("Not understood:")
 		for _, s := range r.NotUnderstood {
 			p.line("  %s:%d: %s%s", s.File, s.Line, s.Text, timesOf(s.Count))
+			if len(s.Of) > 0 {
+				p.line("    stands in logs of %s, with others that are not here: ra scenario show NAME", strings.Join(s.Of, ", "))
+			}
 		}
 		if r.NotListed > 0 {
 			p.line("  and %s more", counted(r.NotListed))

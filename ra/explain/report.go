@@ -99,11 +99,20 @@ type Stranger struct {
 	Evidence
 
 	Count int64 `json:"count"`
+	// Of are the failures in whose logs such a line stands, with others that are not here.
+	Of []string `json:"of,omitempty"`
 }
 
 // Readable tells whether anything in the input was a log.
 func (r *Report) Readable() bool {
 	return len(r.Read) > 0 || len(r.Findings) > 0 || len(r.NotUnderstood) > 0
+}
+
+// tells tells whether one of these failures was found, or may be what was.
+func (r *Report) tells(of []string) bool {
+	return slices.ContainsFunc(r.Findings, func(f *Finding) bool {
+		return slices.Contains(of, f.Name) || slices.ContainsFunc(f.Others, func(o Other) bool { return slices.Contains(of, o.Name) })
+	})
 }
 
 // Failed tells whether something is wrong.

@@ -28,6 +28,19 @@ func parseFields(names string) w3cFields {
 	}
 }
 
+// isEntry tells whether a line that does not begin with a number is an entry all the same:
+// the site's name may stand first, or what was asked for.
+func (f *w3cFields) isEntry(line []byte) bool {
+	if f.method < 0 || f.stem < 0 || len(bytes.Fields(line)) != f.count {
+		return false
+	}
+	var e w3cEntry
+	if !f.parse(line, &e) || e.stem[0] != '/' || len(e.method) < 3 {
+		return false
+	}
+	return !bytes.ContainsFunc(e.method, func(c rune) bool { return c < 'A' || c > 'Z' })
+}
+
 // w3cEntry is one request; its fields are parts of the line.
 type w3cEntry struct {
 	method, stem, query, user, client, agent, status, sub, win []byte
