@@ -377,8 +377,12 @@ func (r *cesReader) access(rec *record, found []int) {
 	f := &cesFailure{asked: true, turn: r.clock}
 	f.trail.note(rec, found)
 	if post {
-		if c := r.oldest(func(c *conn) bool { return c.stage != stageDone }); c != nil && status != "401" {
-			f.conns = []*conn{c}
+		if status != "401" { // which comes before anything is asked of the CA
+			for _, c := range r.conns { // the latest lines are likeliest its own
+				if c.stage != stageDone && !r.suspected(c) && (len(f.conns) == 0 || c.turn > f.conns[0].turn) {
+					f.conns = []*conn{c}
+				}
+			}
 		}
 	}
 	r.failures = append(r.failures, f)

@@ -187,11 +187,12 @@ func (j *judgement) sure(k *affair, candidates []*entry) (Sure, string) {
 		return Possible, fmt.Sprintf("%s ends there: what is missing may have followed", where)
 	}
 	var lab, silent int
+	firstMissed := j.missed(k, candidates[0]) // a log without lines of any tells nothing
 	for _, e := range candidates[1:] {
 		switch {
 		case e.Lab:
 			lab++
-		case j.missed(k, e):
+		case !firstMissed && j.missed(k, e):
 			silent++
 		}
 	}

@@ -50,6 +50,8 @@ const (
 	maxClients = 1024
 	maxRuns    = 512
 	maxTorn    = 64
+	// atOnce is how long after one request the next begins: IIS counts whole seconds.
+	atOnce = 2000
 	// maxCollected bounds how many collections are kept, which are good by themselves.
 	maxCollected = 2000
 	// abandoned is after how long nothing more of an enrollment comes: the longest that
@@ -122,7 +124,7 @@ func (r *iisReader) record(rec *record, e *w3cEntry, found []int) {
 		}
 		run := &iisRun{}
 		if bytes.EqualFold(e.method, []byte("POST")) {
-			if i := slices.IndexFunc(c.open, func(o *iisRun) bool { return !o.posted }); i >= 0 {
+			if i := c.latest(e, false); i >= 0 {
 				run = c.open[i]
 				c.open = slices.Delete(c.open, i, i+1)
 				run.trail.numbs = run.trail.numbs[:0] // the failure tells, not the way there
@@ -151,7 +153,7 @@ func (r *iisReader) record(rec *record, e *w3cEntry, found []int) {
 		run.trail.note(rec, found)
 		c.open = append(c.open, run)
 	case bytes.EqualFold(file, postPage):
-		i := slices.IndexFunc(c.open, func(o *iisRun) bool { return !o.posted })
+		i := c.latest(e, false)
 		if i < 0 {
 			c.open = append(c.open, &iisRun{})
 			i = len(c.open) - 1
@@ -162,12 +164,12 @@ func (r *iisReader) record(rec *record, e *w3cEntry, found []int) {
 	case bytes.EqualFold(file, certPage):
 		// It was asked again, and nothing is lost.
 		c.torn = slices.DeleteFunc(c.torn, func(t *tornFetch) bool { return t.query == string(e.query) })
-		i := slices.IndexFunc(c.open, func(o *iisRun) bool { return o.posted })
+		i := c.latest(e, true)
 		if i < 0 {
 			// It collects what was asked for before: the certificate, or that it was denied.
-			if len(c.open) > 0 {
-				run := c.open[0]
-				c.open = c.open[1:]
+			if i := c.latest(e, false); i >= 0 {
+				run := c.open[i]
+				c.open = slices.Delete(c.open, i, i+1)
 				if r.collected < maxCollected {
 					r.collected++
 					run.trail.note(rec, found)
@@ -186,6 +188,23 @@ func (r *iisReader) record(rec *record, e *w3cEntry, found []int) {
 		}
 		r.d.good(IIS)
 	}
+}
+
+// latest finds the enrollment that a request goes on with: CES and the RA go on at once, so
+// it is the oldest of those whose own request had ended just before this one began; one
+// from before that has failed. Without times it is the oldest. -1 = none.
+func (c *iisClient) latest(e *w3cEntry, posted bool) int {
+	found := -1
+	for i, o := range c.open {
+		if o.posted != posted {
+			continue
+		}
+		found = i
+		if !e.when.clock || !o.when.clock || e.taken < 0 || e.when.ms-e.taken-o.when.ms <= atOnce {
+			break
+		}
+	}
+	return found
 }
 
 // expire reports what has not gone on.

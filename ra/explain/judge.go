@@ -158,7 +158,10 @@ func (j *judgement) gather(base *incident) *affair {
 				break
 			}
 			apart, ok := j.apart(base, i)
-			if !ok || best != nil && (apart >= bestApart && best.mute == i.mute || i.mute && !best.mute) {
+			if i.mute { // one that has failed by itself is likelier
+				apart += atOnce
+			}
+			if !ok || best != nil && apart >= bestApart {
 				continue
 			}
 			common := intersection(k.candidates, j.candidates[i])

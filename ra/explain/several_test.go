@@ -1,0 +1,111 @@
+package explain_test
+
+import (
+	"bytes"
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"ciscora/ra/explain"
+	"ciscora/ra/explain/explaintest"
+)
+
+// oneAfterTheOther are the logs of one CES and one CA to which phones come, each of which
+// meets what a card has, or nothing: so many seconds apart, from the first card's start on.
+func oneAfterTheOther(logs map[string]explaintest.Logs, apart time.Duration, runs ...string) explaintest.Logs {
+	all := explaintest.Logs{}
+	for n, card := range runs {
+		for _, f := range explaintest.Files {
+			before, lines := enrollmentOf(f.Log, string(logs[card][f.Log]))
+			text := []byte(strings.Join(lines, ""))
+			if n == 0 {
+				text = append([]byte(before), text...)
+			}
+			text = moved(text, time.Duration(n)*apart, "+0000")
+			text = connection.ReplaceAll(text, fmt.Appendf(nil, "#0: *%d$1 ", n+1))
+			text = device.ReplaceAll(text, fmt.Appendf(nil, "SEP0000000000%02X", n))
+			all[f.Log] = append(all[f.Log], text...)
+		}
+	}
+	return all
+}
+
+// The other phones' lines in the same minute make nothing surer that they do not tell, and
+// no line of theirs is evidence.
+func TestPhonesThatFailOneAfterTheOtherAreToldApart(t *testing.T) {
+	c := catalog(t)
+	failing := []string{"f6-template-typo", "denied-by-policy", "wrong-password", "key-too-short", "pool-stopped", "denied-by-manager"}
+	var runs []string
+	for i, card := range failing {
+		runs = append(runs, "good-enrollment", card)
+		if i%2 == 0 {
+			runs = append(runs, "good-enrollment")
+		}
+	}
+	runs = append(runs, "good-enrollment", "good-enrollment")
+	for _, apart := range []time.Duration{3 * time.Second, 8 * time.Second, 40 * time.Second} {
+		all := oneAfterTheOther(recorded(t), apart, runs...)
+		for _, which := range [][]string{{"nginx", "capf", "iis"}, {"nginx", "capf"}, {"capf", "iis"}, {"nginx", "iis"}, {"nginx"}, {"iis"}} {
+			t.Run(fmt.Sprint(apart, " apart, ", strings.Join(which, " and ")), func(t *testing.T) {
+				var inputs []explain.Input
+				for _, log := range which {
+					inputs = append(inputs, explaintest.Input(log, bytes.Clone(all[log])))
+				}
+				report := read(t, c, inputs...)
+				possible := map[string]bool{}
+				for _, f := range report.Findings {
+					possible[f.Name] = true
+					fit := slices.Concat([]string{f.Name}, f.Variants)
+					for _, o := range f.Others {
+						possible[o.Name] = true
+						fit = append(append(fit, o.Name), o.Variants...)
+					}
+					for _, name := range fit {
+						possible[name] = true
+					}
+					certain := f.Sure == explain.Certain || f.Sure == explain.Likely
+					if certain && !slices.Contains(failing, f.Name) && f.Name != "pending" {
+						t.Errorf("%s is %s: %s", f.Name, f.Sure, f.Why)
+					}
+					if len(f.Evidence) > 1 && spread(f) > 2*time.Second && f.Count == 1 {
+						t.Errorf("%s: its evidence is of several phones: %+v", f.Name, f.Evidence)
+					}
+				}
+				for _, card := range failing {
+					if slices.Contains(which, "capf") && !possible[card] {
+						t.Errorf("%s is nowhere", card)
+					}
+				}
+				if t.Failed() {
+					var out bytes.Buffer
+					_ = report.Print(&out)
+					t.Log(out.String())
+				}
+			})
+		}
+	}
+}
+
+// spread is how far apart the times of a finding's evidence are.
+func spread(f *explain.Finding) time.Duration {
+	var least, most time.Time
+	for _, e := range f.Evidence {
+		text := e.Time
+		if len(text) > 12 {
+			text = text[len(text)-8:]
+		}
+		at, err := time.Parse("15:04:05", text[:min(len(text), 8)])
+		if err != nil {
+			continue
+		}
+		if least.IsZero() || at.Before(least) {
+			least = at
+		}
+		if most.IsZero() || at.After(most) {
+			most = at
+		}
+	}
+	return most.Sub(least)
+}
