@@ -29,7 +29,7 @@ func (c *cli) checkESTCommand() *cobra.Command {
 dates), /cacerts against the server's own chain, the challenge byte for byte,
 /csrattrs, labels, and the rules of libest's client one by one, L1 to L12, which
 docs/reference/libest.md explains. The URL may have the path /.well-known/est, and a
-label behind it, which is then looked at as those of --label.
+label behind it, under which all is asked then; those of --label are looked for besides.
 
 Nothing is enrolled: the body that is posted to simpleenroll is no CSR, and carries no
 credentials. With --enroll a certificate is asked for as CAPF does, once.`,
@@ -66,11 +66,8 @@ credentials. With --enroll a certificate is asked for as CAPF does, once.`,
 		if err != nil {
 			return usageError{err}
 		}
-		if label != "" && !slices.Contains(labels, label) {
-			labels = append(labels, label)
-		}
 		r.Target = args[0]
-		o := check.ESTOptions{URL: server, Labels: labels, Enroll: enroll, Options: check.Options{Timeout: timeout}}
+		o := check.ESTOptions{URL: server, Label: label, Labels: labels, Enroll: enroll, Options: check.Options{Timeout: timeout}}
 		if o.Trust, err = readAnchors("--cacert", cacert); err != nil {
 			return err
 		}

@@ -266,6 +266,7 @@ func TestExtendedProtectionIsToldFromAWrongPassword(t *testing.T) {
 	if got := states(r, "ca.binding"); !slices.Equal(got, []check.State{check.OK}) || !slices.Contains(states(r, "ca.ces"), check.Warn) {
 		t.Error(findings(r))
 	}
+	wantFinding(t, r, "ca.ces", check.Warn, "see ca.binding")
 	r = runCA(t, c.options(config.ProfileCUCM))
 	if got := states(r, "ca.binding"); !slices.Equal(got, []check.State{check.Fail}) || !slices.Contains(states(r, "ca.ces"), check.Fail) {
 		t.Error(findings(r))

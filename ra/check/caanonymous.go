@@ -49,6 +49,12 @@ func (c *caCheck) anonymous(ctx context.Context) {
 	r := c.report
 	before := c.Now()
 	a, err := c.ask(ctx, request{method: http.MethodGet, target: c.url.Path})
+	if slices.ContainsFunc(r.Findings, func(f Finding) bool { return f.Name == "ca.tls.client" && f.State == Fail }) {
+		for _, name := range []string{"ca.pages", "ca.clock", "ca.auth"} {
+			r.Skip(name, "see ca.tls.client")
+		}
+		return
+	}
 	if err != nil {
 		r.Add(Finding{
 			Name: "ca.pages", State: Fail, Seen: "a request without a log-in gets no answer: " + reasonOf(err), Symptom: c.silence(err),
@@ -91,6 +97,9 @@ func (c *caCheck) pages(a *reply) Finding {
 		f.Reason, f.Fix = said["not-found"].reason, said["not-found"].fix
 	case a.status == http.StatusForbidden:
 		f.Reason, f.Fix = said["forbidden"].reason, said["forbidden"].fix
+	case a.status == http.StatusBadRequest:
+		f.Reason = "http.sys, or a proxy before IIS, refuses the request before any page: a header too long, a host name that is not bound, a client certificate that is missing"
+		f.Fix = "look at C:\\Windows\\System32\\LogFiles\\HTTPERR on the CA's server, and at what stands before it"
 	case a.status == http.StatusServiceUnavailable:
 		f.Reason, f.Fix = "the application pool is stopped", "start it in IIS Manager; event 5002 or 5057 of WAS tells why it stopped (often the password of its account)"
 	default:

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"ciscora/msca"
@@ -199,8 +200,24 @@ func (c *caCheck) whatCESSays(ctx context.Context) {
 	}
 }
 
+// remedyOfCES points at what this check has found out already.
+func (c *caCheck) remedyOfCES(e *msca.Error) remedy {
+	was := func(name string, state State) bool {
+		return slices.ContainsFunc(c.report.Findings, func(f Finding) bool { return f.Name == name && f.State == state })
+	}
+	switch {
+	case was("ca.tls.client", Fail):
+		return remedy{noClientCertificate.reason, "see ca.tls.client"}
+	case e.Kind == msca.KindAuthRejected && was("ca.login", OK):
+		return remedy{"the account is good, but CES logs in without channel binding, and Extended Protection refuses that", "see ca.binding"}
+	case e.Kind == msca.KindAuthRejected && was("ca.login", Fail):
+		return remedy{"the log-in fails for any client", "see ca.login"}
+	}
+	return remedies[e.Kind]
+}
+
 func (c *caCheck) cesFails(e *msca.Error) {
-	m := remedies[e.Kind]
+	m := c.remedyOfCES(e)
 	symptom := cesSays(e)
 	if symptom == "" {
 		symptom = cesRefuses

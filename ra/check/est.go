@@ -6,6 +6,7 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
+	"net"
 	"net/http"
 	"net/url"
 	"strings"
@@ -17,6 +18,7 @@ import (
 type ESTOptions struct {
 	Options
 	URL    string // https://HOST[:PORT], nothing behind it
+	Label  string // under which all is asked; "" = none
 	Trust  []*x509.Certificate
 	Called string   // how the user calls the trust store; "" = --cacert
 	Labels []string // additional path segments that should be there
@@ -68,10 +70,17 @@ func EST(ctx context.Context, o ESTOptions, r *Report) error {
 		return nil
 	}
 	c.end.checkVersions(r, c.server, tls.VersionTLS12, tls.VersionTLS13)
+	demanded := c.clientCertificate(ctx)
 	c.end.checkChain(r, c.server, trust{o.Trust, o.Called})
 	c.name()
 	c.end.checkDates(r, c.server.certificates)
 	c.versionOfLibest()
+	if demanded {
+		for _, name := range []string{"est.cacerts", "est.challenge", "est.csrattrs", "est.labels", "est.enroll"} {
+			r.Skip(name, "see est.tls.client")
+		}
+		return nil
+	}
 	c.chain(ctx)
 	c.challenge(ctx)
 	c.attributes(ctx)
@@ -86,6 +95,40 @@ func (c *estCheck) unreached(why string) {
 	for _, name := range []string{"est.tls.chain", "est.tls.name", "est.tls.validity", "est.cacerts", "est.challenge", "est.csrattrs"} {
 		c.report.Skip(name, why)
 	}
+}
+
+// clientCertificate reports whether the server wants a certificate of its clients: nothing
+// else can be asked then.
+func (c *estCheck) clientCertificate(ctx context.Context) (demanded bool) {
+	const name = "est.tls.client"
+	if !c.server.asksClient {
+		c.report.OK(name, "no client certificate is asked for in the handshake: passwords alone")
+		return false
+	}
+	a, err := c.fetch(ctx, asLibest, http.MethodGet, "cacerts", "")
+	var alert *net.OpError
+	refused := err == nil && (a.status == http.StatusBadRequest || a.status == http.StatusForbidden) || errors.As(err, &alert) && alert.Op == "remote error"
+	if !refused { // what else is wrong with it is told below
+		c.report.OK(name, "a client certificate is asked for in the handshake, and not demanded")
+		return false
+	}
+	seen := "who shows none gets no answer: "
+	if err == nil {
+		seen += fmt.Sprint(a.status)
+	} else {
+		seen += reasonOf(err)
+	}
+	c.report.Add(Finding{
+		Name: name, State: Warn, Seen: "a client certificate is demanded; " + seen, Symptom: "EST client without one: Enrollment rv = 38 (EST_ERR_SSL_CONNECT), or 35 (EST_ERR_SSL_READ)",
+		Reason: noClientCertificateEST.reason, Fix: noClientCertificateEST.fix,
+	})
+	return true
+}
+
+// noClientCertificateEST is RFC 7030 section 3.3.2.
+var noClientCertificateEST = remedy{
+	"the server knows its clients by their certificates alone, and this check has none to show",
+	"where clients come with a password first, as CAPF does, let the server ask for a certificate and not demand it (NGINX: ssl_verify_client optional); else look with a client's own: openssl s_client -connect, curl --cert",
 }
 
 // name compares the certificate's names with the URL's host.
@@ -126,7 +169,7 @@ func (c *estCheck) ask(ctx context.Context, f face, method, path, body string) (
 		return nil, nil, err
 	}
 	talk := converse(c.Options, conn)
-	req := request{method: method, target: "/.well-known/est/" + path, body: body}
+	req := request{method: method, target: c.path() + path, body: body}
 	if f.agent != "" {
 		req.head = append(req.head, field{"User-Agent", f.agent}, field{"Connection", "close"})
 	}
@@ -145,6 +188,14 @@ func (c *estCheck) ask(ctx context.Context, f face, method, path, body string) (
 	c.seen = append(c.seen, a.status)
 	c.interim = append(c.interim, a.interim...)
 	return talk, a, nil
+}
+
+// path is what stands before the name of an operation.
+func (c *estCheck) path() string {
+	if c.Label == "" {
+		return "/.well-known/est/"
+	}
+	return "/.well-known/est/" + url.PathEscape(c.Label) + "/"
 }
 
 // fetch is ask whose connection is not looked at any more.
@@ -168,12 +219,14 @@ func (c *estCheck) speaks12() bool {
 // silent adds that an operation got no answer.
 func (c *estCheck) silent(name string, err error) {
 	symptom := "EST client: Enrollment rv = 35 (EST_ERR_SSL_READ)"
+	why := "the server, or the CA behind it, does not answer in the ten seconds that libest waits"
 	if !isTimeout(err) {
+		why = "the server, or what stands before it, ends the connection in place of an answer"
 		symptom = "EST client: Enrollment rv = 14 (EST_ERR_HTTP_NOT_FOUND), or 35 (EST_ERR_SSL_READ); libest's own client ends by SIGPIPE on a reset"
 	}
 	c.report.Add(Finding{
 		Name: name, State: Fail, Seen: "no answer: " + reasonOf(err), Symptom: symptom,
-		Reason: "the server, or the CA behind it, does not answer in the ten seconds that libest waits", Fix: "look at the server's log of this moment, and check the CA: ra check ca",
+		Reason: why, Fix: "look at the server's log of this moment, and check the CA: ra check ca",
 	})
 }
 
@@ -234,8 +287,11 @@ func (c *estCheck) labels(ctx context.Context) {
 		c.report.OK(name, "none is asked for (--label names some)")
 		return
 	}
+	own := c.Label
+	defer func() { c.Label = own }()
 	for _, label := range c.Labels {
-		a, err := c.fetch(ctx, asLibest, http.MethodGet, url.PathEscape(label)+"/cacerts", "")
+		c.Label = label
+		a, err := c.fetch(ctx, asLibest, http.MethodGet, "cacerts", "")
 		switch {
 		case err != nil:
 			c.silent(name, err)

@@ -11,6 +11,11 @@ import (
 	"ciscora/config"
 	"ciscora/ra/check"
 	"ciscora/ra/lab"
+	"crypto/tls"
+	"io"
+	"log"
+	"net/http"
+	"net/http/httptest"
 )
 
 // startLab starts a lab, whose RA is checked. It ends with the test.
@@ -80,6 +85,39 @@ func TestAHealthyRAHasNothingWrong(t *testing.T) {
 				t.Errorf("%s: %d findings of %s", profile, len(states(r, rule)), rule)
 			}
 		}
+	}
+}
+
+// A label is enrolled under, not only looked for: its template's manager must approve.
+func TestAnEnrollmentGoesToTheLabelThatIsChecked(t *testing.T) {
+	_, o := startLab(t, config.ProfileModern)
+	o.Label, o.Enroll = "supervised", "SEP001122334455"
+	r := runEST(t, o)
+	wantFinding(t, r, "est.cacerts", check.OK, "")
+	wantFinding(t, r, "est.enroll", check.Warn, "202, to be asked for again")
+	if got := states(r, "L9"); !slices.Equal(got, []check.State{check.OK}) {
+		t.Errorf("L9: %v", got)
+	}
+	o.Label, o.Enroll = "no-such", ""
+	wantFinding(t, runEST(t, o), "est.cacerts", check.Fail, "404")
+}
+
+// RFC 7030 section 3.3.2: clients may be known by their certificates alone, and what is
+// asked without one then tells nothing.
+func TestAServerThatDemandsClientCertificatesIsTold(t *testing.T) {
+	for _, version := range []uint16{tls.VersionTLS12, tls.VersionTLS13} {
+		server := httptest.NewUnstartedServer(http.NotFoundHandler())
+		server.TLS = &tls.Config{ClientAuth: tls.RequireAnyClientCert, MaxVersion: version}
+		server.Config.ErrorLog = log.New(io.Discard, "", 0)
+		server.StartTLS()
+		defer server.Close()
+		r := runEST(t, check.ESTOptions{Options: check.Options{Timeout: 20 * time.Second}, URL: server.URL, Trust: []*x509.Certificate{server.Certificate()}})
+		if version == tls.VersionTLS13 {
+			wantFinding(t, r, "est.tls.client", check.Warn, "is demanded; who shows none gets no answer")
+			wantFinding(t, r, "est.cacerts", check.Skip, "see est.tls.client")
+			continue
+		}
+		wantFinding(t, r, "est.tls.handshake", check.Fail, "the server knows its clients by their certificates alone")
 	}
 }
 

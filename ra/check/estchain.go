@@ -50,7 +50,7 @@ func (c *estCheck) chain(ctx context.Context) {
 	if c.cacerts, err = certsOf(a.body); err != nil {
 		r.Add(Finding{
 			Name: name, State: Fail, Seen: "the body is no certs-only PKCS #7: " + oneLine(err), Symptom: "EST client: Enrollment rv = 6 (EST_ERR_LOAD_CACERTS)",
-			Reason: "the server has no chain, or sends something else", Fix: "see what answers: curl -s --cacert FILE " + c.URL + "/.well-known/est/cacerts | openssl base64 -d | openssl pkcs7 -inform der -print_certs",
+			Reason: "the server has no chain, or sends something else", Fix: "see what answers: curl -s --cacert FILE " + c.URL + c.path() + "cacerts | openssl base64 -d | openssl pkcs7 -inform der -print_certs",
 		})
 		return
 	}

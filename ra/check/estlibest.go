@@ -209,7 +209,7 @@ func (c *estCheck) enrolled(ctx context.Context) {
 		return
 	}
 	roots := trust{c.Trust, c.Called}.pool()
-	client, err := capf.New(capf.Options{URL: c.URL, Roots: roots, User: c.User, Password: string(c.Password), Timeout: c.Timeout, Now: c.Now, Dial: c.end.dialName})
+	client, err := capf.New(capf.Options{URL: c.URL, Label: c.Label, Roots: roots, User: c.User, Password: string(c.Password), Timeout: c.Timeout, Now: c.Now, Dial: c.end.dialName})
 	if err != nil {
 		skip(oneLine(err))
 		return
@@ -257,7 +257,7 @@ func (c *estCheck) judge(result capf.Result, key *rsa.PrivateKey) {
 			f.Symptom = "globalsign/est's client: a single certificate is wanted"
 			f.Reason, f.Fix = "RFC 7030 section 4.2.3 lets only the one that was asked for into it", "send that alone"
 		default:
-			f = Finding{Name: "est.enroll", State: OK, Seen: fmt.Sprintf("a certificate for %s until %s; revoke it if you like", subject(leaf), day(leaf.NotAfter))}
+			f = Finding{Name: "est.enroll", State: OK, Seen: fmt.Sprintf("a certificate for %s until %s, at %ssimpleenroll; revoke it if you like", subject(leaf), day(leaf.NotAfter), c.path())}
 		}
 	case result.RV == capf.StatusEnrollRetry:
 		f.State, f.Seen = Warn, fmt.Sprintf("202, to be asked for again in %s", result.RetryAfter)

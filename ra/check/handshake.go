@@ -101,8 +101,10 @@ func (e *endpoint) noHandshake(err error, asked bool) Finding {
 	case asked && !isTimeout(err):
 		f.Seen = "a client certificate is demanded, and there is none to show: " + reasonOf(err)
 		f.Symptom = e.handshakeSymptom(35, "error:14094410:SSL routines:ssl3_read_bytes:sslv3 alert handshake failure")
-		f.Reason = noClientCertificate.reason
-		f.Fix = noClientCertificate.fix
+		f.Reason, f.Fix = noClientCertificate.reason, noClientCertificate.fix
+		if e.kind == kindEST {
+			f.Reason, f.Fix = noClientCertificateEST.reason, noClientCertificateEST.fix
+		}
 	case isTimeout(err):
 		f.Seen = "the connection opens, and no Server Hello comes"
 		f.Symptom = e.handshakeSymptom(28, fmt.Sprintf("Operation timed out after %d milliseconds with 0 out of 0 bytes received", e.o.Timeout.Milliseconds()))
@@ -114,6 +116,7 @@ func (e *endpoint) noHandshake(err error, asked bool) Finding {
 		f.Reason = "the port has no https binding"
 		f.Fix = "IIS Manager, site, Bindings: https with a certificate on this port; or correct the port in the URL"
 		if e.kind == kindEST {
+			f.Reason = "the port is not the EST server's (CES: 8084), or has no certificate"
 			f.Fix = "correct the port in the URL, or give the server's port its certificate"
 		}
 	case errors.Is(err, syscall.ECONNRESET), errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
