@@ -125,7 +125,9 @@ func (v verdicts) full(r scenario.Result, all bool) {
 	default:
 		fmt.Fprintf(v.w, "\n%s: %d of %d checks differ, in %s\n", v.paint.bad("NOT AS THE CARD SAYS"), r.Differs, len(r.Checks), seconds(r.Took))
 	}
-	fmt.Fprintf(v.w, "\nwhy:      %s\nmend it:  %s\n", v.folded(r.Card.Explanation), v.folded(r.Card.Fix))
+	if r.Card.Explanation != "" || r.Card.Fix != "" { // a card of one's own may say neither
+		fmt.Fprintf(v.w, "\nwhy:      %s\nmend it:  %s\n", v.folded(r.Card.Explanation), v.folded(r.Card.Fix))
+	}
 	told := false
 	for _, check := range r.Checks {
 		if check.OK && !all {

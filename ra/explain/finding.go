@@ -315,7 +315,11 @@ func (j *judgement) evidenceOf(k *affair, tells func(n int) bool) (all []Evidenc
 				of = append(of, j.evidence(i.log, m))
 			}
 		}
-		all = append(all, of[:min(len(of), maxEvidence)]...)
+		for _, e := range of[:min(len(of), maxEvidence)] { // one line may be in two logs: the RA's, and a page's words in it
+			if !slices.ContainsFunc(all, func(o Evidence) bool { return o.File == e.File && o.Line == e.Line }) {
+				all = append(all, e)
+			}
+		}
 	}
 	return all
 }

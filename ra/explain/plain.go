@@ -39,6 +39,7 @@ type topic struct {
 
 type plainRun struct {
 	trail trail
+	id    string // of the RA's enrollment
 	line  int
 	file  int
 }
@@ -138,6 +139,12 @@ func (r *plainReader) saw(about topic, n int, rec *record) {
 	if run != nil {
 		// A tool says a thing twice in one call.
 		same := about.log == Tool && rec.file == run.file && rec.line-run.line <= oneCall
+		switch { // what the CA said stands in each record of an enrollment, and in what ra ends with
+		case bytes.HasPrefix(rec.raw, []byte("ra: ")):
+			same = same || run.id != ""
+		case r.log == RA:
+			same = same || run.id != "" && run.id == idOf(r.window)
+		}
 		if slices.Contains(run.trail.numbs, n) && !same || rec.file == run.file && rec.line-run.line > together {
 			r.report(about)
 			run = nil
@@ -145,6 +152,9 @@ func (r *plainReader) saw(about topic, n int, rec *record) {
 	}
 	if run == nil {
 		run = &plainRun{}
+		if r.log == RA {
+			run.id = idOf(r.window)
+		}
 		r.runs[about] = run
 	}
 	if r.log != about.log {

@@ -330,7 +330,7 @@ func parse(file string, data []byte, own bool) (Card, error) {
 			problems = append(problems, fmt.Errorf("%s: a probe is a note's: the lab plays the others", file))
 		}
 	}
-	if len(card.Steps) == 0 && own {
+	if len(card.Steps) == 0 && own && card.Kind != "note" {
 		missing("steps, such as [start, enroll],")
 	}
 	for at, e := range map[string]Expect{"": card.Expect, "mended.": card.Mended.Expect} {
@@ -349,7 +349,7 @@ func (c *Card) complete(file string) {
 	if c.Title == "" {
 		c.Title = c.Name
 	}
-	if c.Profile == "" {
+	if c.Profile == "" && c.Kind != "note" {
 		c.Profile = "cucm-12.5"
 	}
 }

@@ -107,10 +107,17 @@ func cause(err error) error {
 
 func legLevel(e ra.Leg) zapcore.Level {
 	var ca *msca.Error
-	if e.Err == nil || errors.As(e.Err, &ca) && ca.Kind == msca.KindPending {
+	if e.Err == nil || noNumberYet(e) || errors.As(e.Err, &ca) && ca.Kind == msca.KindPending {
 		return zapcore.InfoLevel
 	}
 	return zapcore.WarnLevel
+}
+
+// noNumberYet tells a look for the CA's newest number that went beyond it, as each of them
+// does in the end. A number that a client waits for is told by its enrollment, too.
+func noNumberYet(e ra.Leg) bool {
+	var ca *msca.Error
+	return e.Phase == msca.PhaseFetch && errors.As(e.Err, &ca) && ca.Kind == msca.KindUnknownRequest
 }
 
 func legFields(e ra.Leg) []zap.Field {
@@ -126,7 +133,11 @@ func legFields(e ra.Leg) []zap.Field {
 	}
 	var ca *msca.Error
 	if errors.As(e.Err, &ca) {
-		fields = append(fields, zap.String("kind", string(ca.Kind)), zap.Error(ca))
+		name := "error"
+		if noNumberYet(e) {
+			name = "says"
+		}
+		fields = append(fields, zap.String("kind", string(ca.Kind)), zap.NamedError(name, ca))
 		if ca.HRESULT != 0 {
 			fields = append(fields, zap.String("symbol", ca.Symbol))
 		}

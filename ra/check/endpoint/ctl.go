@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"ciscora/ra/check"
@@ -49,15 +50,20 @@ func CTL(o CTLOptions, r *check.Report) error {
 	capf := find(members, func(m member) bool {
 		return strings.HasPrefix(strings.ToUpper(m.certificate.Subject.CommonName), "CAPF-")
 	})
+	managers := callManagers(members, recovery)
+	others := find(members, func(m member) bool {
+		is := func(o member) bool { return o.certificate.Equal(m.certificate) }
+		return !slices.ContainsFunc(slices.Concat(recovery, capf, managers), is) && !strings.HasPrefix(strings.ToLower(m.file), "qbeclient")
+	})
 	for _, part := range []struct {
 		name, what string
 		found      []member
 	}{
 		{"ctl.itlrecovery", "ITLRECOVERY, which lets clients through a change of the others", recovery},
-		{"ctl.callmanager", "CallManager, which signs the CTL and speaks to the CTI", callManagers(members, recovery)},
+		{"ctl.callmanager", "CallManager, which signs the CTL and speaks to the CTI", managers},
 		{"ctl.capf", "CAPF, which issues the client's certificate", capf},
 	} {
-		o.judgePart(r, part.name, part.what, part.found)
+		o.judgePart(r, part.name, part.what, part.found, others)
 	}
 	own := find(members, func(m member) bool { return strings.HasPrefix(strings.ToLower(m.file), "qbeclient") })
 	if len(own) == 0 {
@@ -69,7 +75,21 @@ func CTL(o CTLOptions, r *check.Report) error {
 	return nil
 }
 
-func (o CTLOptions) judgePart(r *check.Report, name, what string, found []member) {
+// judgePart judges one of the three. It is known by its name, which a cluster may have
+// chosen otherwise: then others, which nothing is known of, may be it.
+func (o CTLOptions) judgePart(r *check.Report, name, what string, found, others []member) {
+	if len(found) == 0 && len(others) > 0 {
+		var names []string
+		for _, m := range others[:min(len(others), 4)] {
+			names = append(names, m.file+": "+subject(m.certificate))
+		}
+		r.Add(check.Finding{
+			Name: name, State: check.Warn, Seen: "not found by its name: " + what + "; it may be " + shown(strings.Join(names, ", ")), Symptom: "if it is none of them: after CSSLHelper::GetCTLFromTFTP the TSP's trace has no CERT SUBJECTNAME of it, and the handshake with CAPF does not finish",
+			Reason: "ITLRECOVERY_NODE and CAPF-... are known by their CN, CallManager's by the CN NODE, with a domain or -ms or without, or by the file's name CallManager",
+			Fix:    "Compare with the certificates in CUCM's OS administration (Security, Certificate Management). If it is missing, on the publisher: utils ctl update CTLFile, restart TFTP, and Fetch Certificate again",
+		})
+		return
+	}
 	if len(found) == 0 {
 		r.Add(check.Finding{
 			Name: name, State: check.Fail, Seen: "missing: " + what, Symptom: "after CSSLHelper::GetCTLFromTFTP the TSP's trace has no CERT SUBJECTNAME of it, and the handshake with CAPF does not finish",
@@ -103,18 +123,25 @@ func find(members []member, is func(member) bool) (found []member) {
 	return found
 }
 
+// nodeOf is a node's name without its domain, and without what CUCM adds to it in a
+// multi-server certificate.
+func nodeOf(name string) string {
+	name, _, _ = strings.Cut(strings.ToLower(name), ".")
+	return strings.TrimSuffix(name, "-ms")
+}
+
 // callManagers are the certificates of nodes: of ITLRECOVERY_NODE's node, and what is
 // called so.
 func callManagers(members, recovery []member) []member {
 	nodes := map[string]bool{}
 	for _, m := range recovery {
 		if _, node, ok := strings.Cut(m.certificate.Subject.CommonName, "_"); ok && node != "" {
-			nodes[strings.ToLower(node)] = true
+			nodes[nodeOf(node)] = true
 		}
 	}
 	var found []member
 	for _, m := range find(members, func(m member) bool {
-		return nodes[strings.ToLower(m.certificate.Subject.CommonName)] || strings.HasPrefix(strings.ToLower(m.file), "callmanager")
+		return nodes[nodeOf(m.certificate.Subject.CommonName)] || strings.HasPrefix(strings.ToLower(m.file), "callmanager")
 	}) {
 		known := false
 		for _, other := range found {
