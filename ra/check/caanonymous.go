@@ -49,7 +49,7 @@ func (c *caCheck) anonymous(ctx context.Context) {
 	r := c.report
 	before := c.Now()
 	a, err := c.ask(ctx, request{method: http.MethodGet, target: c.url.Path})
-	if slices.ContainsFunc(r.Findings, func(f Finding) bool { return f.Name == "ca.tls.client" && f.State == Fail }) {
+	if c.was("ca.tls.client", Fail) {
 		for _, name := range []string{"ca.pages", "ca.clock", "ca.auth"} {
 			r.Skip(name, "see ca.tls.client")
 		}

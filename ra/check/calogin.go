@@ -200,17 +200,19 @@ func (c *caCheck) whatCESSays(ctx context.Context) {
 	}
 }
 
+// was tells whether a finding came out so.
+func (c *caCheck) was(name string, state State) bool {
+	return slices.ContainsFunc(c.report.Findings, func(f Finding) bool { return f.Name == name && f.State == state })
+}
+
 // remedyOfCES points at what this check has found out already.
 func (c *caCheck) remedyOfCES(e *msca.Error) remedy {
-	was := func(name string, state State) bool {
-		return slices.ContainsFunc(c.report.Findings, func(f Finding) bool { return f.Name == name && f.State == state })
-	}
 	switch {
-	case was("ca.tls.client", Fail):
+	case c.was("ca.tls.client", Fail):
 		return remedy{noClientCertificate.reason, "see ca.tls.client"}
-	case e.Kind == msca.KindAuthRejected && was("ca.login", OK):
+	case e.Kind == msca.KindAuthRejected && c.was("ca.login", OK):
 		return remedy{"the account is good, but CES logs in without channel binding, and Extended Protection refuses that", "see ca.binding"}
-	case e.Kind == msca.KindAuthRejected && was("ca.login", Fail):
+	case e.Kind == msca.KindAuthRejected && c.was("ca.login", Fail):
 		return remedy{"the log-in fails for any client", "see ca.login"}
 	}
 	return remedies[e.Kind]

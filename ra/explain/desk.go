@@ -89,6 +89,7 @@ func (d *desk) begin(file int) {
 	d.file = file
 	d.fields, d.custom = parseFields(w3cDefault), false
 	d.named, d.blank, d.inKey = d.named[:0], 0, 0
+	d.strangers.mute = false
 }
 
 // end says that there are no more files.

@@ -82,7 +82,7 @@ func (j *judgement) finding(k *affair, candidates []*entry, variants map[*entry]
 	if f.Sure == Possible {
 		f.severity++
 	}
-	if k.incidents[0].cut {
+	if k.cut() {
 		f.severity += 8
 	}
 	return f
@@ -105,7 +105,7 @@ func headline(title string, sure Sure, fit int) string {
 	if sure != Possible {
 		return title
 	}
-	for _, article := range [...]string{"The ", "A ", "An "} {
+	for _, article := range [...]string{"The ", "A ", "An ", "There "} {
 		if strings.HasPrefix(title, article) {
 			title = strings.ToLower(title[:1]) + title[1:]
 		}
@@ -174,6 +174,12 @@ func tellsOfFailure(log Log, text string) bool {
 	return true
 }
 
+// cut tells whether more of the case may have followed: its first log ends within it, and
+// no other has a failure.
+func (k *affair) cut() bool {
+	return k.incidents[0].cut && !slices.ContainsFunc(k.incidents[1:], func(i *incident) bool { return !i.cut && !i.mute })
+}
+
 // sure says how sure it is that the first candidate is it.
 func (j *judgement) sure(k *affair, candidates []*entry) (Sure, string) {
 	where := j.where(k)
@@ -183,8 +189,12 @@ func (j *judgement) sure(k *affair, candidates []*entry) (Sure, string) {
 			waited = fmt.Sprintf(", and the client's wait of %.1f s fits", float64(i.wait)/1000)
 		}
 	}
-	if k.incidents[0].cut {
-		return Possible, fmt.Sprintf("%s ends there: what is missing may have followed", where)
+	if k.cut() {
+		end := "ends"
+		if strings.Contains(where, " and ") {
+			end = "end"
+		}
+		return Possible, fmt.Sprintf("%s %s there: what is missing may have followed", where, end)
 	}
 	var lab, silent int
 	firstMissed := j.missed(k, candidates[0]) // a log without lines of any tells nothing

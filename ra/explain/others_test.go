@@ -21,6 +21,9 @@ func TestWhatToolsAndPagesSayIsExplained(t *testing.T) {
 		{`{"level":"warn","ts":1.7e9,"msg":"ca leg","phase":"login","kind":"auth-rejected","error":"x"}`, "wrong-password"},
 		{`<P ID=locInfoReqIDandReason>Your Request Id is 7. The disposition message is "Denied by Policy Module  0x80094800, The request was for a certificate template that is not supported</P>`, "page-template-not-supported"},
 		{"<pre>Denied by Policy Module 0x80094811</pre>", "key-too-short"},
+		{"curl: (7) Failed to connect to ca.example.com port 443 after 3 ms: Could not connect to server", "curl-cannot-connect"},
+		{"910: ERR 10:19:28.266471 VPNC: issuer certificate not found and leaf not trusted", "vpn-leaf-not-trusted"},
+		{"911: NOT 20:59:50.053221 VPNC: login code: 302 (redirected)", "vpn-load-balancing"},
 	} {
 		report := read(t, c, explaintest.Input("mail", []byte("> Hello,\n>\n> "+test.text+"\n")))
 		if len(report.Findings) != 1 {
@@ -34,6 +37,43 @@ func TestWhatToolsAndPagesSayIsExplained(t *testing.T) {
 		}
 		if !slices.Contains(names, test.want) {
 			t.Errorf("%s: taken for %v", test.text, names)
+		}
+	}
+}
+
+// A line that stands beside those that tell is nothing wrong only where these were found.
+func TestALineThatStandsInLogsOfAFailureAloneIsTold(t *testing.T) {
+	c := catalog(t)
+	for _, line := range []string{"VPNC: alert_err: SSL write alert: code 48, unknown CA", "VPNC: notify code: 37 [SslAlertSrvrCert]"} {
+		report := read(t, c, explaintest.Input("phone.log", []byte(line+"\n")))
+		if len(report.NotUnderstood) != 1 || !slices.Contains(report.NotUnderstood[0].Of, "vpn-leaf-not-trusted") || !report.Failed() {
+			t.Errorf("%s: %s", line, printed(t, report))
+		}
+		report = read(t, c, explaintest.Input("phone.log", []byte("VPNC: VPN cert chain verification failed, issuer certificate not found and leaf not trusted\n"+line+"\n")))
+		if len(report.NotUnderstood) != 0 || len(report.Findings) != 1 {
+			t.Errorf("%s, with the line that tells: %s", line, printed(t, report))
+		}
+	}
+}
+
+func TestWhatOpenSSLSaysOfASessionIsToldFromASecret(t *testing.T) {
+	key := strings.Repeat("00112233", 12)
+	for line, want := range map[string]string{
+		"    Extended master secret: yes":                                   "",
+		"    Master-Key: " + key:                                            "a key of a TLS session",
+		"    Resumption PSK: " + key:                                        "a key of a TLS session",
+		"CLIENT_RANDOM " + key[:64] + " " + key:                             "a key of a TLS session",
+		"SERVER_HANDSHAKE_TRAFFIC_SECRET " + key[:64] + " " + key[:64]:      "a key of a TLS session",
+		"CLIENT_TRAFFIC_SECRET_0 " + key[:64] + " " + key[:64]:              "a key of a TLS session",
+		"verify error:num=20:unable to get local issuer certificate " + key: "",
+	} {
+		report := read(t, catalog(t), explaintest.Input("s_client.txt", []byte(line+"\n")))
+		told := ""
+		for _, s := range report.Secrets {
+			told += s.What
+		}
+		if told != want {
+			t.Errorf("%s: told as %q", line, told)
 		}
 	}
 }

@@ -131,6 +131,9 @@ func begin(input Input) (sniffed, error) {
 // Stdin is the name of the standard input, which can be read only once.
 const Stdin = "(standard input)"
 
+// fewNULs may stand in the first line of a log.
+const fewNULs = 4
+
 // read reads one file.
 func (d *desk) read(ctx context.Context, input Input, number int, told *FileRead, progress func(int)) error {
 	f, err := input.Open()
@@ -148,7 +151,11 @@ func (d *desk) read(ctx context.Context, input Input, number int, told *FileRead
 	pending := 0
 	told.Lines, err = eachLine(ctx, in, func(line, next []byte, n int) {
 		told.Bytes += int64(len(line))
-		told.Binary = told.Binary || n == 1 && bytes.IndexByte(line, 0) >= 0
+		if n == 1 && told.Bytes == int64(len(line)) {
+			// A log that was cut at its beginning while it was written has NULs there alone.
+			told.Binary = bytes.Count(bytes.TrimLeft(line, "\x00"), []byte{0}) >= fewNULs
+			d.strangers.mute = told.Binary
+		}
 		if pending += len(line); pending > 4<<20 {
 			progress(pending)
 			pending = 0

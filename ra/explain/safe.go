@@ -56,6 +56,7 @@ func (s *secrets) saw(what string, at place) {
 type strangers struct {
 	shapes map[string]*stranger
 	more   int64 // of further shapes
+	mute   bool  // the file is no text: words in it say nothing
 }
 
 type stranger struct {
@@ -86,6 +87,9 @@ func (s *strangers) add(log Log, r *record) {
 
 // keep keeps a line, whatever its words; like has what lines of its shape share.
 func (s *strangers) keep(log Log, r *record, like []byte) {
+	if s.mute {
+		return
+	}
 	shape := withoutNumbers(like)
 	if s.shapes == nil {
 		s.shapes = map[string]*stranger{}

@@ -88,6 +88,37 @@ func TestPhonesThatFailOneAfterTheOtherAreToldApart(t *testing.T) {
 	}
 }
 
+// Two clients wait for one certificate, and one of them has gone: which answer is written
+// first is chance.
+func TestAnAnswerInVainIsTheSameBeforeAndBehindAGoodOne(t *testing.T) {
+	logs := recorded(t)["retry-is-recovered"]
+	text := string(logs["nginx"])
+	at := strings.Index(text, "***EST [WARNING][est_http_request:1435]--> Enrollment failed with rc=10")
+	vain, good, ok := strings.Cut(text[at:], "Cisco EST client 1.0\"\n")
+	if at < 0 || !ok {
+		t.Fatal("the recording has no answer in vain")
+	}
+	for _, nginx := range []string{text, text[:at] + good + vain + "Cisco EST client 1.0\"\n"} {
+		report := read(t, catalog(t), explaintest.Input("nginx", []byte(nginx)), explaintest.Input("capf", logs["capf"]), explaintest.Input("iis", logs["iis"]))
+		if len(report.Findings) != 1 || report.Findings[0].Name != "retry-is-recovered" || report.Failed() {
+			t.Error(printed(t, report))
+		}
+	}
+}
+
+// Who denies shows in the IIS log alone: what was pending is collected, and nothing posted.
+func TestADenialByTheManagerIsToldFromOneByThePolicyHoweverSoonItComes(t *testing.T) {
+	logs := recorded(t)["denied-by-manager"]
+	report := read(t, catalog(t), explaintest.Input("nginx", logs["nginx"]), explaintest.Input("capf", logs["capf"]), explaintest.Input("iis", logs["iis"]))
+	var names []string
+	for _, f := range report.Findings {
+		names = append(names, f.Name+" "+string(f.Sure))
+	}
+	if !slices.Contains(names, "denied-by-manager sure") || slices.ContainsFunc(names, func(n string) bool { return strings.HasPrefix(n, "denied-by-policy") }) {
+		t.Error(printed(t, report))
+	}
+}
+
 // spread is how far apart the times of a finding's evidence are.
 func spread(f *explain.Finding) time.Duration {
 	var least, most time.Time
