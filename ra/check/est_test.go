@@ -1,7 +1,12 @@
 package check_test
 
 import (
+	"crypto/tls"
 	"crypto/x509"
+	"io"
+	"log"
+	"net/http"
+	"net/http/httptest"
 	"slices"
 	"strings"
 	"testing"
@@ -11,11 +16,6 @@ import (
 	"ciscora/config"
 	"ciscora/ra/check"
 	"ciscora/ra/lab"
-	"crypto/tls"
-	"io"
-	"log"
-	"net/http"
-	"net/http/httptest"
 )
 
 // startLab starts a lab, whose RA is checked. It ends with the test.

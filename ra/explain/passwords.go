@@ -65,7 +65,7 @@ var passwordsInSentences = []mask{
 // isNoSwitch tells a value from what says whether there is one, or whether something is
 // done: `Extended master secret: yes`.
 func isNoSwitch(value string) bool {
-	switch strings.ToLower(strings.Trim(value, `\\"'.,;`)) {
+	switch strings.ToLower(strings.Trim(value, `\"'.,;`)) {
 	case "yes", "no", "true", "false", "none", "null", "on", "off", "enabled", "disabled":
 		return false
 	}
