@@ -154,7 +154,7 @@ func (j *judgement) gather(base *incident) *affair {
 			if j.used[i] {
 				continue
 			}
-			if looked++; looked > 200 {
+			if looked++; looked > maxLooks {
 				break
 			}
 			apart, ok := j.apart(base, i)
@@ -165,7 +165,7 @@ func (j *judgement) gather(base *incident) *affair {
 				continue
 			}
 			common := intersection(k.candidates, j.candidates[i])
-			if len(common) == 0 {
+			if len(common) == 0 || j.rather(i, base, apart) {
 				continue
 			}
 			best, bestApart, both = i, apart, common
@@ -178,6 +178,31 @@ func (j *judgement) gather(base *incident) *affair {
 	}
 	return k
 }
+
+// rather tells whether an incident belongs rather to another one of the log that base is of:
+// to one that it is nearer to. At the same second nobody can tell.
+func (j *judgement) rather(i, base *incident, apart int64) bool {
+	if apart <= sameSecond {
+		return false
+	}
+	for n, o := range j.window(base.log, i) {
+		if n > maxLooks {
+			break
+		}
+		if o == base {
+			continue
+		}
+		if nearer, ok := j.apart(o, i); ok && nearer < apart && len(intersection(j.candidates[o], j.candidates[i])) > 0 {
+			return true
+		}
+	}
+	return false
+}
+
+const (
+	sameSecond = 1000 // ms
+	maxLooks   = 200  // at incidents of another log
+)
 
 // consequences takes up what came of a call of the CA that failed in a way that no card
 // knows: alone it would look like the failure of something else, as libest calls whatever
@@ -274,11 +299,25 @@ func (j *judgement) missedIn(k *affair, e *entry) (Log, bool) {
 		if log == NGINX && (!s.from.clock || k.incidents[0].log == CiscoRA) {
 			continue // it is the CiscoRA log, which has starts alone and no times
 		}
-		if j.covers(log, k) && !slices.ContainsFunc(k.incidents, func(i *incident) bool { return i.log == log }) {
+		if j.covers(log, k) && !slices.ContainsFunc(k.incidents, func(i *incident) bool { return i.log == log }) && !j.mayStand(log, k.incidents[0], e) {
 			return log, true
 		}
 	}
 	return "", false
+}
+
+// mayStand tells whether a log has lines of a failure at the time of a case, though they were
+// taken for another's.
+func (j *judgement) mayStand(log Log, base *incident, e *entry) bool {
+	for n, i := range j.window(log, base) {
+		if n > maxLooks {
+			break
+		}
+		if _, ok := j.apart(base, i); ok && slices.Contains(j.candidates[i], e) {
+			return true
+		}
+	}
+	return false
 }
 
 // contradicted is the log that was read, goes on for long after a case, and has nothing of
@@ -330,11 +369,15 @@ func (j *judgement) rank(k *affair) (first []*entry, variants map[*entry][]strin
 	}
 	// A line that is there and that one failure alone leaves says more than one that is
 	// not there: what IIS has not written yet, or in another file, is missed as well.
+	missed, shared := map[*entry]bool{}, map[*entry]int{}
+	for _, e := range first {
+		missed[e], shared[e] = j.missed(k, e), k.shared(e)
+	}
 	slices.SortStableFunc(first, func(a, b *entry) int {
 		return cmp.Or(
-			before(k.shared(a) == 1, k.shared(b) == 1),
-			before(!j.missed(k, a), !j.missed(k, b)),
-			cmp.Compare(k.shared(a), k.shared(b)),
+			before(shared[a] == 1, shared[b] == 1),
+			before(!missed[a], !missed[b]),
+			cmp.Compare(shared[a], shared[b]),
 			cmp.Compare(k.specific(b), k.specific(a)),
 			cmp.Compare(a.order, b.order))
 	})

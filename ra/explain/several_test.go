@@ -3,11 +3,13 @@ package explain_test
 import (
 	"bytes"
 	"fmt"
+	"math/rand/v2"
 	"slices"
 	"strings"
 	"testing"
 	"time"
 
+	"ciscora/internal/peertest"
 	"ciscora/ra/explain"
 	"ciscora/ra/explain/explaintest"
 )
@@ -15,21 +17,29 @@ import (
 // oneAfterTheOther are the logs of one CES and one CA to which phones come, each of which
 // meets what a card has, or nothing: so many seconds apart, from the first card's start on.
 func oneAfterTheOther(logs map[string]explaintest.Logs, apart time.Duration, runs ...string) explaintest.Logs {
-	all := explaintest.Logs{}
+	all := shared{}
 	for n, card := range runs {
-		for _, f := range explaintest.Files {
-			before, lines := enrollmentOf(f.Log, string(logs[card][f.Log]))
-			text := []byte(strings.Join(lines, ""))
-			if n == 0 {
-				text = append([]byte(before), text...)
-			}
-			text = moved(text, time.Duration(n)*apart, "+0000")
-			text = connection.ReplaceAll(text, fmt.Appendf(nil, "#0: *%d$1 ", n+1))
-			text = device.ReplaceAll(text, fmt.Appendf(nil, "SEP0000000000%02X", n))
-			all[f.Log] = append(all[f.Log], text...)
-		}
+		all.come(logs[card], time.Duration(n)*apart, n)
 	}
-	return all
+	return explaintest.Logs(all)
+}
+
+// shared are logs of one CES and one CA.
+type shared explaintest.Logs
+
+// come adds the phone n, which comes so long after the first.
+func (s shared) come(run explaintest.Logs, at time.Duration, n int) {
+	for _, f := range explaintest.Files {
+		before, lines := enrollmentOf(f.Log, string(run[f.Log]))
+		text := []byte(strings.Join(lines, ""))
+		if n == 0 {
+			text = append([]byte(before), text...)
+		}
+		text = moved(text, at, "+0000")
+		text = connection.ReplaceAll(text, fmt.Appendf(nil, "#0: *%d$1 ", n+1))
+		text = device.ReplaceAll(text, fmt.Appendf(nil, "SEP0000000000%02X", n))
+		s[f.Log] = append(s[f.Log], text...)
+	}
 }
 
 // The other phones' lines in the same minute make nothing surer that they do not tell, and
@@ -84,6 +94,49 @@ func TestPhonesThatFailOneAfterTheOtherAreToldApart(t *testing.T) {
 					t.Log(out.String())
 				}
 			})
+		}
+	}
+}
+
+// As above, in any order and at any time, so that none of them stands nearer to a line than the
+// phone whose it is.
+func TestPhonesInAnyOrderAreToldApart(t *testing.T) {
+	c, logs := catalog(t), recorded(t)
+	cards := []string{
+		"f6-template-typo", "denied-by-policy", "wrong-password", "key-too-short", "pool-stopped", "denied-by-manager", "login-reset", "login-no-answer",
+		"submit-reset", "submit-500", "service-stopped", "service-stopped-at-template", "template-permission", "no-domain-controller",
+		"certificate-for-another-key", "pending", "f9-capf-timeout", "timers-race", "submit-hangs", "asp-timeout", "f7-slow-login",
+	}
+	for seed := range uint64(peertest.Many("AnyOrder", 30, 300)) {
+		random := rand.New(rand.NewPCG(seed, 1))
+		all, failing := shared{}, map[string]bool{}
+		at := time.Duration(0)
+		for n := range 12 {
+			card := "good-enrollment"
+			if n > 0 && random.IntN(2) == 0 {
+				card = cards[random.IntN(len(cards))]
+				failing[card] = true
+				failing["pending"] = failing["pending"] || card == "denied-by-manager" // which it was before
+			}
+			all.come(logs[card], at, n)
+			at += time.Duration(1+random.IntN(30)) * time.Second
+			if logs[card]["capf"] != nil && bytes.Contains(logs[card]["capf"], []byte("35 (EST_ERR_SSL_READ)")) {
+				at += 15 * time.Second // it has waited
+			}
+		}
+		for _, which := range [][]string{{"nginx", "capf", "iis"}, {"nginx", "capf"}, {"capf", "iis"}, {"nginx", "iis"}} {
+			var inputs []explain.Input
+			for _, log := range which {
+				inputs = append(inputs, explaintest.Input(log, all[log]))
+			}
+			for _, f := range read(t, c, inputs...).Findings {
+				if f.Sure == explain.Possible {
+					continue
+				}
+				if !slices.ContainsFunc(append([]string{f.Name}, f.Variants...), func(name string) bool { return failing[name] }) {
+					t.Errorf("seed %d, %v: %q is %s, and was not there: %s", seed, which, f.Name, f.Sure, f.Why)
+				}
+			}
 		}
 	}
 }
