@@ -30,7 +30,8 @@ type cesReader struct {
 	answered   []int
 	answeredAt int64
 
-	challenges int // answers 401 that only ask for credentials, still to come
+	begun      bool // a request's beginning was read: it is not only the end of one
+	challenges int  // answers 401 that only ask for credentials, still to come
 	failures   []*cesFailure
 	clock      int64
 }
@@ -44,6 +45,9 @@ type conn struct {
 	trail  trail
 	turn   int64
 }
+
+// startOfCES is whose a start's lines are.
+const startOfCES = "start of CES"
 
 // stage is how far an enrollment has come at the CA.
 type stage int
@@ -158,7 +162,7 @@ func (r *cesReader) endStart(last bool) {
 		}
 		log = CiscoRA
 	}
-	i := r.start.incident(log, "start of CES")
+	i := r.start.incident(log, startOfCES)
 	i.cut = last && !r.failed
 	r.d.report(i)
 }
@@ -272,8 +276,10 @@ func (r *cesReader) libest(rec *record, found []int) {
 	switch {
 	case bytes.HasPrefix(t, noPeer):
 		r.endStart(false)
+		r.begun = true
 	case bytes.HasPrefix(t, challenge):
 		r.endStart(false)
+		r.begun = true
 		r.challenges = min(r.challenges+1, 1000)
 	case bytes.HasPrefix(t, authFailed):
 		r.before.note(rec, found)
@@ -350,6 +356,8 @@ func (r *cesReader) access(rec *record, found []int) {
 	case status == "401" && r.challenges > 0:
 		r.challenges--
 		return
+	case status == "401" && !r.begun && len(r.failures) == 0:
+		return // the log was cut before what it answers
 	case status == "-1" && !post:
 		return
 	case status == "204" && bytes.Contains(rec.raw, csrAttributes): // there is nothing to ask for (RFC 7030 §4.5.2)

@@ -50,7 +50,7 @@ func (j *judgement) finding(k *affair, candidates []*entry, variants map[*entry]
 			f.Logs = append(f.Logs, i.log)
 		}
 	}
-	start := strings.HasPrefix(k.incidents[0].who, "start")
+	start := strings.HasPrefix(k.incidents[0].who, startOfCES)
 	if len(candidates) == 0 {
 		j.unknown(f, k)
 		return f

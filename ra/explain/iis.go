@@ -135,7 +135,7 @@ func (r *iisReader) record(rec *record, e *w3cEntry, found []int) {
 			r.d.strangers.add(IIS, rec)
 		}
 		i := run.trail.incident(IIS, "client "+c.name)
-		i.torn = win == "64"
+		i.ces, i.torn = c.ces, win == "64"
 		r.d.report(i)
 		return
 	}
@@ -174,7 +174,7 @@ func (r *iisReader) record(rec *record, e *w3cEntry, found []int) {
 					r.collected++
 					run.trail.note(rec, found)
 					i := run.trail.incident(IIS, "client "+c.name)
-					i.mute = true
+					i.ces, i.mute = c.ces, true
 					r.d.report(i)
 				}
 			}
@@ -182,7 +182,7 @@ func (r *iisReader) record(rec *record, e *w3cEntry, found []int) {
 		}
 		c.open = slices.Delete(c.open, i, i+1)
 		for _, o := range c.open {
-			if !o.posted {
+			if !o.posted && o.goesOnWith(e) {
 				o.maybe = append(o.maybe[:0], found...)
 			}
 		}
@@ -200,11 +200,16 @@ func (c *iisClient) latest(e *w3cEntry, posted bool) int {
 			continue
 		}
 		found = i
-		if !e.when.clock || !o.when.clock || e.taken < 0 || e.when.ms-e.taken-o.when.ms <= atOnce {
+		if o.goesOnWith(e) {
 			break
 		}
 	}
 	return found
+}
+
+// goesOnWith tells whether a request began as soon as CES's next one does.
+func (o *iisRun) goesOnWith(e *w3cEntry) bool {
+	return !e.when.clock || !o.when.clock || e.taken < 0 || e.when.ms-e.taken-o.when.ms <= atOnce
 }
 
 // expire reports what has not gone on.
@@ -227,7 +232,7 @@ func (r *iisReader) expire(c *iisClient, now stamp) {
 
 func (r *iisReader) dangle(run *iisRun, c *iisClient, cut bool) {
 	i := run.trail.incident(IIS, "client "+c.name)
-	i.cut, i.maybe = cut, run.maybe
+	i.ces, i.cut, i.maybe = c.ces, cut, run.maybe
 	r.d.report(i)
 }
 
@@ -241,7 +246,7 @@ func (r *iisReader) lose(c *iisClient) {
 		r.d.strangers.add(IIS, &torn.rec)
 	}
 	i := t.incident(IIS, "client "+c.name)
-	i.torn = true
+	i.ces, i.torn = c.ces, true
 	r.d.report(i)
 }
 

@@ -26,6 +26,7 @@ type incident struct {
 	cut bool
 	// mute says that it is good by itself: it tells only what another log's failure was.
 	mute bool
+	ces  bool // IIS's client is CES
 	// torn says that IIS's client went away, or was cut off, before it had its answer.
 	torn bool
 	// quoted says that a line that tells stands within what somebody has written.

@@ -35,7 +35,13 @@ func judge(c *Catalog, r *reading, o Options) *Report {
 		for _, i := range list {
 			j.candidates[i] = j.candidatesOf(i)
 		}
-		sort.SliceStable(list, func(a, b int) bool { return j.utc(list[a], list[a].first) < j.utc(list[b], list[b].first) })
+		slices.SortStableFunc(list, func(a, b *incident) int {
+			order := cmp.Compare(j.utc(a, a.first), j.utc(b, b.first))
+			if order == 0 && a.file == b.file && len(a.lines) > 0 && len(b.lines) > 0 {
+				order = cmp.Compare(a.lines[0].line, b.lines[0].line) // they were told when it was clear what they are
+			}
+			return order
+		})
 	}
 	var cases []*affair
 	for _, log := range caseOrder {
@@ -139,8 +145,9 @@ func (j *judgement) apart(a, b *incident) (ms int64, ok bool) {
 func (j *judgement) gather(base *incident) *affair {
 	k := &affair{incidents: []*incident{base}, candidates: j.candidates[base]}
 	j.used[base] = true
-	if len(k.candidates) == 0 && base.transport() != "" {
+	if len(k.candidates) == 0 && (base.log == NGINX || base.log == IIS && base.ces) {
 		j.consequences(k)
+		return k
 	}
 	for _, log := range caseOrder {
 		if log == base.log || len(k.candidates) == 0 {
@@ -158,10 +165,11 @@ func (j *judgement) gather(base *incident) *affair {
 				break
 			}
 			apart, ok := j.apart(base, i)
-			if i.mute { // one that has failed by itself is likelier
+			if i.mute && !i.cut { // one that has failed by itself is likelier
 				apart += atOnce
 			}
-			if !ok || best != nil && apart >= bestApart {
+			// NGINX and IIS write whole seconds: within one the order tells.
+			if !ok || best != nil && (apart >= bestApart || bestApart <= sameSecond) {
 				continue
 			}
 			common := intersection(k.candidates, j.candidates[i])
@@ -176,6 +184,7 @@ func (j *judgement) gather(base *incident) *affair {
 			k.candidates = both
 		}
 	}
+	j.against(k)
 	return k
 }
 
@@ -204,30 +213,77 @@ const (
 	maxLooks   = 200  // at incidents of another log
 )
 
-// consequences takes up what came of a call of the CA that failed in a way that no card
-// knows: alone it would look like the failure of something else, as libest calls whatever
-// fails within the log-in 22, a wrong password among them.
+// consequences takes up what came of a failure that no card knows: alone it would look like
+// the failure of something else, as libest calls whatever fails within the log-in 22, a
+// wrong password among them.
 func (j *judgement) consequences(k *affair) {
 	base := k.incidents[0]
 	for _, log := range [...]Log{CAPF, IIS} {
-		var best *incident
-		closest := int64(2000)
-		for n, i := range j.window(log, base) {
-			if n > 200 {
-				break
-			}
-			if j.used[i] || log == IIS && !i.torn {
-				continue
-			}
-			if apart, ok := j.apart(base, i); ok && apart <= closest && (best == nil || apart < closest) {
-				best, closest = i, apart
-			}
+		if log == base.log {
+			continue
 		}
-		if best != nil {
-			j.used[best] = true
-			k.incidents = append(k.incidents, best)
+		i := j.closest(k, log, func(i *incident) bool { return log != IIS || i.torn || i.ces && len(j.candidates[i]) == 0 })
+		if i != nil {
+			j.used[i] = true
+			k.incidents = append(k.incidents, i)
 		}
 	}
+}
+
+// against takes up what IIS has refused to CES at the very time of a case, though none of the
+// case's candidates leaves that: what CES and CAPF say came of it. They have few words for
+// much: whatever fails within the log-in is libest's 22.
+func (j *judgement) against(k *affair) {
+	base := k.incidents[0]
+	if base.log != NGINX && base.log != CAPF || slices.ContainsFunc(k.incidents, func(i *incident) bool { return i.log == IIS }) {
+		return
+	}
+	i := j.closest(k, IIS, func(i *incident) bool { return i.ces && !i.mute && !i.cut })
+	if i == nil || strings.HasPrefix(base.who, startOfCES) {
+		return
+	}
+	j.used[i] = true
+	k.incidents, k.candidates = append(k.incidents, i), j.candidates[i]
+}
+
+// closest is the incident of a log that is within two seconds of a case, and that no other
+// one needs.
+func (j *judgement) closest(k *affair, log Log, fits func(*incident) bool) (best *incident) {
+	base := k.incidents[0]
+	least := int64(2 * sameSecond)
+	for n, i := range j.window(log, base) {
+		if n > maxLooks {
+			break
+		}
+		if j.used[i] || !fits(i) {
+			continue
+		}
+		if apart, ok := j.apart(base, i); ok && apart <= least && (best == nil || apart < least) && !j.needed(i, k) {
+			best, least = i, apart
+		}
+	}
+	return best
+}
+
+// needed tells whether an incident is one of another case that goes with it.
+func (j *judgement) needed(i *incident, k *affair) bool {
+	for _, log := range [...]Log{NGINX, CAPF} {
+		if log == i.log {
+			continue
+		}
+		for n, o := range j.window(log, i) {
+			if n > maxLooks {
+				break
+			}
+			if j.used[o] || slices.Contains(k.incidents, o) || len(intersection(j.candidates[o], j.candidates[i])) == 0 {
+				continue
+			}
+			if apart, ok := j.apart(o, i); ok && apart <= 2*sameSecond {
+				return true
+			}
+		}
+	}
+	return false
 }
 
 // window are the incidents of a log that may belong to one of another: where times
