@@ -51,7 +51,9 @@ const (
 	maxRuns    = 512
 	maxTorn    = 64
 	// atOnce is how long after one request the next begins: IIS counts whole seconds.
-	atOnce = 2000
+	atOnce = 1000
+	// afterLogin is that where CES logs in once more before.
+	afterLogin = 2000
 	// maxCollected bounds how many collections are kept, which are good by themselves.
 	maxCollected = 2000
 	// abandoned is after how long nothing more of an enrollment comes: the longest that
@@ -123,8 +125,9 @@ func (r *iisReader) record(rec *record, e *w3cEntry, found []int) {
 			return
 		}
 		run := &iisRun{}
-		if bytes.EqualFold(e.method, []byte("POST")) {
-			if i := c.latest(e, false); i >= 0 {
+		posting, fetching := bytes.EqualFold(e.method, []byte("POST")), bytes.EqualFold(fileOf(e.stem), certPage)
+		if posting || fetching {
+			if i := c.latest(e, fetching); i >= 0 {
 				run = c.open[i]
 				c.open = slices.Delete(c.open, i, i+1)
 				run.trail.numbs = run.trail.numbs[:0] // the failure tells, not the way there
@@ -209,7 +212,11 @@ func (c *iisClient) latest(e *w3cEntry, posted bool) int {
 
 // goesOnWith tells whether a request began as soon as CES's next one does.
 func (o *iisRun) goesOnWith(e *w3cEntry) bool {
-	return !e.when.clock || !o.when.clock || e.taken < 0 || e.when.ms-e.taken-o.when.ms <= atOnce
+	within := int64(atOnce)
+	if !o.posted {
+		within = afterLogin
+	}
+	return !e.when.clock || !o.when.clock || e.taken < 0 || e.when.ms-e.taken-o.when.ms <= within
 }
 
 // expire reports what has not gone on.

@@ -141,6 +141,41 @@ func TestPhonesInAnyOrderAreToldApart(t *testing.T) {
 	}
 }
 
+// Whatever fails within the log-in is libest's 22: what IIS wrote at that second is the
+// cause, also where no card knows it.
+func TestWhatIISRefusedAtThatVerySecondIsTheCause(t *testing.T) {
+	c, logs := catalog(t), recorded(t)
+	for _, x := range []struct{ card, line, becomes, want string }{
+		{"wrong-password", "401 1 2148074252", "403 4 5", "iis-tls-required"},
+		{"wrong-password", "401 1 2148074252", "500 0 99", ""},
+		{"certificate-for-another-key", "ReqID=1&ENC=b64 443 LAB\\ciscora 127.0.0.1 CiscoRA+1.0 - 200 0 0", "ReqID=1&ENC=b64 443 LAB\\ciscora 127.0.0.1 CiscoRA+1.0 - 404 0 2", ""},
+	} {
+		iis := strings.Replace(string(logs[x.card]["iis"]), x.line, x.becomes, 1)
+		if iis == string(logs[x.card]["iis"]) {
+			t.Fatalf("%s has no %s", x.card, x.line)
+		}
+		for _, which := range [][]string{{"nginx", "capf"}, {"nginx"}, {"capf"}} {
+			inputs := []explain.Input{explaintest.Input("iis", []byte(iis))}
+			for _, log := range which {
+				inputs = append(inputs, explaintest.Input(log, logs[x.card][log]))
+			}
+			report := read(t, c, inputs...)
+			if len(report.Findings) != 1 || report.Findings[0].Name != x.want || len(report.Findings[0].Logs) != len(which)+1 {
+				t.Errorf("%s, %s, IIS and %v: %s", x.card, x.becomes, which, printed(t, report))
+			}
+		}
+	}
+}
+
+// A log that was cut begins with the end of a request.
+func TestTheEndOfAChallengeAloneIsNoFailure(t *testing.T) {
+	text := string(recorded(t)["good-enrollment"]["nginx"])
+	at := strings.Index(text, `***EST [INFO][log_access:1298]-->`)
+	if report := read(t, catalog(t), explaintest.Input("nginx", []byte(text[at:]))); report.Failed() {
+		t.Error(printed(t, report))
+	}
+}
+
 // Two clients wait for one certificate, and one of them has gone: which answer is written
 // first is chance.
 func TestAnAnswerInVainIsTheSameBeforeAndBehindAGoodOne(t *testing.T) {
