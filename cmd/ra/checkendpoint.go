@@ -16,6 +16,7 @@ import (
 type outsideFlags struct {
 	timeout time.Duration
 	days    int
+	asked   func() bool // for days
 }
 
 func newOutsideFlags() outsideFlags { return outsideFlags{timeout: 5 * time.Second} }
@@ -25,7 +26,8 @@ func (f *outsideFlags) timeoutFlag(cmd *cobra.Command) {
 }
 
 func (f *outsideFlags) daysFlag(cmd *cobra.Command) {
-	cmd.Flags().IntVar(&f.days, "warn-days", 30, "warn so many `days` before a certificate expires; of one that lasts no longer than that, in its last third")
+	cmd.Flags().IntVar(&f.days, "warn-days", 30, "warn so many `days` before a certificate expires; without it, of one that lasts no longer than that, in its last third")
+	f.asked = func() bool { return cmd.Flags().Changed("warn-days") }
 }
 
 // outside is the network, or a usage error.
@@ -38,6 +40,7 @@ func (f *outsideFlags) outside() (endpoint.Outside, error) {
 	}
 	return endpoint.Outside{
 		Dial: (&net.Dialer{}).DialContext, Timeout: f.timeout, Now: time.Now, Soon: time.Duration(f.days) * 24 * time.Hour,
+		Exactly: f.asked != nil && f.asked(),
 	}, nil
 }
 

@@ -29,6 +29,8 @@ type Outside struct {
 	Now     func() time.Time
 	// Soon is how long before its end a certificate is warned of; see [check.EndsSoon].
 	Soon time.Duration
+	// Exactly says that Soon was asked for, and is meant for short-lived ones as well.
+	Exactly bool
 }
 
 // Address completes HOST with a port, and takes no other form than HOST:PORT: an error

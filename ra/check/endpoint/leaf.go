@@ -87,7 +87,7 @@ func validity(name string, c *x509.Certificate, o Outside, symptom, fix, late st
 		f.Symptom, f.Fix = symptom, "Look at the clock of both sides first; else wait, or have it issued anew"
 	case now.After(c.NotAfter):
 		f.State, f.Symptom, f.Reason, f.Fix = check.Fail, symptom, "it has expired", cmp.Or(late, fix)
-	case check.EndsSoon(c, now, o.Soon):
+	case o.Exactly && c.NotAfter.Sub(now) < o.Soon, !o.Exactly && check.EndsSoon(c, now, o.Soon):
 		left := int(c.NotAfter.Sub(now) / (24 * time.Hour))
 		f.State, f.Symptom, f.Reason, f.Fix = check.Warn, "from that day on: "+symptom, fmt.Sprintf("it expires in %d days", left), fix
 	}
