@@ -101,7 +101,7 @@ func (c *caCheck) pages(a *reply) Finding {
 		f.Reason = "http.sys, or a proxy before IIS, refuses the request before any page: a header too long, a host name that is not bound, a client certificate that is missing"
 		f.Fix = "look at C:\\Windows\\System32\\LogFiles\\HTTPERR on the CA's server, and at what stands before it"
 	case a.status == http.StatusServiceUnavailable:
-		f.Reason, f.Fix = "the application pool is stopped", "start it in IIS Manager; event 5002 or 5057 of WAS tells why it stopped (often the password of its account)"
+		f.Reason, f.Fix = poolStopped.reason, poolStopped.fix
 	default:
 		f.Reason, f.Fix = said["http"].reason, said["http"].fix
 	}

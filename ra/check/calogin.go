@@ -215,7 +215,7 @@ func (c *caCheck) remedyOfCES(e *msca.Error) remedy {
 	case e.Kind == msca.KindAuthRejected && c.was("ca.login", Fail):
 		return remedy{"the log-in fails for any client", "see ca.login"}
 	}
-	return remedies[e.Kind]
+	return remedyOf(e)
 }
 
 func (c *caCheck) cesFails(e *msca.Error) {

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"net/http"
 	"strings"
 
 	"ciscora/msca"
@@ -66,6 +67,17 @@ func cesSays(e *msca.Error) string {
 // remedy is why something failed, and what helps.
 type remedy struct{ reason, fix string }
 
+// remedyOf is that of a failure: http.sys says 503 in place of an application pool that is
+// stopped, certsrv's pages say in their own words that the CA's service is.
+func remedyOf(e *msca.Error) remedy {
+	if e.Kind == msca.KindServiceDown && e.Status == http.StatusServiceUnavailable {
+		return poolStopped
+	}
+	return remedies[e.Kind]
+}
+
+var poolStopped = remedy{"the application pool is stopped", "start it in IIS Manager; event 5002 or 5057 of WAS tells why it stopped (often the password of its account)"}
+
 // remedies are those of failures that mean the same on whatever leg they come.
 var remedies = map[msca.Kind]remedy{
 	msca.KindResolve:           {"the name has no address", "correct ca.url or DNS"},
@@ -104,7 +116,7 @@ func failed(r *Report, name string, err error) {
 		}
 		f.Seen = seenOf(e)
 		f.Symptom = cesSays(e)
-		m := remedies[e.Kind]
+		m := remedyOf(e)
 		f.Reason, f.Fix = m.reason, m.fix
 	}
 	r.Add(f)

@@ -114,6 +114,9 @@ func (d *desk) line(raw, next []byte, number int) {
 		return
 	}
 	b = d.withoutSecrets(b, number)
+	if d.open && d.openHead.form == formW3CHead && endsW3CHead(b[0]) {
+		d.flush()
+	}
 	if d.custom {
 		r := record{head: head{form: formW3C}, raw: b, file: d.file, line: number}
 		if (digit(b[0]) || d.fields.isEntry(b)) && d.entry(&r) {
@@ -212,7 +215,7 @@ func mayGoOn(f form, next []byte) bool {
 	if len(next) == 0 || next[0] == '\r' || next[0] == '\n' {
 		return false
 	}
-	if c := next[0]; f == formW3CHead && (digit(c) || c >= 'A' && c <= 'Z') {
+	if f == formW3CHead && endsW3CHead(next[0]) {
 		return false
 	}
 	if !beginsRecord[next[0]] {
@@ -221,6 +224,9 @@ func mayGoOn(f form, next []byte) bool {
 	_, ok := headAt(next)
 	return !ok
 }
+
+// endsW3CHead tells what begins an entry from what goes on with the names of its fields.
+func endsW3CHead(c byte) bool { return digit(c) || c >= 'A' && c <= 'Z' }
 
 // record takes a record up; goesOn says that the next line may belong to it.
 func (d *desk) record(r *record, goesOn bool) {

@@ -228,3 +228,12 @@ func spread(f *explain.Finding) time.Duration {
 	}
 	return most.Sub(least)
 }
+
+// Of the names of its fields nobody knows where they end, where the file does.
+func TestAnIISLogOfOneEntryIsRead(t *testing.T) {
+	report := read(t, catalog(t), explaintest.Input("u_ex.log", []byte("#Software: Microsoft Internet Information Services 10.0\n"+
+		"#Fields: date time cs-method cs-uri-stem sc-status sc-substatus sc-win32-status\n2019-01-16 14:05:02 GET /certsrv 401 1 2148074252\n")))
+	if len(report.Findings) != 1 || report.Findings[0].Name != "wrong-password" {
+		t.Error(printed(t, report))
+	}
+}
