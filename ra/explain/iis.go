@@ -216,7 +216,7 @@ func (o *iisRun) goesOnWith(e *w3cEntry) bool {
 	if !o.posted {
 		within = afterLogin
 	}
-	return !e.when.clock || !o.when.clock || e.taken < 0 || e.when.ms-e.taken-o.when.ms <= within
+	return !e.when.clock || !o.when.clock || e.when.ms-max(e.taken, 0)-o.when.ms <= within
 }
 
 // expire reports what has not gone on.

@@ -198,7 +198,7 @@ func (j *judgement) rather(i, base *incident, apart int64) bool {
 		if n > maxLooks {
 			break
 		}
-		if o == base {
+		if j.used[o] { // base is
 			continue
 		}
 		if nearer, ok := j.apart(o, i); ok && nearer < apart && len(intersection(j.candidates[o], j.candidates[i])) > 0 {
@@ -231,11 +231,11 @@ func (j *judgement) consequences(k *affair) {
 }
 
 // against takes up what IIS has refused to CES at the very time of a case, though none of the
-// case's candidates leaves that: what CES and CAPF say came of it. They have few words for
-// much: whatever fails within the log-in is libest's 22.
+// case's candidates leaves that: what CES and CAPF say came of it, but where curl has failed.
+// They have few words for much: whatever fails within the log-in is libest's 22.
 func (j *judgement) against(k *affair) {
 	base := k.incidents[0]
-	if base.log != NGINX && base.log != CAPF || slices.ContainsFunc(k.incidents, func(i *incident) bool { return i.log == IIS }) {
+	if base.log != NGINX && base.log != CAPF || base.transport() != "" || slices.ContainsFunc(k.incidents, func(i *incident) bool { return i.log == IIS }) {
 		return
 	}
 	i := j.closest(k, IIS, func(i *incident) bool { return i.ces && !i.mute && !i.cut })
