@@ -27,7 +27,8 @@ func judge(c *Catalog, r *reading, o Options) *Report {
 			i.mute = true // the log ends while somebody enrolls
 		}
 		if (i.cut || familyOf(i.log) == familyPlain) && len(j.candidatesOf(i)) == 0 {
-			continue // a line of a failure that needs more than that
+			j.part(i) // a line of a failure that needs more than that
+			continue
 		}
 		j.byLog[i.log] = append(j.byLog[i.log], i)
 	}
@@ -54,6 +55,24 @@ func judge(c *Catalog, r *reading, o Options) *Report {
 	return j.report(cases)
 }
 
+// part keeps what is a part of a failure's lines alone, where these lines are of failures.
+func (j *judgement) part(i *incident) {
+	switch i.log {
+	case Phone, ASA, Expressway, TMS, TSP:
+	default:
+		return
+	}
+	var of []string
+	for _, e := range j.c.failures {
+		if t, ok := e.tellsOf(i.log); ok && slices.ContainsFunc(t.has, i.has) {
+			of = append(of, e.Name)
+		}
+	}
+	for _, m := range i.lines {
+		j.parts = append(j.parts, companion{of: of, stranger: stranger{log: i.log, mark: m, count: 1}})
+	}
+}
+
 // caseOrder is which logs cases begin with: those that say most come first.
 var caseOrder = []Log{NGINX, CiscoRA, CAPF, IIS, RA, Page, Phone, ASA, Expressway, TMS, TSP, Tool}
 
@@ -64,6 +83,9 @@ type judgement struct {
 	byLog      map[Log][]*incident
 	candidates map[*incident][]*entry
 	used       map[*incident]bool
+	parts      []companion // of failures, of which the rest is missing
+	alone      []*incident // of which no other log has anything
+	apartFrom  map[*entry]map[Log]bool
 }
 
 // candidatesOf are the failures that leave such an incident.
@@ -135,10 +157,13 @@ func (j *judgement) apart(a, b *incident) (ms int64, ok bool) {
 		return 0, false
 	}
 	// Without a date, or with an unknown zone, what is left of the difference counts.
-	difference := ((fromB-fromA)%every + every) % every
-	ms = min(difference, every-difference)
-	length := max(toA-fromA, toB-fromB, 0)
-	return ms, ms <= near+min(length, near)
+	ahead := ((fromB-fromA)%every + every) % every
+	if ahead > every/2 {
+		ahead -= every
+	}
+	lengthA, lengthB := max(toA-fromA, 0), max(toB-fromB, 0) // past midnight that is not known
+	ms = max(ahead-lengthA, -ahead-lengthB, 0)
+	return ms, ms <= near
 }
 
 // gather takes up what the other logs say of an incident.
@@ -185,6 +210,10 @@ func (j *judgement) gather(base *incident) *affair {
 		}
 	}
 	j.against(k)
+	j.after(k)
+	if len(k.incidents) == 1 {
+		j.alone = append(j.alone, base)
+	}
 	return k
 }
 
@@ -230,20 +259,49 @@ func (j *judgement) consequences(k *affair) {
 	}
 }
 
-// against takes up what IIS has refused to CES at the very time of a case, though none of the
-// case's candidates leaves that: what CES and CAPF say came of it, but where curl has failed.
-// They have few words for much: whatever fails within the log-in is libest's 22.
+// against takes up what IIS has refused to CES, or what the RA says of it, at the very time of
+// a case, though none of the case's candidates leaves that: what CES and CAPF say came of
+// it, but where curl has failed. They have few words for much: whatever fails within the
+// log-in is libest's 22.
 func (j *judgement) against(k *affair) {
 	base := k.incidents[0]
-	if base.log != NGINX && base.log != CAPF || base.transport() != "" || slices.ContainsFunc(k.incidents, func(i *incident) bool { return i.log == IIS }) {
+	if base.log != NGINX && base.log != CAPF || base.transport() != "" || strings.HasPrefix(base.who, startOfCES) {
 		return
 	}
-	i := j.closest(k, IIS, func(i *incident) bool { return i.ces && !i.mute && !i.cut })
-	if i == nil || strings.HasPrefix(base.who, startOfCES) {
+	for _, log := range [...]Log{IIS, RA} {
+		if k.has(log) {
+			return
+		}
+		i := j.closest(k, log, func(i *incident) bool { return log == RA && len(j.candidates[i]) > 0 || i.ces && !i.mute && !i.cut })
+		if i != nil {
+			j.used[i] = true
+			k.incidents, k.candidates = append(k.incidents, i), j.candidates[i]
+			return
+		}
+	}
+}
+
+// after takes up what came of a case in the logs of those who have waited for it, and have
+// no words of their own for it.
+func (j *judgement) after(k *affair) {
+	base := k.incidents[0]
+	if base.log != NGINX && base.log != RA || strings.HasPrefix(base.who, startOfCES) {
 		return
 	}
-	j.used[i] = true
-	k.incidents, k.candidates = append(k.incidents, i), j.candidates[i]
+	for _, log := range [...]Log{CAPF, IIS} {
+		if k.has(log) || log == IIS && base.transport() == "" {
+			continue
+		}
+		if i := j.closest(k, log, func(i *incident) bool { return log != IIS || i.torn }); i != nil {
+			j.used[i] = true
+			k.incidents = append(k.incidents, i)
+		}
+	}
+}
+
+// has tells whether a case has an incident of a log.
+func (k *affair) has(log Log) bool {
+	return slices.ContainsFunc(k.incidents, func(i *incident) bool { return i.log == log })
 }
 
 // closest is the incident of a log that is within two seconds of a case, and that no other
@@ -355,7 +413,7 @@ func (j *judgement) missedIn(k *affair, e *entry) (Log, bool) {
 		if log == NGINX && (!s.from.clock || k.incidents[0].log == CiscoRA) {
 			continue // it is the CiscoRA log, which has starts alone and no times
 		}
-		if j.covers(log, k) && !slices.ContainsFunc(k.incidents, func(i *incident) bool { return i.log == log }) && !j.mayStand(log, k.incidents[0], e) {
+		if j.covers(log, k) && !k.has(log) && !j.mayStand(log, k.incidents[0], e) {
 			return log, true
 		}
 	}
@@ -363,8 +421,23 @@ func (j *judgement) missedIn(k *affair, e *entry) (Log, bool) {
 }
 
 // mayStand tells whether a log has lines of a failure at the time of a case, though they were
-// taken for another's.
+// taken for another's, or at another time, where no other log has anything: a clock, or a
+// zone, may be wrong.
 func (j *judgement) mayStand(log Log, base *incident, e *entry) bool {
+	if j.apartFrom == nil { // all cases are gathered
+		j.apartFrom = map[*entry]map[Log]bool{}
+		for _, i := range j.alone {
+			for _, e := range j.candidates[i] {
+				if j.apartFrom[e] == nil {
+					j.apartFrom[e] = map[Log]bool{}
+				}
+				j.apartFrom[e][i.log] = true
+			}
+		}
+	}
+	if j.apartFrom[e][log] {
+		return true
+	}
 	for n, i := range j.window(log, base) {
 		if n > maxLooks {
 			break
@@ -432,6 +505,8 @@ func (j *judgement) rank(k *affair) (first []*entry, variants map[*entry][]strin
 	slices.SortStableFunc(first, func(a, b *entry) int {
 		return cmp.Or(
 			before(shared[a] == 1, shared[b] == 1),
+			before(!a.Lab, !b.Lab),
+			before(!a.Harmless, !b.Harmless), // who is told that nothing is to be mended looks no further
 			before(!missed[a], !missed[b]),
 			cmp.Compare(shared[a], shared[b]),
 			cmp.Compare(k.specific(b), k.specific(a)),
@@ -507,6 +582,11 @@ func (j *judgement) rest(report *Report) {
 	for _, log := range logs {
 		if s := j.r.seen[log]; s != nil && s.records > 0 {
 			report.Read = append(report.Read, LogRead{Log: log, Title: log.Title(), Records: s.records, Good: s.good, From: s.from.text(), To: s.to.text()})
+		}
+	}
+	for _, c := range j.parts[:min(len(j.parts), maxStrangers)] {
+		if !report.tells(c.of) {
+			report.NotUnderstood = append(report.NotUnderstood, Stranger{Evidence: j.evidence(c.log, c.mark), Count: c.count, Of: c.of})
 		}
 	}
 	for _, d := range j.r.desks {
