@@ -426,7 +426,13 @@ func (j *judgement) missedIn(k *affair, e *entry) (Log, bool) {
 func (j *judgement) mayStand(log Log, base *incident, e *entry) bool {
 	if j.apartFrom == nil { // all cases are gathered
 		j.apartFrom = map[*entry]map[Log]bool{}
-		for _, i := range j.alone {
+		alone := slices.Clone(j.alone)
+		for _, i := range j.byLog[IIS] { // where it ends nobody knows what was to follow
+			if i.mute && !j.used[i] {
+				alone = append(alone, i)
+			}
+		}
+		for _, i := range alone {
 			for _, e := range j.candidates[i] {
 				if j.apartFrom[e] == nil {
 					j.apartFrom[e] = map[Log]bool{}

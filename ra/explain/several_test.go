@@ -167,6 +167,42 @@ func TestWhatIISRefusedAtThatVerySecondIsTheCause(t *testing.T) {
 	}
 }
 
+// curl's words in NGINX's log are the cause, and what CAPF and IIS have of that moment came of
+// it, though the card names NGINX's log alone.
+func TestWhatCameOfACallThatFailedIsNoFailureOfItsOwn(t *testing.T) {
+	c, logs := catalog(t), recorded(t)
+	refused := strings.Replace(string(logs["wrong-password"]["nginx"]), "***EST [WARNING][est_enroll_auth:394]-->",
+		"2000/01/01 00:00:00 [warn] 16765#0: *2 login_to_certsrv_ca: Curl call for MS CA login failed with return code 60 (SSL certificate problem: certificate has expired) while SSL EST handshaking, client: 127.0.0.1, server: 127.0.0.1:8084\n***EST [WARNING][est_enroll_auth:394]-->", 1)
+	for _, x := range []struct {
+		name, want string
+		logs       []explain.Input
+	}{
+		{"NGINX and CAPF of a handshake that failed", "expired", []explain.Input{explaintest.Input("nginx", []byte(refused)), explaintest.Input("capf", logs["wrong-password"]["capf"])}},
+		{"CAPF and IIS of a log-in without an answer", "login-no-answer", []explain.Input{explaintest.Input("capf", logs["login-no-answer"]["capf"]), explaintest.Input("iis", logs["login-no-answer"]["iis"])}},
+		{"all of it", "login-no-answer", []explain.Input{explaintest.Input("capf", logs["login-no-answer"]["capf"]), explaintest.Input("iis", logs["login-no-answer"]["iis"]), explaintest.Input("nginx", logs["login-no-answer"]["nginx"])}},
+	} {
+		report := read(t, c, x.logs...)
+		if len(report.Findings) != 1 || report.Findings[0].Name != x.want && !slices.ContainsFunc(report.Findings[0].Others, func(o explain.Other) bool { return o.Name == x.want }) || len(report.Findings[0].Logs) != len(x.logs) {
+			t.Errorf("%s: %s", x.name, printed(t, report))
+		}
+	}
+}
+
+// A clock that is minutes off makes nothing likely, and nobody is told that nothing has to be
+// mended whom the logs do not name.
+func TestClocksThatAreOffMakeNothingSurer(t *testing.T) {
+	logs := oneAfterTheOther(recorded(t), 10*time.Second, "good-enrollment", "denied-by-policy", "wrong-password", "good-enrollment", "key-too-short", "good-enrollment")
+	iis := moved(logs["iis"], 3*time.Minute, "+0000")
+	for _, f := range read(t, catalog(t), explaintest.Input("capf", logs["capf"]), explaintest.Input("iis", iis)).Findings {
+		if slices.Contains(f.Logs, explain.CAPF) && f.Sure != explain.Possible {
+			t.Errorf("%s is %s: %s", f.Name, f.Sure, f.Why)
+		}
+		if f.Harmless || strings.HasPrefix(f.Name, "est-") {
+			t.Errorf("%s stands first", f.Name)
+		}
+	}
+}
+
 // A log that was cut begins with the end of a request.
 func TestTheEndOfAChallengeAloneIsNoFailure(t *testing.T) {
 	text := string(recorded(t)["good-enrollment"]["nginx"])
