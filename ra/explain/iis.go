@@ -29,7 +29,9 @@ type iisClient struct {
 	// torn are certificates that could not be fetched, and may be yet.
 	torn []*tornFetch
 	ces  bool // it is CES, which never asks without a log-in
-	last stamp
+	// enrolls says that it is CES, or this product.
+	enrolls bool
+	last    stamp
 }
 
 // tornFetch is a GET of certnew.cer that nobody got an answer to.
@@ -69,6 +71,7 @@ var (
 	postPage = []byte("certfnsh.asp")
 	certPage = []byte("certnew.cer")
 	cesAgent = []byte("CiscoRA")
+	ownAgent = []byte("ra") // in the profile modern
 	probing  = []byte(strings.ReplaceAll(ProbeAgent, " ", "+"))
 )
 
@@ -101,6 +104,7 @@ func (r *iisReader) record(rec *record, e *w3cEntry, found []int) {
 	if bytes.HasPrefix(e.agent, cesAgent) {
 		c.ces = true
 	}
+	c.enrolls = c.enrolls || c.ces || bytes.Equal(e.agent, ownAgent)
 	rec.tells = len(found) > 0
 	status, sub, win := string(e.status), string(e.sub), string(e.win)
 	good := (status == "200" || status == "301" || status == "302" || status == "304") && (win == "0" || win == "")
@@ -138,7 +142,7 @@ func (r *iisReader) record(rec *record, e *w3cEntry, found []int) {
 			r.d.strangers.add(IIS, rec)
 		}
 		i := run.trail.incident(IIS, "client "+c.name)
-		i.ces, i.torn = c.ces, win == "64"
+		i.enrolls, i.torn = c.enrolls, win == "64"
 		r.d.report(i)
 		return
 	}
@@ -177,7 +181,7 @@ func (r *iisReader) record(rec *record, e *w3cEntry, found []int) {
 					r.collected++
 					run.trail.note(rec, found)
 					i := run.trail.incident(IIS, "client "+c.name)
-					i.ces, i.mute = c.ces, true
+					i.enrolls, i.mute = c.enrolls, true
 					r.d.report(i)
 				}
 			}
@@ -239,7 +243,7 @@ func (r *iisReader) expire(c *iisClient, now stamp) {
 
 func (r *iisReader) dangle(run *iisRun, c *iisClient, cut bool) {
 	i := run.trail.incident(IIS, "client "+c.name)
-	i.ces, i.cut, i.maybe = c.ces, cut, run.maybe
+	i.enrolls, i.cut, i.maybe = c.enrolls, cut, run.maybe
 	r.d.report(i)
 }
 
@@ -253,7 +257,7 @@ func (r *iisReader) lose(c *iisClient) {
 		r.d.strangers.add(IIS, &torn.rec)
 	}
 	i := t.incident(IIS, "client "+c.name)
-	i.ces, i.torn = c.ces, true
+	i.enrolls, i.torn = c.enrolls, true
 	r.d.report(i)
 }
 

@@ -25,8 +25,8 @@ type incident struct {
 	// cut says that the log ends within it: what it lacks may have followed.
 	cut bool
 	// mute says that it is good by itself: it tells only what another log's failure was.
-	mute bool
-	ces  bool // IIS's client is CES
+	mute    bool
+	enrolls bool // IIS's client is CES, or this product in its place
 	// torn says that IIS's client went away, or was cut off, before it had its answer.
 	torn bool
 	// quoted says that a line that tells stands within what somebody has written.

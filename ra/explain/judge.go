@@ -170,7 +170,7 @@ func (j *judgement) apart(a, b *incident) (ms int64, ok bool) {
 func (j *judgement) gather(base *incident) *affair {
 	k := &affair{incidents: []*incident{base}, candidates: j.candidates[base]}
 	j.used[base] = true
-	if len(k.candidates) == 0 && (base.log == NGINX || base.log == IIS && base.ces) {
+	if len(k.candidates) == 0 && (base.log == NGINX || base.log == IIS && base.enrolls) {
 		j.consequences(k)
 		return k
 	}
@@ -251,7 +251,7 @@ func (j *judgement) consequences(k *affair) {
 		if log == base.log {
 			continue
 		}
-		i := j.closest(k, log, func(i *incident) bool { return log != IIS || i.torn || i.ces && len(j.candidates[i]) == 0 })
+		i := j.closest(k, log, func(i *incident) bool { return log != IIS || i.torn || i.enrolls && len(j.candidates[i]) == 0 })
 		if i != nil {
 			j.used[i] = true
 			k.incidents = append(k.incidents, i)
@@ -272,7 +272,7 @@ func (j *judgement) against(k *affair) {
 		if k.has(log) {
 			return
 		}
-		i := j.closest(k, log, func(i *incident) bool { return log == RA && len(j.candidates[i]) > 0 || i.ces && !i.mute && !i.cut })
+		i := j.closest(k, log, func(i *incident) bool { return log == RA && len(j.candidates[i]) > 0 || i.enrolls && !i.mute && !i.cut })
 		if i != nil {
 			j.used[i] = true
 			k.incidents, k.candidates = append(k.incidents, i), j.candidates[i]
