@@ -385,12 +385,8 @@ func (r *cesReader) access(rec *record, found []int) {
 	f := &cesFailure{asked: true, turn: r.clock}
 	f.trail.note(rec, found)
 	if post {
-		if status != "401" { // which comes before anything is asked of the CA
-			for _, c := range r.conns { // the latest lines are likeliest its own
-				if c.stage != stageDone && !r.suspected(c) && (len(f.conns) == 0 || c.turn > f.conns[0].turn) {
-					f.conns = []*conn{c}
-				}
-			}
+		if c := r.oldest(func(c *conn) bool { return c.stage != stageDone && !r.suspected(c) }); c != nil && status != "401" {
+			f.conns = []*conn{c}
 		}
 	}
 	r.failures = append(r.failures, f)
