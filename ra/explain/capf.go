@@ -124,7 +124,7 @@ func isEmpty(text []byte) bool {
 // end1 ends the enrollment of a phone that has no certificate.
 func (r *capfReader) end1(p *phone) {
 	if p.failed {
-		i := p.trail.incident(CAPF, p.name)
+		i := p.trail.incident(CAPF)
 		i.wait = p.wait
 		r.d.report(i)
 	}

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"maps"
 	"slices"
-	"strconv"
 	"strings"
 )
 
@@ -45,9 +44,6 @@ type conn struct {
 	trail  trail
 	turn   int64
 }
-
-// startOfCES is whose a start's lines are.
-const startOfCES = "start of CES"
 
 // stage is how far an enrollment has come at the CA.
 type stage int
@@ -162,7 +158,8 @@ func (r *cesReader) endStart(last bool) {
 		}
 		log = CiscoRA
 	}
-	i := r.start.incident(log, startOfCES)
+	i := r.start.incident(log)
+	i.start = true
 	i.cut = last && !r.failed
 	r.d.report(i)
 }
@@ -228,7 +225,7 @@ func (r *cesReader) dropOld() {
 // by the lines of CES alone.
 func (r *cesReader) giveUp(c *conn) {
 	if c.failed {
-		r.d.report(c.trail.incident(NGINX, "connection *"+strconv.FormatInt(c.id, 10)))
+		r.d.report(c.trail.incident(NGINX))
 	}
 	r.drop(c)
 }
@@ -426,14 +423,12 @@ func (r *cesReader) settle() {
 // close reports a failed request.
 func (r *cesReader) close(f *cesFailure) {
 	r.failures = slices.DeleteFunc(r.failures, func(o *cesFailure) bool { return o == f })
-	who := "an enrollment"
 	if len(f.conns) > 0 {
 		c := f.conns[0]
-		who = "connection *" + strconv.FormatInt(c.id, 10)
 		f.trail.add(&c.trail)
 		r.drop(c)
 	}
-	i := f.trail.incident(NGINX, who)
+	i := f.trail.incident(NGINX)
 	i.maybe = f.maybe
 	r.d.report(i)
 }

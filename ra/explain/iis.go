@@ -141,7 +141,7 @@ func (r *iisReader) record(rec *record, e *w3cEntry, found []int) {
 		if len(found) == 0 {
 			r.d.strangers.add(IIS, rec)
 		}
-		i := run.trail.incident(IIS, "client "+c.name)
+		i := run.trail.incident(IIS)
 		i.enrolls, i.torn = c.enrolls, win == "64"
 		r.d.report(i)
 		return
@@ -180,7 +180,7 @@ func (r *iisReader) record(rec *record, e *w3cEntry, found []int) {
 				if r.collected < maxCollected {
 					r.collected++
 					run.trail.note(rec, found)
-					i := run.trail.incident(IIS, "client "+c.name)
+					i := run.trail.incident(IIS)
 					i.enrolls, i.mute = c.enrolls, true
 					r.d.report(i)
 				}
@@ -242,7 +242,7 @@ func (r *iisReader) expire(c *iisClient, now stamp) {
 }
 
 func (r *iisReader) dangle(run *iisRun, c *iisClient, cut bool) {
-	i := run.trail.incident(IIS, "client "+c.name)
+	i := run.trail.incident(IIS)
 	i.enrolls, i.cut, i.maybe = c.enrolls, cut, run.maybe
 	r.d.report(i)
 }
@@ -256,7 +256,7 @@ func (r *iisReader) lose(c *iisClient) {
 	if len(torn.found) == 0 {
 		r.d.strangers.add(IIS, &torn.rec)
 	}
-	i := t.incident(IIS, "client "+c.name)
+	i := t.incident(IIS)
 	i.enrolls, i.torn = c.enrolls, true
 	r.d.report(i)
 }

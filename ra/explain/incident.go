@@ -19,7 +19,7 @@ type incident struct {
 	log   Log
 	numbs []int // the signatures seen, sorted
 	maybe []int // those that may belong to it, or to another at the same time
-	who   string
+	start bool  // it is a start of CES, and no enrollment
 	wait  int64 // ms that the client waited; -1 = unknown
 	lines []mark
 	// cut says that the log ends within it: what it lacks may have followed.
@@ -28,7 +28,8 @@ type incident struct {
 	mute    bool
 	enrolls bool // IIS's client is CES, or this product in its place
 	// torn says that IIS's client went away, or was cut off, before it had its answer.
-	torn bool
+	torn  bool
+	taken bool // it is of a case
 	// quoted says that a line that tells stands within what somebody has written.
 	quoted bool
 	first  stamp
@@ -140,8 +141,8 @@ func (t *trail) add(o *trail) {
 }
 
 // incident makes what the trail has an incident.
-func (t *trail) incident(log Log, who string) *incident {
-	i := &incident{log: log, who: who, wait: -1, quoted: t.quoted, first: t.first, last: t.last, numbs: slices.Sorted(slices.Values(t.numbs))}
+func (t *trail) incident(log Log) *incident {
+	i := &incident{log: log, wait: -1, quoted: t.quoted, first: t.first, last: t.last, numbs: slices.Sorted(slices.Values(t.numbs))}
 	from := 0
 	for n, m := range t.marks {
 		m.text = string(t.buf[from:t.ends[n]])

@@ -167,7 +167,7 @@ func (r *plainReader) saw(about topic, n int, rec *record) {
 func (r *plainReader) report(about topic) {
 	run := r.runs[about]
 	delete(r.runs, about)
-	r.d.report(run.trail.incident(about.log, ""))
+	r.d.report(run.trail.incident(about.log))
 }
 
 func (r *plainReader) end() {

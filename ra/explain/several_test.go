@@ -98,6 +98,27 @@ func TestPhonesThatFailOneAfterTheOtherAreToldApart(t *testing.T) {
 	}
 }
 
+// CAPF's trace has no dates: however many have failed before, a phone's lines in it are found.
+func TestHoweverManyFailTheirLogsAreJoined(t *testing.T) {
+	c, logs := catalog(t), recorded(t)
+	for _, card := range []string{"submit-hangs", "asp-timeout", "wrong-password"} {
+		all := oneAfterTheOther(logs, 40*time.Second, slices.Repeat([]string{card}, 500)...)
+		var inputs []explain.Input
+		for _, f := range explaintest.Files {
+			inputs = append(inputs, explaintest.Input(f.Log, all[f.Log]))
+		}
+		findings := read(t, c, inputs...).Findings
+		if len(findings) == 0 {
+			t.Errorf("%s 500 times is nothing", card)
+		}
+		for _, f := range findings {
+			if f.Count != 500 || len(f.Logs) != 3 {
+				t.Errorf("%s 500 times is %s %d times, in %v", card, f.Name, f.Count, f.Logs)
+			}
+		}
+	}
+}
+
 // As above, in any order and at any time, so that none of them stands nearer to a line than the
 // phone whose it is.
 func TestPhonesInAnyOrderAreToldApart(t *testing.T) {

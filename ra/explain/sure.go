@@ -1,0 +1,61 @@
+package explain
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+)
+
+// sure says how sure it is that the first candidate is it.
+func (j *judgement) sure(k *affair, candidates []*entry) (Sure, string) {
+	where := j.where(k)
+	waited := ""
+	for _, i := range k.incidents {
+		if i.wait >= 1000 && candidates[0].WaitMost > 0 {
+			waited = fmt.Sprintf(", and the client's wait of %.1f s fits", float64(i.wait)/1000)
+		}
+	}
+	if k.cut() {
+		end := "ends"
+		if strings.Contains(where, " and ") {
+			end = "end"
+		}
+		return Possible, fmt.Sprintf("%s %s there: what is missing may have followed", where, end)
+	}
+	var lab, silent int
+	firstMissed := j.missed(k, candidates[0]) // a log without lines of any tells nothing
+	for _, e := range candidates[1:] {
+		switch {
+		case e.Lab:
+			lab++
+		case !firstMissed && j.missed(k, e):
+			silent++
+		}
+	}
+	rest := len(candidates) - 1 - lab - silent
+	against, contradicted := j.contradicted(k, candidates[0])
+	switch {
+	case len(candidates) == 1 && contradicted:
+		return Likely, fmt.Sprintf("no other failure that is known leaves these lines in %s%s, but the %s of that time has nothing of what it leaves there: is that of another server?", where, waited, strings.TrimPrefix(against.Title(), "the "))
+	case len(candidates) == 1 && slices.ContainsFunc(k.incidents, func(i *incident) bool { return i.quoted }):
+		return Likely, fmt.Sprintf("no other failure that is known leaves these lines in %s%s, but one of them stands within a sentence or a request, where anybody may have written it", where, waited)
+	case len(candidates) == 1:
+		return Certain, fmt.Sprintf("no other failure that is known leaves these lines in %s%s", where, waited)
+	case rest == 0 && !candidates[0].Lab:
+		return Likely, fmt.Sprintf("of what leaves these lines in %s, the others are made by tests alone or would have left more%s", where, waited)
+	}
+	return Possible, fmt.Sprintf("one of %d that %s alone cannot tell apart%s", len(candidates), where, waited)
+}
+
+func (j *judgement) where(k *affair) string {
+	var titles []string
+	for _, i := range k.incidents {
+		if t := "the " + strings.TrimPrefix(i.log.Title(), "the "); !slices.Contains(titles, t) {
+			titles = append(titles, t)
+		}
+	}
+	if n := len(titles); n > 1 {
+		return strings.Join(titles[:n-1], ", ") + " and " + titles[n-1]
+	}
+	return titles[0]
+}
