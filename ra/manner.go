@@ -78,6 +78,10 @@ func (r *RA) mannerOf(label string) manner {
 	return newManner(r.labelManner(label).Answers, r.CAFailureStatus)
 }
 
+// Collects tells whether under a label the RA goes on where a client is gone, and keeps the
+// certificate for its retry: CES does not.
+func (r *RA) Collects(label string) bool { return r.mannerOf(label).collects() }
+
 // pooled tells whether connections are kept under a label.
 func (r *RA) pooled(label string) bool {
 	return r.labelManner(label).Sessions == SessionsPooled

@@ -34,6 +34,8 @@ type logged struct {
 	query string // behind the query, where an ASP page failed
 	sub   int
 	win32 uint32
+	// kernel says that http.sys answers before IIS hears of the request: there is no entry.
+	kernel bool
 }
 
 type loggedKey struct{}
@@ -74,7 +76,9 @@ func accessLog(next http.Handler, now func() time.Time, log func(AccessEntry)) h
 			}
 			e.Time = now()
 			e.Taken = e.Time.Sub(start)
-			log(e)
+			if !l.kernel {
+				log(e)
+			}
 			if complete {
 				rec.release()
 			}

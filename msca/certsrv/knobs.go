@@ -58,6 +58,7 @@ func (s *Server) AnswerAs(w http.ResponseWriter, r *http.Request, kind string) b
 		a = staticError(http.StatusInternalServerError, 0, win32Fail)
 	case "503":
 		a = unavailable()
+		entryOf(r.Context()).kernel = true
 	case "asp-timeout":
 		a = staticError(http.StatusInternalServerError, 100, win32Fail)
 		a.body = []byte("Active Server Pages error 'ASP 0113'\r\n\r\nScript timed out\r\n\r\n" + r.URL.Path + "\r\n")

@@ -125,7 +125,7 @@ func isEmpty(text []byte) bool {
 func (r *capfReader) end1(p *phone) {
 	if p.failed {
 		i := p.trail.incident(CAPF)
-		i.wait = p.wait
+		i.who, i.wait = p.name, p.wait
 		r.d.report(i)
 	}
 	r.drop(p)

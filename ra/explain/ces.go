@@ -16,7 +16,8 @@ type cesReader struct {
 
 	starting bool
 	start    trail
-	service  bool // the script's line: it is the CiscoRA log
+	alone    bool // it is the CiscoRA log, and nothing else
+	service  bool // it is the CiscoRA log: its script's line was there
 	failed   bool
 
 	conns  map[int64]*conn
@@ -126,6 +127,7 @@ func callFailed(text []byte) bool {
 func (r *cesReader) starts(rec *record, found []int) {
 	if bytes.HasPrefix(rec.text, startBegins) {
 		r.endStart(false)
+		r.service = r.alone
 		r.restarted()
 	}
 	r.starting = true
@@ -140,13 +142,29 @@ func (r *cesReader) starts(rec *record, found []int) {
 		r.endStart(false)
 	case bytes.HasPrefix(rec.text, chainRead):
 		r.start.reset()
-		r.starting, r.failed, r.service = false, false, false
+		r.starting, r.failed = false, false
 	}
 }
 
-// endStart ends a start without a chain; last says that the log ends here.
+// begin says that another file begins: the CiscoRA log, which says nothing of enrollments, goes
+// on in none that is not known to be one.
+func (r *cesReader) begin() {
+	if r.service && !r.alone {
+		r.endStart(true)
+	}
+	r.service = r.alone
+}
+
+// serves says that CES answers clients: it is not starting, and it is not the CiscoRA log.
+func (r *cesReader) serves() {
+	r.endStart(false)
+	r.service = r.alone
+}
+
+// endStart ends a start without a chain; last says that the log ends here. CES tries again
+// without its script, so that what follows in the CiscoRA log is that log's as well.
 func (r *cesReader) endStart(last bool) {
-	defer func() { r.starting, r.failed, r.service = false, false, false; r.start.reset() }()
+	defer func() { r.starting, r.failed = false, false; r.start.reset() }()
 	if !r.starting || len(r.start.numbs) == 0 {
 		return
 	}
@@ -159,7 +177,7 @@ func (r *cesReader) endStart(last bool) {
 		log = CiscoRA
 	}
 	i := r.start.incident(log)
-	i.start = true
+	i.who, i.start = "CES, at its start", true
 	i.cut = last && !r.failed
 	r.d.report(i)
 }
@@ -242,7 +260,7 @@ func (r *cesReader) oldest(fits func(*conn) bool) (best *conn) {
 
 // running takes a line of CES about an enrollment.
 func (r *cesReader) running(rec *record, found []int) {
-	r.endStart(false)
+	r.serves()
 	c := r.connOf(rec.head.conn, rec.head.pid)
 	// A connection that goes on is not one that has failed.
 	for _, f := range r.failures {
@@ -272,10 +290,10 @@ func (r *cesReader) libest(rec *record, found []int) {
 	t := rec.text
 	switch {
 	case bytes.HasPrefix(t, noPeer):
-		r.endStart(false)
+		r.serves()
 		r.begun = true
 	case bytes.HasPrefix(t, challenge):
-		r.endStart(false)
+		r.serves()
 		r.begun = true
 		r.challenges = min(r.challenges+1, 1000)
 	case bytes.HasPrefix(t, authFailed):
@@ -306,7 +324,7 @@ var libestStart = []byte("***EST [INFO][est_log_version")
 
 // fails begins a failed request, and looks for the connection that it is of.
 func (r *cesReader) fails(rec *record, found []int) {
-	r.endStart(false)
+	r.serves()
 	f := &cesFailure{turn: r.clock}
 	digits := rec.text[len(failedWith):]
 	for i := 0; i < len(digits) && i < 3 && digit(digits[i]); i++ {
@@ -341,7 +359,7 @@ func (r *cesReader) access(rec *record, found []int) {
 	if r.starting && bytes.HasPrefix(t, chainAsked) {
 		return // whoever asks before the start is over does not end it
 	}
-	r.endStart(false)
+	r.serves()
 	quote := bytes.LastIndexByte(t, '"')
 	if quote < 0 {
 		return

@@ -70,12 +70,13 @@ const unusableLogin = `***EST [INFO][est_enroll_auth:356]--> TLS: no peer certif
 ***EST [INFO][log_access:1298]--> 127.0.0.1 [27/Nov/2026:00:25:29 +0000] "POST /.well-known/est/simpleenroll HTTP/1.1" 401 0
 `
 
-// Where IIS's log has nothing of that time, no cause at IIS is likelier than the client's.
+// Where IIS's log has nothing of that time, the client is the cause, or http.sys, whose 503 is
+// in no IIS log.
 func TestALogInThatNeverCameToTheCAIsTheClients(t *testing.T) {
 	c := catalog(t)
 	at := explaintest.Input("u_ex261127.log", []byte(goodAtIIS("00:20:00", "00:30:00")))
 	report := read(t, c, explaintest.Input("nginx-error.log", []byte(unusableLogin)), at)
-	if len(report.Findings) != 1 || report.Findings[0].Name != "login-unusable" || report.Findings[0].Sure != explain.Likely {
+	if len(report.Findings) != 1 || report.Findings[0].Name != "pool-stopped" || report.Findings[0].Sure != explain.Possible || report.Findings[0].Others[0].Name != "login-unusable" {
 		t.Errorf("with IIS's log: %s", printed(t, report))
 	}
 	alone := read(t, c, explaintest.Input("nginx-error.log", []byte(unusableLogin)))

@@ -56,11 +56,13 @@ func (j *judgement) offset(log Log, at stamp) (int64, bool) {
 // sameClock tells whether the times of two logs can be compared: both zones are known, or
 // they have one, whichever it is.
 func (j *judgement) sameClock(a, b Log, at stamp) bool {
-	ces := func(l Log) bool { return l == NGINX || l == CAPF || l == CiscoRA }
 	_, knownA := j.offset(a, at)
 	_, knownB := j.offset(b, at)
-	return knownA && knownB || ces(a) == ces(b)
+	return knownA && knownB || ofCES(a) == ofCES(b)
 }
+
+// ofCES tells the logs of CES and CAPF, which have one clock.
+func ofCES(l Log) bool { return l == NGINX || l == CAPF || l == CiscoRA }
 
 // apart is how far apart two incidents are, in ms; ok is false where they cannot
 // belong together.

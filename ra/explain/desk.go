@@ -24,6 +24,7 @@ type record struct {
 type desk struct {
 	catalog *Catalog
 	file    int
+	told    *FileRead // of that file
 	fields  w3cFields
 	custom  bool // #Fields was seen, and they are not the default ones
 
@@ -49,6 +50,7 @@ type desk struct {
 	strangers   strangers
 	companions  map[int]*companion // by their signatures
 	secrets     secrets
+	reports     int // lines of reports of ra check
 	kinds       []string
 	looked      []int  // bytes, for each mask
 	named       []byte // how the line before ends, if a password's name stands there
@@ -85,8 +87,11 @@ func newDesk(c *Catalog) *desk {
 }
 
 // begin says that a file begins.
-func (d *desk) begin(file int) {
-	d.file = file
+func (d *desk) begin(file int, told *FileRead) {
+	d.flush()
+	d.ces.begin()
+	d.file, d.told = file, told
+	d.lastSeen = nil
 	d.fields, d.custom = parseFields(w3cDefault), false
 	d.named, d.blank, d.inKey = d.named[:0], 0, 0
 	d.strangers.mute = false
@@ -114,6 +119,12 @@ func (d *desk) line(raw, next []byte, number int) {
 		return
 	}
 	b = d.withoutSecrets(b, number)
+	if ofReport(b) {
+		d.reports++
+		d.flush()
+		d.plain.gap()
+		return
+	}
 	if d.open && d.openHead.form == formW3CHead && endsW3CHead(b[0]) {
 		d.flush()
 	}
@@ -173,7 +184,7 @@ func (d *desk) withoutSecrets(b []byte, number int) []byte {
 		kinds = append(kinds, "a password")
 	}
 	for _, what := range kinds {
-		d.secrets.saw(what, place{d.file, number})
+		d.secrets.saw(what, d.file, number)
 	}
 	d.kinds = kinds
 	return d.withoutKey(b)
@@ -289,24 +300,30 @@ func (d *desk) judge(r *record, text []byte) bool {
 
 // unknown hands on a record whose text is not known.
 func (d *desk) unknown(r *record, text []byte) {
-	log := NGINX
-	if r.head.form == formCAPF {
-		log = CAPF
-	}
 	r.text = text
 	d.found = d.found[:0]
-	d.strangers.add(log, r)
+	d.strangers.add(d.logOf(r), r)
 	d.deliver(r)
 }
 
 func (d *desk) deliver(r *record) {
+	d.count(d.logOf(r), r.head.when)
 	if r.head.form == formCAPF {
-		d.count(CAPF, r.head.when)
 		d.capf.record(r, d.found)
 		return
 	}
-	d.count(NGINX, r.head.when)
 	d.ces.record(r, d.found)
+}
+
+// logOf is the log of a record of CES or CAPF.
+func (d *desk) logOf(r *record) Log {
+	switch {
+	case r.head.form == formCAPF:
+		return CAPF
+	case d.ces.alone:
+		return CiscoRA
+	}
+	return NGINX
 }
 
 // hold keeps a record until its text has been read to the end.
@@ -418,6 +435,9 @@ func (d *desk) count(log Log, when stamp) {
 		if s == nil {
 			s = &seen{}
 			d.seen[log] = s
+		}
+		if !slices.Contains(d.told.Logs, log) {
+			d.told.Logs = append(d.told.Logs, log)
 		}
 		d.lastSeen, d.lastSeenLog = s, log
 	}

@@ -1,6 +1,9 @@
 package explain
 
-import "slices"
+import (
+	"slices"
+	"strings"
+)
 
 // maxEvidence is how many lines of one log are shown as evidence.
 const maxEvidence = 8
@@ -11,22 +14,37 @@ func (j *judgement) evidenceOf(k *affair, tells func(n int) bool) (all []Evidenc
 		var of []Evidence
 		for _, m := range i.lines {
 			r := record{raw: []byte(m.text)}
-			if m.tells && slices.ContainsFunc(j.numbersOf(i.log, r.raw), tells) {
-				of = append(of, j.evidence(i.log, m))
+			// What libest returned is what people look for.
+			if m.tells && slices.ContainsFunc(j.numbersOf(i.log, r.raw), tells) || i.log == CAPF && strings.Contains(m.text, string(rvWords)) {
+				of = append(of, j.evidence(i.in(), m))
 			}
 		}
 		if len(of) == 0 { // what it lacks tells
 			for _, m := range i.lines[max(0, len(i.lines)-2):] {
-				of = append(of, j.evidence(i.log, m))
+				of = append(of, j.evidence(i.in(), m))
 			}
 		}
-		for _, e := range of[:min(len(of), maxEvidence)] { // one line may be in two logs: the RA's, and a page's words in it
-			if !slices.ContainsFunc(all, func(o Evidence) bool { return o.File == e.File && o.Line == e.Line }) {
-				all = append(all, e)
-			}
-		}
+		all = append(all, of[:min(len(of), maxEvidence)]...)
 	}
-	return all
+	return once(all)
+}
+
+// once are the lines without those that come again: a line of the RA's log has a page's
+// words in it, too.
+func once(all []Evidence) (lines []Evidence) {
+	type place struct {
+		file string
+		line int
+	}
+	seen := map[place]bool{}
+	for _, e := range all {
+		at := place{e.File, e.Line}
+		if !seen[at] {
+			lines = append(lines, e)
+		}
+		seen[at] = true
+	}
+	return lines
 }
 
 // numbersOf are the signatures of one line.
@@ -61,5 +79,5 @@ func (j *judgement) evidence(log Log, m mark) Evidence {
 	if m.file < len(j.r.files) {
 		name = show(j.r.files[m.file].Name)
 	}
-	return Evidence{File: name, Line: m.line, Log: log, Time: m.when.text(), Text: show(m.text), at: m.when.ms, timed: m.when.clock}
+	return Evidence{File: name, Line: m.line, Log: log, Time: m.when.text(), Text: shown(log, m.text), at: m.when.ms, timed: m.when.clock}
 }

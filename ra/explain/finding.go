@@ -6,8 +6,11 @@ import (
 	"strings"
 )
 
-// until takes another case into a finding that is there already.
-func (f *Finding) until(j *judgement, k *affair) {
+// maxWho is how many are named whom a failure has met.
+const maxWho = 5
+
+// when takes in the time of a case, as the log has it that says most.
+func (f *Finding) when(j *judgement, k *affair) {
 	for _, i := range k.incidents {
 		if !i.first.clock {
 			continue
@@ -18,18 +21,39 @@ func (f *Finding) until(j *judgement, k *affair) {
 		if at := j.utc(i, i.last); f.Last == "" || at > f.lastMS {
 			f.Last, f.lastMS = i.last.text(), at
 		}
-		return // the log that says most
+		return
 	}
 }
 
-// finding makes a finding of a case.
-func (j *judgement) finding(k *affair, candidates []*entry, variants map[*entry][]string) *Finding {
-	f := &Finding{Count: 1}
-	f.until(j, k)
+// whom takes in who has met it.
+func (f *Finding) whom(cases []*affair) {
+	met := map[string]bool{}
+	for _, k := range cases {
+		for _, i := range k.incidents {
+			if i.who == "" || met[i.who] {
+				continue
+			}
+			met[i.who] = true
+			if len(f.Who) < maxWho {
+				f.Who = append(f.Who, show(i.who))
+			}
+		}
+	}
+	f.MoreWho = len(met) - len(f.Who)
+}
+
+// finding makes a finding of the cases of one failure.
+func (j *judgement) finding(g *group) *Finding {
+	k, candidates, variants := g.shown, g.candidates, g.variants
+	f := &Finding{Count: len(g.cases)}
+	for _, k := range g.cases {
+		f.when(j, k)
+	}
+	f.whom(g.cases)
 	j.story(f, k)
 	for _, i := range k.incidents {
-		if !slices.Contains(f.Logs, i.log) {
-			f.Logs = append(f.Logs, i.log)
+		if !slices.Contains(f.Logs, i.in()) {
+			f.Logs = append(f.Logs, i.in())
 		}
 	}
 	if len(candidates) == 0 {
@@ -63,10 +87,20 @@ func (j *judgement) finding(k *affair, candidates []*entry, variants map[*entry]
 	if f.Sure == Possible {
 		f.severity++
 	}
+	if f.Harmless || k.asked() {
+		f.severity += 3
+	}
 	if k.cut() {
 		f.severity += 8
 	}
 	return f
+}
+
+// asked tells whether it was a client's question alone, for the chain or the attributes, as far
+// as NGINX's log tells: nobody lacks a certificate for it.
+func (k *affair) asked() bool {
+	i := k.incidents[0]
+	return len(k.incidents) == 1 && i.log == NGINX && !i.start && slices.ContainsFunc(i.lines, func(m mark) bool { return strings.Contains(m.text, `] "GET /.well-known/est/`) })
 }
 
 // wordsFor are the words for a case: the output of a tool alone does not say which product
@@ -113,13 +147,13 @@ func (j *judgement) unknown(f *Finding, k *affair) {
 		of := 0
 		for _, m := range i.lines {
 			if of < maxEvidence && tellsOfFailure(i.log, m.text) {
-				f.Evidence = append(f.Evidence, j.evidence(i.log, m))
+				f.Evidence = append(f.Evidence, j.evidence(i.in(), m))
 				of++
 			}
 		}
 		if of == 0 {
 			for _, m := range i.lines[max(0, len(i.lines)-2):] {
-				f.Evidence = append(f.Evidence, j.evidence(i.log, m))
+				f.Evidence = append(f.Evidence, j.evidence(i.in(), m))
 			}
 		}
 	}

@@ -1,6 +1,7 @@
 package explain
 
 import (
+	"cmp"
 	"slices"
 	"strings"
 )
@@ -17,10 +18,12 @@ type mark struct {
 // enrollment at CES, at CAPF or at the CA, one paragraph of another log.
 type incident struct {
 	log   Log
-	numbs []int // the signatures seen, sorted
-	maybe []int // those that may belong to it, or to another at the same time
-	start bool  // it is a start of CES, and no enrollment
-	wait  int64 // ms that the client waited; -1 = unknown
+	stood Log    // the log that it stood in, where that is another: a page's words in the RA's
+	numbs []int  // the signatures seen, sorted
+	maybe []int  // those that may belong to it, or to another at the same time
+	who   string // the phone, where the log names it; or CES
+	start bool   // it is a start of CES, and no enrollment
+	wait  int64  // ms that the client waited; -1 = unknown
 	lines []mark
 	// cut says that the log ends within it: what it lacks may have followed.
 	cut bool
@@ -37,6 +40,9 @@ type incident struct {
 	file   int
 	order  int
 }
+
+// in is the log that it is shown as.
+func (i *incident) in() Log { return cmp.Or(i.stood, i.log) }
 
 func (i *incident) has(n int) bool { return slices.Contains(i.numbs, n) }
 

@@ -98,13 +98,13 @@ const (
 var errBomb = errors.New("it unpacks to more than a log would: stopped there")
 
 // unpacked reads a file's text: unpacked if it is gzip, in UTF-8 if it is UTF-16, decoded if
-// it is a mail as it was saved.
-func unpacked(r io.Reader) (*bufio.Reader, error) {
-	in, err := unzipped(r)
-	if err != nil {
-		return nil, err
+// it is a mail as it was saved, which mail tells.
+func unpacked(r io.Reader) (in *bufio.Reader, mail bool, err error) {
+	if in, err = unzipped(r); err != nil {
+		return nil, false, err
 	}
-	return mailed(decoded(in)), nil
+	in, mail = mailed(decoded(in))
+	return in, mail, nil
 }
 
 // unzipped unpacks what is gzip.
@@ -223,6 +223,7 @@ type kind uint8
 const (
 	kindOther kind = iota
 	kindCES
+	kindCiscoRA
 	kindCAPF
 	kindIIS
 	kinds
@@ -238,11 +239,14 @@ type sniffed struct {
 
 const sniffLines = 400
 
+// accessWord is in the lines that NGINX's log has of requests, and the CiscoRA log not.
+var accessWord = []byte("[log_access")
+
 // sniff looks at the beginning of a file.
 func sniff(in *bufio.Reader) (s sniffed) {
 	begin, _ := in.Peek(lineBuffer)
 	var count [kinds]int
-	n := 0
+	n, scripts, serves := 0, 0, false
 	for line := range bytes.Lines(begin) {
 		if n++; n > sniffLines {
 			break
@@ -260,6 +264,10 @@ func sniff(in *bufio.Reader) (s sniffed) {
 		switch h.form {
 		case formStart, formWorker, formLibest, formService:
 			count[kindCES]++
+			if h.form == formService {
+				scripts++
+			}
+			serves = serves || h.form == formWorker || h.form == formLibest && bytes.Contains(line, accessWord)
 		case formCAPF, formFrame:
 			count[kindCAPF]++
 		case formW3C, formW3CHead:
@@ -272,6 +280,9 @@ func sniff(in *bufio.Reader) (s sniffed) {
 		if count[k] > count[s.kind] {
 			s.kind = k
 		}
+	}
+	if s.kind == kindCES && scripts > 0 && !serves {
+		s.kind = kindCiscoRA
 	}
 	return s
 }

@@ -75,6 +75,9 @@ func (j *judgement) join(k *affair, log Log) {
 			apart += atOnce
 		}
 		// Within one second the order tells.
+		if ofCES(log) && ofCES(base.log) && i.start != base.start { // CES's own, or a phone's
+			continue
+		}
 		if best != nil && (apart >= bestApart || bestApart <= sameSecond) {
 			continue
 		}

@@ -10,7 +10,7 @@ import (
 	"mime"
 	"mime/multipart"
 	"mime/quotedprintable"
-	"net/mail"
+	netmail "net/mail"
 	"net/textproto"
 	"strings"
 )
@@ -26,13 +26,13 @@ var errMail = errors.New("the mail holds more than is read of one: save its logs
 
 // mailed reads a mail as it was saved (RFC 5322, RFC 2045): the text of its parts, decoded,
 // one after another. Other files are left as they are.
-func mailed(in *bufio.Reader) *bufio.Reader {
+func mailed(in *bufio.Reader) (text *bufio.Reader, mail bool) {
 	begin, _ := in.Peek(lineBuffer)
 	if !isMail(begin) {
-		return in
+		return in, false
 	}
 	m := &mailText{}
-	message, err := mail.ReadMessage(in)
+	message, err := netmail.ReadMessage(in)
 	if err == nil {
 		err = m.part(textproto.MIMEHeader(message.Header), message.Body, 0)
 	}
@@ -40,7 +40,7 @@ func mailed(in *bufio.Reader) *bufio.Reader {
 	if err != nil {
 		end = failing{err}
 	}
-	return bufio.NewReaderSize(io.MultiReader(&m.text, end), lineBuffer)
+	return bufio.NewReaderSize(io.MultiReader(&m.text, end), lineBuffer), true
 }
 
 // failing ends a text with an error.
@@ -94,7 +94,7 @@ func (m *mailText) part(header textproto.MIMEHeader, body io.Reader, depth int) 
 	case strings.HasPrefix(kind, "multipart/"):
 		return m.multipart(multipart.NewReader(body, parameters["boundary"]), kind == "multipart/alternative", depth)
 	case kind == "message/rfc822":
-		message, err := mail.ReadMessage(body)
+		message, err := netmail.ReadMessage(body)
 		if err != nil {
 			return fmt.Errorf("a mail in the mail: %w", err)
 		}

@@ -40,6 +40,7 @@ type topic struct {
 type plainRun struct {
 	trail trail
 	id    string // of the RA's enrollment
+	stood Log    // see [incident]
 	line  int
 	file  int
 }
@@ -57,7 +58,7 @@ func (r *plainReader) init(d *desk) { r.d, r.runs = d, map[topic]*plainRun{} }
 // gap says that a paragraph ends.
 func (r *plainReader) gap() {
 	if r.doubt {
-		if r.log != RA || !r.refusals.take(&r.doubtful) {
+		if r.log != RA || !r.explained.ids[idOf(r.window)] && !r.refusals.take(&r.doubtful) {
 			r.d.strangers.add(r.log, &r.doubtful)
 		}
 		r.doubt, r.told = false, true
@@ -157,7 +158,9 @@ func (r *plainReader) saw(about topic, n int, rec *record) {
 		}
 		r.runs[about] = run
 	}
-	if r.log != about.log {
+	if r.log == RA && about.log != RA {
+		run.stood = RA
+	} else if r.log != about.log {
 		r.d.count(about.log, r.when)
 	}
 	run.trail.note(rec, []int{n})
@@ -167,7 +170,9 @@ func (r *plainReader) saw(about topic, n int, rec *record) {
 func (r *plainReader) report(about topic) {
 	run := r.runs[about]
 	delete(r.runs, about)
-	r.d.report(run.trail.incident(about.log))
+	i := run.trail.incident(about.log)
+	i.stood = run.stood
+	r.d.report(i)
 }
 
 func (r *plainReader) end() {

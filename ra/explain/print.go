@@ -48,7 +48,12 @@ func (r *Report) PrintWide(w io.Writer, width int) error {
 		p.line("")
 		p.line("Secrets stand in the input, and are not shown here. Take them out before you pass it on, and change them if you have:")
 		for _, s := range r.Secrets {
-			p.line("  %s:%d: %s%s", show(s.File), s.Line, s.What, timesOf(int64(s.Count)))
+			lines := strings.Trim(strings.Join(strings.Fields(fmt.Sprint(s.Lines)), ", "), "[]")
+			more := ""
+			if n := s.Count - len(s.Lines); n > 0 {
+				more = fmt.Sprintf(", and in %s more", counted(int64(n)))
+			}
+			p.line("  %s:%s: %s%s", show(s.File), lines, s.What, more)
 		}
 	}
 	if r.NotSought > 0 {
@@ -61,24 +66,59 @@ func (r *Report) PrintWide(w io.Writer, width int) error {
 		when := ""
 		if l.From != "" {
 			when = fmt.Sprintf(", %s to %s", l.From, l.To)
+			if l.Zone != "" {
+				when += ", " + l.Zone
+			}
 		}
 		good := ""
 		if l.Good > 0 {
-			good = fmt.Sprintf(", %d good", l.Good)
+			good = ", " + went(l.Log, l.Good)
 		}
 		p.line("  %s: %s%s%s", l.Title, counted(l.Records), good, when)
 	}
 	for _, f := range r.Files {
-		note := ""
+		note := ": no log that is known"
+		if len(f.Logs) > 0 {
+			note = ": " + titlesOf(f.Logs)
+		}
 		switch {
+		case f.Lines == 0 && f.Error == "":
+			note = ""
 		case f.Error != "":
 			note = ": " + show(f.Error)
 		case f.Binary && !r.Readable():
 			note = ": it looks like binary data"
 		}
-		p.line("  %s, %s%s", show(f.Name), counted(int64(f.Lines)), note)
+		what := counted(int64(f.Lines))
+		if f.Decoded {
+			what += " of decoded text"
+		}
+		p.line("  %s, %s%s", show(f.Name), what, note)
+	}
+	for _, note := range r.Notes {
+		p.line("  note: %s", note)
 	}
 	return p.err
+}
+
+// went is how often all went well in a log.
+func went(log Log, n int64) string {
+	what := "enrollment"
+	if log == NGINX {
+		what = "request"
+	}
+	if n != 1 {
+		what += "s"
+	}
+	return fmt.Sprintf("%d good %s", n, what)
+}
+
+func titlesOf(logs []Log) string {
+	var titles []string
+	for _, l := range logs {
+		titles = append(titles, l.Title())
+	}
+	return strings.Join(titles, ", ")
 }
 
 // counted is a number of lines.
@@ -168,6 +208,13 @@ func (p *printer) finding(f *Finding) {
 	case f.Count > 1:
 		p.line("  seen:     %d times", f.Count)
 	}
+	if len(f.Who) > 0 {
+		more := ""
+		if f.MoreWho > 0 {
+			more = fmt.Sprintf(" and %d more", f.MoreWho)
+		}
+		p.line("  who:      %s%s", strings.Join(f.Who, ", "), more)
+	}
 	p.line("  how sure: %s: %s", f.Sure, f.Why)
 	p.line("  evidence:")
 	for _, e := range f.Evidence {
@@ -187,7 +234,11 @@ func (p *printer) finding(f *Finding) {
 		p.line("  %s %s", label, oneLine(f.Fix))
 	}
 	if len(f.Variants) > 0 {
-		p.line("  variants: %s leave the same lines: ra scenario show NAME", strings.Join(f.Variants, ", "))
+		form := "a form"
+		if len(f.Variants) > 1 {
+			form = "forms"
+		}
+		p.line("  see also: %s, %s of the same failure: ra scenario show NAME", strings.Join(f.Variants, ", "), form)
 	}
 	if f.Play != "" {
 		p.line("  play it:  %s", f.Play)
@@ -220,7 +271,7 @@ func (p *printer) finding(f *Finding) {
 	if len(f.Story) > len(f.Evidence) {
 		title := "the story"
 		if f.Count > 1 {
-			title += " of the first"
+			title += " of one"
 		}
 		p.line("  %s:", title)
 		for _, e := range f.Story {

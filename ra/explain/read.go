@@ -27,9 +27,12 @@ type FileRead struct {
 	Name  string `json:"name"`
 	Lines int    `json:"lines"`
 	Bytes int64  `json:"bytes"`
+	Logs  []Log  `json:"logs"`            // that have lines in it
 	Error string `json:"error,omitempty"` // it was read to there
 	// Binary says that it begins as no text does.
 	Binary bool `json:"binary,omitempty"`
+	// Decoded says that it is a mail as it was saved: its lines are those of its text.
+	Decoded bool `json:"decoded,omitempty"`
 }
 
 // reading is all that was read, before it is judged.
@@ -61,12 +64,13 @@ func Explain(ctx context.Context, c *Catalog, inputs []Input, o Options) (*Repor
 		}
 	}
 	var work errgroup.Group
-	for _, files := range groups {
+	for kind, files := range groups {
 		if len(files) == 0 {
 			continue
 		}
 		inOrder(files)
 		d := newDesk(c)
+		d.ces.alone = kind == int(kindCiscoRA)
 		r.desks = append(r.desks, d)
 		work.Go(func() error {
 			for _, f := range files {
@@ -121,7 +125,7 @@ func begin(input Input) (sniffed, error) {
 		return sniffed{}, err
 	}
 	defer f.Close()
-	in, err := unpacked(f)
+	in, _, err := unpacked(f)
 	if err != nil {
 		return sniffed{}, err
 	}
@@ -142,12 +146,13 @@ func (d *desk) read(ctx context.Context, input Input, number int, told *FileRead
 		return nil
 	}
 	defer f.Close()
-	in, err := unpacked(f)
+	in, mail, err := unpacked(f)
 	if err != nil {
 		told.Error = err.Error()
 		return nil
 	}
-	d.begin(number)
+	told.Decoded = mail
+	d.begin(number, told)
 	pending := 0
 	told.Lines, err = eachLine(ctx, in, func(line, next []byte, n int) {
 		told.Bytes += int64(len(line))

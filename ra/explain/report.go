@@ -11,6 +11,7 @@ type Report struct {
 	NotUnderstood []Stranger `json:"not_understood"`
 	NotListed     int64      `json:"not_listed,omitempty"` // further ones
 	Secrets       []Secret   `json:"secrets"`
+	Notes         []string   `json:"notes,omitempty"` // on how the logs were read
 	// NotSought are lines that name passwords or the like, and of which it was not told
 	// whether one stands there: there are too many. What is shown is always looked at.
 	NotSought int64 `json:"secrets_not_sought,omitempty"`
@@ -37,6 +38,8 @@ type Finding struct {
 	Count    int         `json:"count"`
 	First    string      `json:"first,omitempty"`
 	Last     string      `json:"last,omitempty"`
+	Who      []string    `json:"who,omitempty"`      // the phones, or CES at its start, as far as the logs name them
+	MoreWho  int         `json:"more_who,omitempty"` // further ones
 	Logs     []Log       `json:"logs"`
 	Evidence []Evidence  `json:"evidence"`
 	Cause    string      `json:"cause,omitempty"`
@@ -89,9 +92,10 @@ type LogRead struct {
 	Log     Log    `json:"log"`
 	Title   string `json:"title"`
 	Records int64  `json:"records"`
-	Good    int64  `json:"good"` // starts, enrollments and chains without a failure
+	Good    int64  `json:"good"` // enrollments, of NGINX's requests, without a failure
 	From    string `json:"from,omitempty"`
 	To      string `json:"to,omitempty"`
+	Zone    string `json:"zone,omitempty"` // in which its times were taken
 }
 
 // Stranger is a line that is not understood.

@@ -2,29 +2,44 @@ package explain
 
 import (
 	"cmp"
+	"fmt"
 	"maps"
 	"slices"
 	"strings"
 )
 
+// group are the cases of one failure.
+type group struct {
+	cases      []*affair
+	shown      *affair // the one that is surest, and of which most logs have lines
+	candidates []*entry
+	variants   map[*entry][]string
+}
+
 // report makes findings of the cases; the same ones are counted.
 func (j *judgement) report(cases []*affair) *Report {
 	report := &Report{Files: j.r.files, Findings: []*Finding{}, Read: []LogRead{}, NotUnderstood: []Stranger{}, Secrets: []Secret{}}
-	same := map[string]*Finding{}
+	same := map[string]*group{}
+	var groups []*group
 	for _, k := range cases {
 		candidates, variants := j.rank(k)
-		key := "?" + unknownKey(k)
+		key := unknownKey(k)
 		if len(candidates) > 0 {
-			key = strings.Join(names(candidates), ",") + "|" + strings.Join(logsOf(k), ",")
+			key = fmt.Sprint(strings.Join(names(candidates), ","), k.incidents[0].start, k.cut())
 		}
-		if f := same[key]; f != nil {
-			f.Count++
-			f.until(j, k)
-			continue
+		g := same[key]
+		if g == nil {
+			g = &group{shown: k, candidates: candidates, variants: variants}
+			same[key] = g
+			groups = append(groups, g)
 		}
-		f := j.finding(k, candidates, variants)
-		same[key] = f
-		report.Findings = append(report.Findings, f)
+		g.cases = append(g.cases, k)
+		if clearer := cmp.Or(j.unsure(g.shown, candidates)-j.unsure(k, candidates), len(k.incidents)-len(g.shown.incidents)); clearer > 0 {
+			g.shown = k
+		}
+	}
+	for _, g := range groups {
+		report.Findings = append(report.Findings, j.finding(g))
 	}
 	slices.SortStableFunc(report.Findings, func(a, b *Finding) int {
 		return cmp.Or(cmp.Compare(a.severity, b.severity), cmp.Compare(b.Count, a.Count))
@@ -33,8 +48,9 @@ func (j *judgement) report(cases []*affair) *Report {
 	return report
 }
 
+// unknownKey is the same for what no card knows and has the same lines.
 func unknownKey(k *affair) string {
-	var lines []string
+	lines := []string{"?"}
 	for _, i := range k.incidents {
 		for _, m := range i.lines {
 			lines = append(lines, withoutNumbers([]byte(m.text)))
@@ -50,21 +66,14 @@ func names(entries []*entry) (n []string) {
 	return n
 }
 
-func logsOf(k *affair) (n []string) {
-	for _, i := range k.incidents {
-		n = append(n, string(i.log))
-	}
-	slices.Sort(n)
-	return n
-}
-
 // rest adds what was read, what was not understood, and the secrets.
 func (j *judgement) rest(report *Report) {
 	for _, log := range logs {
 		if s := j.r.seen[log]; s != nil && s.records > 0 {
-			report.Read = append(report.Read, LogRead{Log: log, Title: log.Title(), Records: s.records, Good: s.good, From: s.from.text(), To: s.to.text()})
+			report.Read = append(report.Read, LogRead{Log: log, Title: log.Title(), Records: s.records, Good: s.good, From: s.from.text(), To: s.to.text(), Zone: j.zoneOf(log)})
 		}
 	}
+	report.Notes = j.notes()
 	stranger := func(s *stranger, of []string) {
 		report.NotUnderstood = append(report.NotUnderstood, Stranger{Evidence: j.evidence(s.log, s.mark), Count: s.count, Of: of})
 	}
@@ -78,9 +87,10 @@ func (j *judgement) rest(report *Report) {
 		}
 		report.NotListed += d.strangers.more
 		report.NotSought += d.secrets.passed
-		for _, what := range slices.Sorted(maps.Keys(d.secrets.first)) {
-			p := d.secrets.first[what]
-			report.Secrets = append(report.Secrets, Secret{What: what, File: j.r.files[p.file].Name, Line: p.line, Count: d.secrets.count[what]})
+		for _, in := range d.secrets.order {
+			s := *d.secrets.seen[in]
+			s.File = j.r.files[in.file].Name
+			report.Secrets = append(report.Secrets, s)
 		}
 	}
 	for _, c := range companions {

@@ -13,7 +13,14 @@ const maxShown = 300
 
 // show is a line as it may be printed: without what a terminal would obey, without
 // secrets, and of bounded length.
-func show(text string) string {
+func show(text string) string { return shown("", text) }
+
+// shown is a line of a log; what the RA's own log says stands at the end of its records.
+func shown(log Log, text string) string {
+	most := maxShown
+	if log == RA {
+		most = maxLineKept
+	}
 	text = strings.ToValidUTF8(printable.Cut(text, 4*maxLineKept), "?")
 	// Small letters, as the forms fold them: the long s is an s to them.
 	may := maskGate.look([]byte(strings.ReplaceAll(strings.ToLower(text), "\u017f", "s")))
@@ -22,34 +29,48 @@ func show(text string) string {
 			text = masks[i].hide(text)
 		}
 	}
-	return printable.Line(text, maxShown)
+	return printable.Line(text, most)
 }
 
-// Secret is a kind of secret that stands in the input.
+// Secret is a kind of secret that stands in a file.
 type Secret struct {
 	What  string `json:"what"`
 	File  string `json:"file"`
-	Line  int    `json:"line"`
+	Line  int    `json:"line"`  // the first
+	Lines []int  `json:"lines"` // the first ones
 	Count int    `json:"count"`
 }
 
-type place struct{ file, line int }
+// maxSecretLines is how many lines are named of one kind of secret in a file.
+const maxSecretLines = 20
+
+type secretsIn struct {
+	what string
+	file int
+}
 
 type secrets struct {
-	first map[string]place
-	count map[string]int
+	seen  map[secretsIn]*Secret
+	order []secretsIn
 	// passed are lines that may have more, and that were not looked at: there are too many.
 	passed int64
 }
 
-func (s *secrets) saw(what string, at place) {
-	if s.first == nil {
-		s.first, s.count = map[string]place{}, map[string]int{}
+func (s *secrets) saw(what string, file, line int) {
+	in := secretsIn{what, file}
+	have := s.seen[in]
+	if have == nil {
+		if s.seen == nil {
+			s.seen = map[secretsIn]*Secret{}
+		}
+		have = &Secret{What: what, Line: line}
+		s.seen[in] = have
+		s.order = append(s.order, in)
 	}
-	if _, ok := s.first[what]; !ok {
-		s.first[what] = at
+	if len(have.Lines) < maxSecretLines {
+		have.Lines = append(have.Lines, line)
 	}
-	s.count[what]++
+	have.Count++
 }
 
 // strangers are the lines that speak of an error and that no card knows.

@@ -18,37 +18,30 @@ func (j *judgement) story(f *Finding, k *affair) {
 		}
 	}
 	for _, i := range k.incidents {
-		last := int64(-1)
 		answered := false
+		var lines []Evidence
 		for _, m := range i.lines {
-			e := j.evidence(i.log, m)
+			e := j.evidence(i.in(), m)
 			answered = answered || familyOf(i.log) == familyCAPF && strings.Contains(m.text, string(rvWords))
 			e.place = placeOf(i.log, answered)
 			e.at = j.utc(i, m.when)
 			if e.timed && !m.when.date && dated != 0 {
 				e.at = onDay(e.at, dated, day)
 			}
-			if !e.timed { // it comes right behind the line before it
-				e.at = last
-			}
-			last = e.at
-			f.Story = append(f.Story, e)
+			lines = append(lines, e)
 		}
-		// Lines before the first time stand right before it.
-		for n := len(f.Story) - 1; n >= 0; n-- {
-			if f.Story[n].at < 0 && n+1 < len(f.Story) && f.Story[n+1].at >= 0 && f.Story[n].Log == i.log {
-				f.Story[n].at = f.Story[n+1].at
-			}
-		}
+		timeless(lines)
+		f.Story = append(f.Story, lines...)
 	}
 	// NGINX and IIS write whole seconds: within one of them causes come before effects.
 	slices.SortStableFunc(f.Story, func(a, b Evidence) int {
 		return cmp.Or(cmp.Compare(a.at/1000, b.at/1000), cmp.Compare(a.place, b.place), cmp.Compare(a.at, b.at))
 	})
+	f.Story = once(f.Story)
 	reached := int64(-1)
 	for n := range f.Story {
 		e := &f.Story[n]
-		if !e.timed {
+		if e.at < 0 {
 			continue
 		}
 		if reached >= 0 && e.at > reached && e.at-reached < day {
@@ -58,6 +51,26 @@ func (j *judgement) story(f *Finding, k *affair) {
 	}
 	if len(f.Story) > maxStory {
 		f.Story = append(f.Story[:maxStory/2:maxStory/2], f.Story[len(f.Story)-maxStory/2:]...)
+	}
+}
+
+// timeless gives lines without a time that of the next line of their log: libest writes them
+// together with the access line. Behind the last time they have that one; -1 = there is none.
+func timeless(lines []Evidence) {
+	at := int64(-1)
+	for n := range lines {
+		e := &lines[len(lines)-1-n]
+		if e.timed {
+			at = e.at
+		}
+		e.at = at
+	}
+	for n := range lines {
+		e := &lines[n]
+		if e.at < 0 {
+			e.at = at
+		}
+		at = max(at, e.at)
 	}
 }
 

@@ -47,10 +47,19 @@ func (j *judgement) sure(k *affair, candidates []*entry) (Sure, string) {
 	return Possible, fmt.Sprintf("one of %d that %s alone cannot tell apart%s", len(candidates), where, waited)
 }
 
+// unsure is how unsure that is: 0 = sure.
+func (j *judgement) unsure(k *affair, candidates []*entry) int {
+	if len(candidates) == 0 {
+		return 0
+	}
+	sure, _ := j.sure(k, candidates)
+	return slices.Index([]Sure{Certain, Likely, Possible}, sure)
+}
+
 func (j *judgement) where(k *affair) string {
 	var titles []string
 	for _, i := range k.incidents {
-		if t := "the " + strings.TrimPrefix(i.log.Title(), "the "); !slices.Contains(titles, t) {
+		if t := "the " + strings.TrimPrefix(i.in().Title(), "the "); !slices.Contains(titles, t) {
 			titles = append(titles, t)
 		}
 	}

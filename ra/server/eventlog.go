@@ -4,6 +4,8 @@ import (
 	"context"
 	"encoding/hex"
 	"errors"
+	"net/http"
+	"slices"
 
 	"go.uber.org/zap"
 	"go.uber.org/zap/zapcore"
@@ -15,7 +17,12 @@ import (
 
 // eventLog writes the structured log: one event a line, and the enrollment's id
 // on each.
-type eventLog struct{ log *zap.Logger }
+type eventLog struct {
+	log *zap.Logger
+	// collects tells whether under a label a certificate whose client is gone is kept for
+	// its retry.
+	collects func(label string) bool
+}
 
 func (l *eventLog) event(ctx context.Context, event any) {
 	log := l.log
@@ -36,7 +43,13 @@ func (l *eventLog) event(ctx context.Context, event any) {
 			fields = append(fields, zap.NamedError("reason", cause(e.Err)))
 		}
 		log.Info("answered", fields...)
-
+		if e.Status == http.StatusOK && !e.Delivered && slices.Contains(enrollOperations, e.Received.Operation) {
+			what := "which nobody collects"
+			if l.collects(e.Received.Label) {
+				what = "which is kept for its retry"
+			}
+			log.Warn("the client was gone before its certificate, "+what, zap.Duration("took", e.Duration))
+		}
 	case ra.Leg:
 		log.Check(legLevel(e), "ca leg").Write(legFields(e)...)
 	case ra.Started:

@@ -99,7 +99,7 @@ func New(ctx context.Context, cfg *config.RA, o Options) (_ *Server, err error) 
 	}
 	listeners := []func(context.Context, any){
 		legs(o.Wire),
-		(&eventLog{log: o.Logger}).event,
+		(&eventLog{o.Logger, func(label string) bool { return s.core.Collects(label) }}).event,
 		s.trace.event,
 		(&recorder{enrollments, challenges}).event,
 		(&counter{metrics: counted}).event,

@@ -1,0 +1,55 @@
+package explain
+
+import (
+	"fmt"
+	"time"
+)
+
+// notes are what a reader of the report should know of how the logs were read.
+func (j *judgement) notes() (notes []string) {
+	reports := 0
+	for _, d := range j.r.desks {
+		reports += d.reports
+	}
+	if reports > 0 {
+		notes = append(notes, fmt.Sprintf("%s of a report of ra check: it says itself what is wrong, and is no log; passed over", countedAre(reports)))
+	}
+	nginx := j.r.seen[NGINX]
+	if j.zone != nil && nginx != nil && nginx.hasOffset {
+		notes = append(notes, "--zone was not used: the NGINX log's access lines tell the zone, "+offsetText(nginx.offset))
+	}
+	if iis := j.r.seen[IIS]; nginx != nil && iis != nil && nginx.from.date && iis.from.date {
+		offset, known := j.offset(NGINX, nginx.from)
+		if known && (nginx.to.ms-offset+near < iis.from.ms || iis.to.ms+near < nginx.from.ms-offset) {
+			notes = append(notes, "the NGINX log and the IIS log have no time in common: they are of different times, a clock is wrong, or the zone is ("+offsetText(offset)+" was taken for the NGINX log)")
+		}
+	}
+	return notes
+}
+
+// zoneOf is the zone in which a log's times were taken; "" = the log has none.
+func (j *judgement) zoneOf(log Log) string {
+	switch log {
+	case NGINX, CAPF, TSP:
+		offset, known := j.offset(log, j.r.seen[log].from)
+		if !known {
+			return "zone not known"
+		}
+		return offsetText(offset)
+	case IIS:
+		return "UTC"
+	}
+	return ""
+}
+
+// offsetText is an offset in ms as UTC-05:00.
+func offsetText(ms int64) string {
+	return time.UnixMilli(0).In(time.FixedZone("", int(ms/1000))).Format("UTC-07:00")
+}
+
+func countedAre(n int) string {
+	if n == 1 {
+		return "1 line is"
+	}
+	return fmt.Sprintf("%d lines are", n)
+}

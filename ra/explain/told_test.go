@@ -1,0 +1,188 @@
+package explain_test
+
+import (
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"ciscora/ra/explain"
+	"ciscora/ra/explain/explaintest"
+)
+
+// filesOf are the files of a folder.
+func filesOf(t *testing.T, dir string) (inputs []explain.Input) {
+	t.Helper()
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, e := range entries {
+		data, err := os.ReadFile(filepath.Join(dir, e.Name()))
+		if err != nil {
+			t.Fatal(err)
+		}
+		inputs = append(inputs, explaintest.Input(e.Name(), data))
+	}
+	return inputs
+}
+
+// The CiscoRA log has no times, and its second start no line of the script: the README's own
+// example of a CA that hangs. IIS has four requests without an answer.
+func TestStartsAndPhonesThatMeetTheSameAreCountedOnceEach(t *testing.T) {
+	all := filesOf(t, "testdata/hangs")
+	for name, inputs := range map[string][]explain.Input{
+		"all logs": all, "the other way round": reversed(all),
+		"without IIS's": without(all, "u_ex261128.log"), "without the CiscoRA log": without(all, "ciscora.log"),
+	} {
+		t.Run(name, func(t *testing.T) {
+			report := read(t, catalog(t), inputs...)
+			var met []string
+			for _, f := range report.Findings {
+				if f.Name != "f7-slow-login" || f.Count != 2 {
+					t.Errorf("%s %d times, want f7-slow-login 2 times", f.Name, f.Count)
+				}
+				met = append(met, f.Who...)
+			}
+			if want := []string{"CES, at its start", "SEP69918C9E3AF8", "SEP3AE4F739B5CE"}; !slices.Equal(met, want) {
+				t.Errorf("met by %q, want %q: %s", met, want, printed(t, report))
+			}
+		})
+	}
+}
+
+func reversed(inputs []explain.Input) []explain.Input {
+	inputs = slices.Clone(inputs)
+	slices.Reverse(inputs)
+	return inputs
+}
+
+func without(inputs []explain.Input, name string) []explain.Input {
+	return slices.DeleteFunc(slices.Clone(inputs), func(i explain.Input) bool { return i.Name == name })
+}
+
+func TestTheReportSaysOfEachFileAsWhichLogItWasRead(t *testing.T) {
+	report := read(t, catalog(t), append(filesOf(t, "testdata/hangs"), explaintest.Input("prose.txt", []byte("Hello,\nhere they are.\n")))...)
+	out := printed(t, report)
+	for _, line := range []string{
+		"capf.log, 54 lines: CAPF trace\n", "ciscora.log, 20 lines: CiscoRA log\n", "nginx-error.log, 53 lines: NGINX error.log\n",
+		"u_ex261128.log, 12 lines: IIS log\n", "prose.txt, 2 lines: no log that is known\n", "CiscoRA log: 20 lines\n",
+	} {
+		if !strings.Contains(out, line) {
+			t.Errorf("%q is not in %s", line, out)
+		}
+	}
+}
+
+// libest writes its lines without times, together with the access line.
+func TestTheWaitStandsWhereItEnds(t *testing.T) {
+	report := read(t, catalog(t), filesOf(t, "testdata/hangs")...)
+	for _, f := range report.Findings {
+		for n, e := range f.Story {
+			if n > 0 && e.Log == explain.NGINX && strings.Contains(e.Text, "[log_access") && e.After != 0 {
+				t.Errorf("the access line waits %d ms for libest's lines before it", e.After)
+			}
+		}
+	}
+}
+
+func TestWhatLibestReturnedIsEvidence(t *testing.T) {
+	for card, logs := range recorded(t) {
+		report := read(t, catalog(t), explaintest.Input("capf", logs["capf"]))
+		for _, f := range report.Findings {
+			if strings.Contains(string(logs["capf"]), "Enrollment rv = ") && !slices.ContainsFunc(f.Evidence, func(e explain.Evidence) bool { return strings.Contains(e.Text, "Enrollment rv = ") }) {
+				t.Errorf("%s: %+v", card, f.Evidence)
+			}
+		}
+	}
+}
+
+const checked = `ok    est.resolve            localhost is 127.0.0.1
+FAIL  est.tls.chain          its root is not in --cacert
+      seen as  EST client: Enrollment rv = 38 (EST_ERR_SSL_CONNECT); SSL certificate problem: unable to get local issuer certificate
+      because  its root CN=X is not in --cacert
+      fix      add it
+skip  est.challenge          TLS fails
+`
+
+// It quotes what products would log.
+func TestAReportOfCheckIsNoLog(t *testing.T) {
+	for name, text := range map[string]string{"as it is": checked, "in a mail": "> " + strings.ReplaceAll(checked, "\n", "\n> ")} {
+		t.Run(name, func(t *testing.T) {
+			report := read(t, catalog(t), explaintest.Input("report.txt", []byte(text)))
+			if len(report.Findings)+len(report.NotUnderstood) != 0 || report.Readable() || len(report.Notes) != 1 || !strings.HasPrefix(report.Notes[0], "6 lines are of a report of ra check") {
+				t.Errorf("%s", printed(t, report))
+			}
+		})
+	}
+}
+
+func TestAZoneThatIsNotUsedOrCannotBeRightIsToldOf(t *testing.T) {
+	all := filesOf(t, "testdata/hangs")
+	var zoneless []explain.Input
+	for _, i := range without(all, "ciscora.log") {
+		data, err := os.ReadFile("testdata/hangs/" + i.Name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		zoneless = append(zoneless, explaintest.Input(i.Name, []byte(strings.ReplaceAll(string(data), " +0000]", "]"))))
+	}
+	for name, test := range map[string]struct {
+		inputs []explain.Input
+		zone   *time.Location
+		note   string // "" = none
+	}{
+		"none is given":                   {all, nil, ""},
+		"the access lines tell it":        {all, time.FixedZone("", 3600), "--zone was not used: the NGINX log's access lines tell the zone, UTC+00:00"},
+		"it is right":                     {zoneless, time.UTC, ""},
+		"it is six hours wrong":           {zoneless, time.FixedZone("", -6*3600), "the NGINX log and the IIS log have no time in common: they are of different times, a clock is wrong, or the zone is (UTC-06:00 was taken for the NGINX log)"},
+		"none is given, and none is told": {zoneless, nil, ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			report, err := explain.Explain(t.Context(), catalog(t), test.inputs, explain.Options{Zone: test.zone})
+			if err != nil {
+				t.Fatal(err)
+			}
+			var want []string
+			if test.note != "" {
+				want = []string{test.note}
+			}
+			if !slices.Equal(report.Notes, want) {
+				t.Errorf("%q, want %q", report.Notes, want)
+			}
+		})
+	}
+}
+
+// A question for the chain is nobody's certificate, and what the RA has mended is no damage.
+func TestALostCertificateStandsBeforeAQuestionAndWhatNeedsNoMending(t *testing.T) {
+	logs := recorded(t)
+	question := `***EST [INFO][log_access:1298]--> 127.0.0.1 [27/Nov/2026:00:25:29 +0000] "GET /.well-known/est/nosuch/cacerts HTTP/1.1" 404 0` + "\n"
+	race := logs["timers-race"]
+	report := read(t, catalog(t), explaintest.Input("nginx", []byte(question+string(race["nginx"]))), explaintest.Input("capf", race["capf"]), explaintest.Input("iis", race["iis"]))
+	if len(report.Findings) != 2 || report.Findings[0].Name != "timers-race" {
+		t.Errorf("a question: %s", printed(t, report))
+	}
+	all := oneAfterTheOther(logs, time.Minute, "retry-is-recovered", "wrong-password")
+	report = read(t, catalog(t), explaintest.Input("nginx", all["nginx"]), explaintest.Input("capf", all["capf"]), explaintest.Input("iis", all["iis"]))
+	if last := report.Findings[len(report.Findings)-1]; len(report.Findings) < 2 || last.Name != "retry-is-recovered" {
+		t.Errorf("mended: %s", printed(t, report))
+	}
+}
+
+func TestEachLineThatHasASecretIsNamed(t *testing.T) {
+	text := "password=abc123X\nhello\npassword=abc123Y\npassword=abc123Z\n"
+	report := read(t, catalog(t), explaintest.Input("a.txt", []byte(text)), explaintest.Input("b.txt", []byte(text)))
+	out := printed(t, report)
+	for _, line := range []string{"a.txt:1, 3, 4: a password\n", "b.txt:1, 3, 4: a password\n"} {
+		if !strings.Contains(out, line) {
+			t.Errorf("%q is not in %s", line, out)
+		}
+	}
+	many := read(t, catalog(t), explaintest.Input("a.txt", []byte(strings.Repeat("password=abc123X\n", 100))))
+	if len(many.Secrets) != 1 || many.Secrets[0].Count != 100 || len(many.Secrets[0].Lines) != 20 || !strings.Contains(printed(t, many), ", 20: a password, and in 80 lines more\n") {
+		t.Errorf("%s", printed(t, many))
+	}
+}
