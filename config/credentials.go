@@ -55,6 +55,9 @@ func ReadPassword(path string) (Secret, error) {
 	if password == "" {
 		return "", fmt.Errorf("%s is empty, write the password into it", path)
 	}
+	if text := string(password); strings.HasPrefix(text, "-----BEGIN ") || strings.ContainsAny(text, "\r\n") {
+		return "", fmt.Errorf("%s holds more than a password, PEM perhaps: name the file that has the password alone, on one line", path)
+	}
 	return password, nil
 }
 

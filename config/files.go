@@ -38,6 +38,16 @@ func (c *RA) ESTFileNames() []string {
 	return names
 }
 
+// CertificateFiles are the paths of the EST listener's certificates, in the order of
+// [ESTFiles].
+func (c *RA) CertificateFiles() []string {
+	names := []string{c.EST.Certificate}
+	for _, more := range c.EST.Certificates {
+		names = append(names, more.Certificate)
+	}
+	return names
+}
+
 // ESTFiles reads the files of the EST listener. The error is [Problems].
 func (c *RA) ESTFiles() (ESTFiles, error) {
 	var problems Problems

@@ -224,10 +224,11 @@ func TestAccountsComeFromTheirFiles(t *testing.T) {
 func TestEveryWrongAccountIsReportedAtItsKey(t *testing.T) {
 	dir := folder(t)
 	write(t, dir, "empty", "\n", 0o600)
+	write(t, dir, "password", "geheim\n", 0o600)
 	path := write(t, dir, "certsrv.yaml", `users:
 - credentials: credentials.yaml
 - {name: carol, credentials: credentials.yaml}
-- {name: lab\CISCORA, password_file: credentials.yaml}
+- {name: lab\CISCORA, password_file: password}
 - {name: alice, password_file: empty}
 - {name: bob, nt_hash: 0123456789abcdef0123456789abcdef}
 - {name: dave, password_file: absent}

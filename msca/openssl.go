@@ -153,7 +153,7 @@ func forServers(c *x509.Certificate) bool {
 // version 1 is a CA, and one that may sign certificates by its key usage.
 func opensslCA(c *x509.Certificate) bool {
 	switch {
-	case !maySign(c):
+	case !MaySign(c):
 		return false
 	case c.BasicConstraintsValid:
 		return c.IsCA
@@ -167,7 +167,7 @@ func findIssuer(from []*x509.Certificate, c *x509.Certificate) int {
 }
 
 // mayHaveIssued is X509_check_issued: names, key identifiers and the issuer's key usage.
-func mayHaveIssued(issuer, c *x509.Certificate) bool { return Issued(issuer, c) && maySign(issuer) }
+func mayHaveIssued(issuer, c *x509.Certificate) bool { return Issued(issuer, c) && MaySign(issuer) }
 
 // selfSigned is OpenSSL's EXFLAG_SS, which IIS's own self-signed certificates lack: they
 // may not sign certificates.
@@ -175,8 +175,9 @@ func selfSigned(c *x509.Certificate) bool { return mayHaveIssued(c, c) }
 
 func selfIssued(c *x509.Certificate) bool { return bytes.Equal(c.RawIssuer, c.RawSubject) }
 
-// maySign is also true of a certificate that does not restrict its key's usage.
-func maySign(c *x509.Certificate) bool {
+// MaySign tells whether a certificate's key usage lets it sign others, as one that does not
+// restrict its key's usage does. OpenSSL 1.0.2 calls no other one self-signed.
+func MaySign(c *x509.Certificate) bool {
 	return c.KeyUsage == 0 || c.KeyUsage&x509.KeyUsageCertSign != 0
 }
 

@@ -51,6 +51,15 @@ func (s *Session) Renewals(ctx context.Context) (n int, known bool, err error) {
 	return n, known, err
 }
 
+// ChainOf gets the CA's certificate of that number, and those above it (certnew.p7b).
+func (s *Session) ChainOf(ctx context.Context, renewal int) (chain []*x509.Certificate, err error) {
+	err = s.page(ctx, PhaseChain, s.chainURL(renewal), func(ctx context.Context, v *visit) (err error) {
+		chain, err = s.oneChain(ctx, v, renewal)
+		return err
+	})
+	return chain, err
+}
+
 // RevocationList gets the CA's list of revoked certificates (certcrl.crl), the base one
 // of the CA certificate with that number.
 func (s *Session) RevocationList(ctx context.Context, renewal int) (*x509.RevocationList, error) {

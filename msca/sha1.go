@@ -69,7 +69,7 @@ func (b *sha1Builder) extend(chain []*x509.Certificate) []*x509.Certificate {
 // server's (RFC 5280 §6.1.4).
 func mayIssue(c *x509.Certificate, below int) bool {
 	switch {
-	case !c.BasicConstraintsValid || !c.IsCA || !maySign(c) || len(c.UnhandledCriticalExtensions) > 0:
+	case !c.BasicConstraintsValid || !c.IsCA || !MaySign(c) || len(c.UnhandledCriticalExtensions) > 0:
 		return false
 	case (c.MaxPathLen > 0 || c.MaxPathLenZero) && below > c.MaxPathLen:
 		return false

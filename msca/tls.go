@@ -100,7 +100,7 @@ func (v *curlVerifier) verify(certs []*x509.Certificate) error {
 	}
 	leaf, now := certs[0], v.now()
 	if refused := opensslVerify(certs, v.anchors, now); refused != nil {
-		if selfIssued(leaf) && !maySign(leaf) {
+		if selfIssued(leaf) && !MaySign(leaf) {
 			refused.err = errors.New("a self-signed certificate that may not sign certificates is not supported, not even in the trust store")
 		}
 		return refused

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -71,7 +72,14 @@ failed requests.`,
   ra check ca --url https://lab-dc.michamen.com/certsrv --trust root.pem
   ra check ca --url https://lab-dc.michamen.com/certsrv --trust root.pem --user 'MICHAMEN\ciscora' --password-file pw --template CiscoRA
   ra check ca --config ra.yaml --record ca.yaml`,
-		Args: cobra.NoArgs,
+		Args: func(cmd *cobra.Command, args []string) error {
+			// As check est has it: who has just asked that types it here, too.
+			if len(args) == 1 && f.url == "" && strings.HasPrefix(args[0], "https://") {
+				f.url = args[0]
+				return nil
+			}
+			return cobra.NoArgs(cmd, args)
+		},
 	}
 	f.register(cmd)
 	cmd.Flags().BoolVar(&enroll, "enroll", false, "ask for a certificate of CN=ra-check, too")

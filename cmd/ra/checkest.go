@@ -20,7 +20,7 @@ import (
 
 func (c *cli) checkESTCommand() *cobra.Command {
 	var cacert, labels []string
-	var user, passwordFile, enroll string
+	var server, user, passwordFile, enroll string
 	var timeout time.Duration
 	cmd := &cobra.Command{
 		Use:   "est https://HOST:8084",
@@ -36,9 +36,25 @@ credentials. With --enroll a certificate is asked for as CAPF does, once.`,
 		Example: `  ra check est https://127.0.0.1:8084 --cacert lab/trust.pem
   ra check est https://ra.example.com:8084 --cacert root.pem --label wifi --json
   ra check est https://127.0.0.1:8084 --cacert lab/trust.pem --enroll=phone1 --password-file lab/credentials.yaml`,
-		Args: oneArg,
+		Args: func(_ *cobra.Command, args []string) error {
+			switch {
+			case server == "" && len(args) == 1:
+				server = args[0]
+			case server != "" && len(args) == 0:
+			case len(args) > 0 && enroll != "":
+				return usagef("one https://HOST:8084 is taken; the name of --enroll stands behind an equals sign: --enroll=NAME")
+			case len(args) == 0:
+				return usagef("https://HOST:8084 is missing: ra check est https://HOST:8084 [flags]")
+			default:
+				return usagef("one https://HOST:8084 is taken: ra check est https://HOST:8084 [flags]")
+			}
+			return nil
+		},
 	}
 	fl := cmd.Flags()
+	// As check ca has it: who has just asked that types it here, too.
+	fl.StringVar(&server, "url", "", "the server")
+	_ = fl.MarkHidden("url") // it is there
 	// As the CA's trust store is called: who has just asked that types it here, too.
 	fl.SetNormalizeFunc(func(_ *pflag.FlagSet, name string) pflag.NormalizedName {
 		if name == "trust" {
@@ -53,7 +69,7 @@ credentials. With --enroll a certificate is asked for as CAPF does, once.`,
 	fl.StringVar(&user, "user", "", "with --enroll: the account")
 	fl.StringVar(&passwordFile, "password-file", "", "with --enroll: `file` with its password, mode 0600; or a credentials.yaml, which names the user too")
 	fl.DurationVar(&timeout, "timeout", defaultStep, "for each step")
-	c.reporting(cmd, func(ctx context.Context, args []string, r *check.Report) error {
+	c.reporting(cmd, func(ctx context.Context, _ []string, r *check.Report) error {
 		switch {
 		case timeout <= 0:
 			return usagef("--timeout %s: want a time above 0", timeout)
@@ -62,12 +78,12 @@ credentials. With --enroll a certificate is asked for as CAPF does, once.`,
 		case enroll == "" && (user != "" || passwordFile != ""):
 			return usagef("--user and --password-file go with --enroll")
 		}
-		server, label, err := splitESTURL(args[0])
+		url, label, err := splitESTURL(server)
 		if err != nil {
 			return usageError{err}
 		}
-		r.Target = args[0]
-		o := check.ESTOptions{URL: server, Label: label, Labels: labels, Enroll: enroll, Options: check.Options{Timeout: timeout}}
+		r.Target = server
+		o := check.ESTOptions{URL: url, Label: label, Labels: labels, Enroll: enroll, Options: check.Options{Timeout: timeout}}
 		if o.Trust, err = readAnchors("--cacert", cacert); err != nil {
 			return err
 		}

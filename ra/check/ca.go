@@ -61,7 +61,7 @@ func CA(ctx context.Context, o CAOptions, r *Report) error {
 	}
 	c.end = &endpoint{o: c.Options, kind: kindCA, host: c.url.Hostname(), port: port, takesSHA1: o.CA.NameCheck == "curl"}
 	if !c.end.reach(ctx, r) {
-		c.unreached("nothing answers at " + c.end.address())
+		c.unreached(c.end.silence(r))
 		return nil
 	}
 	if c.server = c.end.look(ctx, r); c.server == nil {
@@ -77,9 +77,7 @@ func CA(ctx context.Context, o CAOptions, r *Report) error {
 
 // unreached says of all that needs a connection that there is none.
 func (c *caCheck) unreached(why string) {
-	for _, name := range []string{"ca.tls.chain", "ca.tls.name", "ca.tls.validity", "ca.clock", "ca.pages", "ca.login", "ca.template"} {
-		c.report.Skip(name, why)
-	}
+	c.report.skip(why, "ca.tls.chain", "ca.tls.name", "ca.tls.validity", "ca.clock", "ca.pages", "ca.login", "ca.template")
 	for _, f := range c.report.Findings {
 		if f.State == Fail {
 			c.report.Add(Finding{Name: "ca.ces", State: c.cesState(), Seen: "CES would have no chain, and start without one", Symptom: f.Symptom, Reason: "see " + f.Name, Fix: "see " + f.Name})
@@ -147,7 +145,7 @@ func (c *caCheck) names() {
 			if rule.check == msca.NameCheckGo && len(leaf.DNSNames)+len(leaf.IPAddresses) == 0 {
 				f.Reason = "the certificate has no subject alternative name, and Go looks at nothing else"
 			}
-			f.Fix = fmt.Sprintf("write one of those names into ca.url, or issue the certificate anew with the DNS name %s", c.end.host)
+			f.Fix = "write one of those names into ca.url, or " + anew(c.end.host)
 		}
 		c.report.Add(f)
 	}

@@ -80,7 +80,7 @@ var caFaults = []caFault{
 	{"resolve:timeout", "ca.resolve", check.Fail, "return code 28 (Resolving timed out after", false},
 
 	{"certsrv.tls:self-signed", "ca.tls.chain", check.Fail, "return code 60 (SSL certificate problem: unable to get local issuer certificate)", false},
-	{"certsrv.tls:self-signed-ca", "ca.tls.chain", check.Fail, "return code 60", false},
+	{"certsrv.tls:self-signed-ca", "ca.tls.chain", check.Fail, "return code 60 (SSL certificate problem: self signed certificate)", false},
 	{"certsrv.tls:missing-intermediate", "ca.tls.chain", check.Fail, "return code 60 (SSL certificate problem: unable to get local issuer certificate)", false},
 	{"certsrv.tls:unknown-root", "ca.tls.chain", check.Fail, "return code 60", false},
 	{"certsrv.tls:wrong-name", "ca.tls.name", check.Fail, "return code 51 (SSL: no alternative certificate subject name matches target host name 'localhost')", false},
@@ -154,7 +154,7 @@ var caFaults = []caFault{
 	{"certsrv.crl:404", "ca.crl", check.Warn, "", false},
 
 	{"certsrv.submit:denied", "ca.enroll", check.Fail, "", true},
-	{"certsrv.submit:pending", "ca.enroll", check.Fail, "", true},
+	{"certsrv.submit:pending", "ca.enroll", check.Warn, "rv = 26 (EST_ERR_CA_ENROLL_RETRY)", true},
 	{"certsrv.submit:wrong-key", "ca.enroll", check.Fail, "", true},
 	{"certsrv.submit:close", "ca.enroll", check.Fail, "return code 52", true},
 	{"certsrv.submit:500", "ca.enroll", check.Fail, "", true},

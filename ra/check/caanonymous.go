@@ -49,10 +49,8 @@ func (c *caCheck) anonymous(ctx context.Context) {
 	r := c.report
 	before := c.Now()
 	a, err := c.ask(ctx, request{method: http.MethodGet, target: c.url.Path})
-	if c.was("ca.tls.client", Fail) {
-		for _, name := range []string{"ca.pages", "ca.clock", "ca.auth"} {
-			r.Skip(name, "see ca.tls.client")
-		}
+	if c.report.was("ca.tls.client", Fail) {
+		r.skip("see ca.tls.client", "ca.pages", "ca.clock", "ca.auth")
 		return
 	}
 	if err != nil {
@@ -60,8 +58,7 @@ func (c *caCheck) anonymous(ctx context.Context) {
 			Name: "ca.pages", State: Fail, Seen: "a request without a log-in gets no answer: " + reasonOf(err), Symptom: c.silence(err),
 			Reason: "IIS, or what stands before it, does not answer", Fix: "look at IIS's log and its application pool, and for a firewall that inspects",
 		})
-		r.Skip("ca.clock", "there is no answer")
-		r.Skip("ca.auth", "there is no answer")
+		r.skip("see ca.pages", "ca.clock", "ca.auth")
 		return
 	}
 	c.clock(a, before, c.Now())
@@ -69,7 +66,7 @@ func (c *caCheck) anonymous(ctx context.Context) {
 	if a.status == http.StatusUnauthorized {
 		c.offers(ctx, a)
 	} else {
-		r.Skip("ca.auth", fmt.Sprintf("IIS answers %d, not 401", a.status))
+		r.Skip("ca.auth", fmt.Sprintf("the answer is %d, not 401: see ca.pages", a.status))
 	}
 }
 
@@ -88,13 +85,15 @@ func (c *caCheck) pages(a *reply) Finding {
 	case a.status == http.StatusUnauthorized:
 		f.State = OK
 	case a.status == http.StatusOK, c.toItself(a):
-		f.Reason = "anonymous access is on: the pages would take every request as the same account, and the RA refuses to relay passwords there"
-		f.Fix = "IIS Manager, CertSrv, Authentication: Anonymous off, Windows Authentication on"
+		f.Reason = "no log-in is asked for: anonymous access is on, so that the pages would take every request as the same account and the RA refuses to relay passwords there; or host and port are another server's"
+		f.Fix = "IIS Manager, CertSrv, Authentication: Anonymous off, Windows Authentication on; or correct the URL"
+		f.Symptom = "none at CES, where it is IIS: whoever reaches the pages enrolls as its anonymous account"
+		return f
 	case a.status >= 300 && a.status < 400:
 		f.Seen += ", to " + short(placeOf(a.get("Location")))
 		f.Reason, f.Fix = said["redirect"].reason, said["redirect"].fix
 	case a.status == http.StatusNotFound:
-		f.Reason, f.Fix = said["not-found"].reason, said["not-found"].fix
+		f.Reason, f.Fix = said["not-found"].reason+", or host and port are another server's", said["not-found"].fix+"; or its host and port"
 	case a.status == http.StatusForbidden:
 		f.Reason, f.Fix = said["forbidden"].reason, said["forbidden"].fix
 	case a.status == http.StatusBadRequest:
@@ -107,6 +106,9 @@ func (c *caCheck) pages(a *reply) Finding {
 	}
 	if f.State == Fail {
 		f.Symptom = cesRefuses + "; IIS's log: GET " + c.url.Path + fmt.Sprintf(" ... %d", a.status)
+		if a.status == http.StatusServiceUnavailable {
+			f.Symptom = cesRefuses + "; no line in IIS's log, but one with 503 and AppOffline in http.sys's own (HTTPERR)"
+		}
 	}
 	return f
 }
@@ -174,15 +176,29 @@ func (c *caCheck) offers(ctx context.Context, a *reply) {
 		list = "nothing"
 	}
 	wanted := map[string]string{"": "NTLM", "ntlm": "NTLM", "negotiate": "Negotiate", "kerberos": "Negotiate", "basic": "Basic"}[c.CA.Authentication]
+	byNTLM, taken := c.ntlm(ctx, has("NTLM"))
+	byNegotiate, wrapped := c.negotiate(ctx, has("Negotiate"))
 	f := Finding{Name: "ca.auth", State: OK, Seen: "offered: " + list}
 	if !has(wanted) {
 		f.State, f.Symptom = Fail, cesRefuses+"; CAPF: "+capfAuth
 		f.Reason = fmt.Sprintf("%s is not offered, and the RA logs in by it (ca.authentication)", wanted)
-		f.Fix = fmt.Sprintf("IIS Manager, CertSrv, Authentication: install and enable what is missing; or set ca.authentication to one of %s", strings.ToLower(list))
+		f.Fix = "IIS Manager, CertSrv, Authentication: install and enable what is missing"
+		var usable []string
+		for _, way := range []struct {
+			name string
+			is   bool
+		}{{"ntlm", taken}, {"negotiate", wrapped}, {"basic", has("Basic")}} {
+			if way.is {
+				usable = append(usable, way.name)
+			}
+		}
+		if len(usable) > 0 {
+			f.Fix += "; or set ca.authentication to " + strings.Join(usable, " or ")
+		}
 	}
 	r.Add(f)
-	taken := c.ntlm(ctx, has("NTLM"))
-	wrapped := c.negotiate(ctx, has("Negotiate"))
+	r.Add(byNTLM)
+	r.Add(byNegotiate)
 	c.kerberos(ctx, has("Negotiate"), taken || wrapped)
 	seen := "not offered: as a new Web Enrollment has it"
 	if has("Basic") {
@@ -191,55 +207,49 @@ func (c *caCheck) offers(ctx context.Context, a *reply) {
 	r.OK("ca.auth.basic", seen)
 }
 
-func (c *caCheck) ntlm(ctx context.Context, offered bool) bool {
+func (c *caCheck) ntlm(ctx context.Context, offered bool) (f Finding, taken bool) {
 	const name = "ca.auth.ntlm"
 	if !offered {
-		f := Finding{
+		return Finding{
 			Name: name, State: Warn, Seen: "not offered", Symptom: cesRefuses,
 			Reason: "CES logs in by NTLM alone", Fix: "IIS Manager, CertSrv, Authentication, Windows Authentication, Providers: add NTLM",
-		}
-		c.report.Add(f)
-		return false
+		}, false
 	}
 	a, err := c.opening(ctx, "NTLM", ntlm.NegotiateMessage())
 	if err != nil {
-		c.report.Add(Finding{Name: name, State: Fail, Seen: "the first message gets no answer: " + reasonOf(err), Symptom: c.silence(err), Reason: "NTLM does not come through", Fix: "see ca.pages"})
-		return false
+		return Finding{
+			Name: name, State: Fail, Seen: "the first message gets no answer: " + reasonOf(err), Symptom: c.silence(err), Reason: "NTLM does not come through",
+			Fix: "look at IIS's log of this moment, and for a proxy or a firewall that inspects",
+		}, false
 	}
 	if token := tokenOf(a, "NTLM"); a.status == http.StatusUnauthorized && len(token) > 12 && strings.HasPrefix(string(token), "NTLMSSP\x00") {
-		c.report.OK(name, "the first message is answered with a challenge")
-		return true
+		return Finding{Name: name, State: OK, Seen: "the first message is answered with a challenge"}, true
 	}
-	c.report.Add(Finding{
+	return Finding{
 		Name: name, State: Fail, Seen: fmt.Sprintf("offered, and the first message is answered with %d and no challenge", a.status), Symptom: cesRefuses,
 		Reason: "NTLM is restricted on this host, or a proxy takes the header away",
 		Fix:    "policy Network security: Restrict NTLM: Incoming NTLM traffic; events 4002 and 8002 of NTLM/Operational tell of it",
-	})
-	return false
+	}, false
 }
 
-func (c *caCheck) negotiate(ctx context.Context, offered bool) bool {
+func (c *caCheck) negotiate(ctx context.Context, offered bool) (f Finding, takesNTLM bool) {
 	const name = "ca.auth.negotiate"
 	if !offered {
-		c.report.OK(name, "not offered")
-		return false
+		return Finding{Name: name, State: OK, Seen: "not offered"}, false
 	}
 	a, err := c.opening(ctx, "Negotiate", ntlm.NegotiateInit())
 	if err != nil {
-		c.report.Skip(name, "the first message gets no answer: "+reasonOf(err))
-		return false
+		return Finding{Name: name, State: Skip, Seen: "the first message gets no answer: " + reasonOf(err)}, false
 	}
 	answer, err := spnego.ParseResponse(tokenOf(a, "Negotiate"))
 	if a.status == http.StatusUnauthorized && err == nil && answer.State != spnego.Reject && len(answer.Token) > 0 {
-		c.report.OK(name, "takes NTLM in SPNEGO")
-		return true
+		return Finding{Name: name, State: OK, Seen: "takes NTLM in SPNEGO"}, true
 	}
-	f := Finding{Name: name, State: Warn, Seen: "offered, and takes no NTLM in it", Symptom: "who speaks Negotiate and has no ticket (curl --negotiate, .NET outside the domain) gets 401", Reason: "NTLM is off, or another program answers", Fix: "see ca.auth.kerberos"}
+	f = Finding{Name: name, State: Warn, Seen: "offered, and takes no NTLM in it", Symptom: "who speaks Negotiate and has no ticket (curl --negotiate, .NET outside the domain) gets 401", Reason: "NTLM is off, or another program answers", Fix: "see ca.auth.kerberos"}
 	if c.CA.Authentication == "negotiate" {
 		f.State, f.Symptom = Fail, cesRefuses+"; CAPF: "+capfAuth
 	}
-	c.report.Add(f)
-	return false
+	return f, false
 }
 
 // kerberos asks whether Kerberos is spoken, by naming it alone, without a ticket.

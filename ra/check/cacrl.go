@@ -30,15 +30,33 @@ func (c *caCheck) crl(ctx context.Context, s *msca.Session, newest int, chain []
 		return
 	}
 	if err != nil {
+		e := asError(err)
 		f := Finding{
-			Name: name, State: Warn, Seen: "certcrl.crl: " + seenOf(asError(err)), Symptom: cesSays(asError(err)),
+			Name: name, State: Warn, Seen: "certcrl.crl: " + seenOf(e), Symptom: "who checks revocation by this page gets no list; CES does not ask for it",
 			Reason: "the page gives no list", Fix: "certutil -CRL on the CA publishes one; see the CA's event log",
 		}
-		if e := asError(err); e.Kind == msca.KindTimeout || e.Kind == msca.KindClosed {
+		switch e.Kind {
+		case msca.KindTimeout, msca.KindClosed:
 			f.State = Fail
+			fallthrough
+		case msca.KindNotFound, msca.KindForbidden, msca.KindRedirect, msca.KindAuthRejected, msca.KindServiceDown:
+			m := remedyOf(e)
+			f.Reason, f.Fix = m.reason, m.fix
 		}
 		c.report.Add(f)
 		return
+	}
+	if read := int(c.CA.Renewal); newest > 0 && read >= 0 && read != newest {
+		// The chain that this RA reads is an older certificate's: the newest signs the list.
+		above, err := s.ChainOf(ctx, newest)
+		if err != nil {
+			c.report.Add(Finding{
+				Name: name, State: Warn, Seen: fmt.Sprintf("certcrl.crl is there; the CA's certificate number %d, which signs it, cannot be read: %s", newest, seenOf(asError(err))),
+				Symptom: "none by this alone", Reason: "the list cannot be held against its signer", Fix: "see ca.renewals",
+			})
+			return
+		}
+		chain = slices.Concat(above, chain)
 	}
 	f := c.fresh(name, "certcrl.crl", list, chain)
 	if f.State == OK {

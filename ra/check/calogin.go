@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 	"time"
 
 	"ciscora/msca"
@@ -17,14 +16,14 @@ const slow = 5 * time.Second
 // without channel binding. A refusal ends it: each one counts towards the lock-out.
 func (c *caCheck) loggedIn(ctx context.Context) {
 	r := c.report
-	skip := func() {
-		for _, name := range []string{"ca.binding", "ca.template", "ca.renewals", "ca.chain", "ca.crl"} {
-			r.Skip(name, "nobody is logged in")
-		}
-	}
+	behind := []string{"ca.binding", "ca.template", "ca.renewals", "ca.chain", "ca.crl"}
 	none := func(why string) {
 		r.Skip("ca.login", why)
-		skip()
+		r.skip("nobody is logged in", behind...)
+	}
+	if r.was("ca.pages", Fail) { // no password goes where nobody asks for one
+		r.skip("see ca.pages", append([]string{"ca.login"}, behind...)...)
+		return
 	}
 	if c.Credentials.User == "" {
 		none("there is no account: --user and --password-file, or --config, name one")
@@ -53,8 +52,12 @@ func (c *caCheck) loggedIn(ctx context.Context) {
 	session, err := client.Login(ctx, c.Credentials)
 	if err != nil {
 		c.ces = err
-		failed(r, "ca.login", err)
-		skip()
+		m := remedyOf(asError(err))
+		if asError(err).Kind == msca.KindAuthScheme && r.was("ca.auth", Fail) {
+			m.fix = "see ca.auth"
+		}
+		failedBy(r, "ca.login", err, m)
+		r.skip("nobody is logged in", behind...)
 		return
 	}
 	took := c.Now().Sub(start)
@@ -190,6 +193,12 @@ func (c *caCheck) whatCESSays(ctx context.Context) {
 		return
 	}
 	conn.Close()
+	for _, f := range r.Findings {
+		if f.Name == "ca.pages" && f.State == Fail {
+			r.Add(Finding{Name: name, State: c.cesState(), Seen: "CES of CUCM 12.5 gets what ca.pages says", Symptom: f.Symptom, Reason: "see ca.pages", Fix: "see ca.pages"})
+			return
+		}
+	}
 	switch {
 	case c.ces != nil:
 		c.cesFails(asError(c.ces))
@@ -200,20 +209,17 @@ func (c *caCheck) whatCESSays(ctx context.Context) {
 	}
 }
 
-// was tells whether a finding came out so.
-func (c *caCheck) was(name string, state State) bool {
-	return slices.ContainsFunc(c.report.Findings, func(f Finding) bool { return f.Name == name && f.State == state })
-}
-
 // remedyOfCES points at what this check has found out already.
 func (c *caCheck) remedyOfCES(e *msca.Error) remedy {
 	switch {
-	case c.was("ca.tls.client", Fail):
+	case c.report.was("ca.tls.client", Fail):
 		return remedy{noClientCertificate.reason, "see ca.tls.client"}
-	case e.Kind == msca.KindAuthRejected && c.was("ca.login", OK):
+	case e.Kind == msca.KindAuthRejected && c.report.was("ca.login", OK):
 		return remedy{"the account is good, but CES logs in without channel binding, and Extended Protection refuses that", "see ca.binding"}
-	case e.Kind == msca.KindAuthRejected && c.was("ca.login", Fail):
+	case e.Kind == msca.KindAuthRejected && c.report.was("ca.login", Fail):
 		return remedy{"the log-in fails for any client", "see ca.login"}
+	case e.Kind == msca.KindAuthScheme && c.report.was("ca.auth", Fail):
+		return remedy{"IIS does not offer what CES logs in by", "see ca.auth"}
 	}
 	return remedyOf(e)
 }

@@ -226,6 +226,11 @@ func (c *caCheck) enroll(ctx context.Context, s *msca.Session) {
 			return
 		}
 	}
+	if e := asError(err); e.Kind == msca.KindPending { // as the template may have it
+		m := remedyOf(e)
+		c.report.Add(Finding{Name: name, State: Warn, Seen: seenOf(e), Symptom: cesSays(e), Reason: m.reason, Fix: m.fix})
+		return
+	}
 	failed(c.report, name, err)
 }
 

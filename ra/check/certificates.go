@@ -6,6 +6,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"net"
 	"slices"
 	"strings"
 	"time"
@@ -97,14 +98,13 @@ func (e *endpoint) checkChain(r *Report, s *server, t trust) {
 	f := Finding{Name: name, State: Fail, Seen: chainText(path)}
 	switch {
 	case selfIssued(leaf):
-		f.Seen = fmt.Sprintf("the server's certificate is self-signed: %s", subject(leaf))
-		f.Symptom = e.chainSymptom("unable to get local issuer certificate")
-		f.Reason = "nobody has issued it, and it is not in " + t.called + "; CES of CUCM does not take such a certificate even from its trust store"
-		if anchored {
-			f.Reason = "nobody has issued it: who has it in the trust store may take it, CES of CUCM does not even then"
+		words, reason := SelfSigned(leaf, anchored, t.called)
+		f.Seen, f.Reason = fmt.Sprintf("the server's certificate is self-signed: %s", subject(leaf)), reason
+		if f.Symptom = "clients that do not have this very certificate in their trust store refuse it"; words != "" {
+			f.Symptom = e.chainSymptom(words)
 		}
 		f.Fix = "issue a certificate for the server from the CA (template Web Server), and bind it to port " + e.port
-		if anchored && leaf.KeyUsage&x509.KeyUsageCertSign == 0 {
+		if anchored {
 			f.State = Warn
 		}
 	case !anchored && selfIssued(last):
@@ -197,6 +197,14 @@ func (e *endpoint) chainSymptom(words string) string {
 		return "EST client: Enrollment rv = 38 (EST_ERR_SSL_CONNECT); SSL certificate problem: " + words
 	}
 	return cesLogIn(60, "SSL certificate problem: "+words, "")
+}
+
+// anew is what a new certificate needs to be good for a host.
+func anew(host string) string {
+	if net.ParseIP(host) != nil {
+		return "issue the certificate anew with the IP address " + host + " (as an address, which a DNS name of those digits is not)"
+	}
+	return "issue the certificate anew with the DNS name " + host
 }
 
 func chainText(path []*x509.Certificate) string {

@@ -62,7 +62,7 @@ func EST(ctx context.Context, o ESTOptions, r *Report) error {
 	}
 	c := &estCheck{ESTOptions: o, host: u.Host, report: r, end: &endpoint{o: o.Options, kind: kindEST, host: u.Hostname(), port: port}}
 	if !c.end.reach(ctx, r) {
-		c.unreached("nothing answers at " + c.end.address())
+		c.unreached(c.end.silence(r))
 		return nil
 	}
 	if c.server = c.end.look(ctx, r); c.server == nil {
@@ -75,13 +75,15 @@ func EST(ctx context.Context, o ESTOptions, r *Report) error {
 	c.name()
 	c.end.checkDates(r, c.server.certificates)
 	c.versionOfLibest()
+	c.strongSwanName()
 	if demanded {
-		for _, name := range []string{"est.cacerts", "est.challenge", "est.csrattrs", "est.labels", "est.enroll"} {
-			r.Skip(name, "see est.tls.client")
-		}
+		r.skip("see est.tls.client", append([]string{"est.cacerts"}, ofESTAlone[:]...)...)
 		return nil
 	}
-	c.chain(ctx)
+	if !c.chain(ctx) {
+		r.skip("see est.cacerts", ofESTAlone[:]...)
+		return nil
+	}
 	c.challenge(ctx)
 	c.attributes(ctx)
 	c.others(ctx)
@@ -92,9 +94,7 @@ func EST(ctx context.Context, o ESTOptions, r *Report) error {
 }
 
 func (c *estCheck) unreached(why string) {
-	for _, name := range []string{"est.tls.chain", "est.tls.name", "est.tls.validity", "est.cacerts", "est.challenge", "est.csrattrs"} {
-		c.report.Skip(name, why)
-	}
+	c.report.skip(why, "est.tls.chain", "est.tls.name", "est.tls.validity", "est.cacerts", "est.challenge", "est.csrattrs")
 }
 
 // clientCertificate reports whether the server wants a certificate of its clients: nothing
@@ -143,7 +143,7 @@ func (c *estCheck) name() {
 		if len(leaf.DNSNames)+len(leaf.IPAddresses) == 0 {
 			f.Reason = "the certificate has no subject alternative name: libest takes the CN, strongSwan and Go do not"
 		}
-		f.Fix = fmt.Sprintf("give the clients one of those names, or issue the certificate anew with the DNS name %s", c.end.host)
+		f.Fix = "give the clients one of those names, or " + anew(c.end.host)
 	}
 	c.report.Add(f)
 }
@@ -243,13 +243,20 @@ func (c *estCheck) others(ctx context.Context) {
 		case a.status == http.StatusNotFound, a.status == http.StatusNotImplemented:
 			c.report.OK(name, fmt.Sprintf("is not offered (%d)", a.status))
 		default:
-			c.report.Add(wrongStatus(name, operation, a.status))
+			c.report.Add(wrongStatus(name, operation, a))
 		}
 	}
 }
 
 // wrongStatus is an answer that should have another status.
-func wrongStatus(name, operation string, status int) Finding {
+func wrongStatus(name, operation string, a *reply) Finding {
+	status := a.status
+	if to := a.get("Location"); status >= 300 && status < 400 && to != "" {
+		return Finding{
+			Name: name, State: Fail, Seen: fmt.Sprintf("%s answers %d, to %s", operation, status, short(placeOf(to))), Symptom: "EST client: " + rvOf(status),
+			Reason: "what answers sends its clients elsewhere, and libest's does not follow", Fix: "give the clients the URL of the EST server itself, or correct what stands before it",
+		}
+	}
 	if status == http.StatusNotFound {
 		return Finding{
 			Name: name, State: Fail, Seen: operation + " answers 404", Symptom: "EST client: " + rvOf(status),
@@ -298,7 +305,7 @@ func (c *estCheck) labels(ctx context.Context) {
 		case a.status == http.StatusOK:
 			c.report.OK(name, short(label)+" is there")
 		default:
-			f := wrongStatus(name, quoted(label), a.status)
+			f := wrongStatus(name, quoted(label), a)
 			if a.status == http.StatusNotFound {
 				f.Reason, f.Fix = "the server has no such label", "correct the label, or add it to est.labels"
 			}

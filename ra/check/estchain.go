@@ -23,40 +23,59 @@ const (
 	closesWithin = 3 * time.Second
 )
 
-// chain checks /cacerts, as libest and as strongSwan ask for it.
-func (c *estCheck) chain(ctx context.Context) {
+// ofCACerts are the checks that need an answer of /cacerts.
+var ofCACerts = [...]string{"L2", "L4", "L6", "L12", "strongswan.base64"}
+
+// chain checks /cacerts, as libest and as strongSwan ask for it. It returns false where no
+// EST server answers.
+func (c *estCheck) chain(ctx context.Context) bool {
 	const name = "est.cacerts"
 	r := c.report
 	talk, a, err := c.ask(ctx, asLibest, http.MethodGet, "cacerts", "")
 	if err != nil {
 		c.silent(name, err)
-		return
+		r.skip("see est.cacerts", ofCACerts[:]...)
+		return true
 	}
 	defer talk.close()
+	if c.absent(ctx, a) {
+		return false
+	}
 	if a.status != http.StatusOK {
-		r.Add(wrongStatus(name, "/cacerts", a.status))
-		return
+		r.Add(wrongStatus(name, "/cacerts", a))
+		r.skip("see est.cacerts", ofCACerts[:]...)
+		return true
 	}
 	c.length(a)
 	c.lines(a)
 	c.closes(ctx, talk)
-	if kind, _, _ := strings.Cut(a.get("Content-Type"), ";"); !strings.EqualFold(strings.TrimSpace(kind), "application/pkcs7-mime") {
+	rest := ofCACerts[3:]
+	if kind := mediaType(a); kind != "application/pkcs7-mime" {
 		r.Add(Finding{
 			Name: name, State: Fail, Seen: "the Content-Type is " + quoted(a.get("Content-Type")), Symptom: "EST client: Enrollment rv = 11 (EST_ERR_HTTP_UNSUPPORTED)",
 			Reason: "RFC 7030 section 4.1.3 wants application/pkcs7-mime", Fix: "correct it at the server, or see what answers in its place",
 		})
-		return
+		r.skip("see est.cacerts", rest...)
+		return true
 	}
 	if c.cacerts, err = certsOf(a.body); err != nil {
 		r.Add(Finding{
 			Name: name, State: Fail, Seen: "the body is no certs-only PKCS #7: " + oneLine(err), Symptom: "EST client: Enrollment rv = 6 (EST_ERR_LOAD_CACERTS)",
 			Reason: "the server has no chain, or sends something else", Fix: "see what answers: curl -s --cacert FILE " + c.URL + c.path() + "cacerts | openssl base64 -d | openssl pkcs7 -inform der -print_certs",
 		})
-		return
+		r.skip("see est.cacerts", rest...)
+		return true
 	}
 	c.against()
 	c.whole()
 	c.strongSwan(ctx)
+	return true
+}
+
+// mediaType is an answer's, in small letters and without parameters.
+func mediaType(a *reply) string {
+	kind, _, _ := strings.Cut(a.get("Content-Type"), ";")
+	return strings.ToLower(strings.TrimSpace(kind))
 }
 
 // certsOf reads base64 of a certs-only PKCS #7.
@@ -89,7 +108,7 @@ func (c *estCheck) against() {
 	case Fail:
 		f.Symptom = "what is issued under it is not taken: certificate has expired"
 	case OK:
-		f.Seen = fmt.Sprintf("%d in it: %s", len(c.cacerts), chainText(c.cacerts[:min(len(c.cacerts), 6)]))
+		f.Seen = fmt.Sprintf("%d in it: %s", len(c.cacerts), listText(c.cacerts))
 		f.Seen += "; the server's own certificate stands under them"
 		if !vouches {
 			f.Seen = strings.TrimSuffix(f.Seen, "the server's own certificate stands under them") +
@@ -121,7 +140,40 @@ func (c *estCheck) whole() {
 		})
 		return
 	}
+	if stranger := strangerIn(c.cacerts); stranger != nil {
+		c.report.Add(Finding{
+			Name: "L12", State: Warn, Seen: "/cacerts has a root that none of its other certificates stands under: " + named(stranger),
+			Symptom: "every client that takes the answer for its trust anchors trusts whatever that root issues", Reason: "RFC 7030 section 4.1.3 has the CA's chain in it; a root of its own is there at most while the CA's is being replaced",
+			Fix: "see whether it is yours, and else where it has come from",
+		})
+		return
+	}
 	c.report.OK("L12", "/cacerts can be verified by what is in it")
+}
+
+// strangerIn is a root under which none of the others stands, nil = none: of one certificate,
+// or of roots alone, nobody can tell.
+func strangerIn(certs []*x509.Certificate) *x509.Certificate {
+	i := slices.IndexFunc(certs, func(root *x509.Certificate) bool {
+		return selfIssued(root) && !slices.ContainsFunc(certs, func(c *x509.Certificate) bool { return !c.Equal(root) && msca.Issued(root, c) })
+	})
+	if i < 0 || !slices.ContainsFunc(certs, func(c *x509.Certificate) bool { return !selfIssued(c) }) {
+		return nil
+	}
+	return certs[i]
+}
+
+// listText names the first of some certificates.
+func listText(certs []*x509.Certificate) string {
+	const shown = 6
+	var names []string
+	for _, c := range certs[:min(len(certs), shown)] {
+		names = append(names, subject(c))
+	}
+	if len(certs) > shown {
+		names = append(names, fmt.Sprintf("%d more", len(certs)-shown))
+	}
+	return strings.Join(names, "; ")
 }
 
 // length is L2.
@@ -140,8 +192,14 @@ func (c *estCheck) length(a *reply) {
 	c.report.Add(f)
 }
 
+const base64Letters = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/="
+
 // lines is L4 as libest wants it.
 func (c *estCheck) lines(a *reply) {
+	if strings.Trim(string(bytes.Join(bytes.Fields(a.body), nil)), base64Letters) != "" {
+		c.report.Skip("L4", "the body of /cacerts is no base64")
+		return
+	}
 	f := Finding{Name: "L4", State: OK, Seen: "to libest the base64 of /cacerts comes in lines"}
 	text := strings.TrimSuffix(string(a.body), "\n")
 	ended := len(text) < len(a.body)
@@ -178,7 +236,7 @@ func (c *estCheck) closes(ctx context.Context, talk *conversation) {
 	})
 }
 
-// strongSwan looks at what its pki would get: one line of base64, and a server name.
+// strongSwan looks at what its pki would get: one line of base64.
 func (c *estCheck) strongSwan(ctx context.Context) {
 	r := c.report
 	a, err := c.fetch(ctx, asStrongSwan, http.MethodGet, "cacerts", "")
@@ -193,11 +251,14 @@ func (c *estCheck) strongSwan(ctx context.Context) {
 	default:
 		r.OK("strongswan.base64", "to a client that does not name itself, as strongSwan's, it comes in one line")
 	}
+}
+
+// strongSwanName looks for the name that its pki wants.
+func (c *estCheck) strongSwanName() {
 	f := Finding{Name: "strongswan.san", State: OK, Seen: "the server's certificate has a subject alternative name"}
-	leaf := c.server.leaf()
-	if len(leaf.DNSNames)+len(leaf.IPAddresses) == 0 {
+	if leaf := c.server.leaf(); len(leaf.DNSNames)+len(leaf.IPAddresses) == 0 {
 		f.State, f.Seen = Warn, "the server's certificate has no subject alternative name"
 		f.Symptom, f.Reason, f.Fix = "pki --est: no trusted certificate for the server's name", "strongSwan does not look at the CN", "issue it anew, with the DNS name"
 	}
-	r.Add(f)
+	c.report.Add(f)
 }

@@ -42,6 +42,7 @@ func (c *estCheck) challenge(ctx context.Context) {
 	a, err := c.fetch(ctx, asLibest, http.MethodPost, "simpleenroll", noCSR)
 	if err != nil {
 		c.silent(name, err)
+		r.skip("see est.challenge", "L1", "L3", "L10")
 		return
 	}
 	l1 := Finding{Name: "L1", State: OK, Seen: "a POST without Content-Transfer-Encoding is taken"}
@@ -60,19 +61,16 @@ func (c *estCheck) challenge(ctx context.Context) {
 		c.forms(a)
 	case http.StatusForbidden:
 		r.OK(name, "403 without credentials: certificates of clients alone, perhaps")
-		r.Skip("L3", "there is no challenge")
-		r.Skip("L10", "there is no challenge")
+		r.skip("there is no challenge", "L3", "L10")
 	case http.StatusBadRequest:
 		r.Add(Finding{
 			Name: name, State: Warn, Seen: "a request without credentials is not challenged: 400 for a body that is no CSR", Symptom: "whoever reaches the port may enroll, if it is as it looks",
 			Reason: "the server looks at the CSR before it asks who sends it, or asks nobody", Fix: "see whether enrollment without credentials is refused: ra enroll without --user",
 		})
-		r.Skip("L3", "there is no challenge")
-		r.Skip("L10", "there is no challenge")
+		r.skip("there is no challenge", "L3", "L10")
 	default:
-		r.Add(wrongStatus(name, "simpleenroll", a.status))
-		r.Skip("L3", "there is no challenge")
-		r.Skip("L10", "there is no challenge")
+		r.Add(wrongStatus(name, "simpleenroll", a))
+		r.skip("there is no challenge", "L3", "L10")
 	}
 }
 
@@ -85,8 +83,7 @@ func (c *estCheck) forms(a *reply) {
 			Name: "est.challenge", State: Fail, Seen: "401 without WWW-Authenticate", Symptom: "EST client: " + rvOf(http.StatusUnauthorized) + "; it never sends its credentials",
 			Reason: "a client that is not asked does not tell", Fix: "have the server challenge (RFC 9110 section 15.5.2); with CES and in the profile cucm-12.5 a 401 without a challenge follows credentials that failed",
 		})
-		r.Skip("L3", "there is no challenge")
-		r.Skip("L10", "there is no challenge")
+		r.skip("there is no challenge", "L3", "L10")
 		return
 	}
 	r.OK("est.challenge", "401, "+strings.Join(schemes, ", "))
@@ -124,7 +121,7 @@ func (c *estCheck) attributes(ctx context.Context) {
 		r.OK(name, "401: it wants a log-in, which RFC 7030 section 4.5 leaves to it")
 		return
 	case a.status != http.StatusOK:
-		r.Add(wrongStatus(name, "/csrattrs", a.status))
+		r.Add(wrongStatus(name, "/csrattrs", a))
 		return
 	}
 	f := Finding{Name: name, State: Fail, Symptom: "EST client: Enrollment rv = 11 (EST_ERR_HTTP_UNSUPPORTED), or the parser's"}
@@ -240,7 +237,7 @@ func (c *estCheck) judge(result capf.Result, key *rsa.PrivateKey) {
 	if result.Err != nil {
 		f.Seen = oneLine(result.Err)
 	}
-	f.Reason, f.Fix = "see the server's log of this enrollment", "ra explain reads it; ra check ca looks at the CA"
+	f.Reason, f.Fix = "see the server's log of this enrollment", "ra explain reads it; ra check ca --enroll asks the CA itself"
 	switch {
 	case result.HTTPStatus == http.StatusUnauthorized:
 		f.Reason = "the name or the password is wrong, or the account is locked, or the CA behind the server fails within the log-in, which some servers answer so, too"

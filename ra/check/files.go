@@ -24,6 +24,7 @@ func Files(cfg *config.RA, now time.Time, r *Report) (config.Files, bool) {
 		}
 		return config.Files{}, false
 	}
+	paths := cfg.CertificateFiles()
 	for i, c := range files.EST.Certificates {
 		name := "files.est"
 		if i > 0 {
@@ -35,7 +36,9 @@ func Files(cfg *config.RA, now time.Time, r *Report) (config.Files, bool) {
 				chain = append(chain, above)
 			}
 		}
-		r.Add(fileDates(name, chain, now, "EST client: Enrollment rv = 38 (EST_ERR_SSL_CONNECT), certificate has expired"))
+		f := fileDates(name, chain, now, "EST client: Enrollment rv = 38 (EST_ERR_SSL_CONNECT), certificate has expired")
+		f.Seen = short(paths[i]) + ": " + f.Seen
+		r.Add(f)
 	}
 	if len(files.EST.Trust) > 0 {
 		r.Add(oneGood("files.est.trust", files.EST.Trust, now, "client certificates under it are refused"))

@@ -158,9 +158,10 @@ func (e *endpoint) checkVersions(r *Report, s *server, least, most uint16) {
 	case len(common) == 0:
 		f.State = Fail
 		f.Symptom = e.handshakeSymptom(35, "error:1409442E:SSL routines:ssl3_read_bytes:tlsv1 alert protocol version")
-		f.Reason = fmt.Sprintf("the client speaks %s to %s alone", tls.VersionName(least), tls.VersionName(most))
+		f.Reason = fmt.Sprintf("the RA speaks %s to %s alone (ca.tls)", tls.VersionName(least), tls.VersionName(most))
 		f.Fix = `enable TLS 1.2: HKLM\SYSTEM\CurrentControlSet\Control\SecurityProviders\SCHANNEL\Protocols\TLS 1.2\Server, Enabled=1 and DisabledByDefault=0, then restart the machine`
 		if e.kind == kindEST {
+			f.Reason = "EST clients of today speak TLS 1.2 or 1.3"
 			f.Fix = "enable TLS 1.2 at the server (est.tls of ra.yaml)"
 		}
 	case len(old) > 0:

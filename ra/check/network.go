@@ -56,6 +56,15 @@ type endpoint struct {
 	open       []netip.Addr // addresses that take connections
 }
 
+// silence is why nothing can be looked at where reach has found no address that takes
+// connections.
+func (e *endpoint) silence(r *Report) string {
+	if r.was(e.kind+".resolve", Fail) {
+		return e.host + " does not resolve"
+	}
+	return "nothing answers at " + e.address()
+}
+
 // address names the server as curl does.
 func (e *endpoint) address() string { return net.JoinHostPort(e.host, e.port) }
 
@@ -76,7 +85,7 @@ func (e *endpoint) reach(ctx context.Context, r *Report) bool {
 			closed = append(closed, Finding{
 				Name: name, State: Fail, Seen: fmt.Sprintf("%s: %s", at, reasonOf(err)), Symptom: e.unreachable(err),
 				Reason: "nothing answers at this address: the service does not run, or a firewall or a route is in the way",
-				Fix:    fmt.Sprintf("start the service, open TCP port %s between here and there, or take the address out of DNS", e.port),
+				Fix:    e.opens(),
 			})
 			continue
 		}
@@ -92,6 +101,15 @@ func (e *endpoint) reach(ctx context.Context, r *Report) bool {
 		r.Add(f)
 	}
 	return len(e.open) > 0
+}
+
+// opens is what lets an address take connections.
+func (e *endpoint) opens() string {
+	fix := fmt.Sprintf("start the service, open TCP port %s between here and there", e.port)
+	if net.ParseIP(e.host) != nil {
+		return fix + ", or correct the address and the port in the URL"
+	}
+	return fix + ", correct the port in the URL, or take the address out of DNS"
 }
 
 func (e *endpoint) lookUp(ctx context.Context, r *Report) ([]netip.Addr, bool) {

@@ -49,6 +49,18 @@ func (r *Report) OK(name, seen string) { r.Add(Finding{Name: name, State: OK, Se
 // Skip adds that name could not be looked at, and why.
 func (r *Report) Skip(name, why string) { r.Add(Finding{Name: name, State: Skip, Seen: why}) }
 
+// was tells whether a finding came out so.
+func (r *Report) was(name string, state State) bool {
+	return slices.ContainsFunc(r.Findings, func(f Finding) bool { return f.Name == name && f.State == state })
+}
+
+// skip adds that none of the names could be looked at.
+func (r *Report) skip(why string, names ...string) {
+	for _, name := range names {
+		r.Skip(name, why)
+	}
+}
+
 // Failed tells whether any finding is a Fail.
 func (r *Report) Failed() bool {
 	return slices.ContainsFunc(r.Findings, func(f Finding) bool { return f.State == Fail })

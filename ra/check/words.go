@@ -46,6 +46,8 @@ func cesLine(write func(*tracelog.NGINX)) string {
 func cesSays(e *msca.Error) string {
 	failure := tracelog.Failure{Code: e.CurlCode, Text: e.CurlText, URL: e.URL}
 	switch {
+	case e.Kind == msca.KindPending:
+		return "CAPF: Enrollment rv = 26 (EST_ERR_CA_ENROLL_RETRY)"
 	case e.CurlCode == 0 && e.Phase == msca.PhaseChain:
 		return cesNoChain
 	case e.CurlCode == 0 && (e.Phase == msca.PhaseSubmit || e.Phase == msca.PhaseFetch):
@@ -70,8 +72,11 @@ type remedy struct{ reason, fix string }
 // remedyOf is that of a failure: http.sys says 503 in place of an application pool that is
 // stopped, certsrv's pages say in their own words that the CA's service is.
 func remedyOf(e *msca.Error) remedy {
-	if e.Kind == msca.KindServiceDown && e.Status == http.StatusServiceUnavailable {
+	switch {
+	case e.Kind == msca.KindServiceDown && e.Status == http.StatusServiceUnavailable:
 		return poolStopped
+	case e.Kind == msca.KindNotFound && e.Phase != msca.PhaseLogin:
+		return remedy{"this page is not there, and others are", "see whether the folder of Web Enrollment (C:\\Windows\\System32\\certsrv) has the file, and whether IIS, or a proxy before it, filters its name"}
 	}
 	return remedies[e.Kind]
 }
@@ -106,7 +111,10 @@ var remedies = map[msca.Kind]remedy{
 }
 
 // failed adds a finding for a failure towards the CA.
-func failed(r *Report, name string, err error) {
+func failed(r *Report, name string, err error) { failedBy(r, name, err, remedyOf(asError(err))) }
+
+// failedBy is failed with another remedy than that of the failure's kind.
+func failedBy(r *Report, name string, err error, m remedy) {
 	f := Finding{Name: name, State: Fail, Seen: oneLine(err)}
 	var e *msca.Error
 	if errors.As(err, &e) {
@@ -116,7 +124,6 @@ func failed(r *Report, name string, err error) {
 		}
 		f.Seen = seenOf(e)
 		f.Symptom = cesSays(e)
-		m := remedyOf(e)
 		f.Reason, f.Fix = m.reason, m.fix
 	}
 	r.Add(f)

@@ -102,7 +102,7 @@ func parse(data []byte, outermost bool) File {
 		return File{Kind: JavaStore}
 	case isCiscoList(data):
 		return File{Kind: CiscoList, Certificates: Scan(data)}
-	case data[0] == 0x30:
+	case data[0] == 0x30 && !isText(data): // the digit 0 is the same byte
 		return parseDER(data)
 	}
 	if der, ok := bareBase64(trimmed); ok && outermost {

@@ -239,12 +239,15 @@ func (c *certificates) trust(add func(check.Finding), leaf *x509.Certificate, al
 				"Clients that take what the server sends along, as CES does, are content: ra check ca asks as they do",
 			Fix: "Upload the intermediates on every Expressway (Maintenance > Security > Trusted CA certificate)",
 		})
-	case len(w.links) == 1 && selfIssued(leaf) && !leaf.IsCA:
+	case len(w.links) == 1 && selfIssued(leaf) && (!leaf.IsCA || len(leaf.DNSNames)+len(leaf.IPAddresses) > 0): // a CA's own has no names
+		words, reason := check.SelfSigned(leaf, true, "--trust")
+		symptom := "clients that do not have this very certificate in their trust store refuse it"
+		if words != "" {
+			symptom = "CES of CUCM: return code 60 (SSL certificate problem: " + words + ")"
+		}
 		add(check.Finding{
 			Name: "certificate.chain", State: check.Warn, Seen: "it is self-signed, and in the trust store itself: " + subject(leaf),
-			Symptom: "CES of CUCM: return code 60 (SSL certificate problem: self signed certificate)",
-			Reason:  "nobody has issued it; Expressway takes what was uploaded, CES does not take such a certificate even from its trust store",
-			Fix:     "For IIS and CES have one issued by the CA (template Web Server)",
+			Symptom: symptom, Reason: reason, Fix: "For IIS and CES have one issued by the CA (template Web Server)",
 		})
 	default:
 		var path []*x509.Certificate

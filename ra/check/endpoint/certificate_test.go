@@ -65,7 +65,8 @@ func TestAFileThatIsNoPEMIsToldAsWhatItIs(t *testing.T) {
 func TestTheChainIsJudgedAsExpresswayDoes(t *testing.T) {
 	p := newPKI(t)
 	store := func(list ...*made) []string { return []string{write(t, "trust.pem", pemOf(list...))} }
-	self := order{cn: "self"}.make(t)
+	self := order{cn: "self", change: func(c *x509.Certificate) { c.KeyUsage = x509.KeyUsageDigitalSignature }}.make(t) // as IIS makes it
+	selfCA := order{cn: "localhost", ca: true, dns: []string{"localhost"}}.make(t)                                      // as openssl req -x509 makes it
 	for name, test := range map[string]struct {
 		file  []byte
 		trust []string
@@ -88,8 +89,15 @@ func TestTheChainIsJudgedAsExpresswayDoes(t *testing.T) {
 			pemOf(p.leaf, p.intermediate), store(order{cn: "Example Root", ca: true}.make(t)),
 			"certificate.chain FAIL: the issuer of CN=Example Issuing CA is missing | a CA of that name is there, but with another key",
 		},
-		"a CA itself, trusted":    {pemOf(p.root), store(p.root), "certificate.chain ok"},
-		"self-signed and trusted": {pemOf(self), store(self), "certificate.chain warn: self-signed, and in the trust store itself | CES does not take such a certificate"},
+		"a CA itself, trusted": {pemOf(p.root), store(p.root), "certificate.chain ok"},
+		"self-signed and trusted": {
+			pemOf(self), store(self),
+			"certificate.chain warn: self-signed, and in the trust store itself | return code 60 (SSL certificate problem: unable to get local issuer certificate) | OpenSSL 1.0.2, on which CES and CAPF are built, takes none such even from the trust store",
+		},
+		"self-signed as a CA, for a server, and trusted": {
+			pemOf(selfCA), store(selfCA),
+			"certificate.chain warn: self-signed, and in the trust store itself | takes it, CES and CAPF too by OpenSSL's rule; Cisco's document calls one at IIS not supported",
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			wantFindings(t, checkCertificate(t, endpoint.CertificateOptions{Trust: test.trust}, write(t, "it.pem", test.file)), test.want)
