@@ -129,7 +129,7 @@ enrolls them at a Microsoft CA's Web Enrollment pages (/certsrv), as Cisco's CES
 		// No arguments: the help is the answer.
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if len(args) > 0 {
-				return fmt.Errorf("unknown command %q, %s; see ra --help", args[0], config.Suggest(args[0], commandNames(cmd), "known are"))
+				return unknownCommand(cmd, args[0])
 			}
 			return cmd.Help()
 		},
@@ -176,7 +176,12 @@ func subcommandOnly(cmd *cobra.Command, args []string) error {
 	if len(args) == 0 {
 		return nil
 	}
-	return fmt.Errorf("%s: unknown command %q, %s; see %[1]s --help", cmd.CommandPath(), args[0], config.Suggest(args[0], commandNames(cmd), "known are"))
+	return fmt.Errorf("%s: %w", cmd.CommandPath(), unknownCommand(cmd, args[0]))
+}
+
+// unknownCommand names the command that was probably meant.
+func unknownCommand(cmd *cobra.Command, name string) error {
+	return fmt.Errorf("unknown command %q, %s; see %s --help", name, config.Suggest(name, commandNames(cmd), "known are"), cmd.CommandPath())
 }
 
 // suggestFlag names the flag that was probably meant.

@@ -316,6 +316,19 @@ func TestPagesThatAskForNoLogInAreTold(t *testing.T) {
 	}
 }
 
+// What http.sys says by itself, before IIS hears of a request.
+func TestWhatHTTPSysSaysIsNoPagesFault(t *testing.T) {
+	for status, text := range map[int]string{http.StatusBadRequest: "HTTPERR", http.StatusServiceUnavailable: "the application pool is stopped"} {
+		ca := certsrv.NewTestServer(func(o *certsrv.Options) {
+			o.Middleware = append(o.Middleware, func(http.Handler) http.Handler {
+				return http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(status) })
+			})
+		})
+		wantFinding(t, runCA(t, oddOptions(ca)), "ca.pages", check.Fail, text)
+		ca.Close()
+	}
+}
+
 // countProofs counts the passwords, and what is made of them, that reach a CA.
 func countProofs() (*atomic.Int64, func(*certsrv.Options)) {
 	proofs := &atomic.Int64{}

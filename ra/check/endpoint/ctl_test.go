@@ -60,6 +60,14 @@ func TestACTLsThreeMembersAreLookedFor(t *testing.T) {
 	delete(files, "CallManager.cer")
 	delete(files, "QBEClient.cer")
 	wantFindings(t, checkCTL(t, folder(t, files)), "ctl.callmanager FAIL: missing: CallManager", "ctl.client skip: has not fetched its own")
+	// A node's certificate is known by its CN, with a domain, as a multi-server one, or by its file's name.
+	for name, cn := range map[string]string{"0a.0": "cucm11-pub.example.com", "0b.0": "cucm11-pub-ms", "0c.0": "CUCM11-PUB-ms.example.com", "CallManager.pem": "anything"} {
+		files = all()
+		delete(files, "f6bd2fd0.0")
+		delete(files, "CallManager.cer")
+		files[name] = pemOf(order{cn: cn}.make(t))
+		wantFindings(t, checkCTL(t, folder(t, files)), "ctl.callmanager ok: CN="+cn)
+	}
 	files = all()
 	files["fed232f9.0"] = pemOf(order{cn: "CAPF-c5d37298", days: -3}.make(t))
 	wantFindings(t, checkCTL(t, folder(t, files)), "ctl.capf FAIL: it has expired")
