@@ -28,10 +28,12 @@ func (c *cli) reporting(cmd *cobra.Command, probe func(ctx context.Context, args
 // the check's own, or that a finding fails.
 func (c *cli) report(asJSON bool, probe func(*check.Report) error) error {
 	report := check.Report{Findings: []check.Finding{}}
+	lines := findingLines{print: func(f check.Finding) { c.printFinding(c.env.Stdout, f) }}
 	if !asJSON {
-		report.Added = func(f check.Finding) { c.printFinding(c.env.Stdout, f) }
+		report.Added = lines.add
 	}
 	err := probe(&report)
+	lines.flush()
 	switch {
 	case err != nil:
 		return err
@@ -46,6 +48,39 @@ func (c *cli) report(asJSON bool, probe func(*check.Report) error) error {
 		return quietError{errCheckFailed}
 	}
 	return nil
+}
+
+// findingLines prints findings as they come. Skips of one reason that follow each other
+// share a line: what could not be looked at is not what is read first.
+type findingLines struct {
+	print  func(check.Finding)
+	skip   check.Finding // the first of them
+	others []string      // the names of the others
+}
+
+func (l *findingLines) add(f check.Finding) {
+	switch {
+	case f.State == check.Skip && f.Seen == l.skip.Seen:
+		l.others = append(l.others, f.Name)
+	case f.State == check.Skip:
+		l.flush()
+		l.skip = f
+	default:
+		l.flush()
+		l.print(f)
+	}
+}
+
+// flush prints the skips that are kept.
+func (l *findingLines) flush() {
+	if l.skip.Seen == "" {
+		return
+	}
+	if len(l.others) > 0 {
+		l.skip.Seen += "; likewise " + strings.Join(l.others, ", ")
+	}
+	l.print(l.skip)
+	*l = findingLines{print: l.print}
 }
 
 // printFinding writes a line, and under what is wrong its symptom, reason and fix.
