@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/netip"
 	"net/url"
+	"slices"
 	"time"
 
 	"ciscora/config"
@@ -77,7 +78,7 @@ func CA(ctx context.Context, o CAOptions, r *Report) error {
 
 // unreached says of all that needs a connection that there is none.
 func (c *caCheck) unreached(why string) {
-	c.report.skip(why, "ca.tls.chain", "ca.tls.name", "ca.tls.validity", "ca.clock", "ca.pages", "ca.login", "ca.template")
+	c.report.skip(why, slices.Concat([]string{"ca.tls.chain", "ca.tls.name", "ca.tls.name.curl", "ca.tls.validity", "ca.clock", "ca.pages"}, waysIn[:], []string{"ca.login"}, behindLogin[:])...)
 	for _, f := range c.report.Findings {
 		if f.State == Fail {
 			c.report.Add(Finding{Name: "ca.ces", State: c.cesState(), Seen: "CES would have no chain, and start without one", Symptom: f.Symptom, Reason: "see " + f.Name, Fix: "see " + f.Name})

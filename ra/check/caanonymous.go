@@ -27,6 +27,9 @@ const (
 // The mechanism Kerberos, as it is and as Windows has long written it.
 var kerberos = []asn1.ObjectIdentifier{{1, 2, 840, 113554, 1, 2, 2}, {1, 2, 840, 48018, 1, 2, 2}}
 
+// waysIn are the checks of how one may log in.
+var waysIn = [...]string{"ca.auth", "ca.auth.ntlm", "ca.auth.negotiate", "ca.auth.kerberos", "ca.auth.basic"}
+
 // ask sends one request on a connection of its own, on which nobody logs in.
 func (c *caCheck) ask(ctx context.Context, req request) (*reply, error) {
 	conn, err := c.end.unverified(ctx, tls.VersionTLS10, tls.VersionTLS13, nil)
@@ -50,7 +53,7 @@ func (c *caCheck) anonymous(ctx context.Context) {
 	before := c.Now()
 	a, err := c.ask(ctx, request{method: http.MethodGet, target: c.url.Path})
 	if c.report.was("ca.tls.client", Fail) {
-		r.skip("see ca.tls.client", "ca.pages", "ca.clock", "ca.auth")
+		r.skip("see ca.tls.client", append([]string{"ca.pages", "ca.clock"}, waysIn[:]...)...)
 		return
 	}
 	if err != nil {
@@ -58,7 +61,7 @@ func (c *caCheck) anonymous(ctx context.Context) {
 			Name: "ca.pages", State: Fail, Seen: "a request without a log-in gets no answer: " + reasonOf(err), Symptom: c.silence(err),
 			Reason: "IIS, or what stands before it, does not answer", Fix: "look at IIS's log and its application pool, and for a firewall that inspects",
 		})
-		r.skip("see ca.pages", "ca.clock", "ca.auth")
+		r.skip("see ca.pages", append([]string{"ca.clock"}, waysIn[:]...)...)
 		return
 	}
 	c.clock(a, before, c.Now())
@@ -66,7 +69,7 @@ func (c *caCheck) anonymous(ctx context.Context) {
 	if a.status == http.StatusUnauthorized {
 		c.offers(ctx, a)
 	} else {
-		r.Skip("ca.auth", fmt.Sprintf("the answer is %d, not 401: see ca.pages", a.status))
+		r.skip("see ca.pages", waysIn[:]...)
 	}
 }
 

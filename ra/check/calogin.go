@@ -12,11 +12,14 @@ import (
 // slow is when a leg is warned of: CES waits 10 s for the whole of a request.
 const slow = 5 * time.Second
 
+// behindLogin are the checks that need a log-in.
+var behindLogin = [...]string{"ca.binding", "ca.template", "ca.renewals", "ca.chain", "ca.crl"}
+
 // loggedIn logs in once, and where that went well looks at the pages, and then once more
 // without channel binding. A refusal ends it: each one counts towards the lock-out.
 func (c *caCheck) loggedIn(ctx context.Context) {
 	r := c.report
-	behind := []string{"ca.binding", "ca.template", "ca.renewals", "ca.chain", "ca.crl"}
+	behind := behindLogin[:]
 	none := func(why string) {
 		r.Skip("ca.login", why)
 		r.skip("nobody is logged in", behind...)
@@ -53,8 +56,11 @@ func (c *caCheck) loggedIn(ctx context.Context) {
 	if err != nil {
 		c.ces = err
 		m := remedyOf(asError(err))
-		if asError(err).Kind == msca.KindAuthScheme && r.was("ca.auth", Fail) {
-			m.fix = "see ca.auth"
+		if asError(err).Kind == msca.KindAuthScheme {
+			c.logins-- // nothing was sent
+			if r.was("ca.auth", Fail) {
+				m.fix = "see ca.auth"
+			}
 		}
 		failedBy(r, "ca.login", err, m)
 		r.skip("nobody is logged in", behind...)
@@ -95,7 +101,11 @@ func (c *caCheck) once(context.Context) (ended func(error), err error) {
 // countLogins says how often the account's password went to the CA.
 func (c *caCheck) countLogins() {
 	seen := "one log-in was tried"
-	if c.logins > 1 {
+	switch {
+	case c.logins == 0:
+		c.report.OK("ca.logins", "none was tried: no password was sent")
+		return
+	case c.logins > 1:
 		seen = fmt.Sprintf("%d log-ins were tried", c.logins)
 	}
 	if c.again > 0 {
@@ -202,6 +212,8 @@ func (c *caCheck) whatCESSays(ctx context.Context) {
 	switch {
 	case c.ces != nil:
 		c.cesFails(asError(c.ces))
+	case !r.was("ca.auth.ntlm", OK):
+		c.cesFails(&msca.Error{Phase: msca.PhaseLogin, Kind: msca.KindAuthScheme})
 	case c.logins == 0:
 		r.Skip(name, "TLS would do for CES; whether its log-in would cannot be told without one")
 	default:
@@ -218,8 +230,8 @@ func (c *caCheck) remedyOfCES(e *msca.Error) remedy {
 		return remedy{"the account is good, but CES logs in without channel binding, and Extended Protection refuses that", "see ca.binding"}
 	case e.Kind == msca.KindAuthRejected && c.report.was("ca.login", Fail):
 		return remedy{"the log-in fails for any client", "see ca.login"}
-	case e.Kind == msca.KindAuthScheme && c.report.was("ca.auth", Fail):
-		return remedy{"IIS does not offer what CES logs in by", "see ca.auth"}
+	case e.Kind == msca.KindAuthScheme && !c.report.was("ca.auth.ntlm", OK):
+		return remedy{"CES logs in by NTLM alone, and IIS does not take it", "see ca.auth.ntlm"}
 	}
 	return remedyOf(e)
 }

@@ -94,7 +94,7 @@ func EST(ctx context.Context, o ESTOptions, r *Report) error {
 }
 
 func (c *estCheck) unreached(why string) {
-	c.report.skip(why, "est.tls.chain", "est.tls.name", "est.tls.validity", "est.cacerts", "est.challenge", "est.csrattrs")
+	c.report.skip(why, append([]string{"est.tls.chain", "est.tls.name", "est.tls.validity", "L7", "strongswan.san", "est.cacerts"}, ofESTAlone[:]...)...)
 }
 
 // clientCertificate reports whether the server wants a certificate of its clients: nothing

@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"ciscora/config"
+	"ciscora/msca/certsrv"
 	"ciscora/ra/check"
 )
 
@@ -141,11 +142,32 @@ func TestWhatCannotHelpIsNotAdvised(t *testing.T) {
 			t.Errorf("%s: %s", f.Name, f.Fix)
 		}
 	}
+	wantFinding(t, r, "ca.logins", check.OK, "no password was sent")
 	c.faults.Clear()
 	if _, err := c.faults.Order("certsrv.login:basic-only"); err != nil {
 		t.Fatal(err)
 	}
 	wantFinding(t, runCA(t, c.options(config.ProfileModern)), "ca.auth", check.Fail, "set ca.authentication to basic")
+	// Whoever takes that advice has still nothing for CES.
+	basic := certsrv.NewTestServer(func(o *certsrv.Options) {
+		o.Basic = true
+		o.Middleware = append(o.Middleware, func(next http.Handler) http.Handler {
+			return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				if r.Header.Get("Authorization") == "" {
+					w.Header().Set("WWW-Authenticate", `Basic realm="ca"`)
+					w.WriteHeader(http.StatusUnauthorized)
+					return
+				}
+				next.ServeHTTP(w, r)
+			})
+		})
+	})
+	defer basic.Close()
+	o := oddOptions(basic)
+	o.CA.Authentication = "basic"
+	r = runCA(t, o)
+	wantFinding(t, r, "ca.login", check.OK, "is logged in")
+	wantFinding(t, r, "ca.ces", check.Warn, "CES logs in by NTLM alone")
 }
 
 // Where the pages are not there no password is sent, and nobody's cause is another one.
@@ -190,8 +212,8 @@ func TestANameThatDoesNotResolveIsNotSilent(t *testing.T) {
 	o := c.options(config.ProfileModern)
 	o.Resolve = c.faults.Resolve(resolveLocally)
 	wantFinding(t, runCA(t, o), "ca.pages", check.Skip, "localhost does not resolve")
-	closed := check.ESTOptions{URL: "https://127.0.0.1:1"}
-	r := runEST(t, closed)
+	r := runEST(t, check.ESTOptions{URL: "https://127.0.0.1:1"})
+	wantFinding(t, r, "L12", check.Skip, "nothing answers at 127.0.0.1:1")
 	for _, f := range r.Findings {
 		if strings.Contains(f.Fix, "DNS") {
 			t.Errorf("of an address: %s", f.Fix)

@@ -92,11 +92,11 @@ func TestTheChainIsJudgedAsExpresswayDoes(t *testing.T) {
 		"a CA itself, trusted": {pemOf(p.root), store(p.root), "certificate.chain ok"},
 		"self-signed and trusted": {
 			pemOf(self), store(self),
-			"certificate.chain warn: self-signed, and in the trust store itself | return code 60 (SSL certificate problem: unable to get local issuer certificate) | OpenSSL 1.0.2, on which CES and CAPF are built, takes none such even from the trust store",
+			"certificate.chain warn: self-signed, and in the trust store itself | return code 60 (SSL certificate problem: unable to get local issuer certificate) | OpenSSL 1.0.2, on which CES is built, takes none such even from the trust store",
 		},
 		"self-signed as a CA, for a server, and trusted": {
 			pemOf(selfCA), store(selfCA),
-			"certificate.chain warn: self-signed, and in the trust store itself | takes it, CES and CAPF too by OpenSSL's rule; Cisco's document calls one at IIS not supported",
+			"certificate.chain warn: self-signed, and in the trust store itself | takes it, CES too by OpenSSL's rule; Cisco's document calls one at IIS not supported",
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
