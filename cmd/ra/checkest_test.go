@@ -27,7 +27,9 @@ func TestSkipsOfOneReasonShareALine(t *testing.T) {
 	lines := findingLines{print: func(f check.Finding) { printed = append(printed, f.Name+": "+f.Seen) }}
 	for _, f := range []check.Finding{
 		{Name: "a", State: check.OK, Seen: "fine"},
-		{Name: "b", State: check.Skip, Seen: "see a"}, {Name: "c", State: check.Skip, Seen: "see a"}, {Name: "d", State: check.Skip, Seen: "see a"},
+		{Name: "b", State: check.Skip, Seen: "see a"},
+		{Name: "c", State: check.Skip, Seen: "see a"},
+		{Name: "d", State: check.Skip, Seen: "see a"},
 		{Name: "e", State: check.Skip, Seen: "see b"},
 		{Name: "f", State: check.Fail, Seen: "see b"},
 	} {

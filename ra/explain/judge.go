@@ -53,7 +53,7 @@ func judge(c *Catalog, r *reading, o Options) *Report {
 // part keeps what is a part of a failure's lines alone, where these lines are of failures.
 func (j *judgement) part(i *incident) {
 	switch i.log {
-	case Phone, ASA, Expressway, TMS, TSP:
+	case Phone, ASA, Expressway, TMS, TSP, RA:
 	default:
 		return
 	}

@@ -17,7 +17,7 @@ func TestWhatToolsAndPagesSayIsExplained(t *testing.T) {
 		{"verify error:num=20:unable to get local issuer certificate", "f1-unknown-root"},
 		{"* SSL: no alternative certificate subject name matches target host name 'ca.example.com'", "wrong-name-san"},
 		{"curl: (6) Could not resolve host: ca.example.con", "f4-unknown-host"},
-		{`{"level":"warn","ts":1.7e9,"msg":"ca leg","enrollment":"a1","phase":"template","kind":"template-not-listed","error":"x"}`, "f6-template-typo"},
+		{`{"level":"warn","ts":"2026-11-28T08:03:22Z","msg":"not authenticated","enrollment":"a1","account":"LAB\\ciscora","error":"CA template: template-not-listed at https://localhost/certsrv/certrqxt.asp: template \"X\" is not among the 0"}`, "f6-template-typo"},
 		{`{"level":"warn","ts":1.7e9,"msg":"ca leg","phase":"login","kind":"auth-rejected","error":"x"}`, "wrong-password"},
 		{`<P ID=locInfoReqIDandReason>Your Request Id is 7. The disposition message is "Denied by Policy Module  0x80094800, The request was for a certificate template that is not supported</P>`, "page-template-not-supported"},
 		{"<pre>Denied by Policy Module 0x80094811</pre>", "key-too-short"},

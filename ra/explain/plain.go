@@ -115,6 +115,9 @@ func (r *plainReader) take(rec *record, begins bool) {
 			r.d.beside(n, r.log, &shown)
 		}
 		for _, about := range topics {
+			if r.log == RA && about.log == Tool {
+				continue // it has its own words, and Go's errors are not a tool's
+			}
 			shown.quoted = rec.quoted || inQuotes && r.log == "" || r.log == RA && !ownWords(r.window[:begin], r.d.catalog.book.signatures[n].parts[0])
 			r.saw(about, n, &shown)
 			if r.log == RA && about.log == RA {

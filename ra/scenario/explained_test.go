@@ -121,7 +121,7 @@ func writeTable(t *testing.T, outcomes []explaintest.Outcome) {
 		t.Fatalf("%s has no line %q", explainPage, tableBegins)
 	}
 	var out strings.Builder
-	out.WriteString(before + tableBegins + "\n| card | CAPF trace | NGINX error.log | CiscoRA log | IIS log | all together |\n|---|---|---|---|---|---|\n")
+	out.WriteString(before + tableBegins + "\n| card | CAPF trace | NGINX error.log | CiscoRA log | IIS log | all together | the RA's own log |\n|---|---|---|---|---|---|---|\n")
 	for _, row := range rowsOf(outcomes) {
 		out.WriteString(row + "\n")
 	}
@@ -143,7 +143,7 @@ func rowsOf(outcomes []explaintest.Outcome) (rows []string) {
 	}
 	for _, name := range names {
 		row := fmt.Sprintf("| [%s](failures/%s.md) |", name, name)
-		for _, log := range []string{"capf", "nginx", "ciscora", "iis", explaintest.All} {
+		for _, log := range []string{"capf", "nginx", "ciscora", "iis", explaintest.All, explaintest.Own.Log} {
 			row += " " + cmp.Or(by[name][log], "no such log") + " |"
 		}
 		rows = append(rows, row)

@@ -21,6 +21,7 @@ var holes = map[string]struct {
 	"pid":        {`\d+`, true},
 	"script":     {`\d+`, true}, // the process that EnrollmentService.sh names
 	"connection": {`\d+`, true},
+	"fields":     {`.*`, false}, // of a record in JSON
 	"bytes":      {`\d+`, false},
 	"ms":         {`\d+`, false},
 	"limit":      {`10\d{3}`, false}, // milliseconds of a time-out of 10 s, and how late a busy machine noticed

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"ciscora/est/capf"
+	"ciscora/ra/explain"
 	"ciscora/ra/lab"
 	"ciscora/ra/tracelog"
 )
@@ -97,7 +98,7 @@ func (p *play) part(ctx context.Context) (_ []Check, err error) {
 		if p.lab != nil {
 			err = errors.Join(err, p.lab.Close())
 		}
-		err = errors.Join(err, p.tail.end())
+		err = errors.Join(err, p.tail.end(), p.own.append(p.options.Dir))
 	}()
 	// The faults before the start are there when it starts.
 	for _, step := range p.card.Steps {
@@ -113,6 +114,7 @@ type play struct {
 	card    Card
 	options Options
 	tail    *tail
+	own     ownLog
 	lab     *lab.Lab
 	early   []string // faults that are ordered before the start
 	phone   *capf.Phone
@@ -158,6 +160,7 @@ func (p *play) start(ctx context.Context) error {
 		Unrecorded: true,
 		Logged:     p.tail.poke,
 		NewKey:     p.options.Keys.InTurn(),
+		Logger:     p.own.logger(),
 	}
 	for _, subject := range c.Trust {
 		certificate, err := authorityNamed(subject)
@@ -282,7 +285,12 @@ func (p *play) verdict(ctx context.Context) ([]Check, error) {
 		}
 		checks = append(checks, match(log, want, p.tail.of(log), bound)...)
 	}
-	return append(checks, p.card.toldBy(p.tail.of)...), nil
+	return append(checks, p.card.toldBy(func(log string) []string {
+		if log == string(explain.RA) {
+			return p.own.all()
+		}
+		return p.tail.of(log)
+	})...), nil
 }
 
 func capfStatus(rv int) string { return fmt.Sprintf("%d (%s)", rv, capf.Status(rv)) }

@@ -52,7 +52,7 @@ func (c Card) checkTells(file string) (problems []error) {
 // toldBy checks that the lines that tell the failure stand in its logs: a run keeps
 // them true. That others are missing is for one enrollment, and not for a whole log.
 func (c Card) toldBy(of func(log string) []string) (checks []Check) {
-	for _, log := range logNames {
+	for _, log := range append(slices.Clone(logNames), string(explain.RA)) {
 		for _, line := range c.told(log).Has {
 			check := Check{What: log + ", tells", Expected: line}
 			for _, seen := range of(log) {

@@ -25,10 +25,14 @@ var Files = []struct{ Log, Glob string }{
 	{"capf", "logs/capf.log"}, {"nginx", "logs/nginx-error.log"}, {"ciscora", "logs/ciscora.log"}, {"iis", "logs/iis/*.log"},
 }
 
+// Own is the RA's own structured log, and where a card's run leaves it. A site with CES has none:
+// it is judged alone.
+var Own = struct{ Log, Glob string }{"ra", "ra.log"}
+
 // Collect reads the logs of a lab.
 func Collect(dir string) (Logs, error) {
 	logs := Logs{}
-	for _, f := range Files {
+	for _, f := range append(slices.Clone(Files), Own) {
 		paths, err := filepath.Glob(filepath.Join(dir, f.Glob))
 		if err != nil {
 			return nil, err
@@ -79,6 +83,8 @@ func Judge(card scenario.Card, log string, report *explain.Report) Outcome {
 	if len(report.Findings) == 0 {
 		o.How = "nothing"
 		switch {
+		case report.Failed() && log == Own.Log && !tells:
+			o.How = "in its words"
 		case report.Failed():
 			o.How = Wrong + ": not understood: " + report.NotUnderstood[0].Text
 		case tells && !silent[card.Name+", "+log]:
@@ -87,7 +93,7 @@ func Judge(card scenario.Card, log string, report *explain.Report) Outcome {
 		return o
 	}
 	for _, f := range report.Findings {
-		if f.Name == card.Name || slices.Contains(f.Variants, card.Name) {
+		if f.Name == card.Name || f.Name == card.Like || slices.Contains(f.Variants, card.Name) {
 			o.How = string(f.Sure)
 			if n := len(f.Others); n > 0 {
 				o.How = fmt.Sprintf("%s, one of %d", f.Sure, n+1)
@@ -129,7 +135,14 @@ func Outcomes(ctx context.Context, c *explain.Catalog, card scenario.Card, logs 
 		}
 		all = append(all, Judge(card, f.Log, report))
 	}
-	report, err := explain.Explain(ctx, c, together, explain.Options{})
+	report, err := explain.Explain(ctx, c, as(Own.Log, logs[Own.Log]), explain.Options{})
+	if err != nil {
+		return nil, err
+	}
+	if all = append(all, Judge(card, Own.Log, report)); len(logs[Own.Log]) == 0 {
+		all = all[:len(all)-1]
+	}
+	report, err = explain.Explain(ctx, c, together, explain.Options{})
 	if err != nil {
 		return nil, err
 	}
