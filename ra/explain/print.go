@@ -74,7 +74,7 @@ func (r *Report) PrintWide(w io.Writer, width int) error {
 		if l.Good > 0 {
 			good = ", " + went(l.Log, l.Good)
 		}
-		p.line("  %s: %s%s%s", l.Title, counted(l.Records), good, when)
+		p.line("  %s: %s%s%s", l.Title, l.counted(), good, when)
 	}
 	for _, f := range r.Files {
 		note := ": no log that is known"
@@ -99,6 +99,17 @@ func (r *Report) PrintWide(w io.Writer, width int) error {
 		p.line("  note: %s", note)
 	}
 	return p.err
+}
+
+// counted is how much was read of a log: IIS's has a head besides.
+func (l LogRead) counted() string {
+	switch {
+	case l.Log != IIS:
+		return counted(l.Records)
+	case l.Records == 1:
+		return "1 request"
+	}
+	return fmt.Sprintf("%d requests", l.Records)
 }
 
 // went is how often all went well in a log.

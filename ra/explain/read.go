@@ -48,7 +48,7 @@ func Explain(ctx context.Context, c *Catalog, inputs []Input, o Options) (*Repor
 	r := &reading{files: make([]FileRead, len(inputs)), seen: map[Log]*seen{}}
 	groups := make([][]sniffed, kinds)
 	for i, input := range inputs {
-		r.files[i].Name = input.Name
+		r.files[i].Name, r.files[i].Logs = input.Name, []Log{}
 		s, err := begin(input)
 		if err != nil {
 			r.files[i].Error = err.Error()

@@ -56,7 +56,7 @@ func clients() []client {
 			},
 			finding: check.Finding{
 				Symptom: "the ASA logs %ASA-7-725014: SSL lib error. Function: SSL3_GET_CLIENT_HELLO Reason: no shared cipher",
-				Reason:  "such a phone offers AES256-SHA and AES128-SHA alone, up to TLS 1.0, and the server does not take that; where it refuses the version already, the ASA's reason is unsupported protocol",
+				Reason:  "such a phone offers AES256-SHA and AES128-SHA alone, up to TLS 1.0, and the server does not take that",
 				Fix:     "On the ASA: ssl encryption aes256-sha1 aes128-sha1 (9.3 and later: ssl cipher tlsv1 custom \"AES256-SHA:AES128-SHA\"), and ssl server-version tlsv1; look with show run all ssl",
 			},
 		},

@@ -51,6 +51,14 @@ func TestEachVersionAndCipherIsFound(t *testing.T) {
 	)
 }
 
+// Where the version is refused the ASA has not looked at ciphers.
+func TestARefusedVersionIsNoMissingCipher(t *testing.T) {
+	address := respond(t, hello.Responder{
+		Versions: []hello.Version{hello.TLS12}, RSA: ders(order{cn: "asa", rsa: true}.make(t)), Suites: ids(t, "ECDHE-RSA-AES128-SHA"),
+	})
+	wantFindings(t, checkTLS(t, address, "7962g"), "tls.client.7962g FAIL: alert 70, protocol version | Reason: unsupported protocol")
+}
+
 func TestTheClientThatIsNamedMustGetThrough(t *testing.T) {
 	rsaLeaf := order{cn: "endpoint", rsa: true}.make(t)
 	address := respond(t, hello.Responder{

@@ -228,6 +228,10 @@ func (c clientSeen) judge(must bool) check.Finding {
 	if must {
 		f.State = check.Fail
 	}
+	var alert hello.Alert
+	if errors.As(c.err, &alert) && alert.Code == hello.AlertProtocolVersion { // it has not come to ciphers
+		f.Symptom = strings.Replace(f.Symptom, "no shared cipher", "unsupported protocol", 1)
+	}
 	f.Seen = fmt.Sprintf("%s does not get through: %s", c.what, shown(c.err.Error()))
 	return f
 }

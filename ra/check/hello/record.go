@@ -39,7 +39,7 @@ type Alert struct{ Level, Code uint8 }
 const (
 	alertCloseNotify      = 0
 	alertHandshakeFailure = 40
-	alertProtocolVersion  = 70
+	AlertProtocolVersion  = 70 // it takes none of the versions
 	alertUnrecognizedName = 112
 )
 

@@ -90,7 +90,7 @@ func (r Responder) choose(c Client) ([]byte, error) {
 		}
 	}
 	if version == 0 {
-		return nil, Alert{alertFatal, alertProtocolVersion}
+		return nil, Alert{alertFatal, AlertProtocolVersion}
 	}
 	for _, id := range r.Suites {
 		suite := SuiteByID(id)
