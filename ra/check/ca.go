@@ -146,7 +146,7 @@ func (c *caCheck) names() {
 			if rule.check == msca.NameCheckGo && len(leaf.DNSNames)+len(leaf.IPAddresses) == 0 {
 				f.Reason = "the certificate has no subject alternative name, and Go looks at nothing else"
 			}
-			f.Fix = "write one of those names into ca.url, or " + anew(c.end.host)
+			f.Fix = "write one of those names into the URL, or " + anew(c.end.host)
 		}
 		c.report.Add(f)
 	}

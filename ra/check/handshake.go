@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"strings"
 	"syscall"
 )
@@ -97,7 +98,13 @@ func (e *endpoint) look(ctx context.Context, r *Report) *server {
 func (e *endpoint) noHandshake(err error, asked bool) Finding {
 	f := Finding{Name: e.kind + ".tls.handshake", State: Fail, Symptom: e.handshakeSymptom(35, fmt.Sprintf("OpenSSL SSL_connect: SSL_ERROR_SYSCALL in connection to %s:%s ", e.host, e.port))}
 	var plain tls.RecordHeaderError
+	var op *net.OpError
 	switch {
+	case errors.As(err, &op) && op.Op == "dial":
+		f.Seen = "no connection any more: " + reasonOf(err)
+		f.Symptom = e.unreachable(err)
+		f.Reason = "the server has taken a connection just before, and is gone, or takes one at a time"
+		f.Fix = "see whether the service still runs, and what it says of its end; " + e.opens()
 	case asked && !isTimeout(err):
 		f.Seen = "a client certificate is demanded, and there is none to show: " + reasonOf(err)
 		f.Symptom = e.handshakeSymptom(35, "error:14094410:SSL routines:ssl3_read_bytes:sslv3 alert handshake failure")

@@ -1,7 +1,9 @@
 package check_test
 
 import (
+	"context"
 	"crypto/tls"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"slices"
@@ -222,6 +224,23 @@ func TestANameThatDoesNotResolveIsNotSilent(t *testing.T) {
 	if !r.Failed() {
 		t.Error("port 1 takes connections")
 	}
+}
+
+// What ends between a check's connections has not refused TLS.
+func TestAServerThatIsGoneHasNotRefusedTLS(t *testing.T) {
+	l, err := new(net.ListenConfig).Listen(t.Context(), "tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	dialed := 0
+	o := check.ESTOptions{URL: "https://" + l.Addr().String()}
+	o.Dial = func(ctx context.Context, network, address string) (net.Conn, error) {
+		if dialed++; dialed == 2 {
+			l.Close()
+		}
+		return new(net.Dialer).DialContext(ctx, network, address)
+	}
+	wantFinding(t, runEST(t, o), "est.tls.handshake", check.Fail, "no connection any more")
 }
 
 // The others are there.

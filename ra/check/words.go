@@ -85,7 +85,7 @@ var poolStopped = remedy{"the application pool is stopped", "start it in IIS Man
 
 // remedies are those of failures that mean the same on whatever leg they come.
 var remedies = map[msca.Kind]remedy{
-	msca.KindResolve:           {"the name has no address", "correct ca.url or DNS"},
+	msca.KindResolve:           {"the name has no address", "correct the host in the URL, or DNS"},
 	msca.KindConnect:           {"nothing listens there, or a firewall is in the way", "start IIS, open the port"},
 	msca.KindTLSUntrusted:      {"the server's certificate leads to no root that is in the trust store", "see ca.tls.chain"},
 	msca.KindTLSName:           {"the server's certificate has another name than the URL", "see ca.tls.name"},
@@ -95,7 +95,7 @@ var remedies = map[msca.Kind]remedy{
 	msca.KindAuthRejected:      {"user name or password is wrong, the account is locked, disabled or expired, or IIS reaches no domain controller; Extended Protection refuses the same way where a proxy ends TLS", "the CA's Security log (event 4625) tells which: look before you try again, each try counts towards the account's lock-out. Write the user as DOMAIN\\user"},
 	msca.KindAuthScheme:        {"IIS does not offer this authentication", "IIS Manager, CertSrv, Authentication, Windows Authentication, Providers: enable NTLM, or set ca.authentication to what is offered"},
 	msca.KindForbidden:         {"IIS lets this account, or this machine, not in", "look at the sub-status in IIS's log: 403.4 wants TLS, 403.6 an address, 403.7 a client certificate, 401.3 rights on the folder"},
-	msca.KindNotFound:          {"there is no such page: Web Enrollment is not installed, or in another folder", "install the role service Certification Authority Web Enrollment, or correct the path in ca.url"},
+	msca.KindNotFound:          {"there is no such page: Web Enrollment is not installed, or in another folder", "install the role service Certification Authority Web Enrollment, or correct the path in the URL"},
 	msca.KindHTTP:              {"IIS fails to run the page", "look at IIS's log for the sub-status: 500.0 and 500.100 are ASP's, 502 a proxy's; enable ASP, restart the application pool"},
 	msca.KindServiceDown:       {"IIS answers, the CA behind it does not: the service is stopped, on another machine, or the application pool is", "start Active Directory Certificate Services (net start certsvc), or the application pool; where the CA is another machine, delegation is needed"},
 	msca.KindTemplateNotListed: {"CES enrolls for nothing that certrqxt.asp does not list", "see ca.template"},
@@ -103,7 +103,7 @@ var remedies = map[msca.Kind]remedy{
 	msca.KindPending:           {"a manager has to approve", "approve it in certsrv.msc, Pending Requests, or take the approval off the template"},
 	msca.KindBadCSR:            {"the CA cannot use the CSR", "see the CA's words; key size and kind must be the template's"},
 	msca.KindParse:             {"what came is not what this page answers", "see whether a proxy, a log-on page or another application answers in place of Web Enrollment"},
-	msca.KindRedirect:          {"the pages are elsewhere: credentials are not sent there", "name the server itself in ca.url, not a balancer or an older name"},
+	msca.KindRedirect:          {"the pages are elsewhere: credentials are not sent there", "name the server itself in the URL, not a balancer or an older name"},
 	msca.KindClosed:            {"the connection ended in the midst: a proxy, a balancer or an inspecting firewall", "try from a machine without them in between; NTLM needs one connection for all of its messages"},
 	msca.KindWrongCertificate:  {"the CA certified another key", "do not use the certificate; look for what stands between RA and CA"},
 	msca.KindUnknownRequest:    {"the CA does not know the number that it has just given", "look whether several CAs answer behind one name"},

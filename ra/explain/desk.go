@@ -371,6 +371,8 @@ func (d *desk) header(line []byte) {
 	if names, ok := bytes.CutPrefix(line, []byte("#Fields:")); ok {
 		d.fields = parseFields(string(names))
 		d.custom = strings.Join(strings.Fields(string(names)), " ") != w3cDefault
+		d.count(IIS, stamp{})
+		d.seen[IIS].records-- // the log is there, though perhaps nobody has asked anything
 	}
 }
 

@@ -69,7 +69,7 @@ func names(entries []*entry) (n []string) {
 // rest adds what was read, what was not understood, and the secrets.
 func (j *judgement) rest(report *Report) {
 	for _, log := range logs {
-		if s := j.r.seen[log]; s != nil && s.records > 0 {
+		if s := j.r.seen[log]; s != nil && (s.records > 0 || log == IIS) {
 			report.Read = append(report.Read, LogRead{Log: log, Title: log.Title(), Records: s.records, Good: s.good, From: s.from.text(), To: s.to.text(), Zone: j.zoneOf(log)})
 		}
 	}

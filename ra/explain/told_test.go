@@ -76,6 +76,15 @@ func TestTheReportSaysOfEachFileAsWhichLogItWasRead(t *testing.T) {
 	}
 }
 
+// That nobody has asked IIS anything is evidence.
+func TestAnIISLogWithoutRequestsIsALog(t *testing.T) {
+	report := read(t, catalog(t), explaintest.Input("u_ex.log", []byte("#Software: Microsoft Internet Information Services 10.0\n#Version: 1.0\n#Date: 2026-11-28 06:55:11\n"+iisFields)))
+	out := printed(t, report)
+	if !report.Readable() || report.Failed() || !strings.Contains(out, "IIS log: 0 requests\n") || !strings.Contains(out, "u_ex.log, 4 lines: IIS log\n") {
+		t.Error(out)
+	}
+}
+
 // libest writes its lines without times, together with the access line.
 func TestTheWaitStandsWhereItEnds(t *testing.T) {
 	report := read(t, catalog(t), filesOf(t, "testdata/hangs")...)
