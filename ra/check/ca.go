@@ -36,9 +36,10 @@ type caCheck struct {
 	report  *Report
 	server  *server // nil where there was no handshake
 	logins  int
-	again   int   // of them, behind one that was taken
-	stopped error // why the account is not tried again; nil = it may be
-	ces     error // what CES would stumble over first; nil: nothing so far
+	again   int    // of them, behind one that was taken
+	stopped error  // why the account is not tried again; nil = it may be
+	ces     error  // what CES would stumble over first; nil: nothing so far
+	cesAt   string // the finding that has told it
 }
 
 // CA checks a Microsoft CA's Web Enrollment. The error is of the options; what is wrong

@@ -88,7 +88,7 @@ var caFaults = []caFault{
 	{"certsrv.tls:expired", "ca.tls.validity", check.Fail, "return code 60 (SSL certificate problem: certificate has expired)", false},
 	{"certsrv.tls:not-yet-valid", "ca.tls.validity", check.Fail, "return code 60 (SSL certificate problem: certificate is not yet valid)", false},
 	{"certsrv.tls:client-certificate", "ca.tls.client", check.Fail, "return code 35", false},
-	{"certsrv.tls:tls1.0", "ca.tls.versions", check.Fail, "return code 35", false},
+	{"certsrv.tls:tls1.0", "ca.tls.versions", check.Fail, "kind tls-handshake; CES, which speaks TLS 1.0 to 1.2, goes on", false},
 	{"certsrv.tls:plain-http", "ca.tls.handshake", check.Fail, "return code 35 (error:140770FC", false},
 	{"certsrv.tls:refuse", "ca.tls.handshake", check.Fail, "return code 35 (OpenSSL SSL_connect: SSL_ERROR_SYSCALL", false},
 	{"certsrv.tls:reset", "ca.tls.handshake", check.Fail, "return code 35 (OpenSSL SSL_connect: SSL_ERROR_SYSCALL", false},
@@ -155,6 +155,7 @@ var caFaults = []caFault{
 
 	{"certsrv.submit:denied", "ca.enroll", check.Fail, "", true},
 	{"certsrv.submit:pending", "ca.enroll", check.Warn, "rv = 26 (EST_ERR_CA_ENROLL_RETRY)", true},
+	{"certsrv.submit:delay=15s", "ca.enroll", check.Warn, "return code 28 (Operation timed out after 10000 milliseconds with 0 bytes received)", true},
 	{"certsrv.submit:wrong-key", "ca.enroll", check.Fail, "", true},
 	{"certsrv.submit:close", "ca.enroll", check.Fail, "return code 52", true},
 	{"certsrv.submit:500", "ca.enroll", check.Fail, "", true},

@@ -54,7 +54,7 @@ func (c *caCheck) loggedIn(ctx context.Context) {
 	c.logins++
 	session, err := client.Login(ctx, c.Credentials)
 	if err != nil {
-		c.ces = err
+		c.ces, c.cesAt = err, "ca.login"
 		m := remedyOf(asError(err))
 		if asError(err).Kind == msca.KindAuthScheme {
 			c.logins-- // nothing was sent
@@ -228,8 +228,8 @@ func (c *caCheck) remedyOfCES(e *msca.Error) remedy {
 		return remedy{noClientCertificate.reason, "see ca.tls.client"}
 	case e.Kind == msca.KindAuthRejected && c.report.was("ca.login", OK):
 		return remedy{"the account is good, but CES logs in without channel binding, and Extended Protection refuses that", "see ca.binding"}
-	case e.Kind == msca.KindAuthRejected && c.report.was("ca.login", Fail):
-		return remedy{"the log-in fails for any client", "see ca.login"}
+	case c.cesAt != "" && errors.Is(c.ces, e):
+		return remedy{"that fails for any client", "see " + c.cesAt}
 	case e.Kind == msca.KindAuthScheme && !c.report.was("ca.auth.ntlm", OK):
 		return remedy{"CES logs in by NTLM alone, and IIS does not take it", "see ca.auth.ntlm"}
 	}

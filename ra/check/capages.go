@@ -38,7 +38,7 @@ func (c *caCheck) template(ctx context.Context, s *msca.Session) {
 	list, err := s.Templates(ctx)
 	took := c.Now().Sub(start)
 	if err != nil {
-		c.ces = err
+		c.ces, c.cesAt = err, name
 		failed(r, name, err)
 		return
 	}
@@ -176,7 +176,7 @@ func (c *caCheck) chain(ctx context.Context, s *msca.Session) []*x509.Certificat
 	took := c.Now().Sub(start)
 	if err != nil {
 		if c.ces == nil {
-			c.ces = err
+			c.ces, c.cesAt = err, name
 		}
 		failed(c.report, name, err)
 		return nil
@@ -210,7 +210,11 @@ func (c *caCheck) chain(ctx context.Context, s *msca.Session) []*x509.Certificat
 	return chain
 }
 
-// enroll asks for a certificate.
+// patienceOfCES is how long CES waits for the CA's answer to a request, and CAPF for CES's.
+const patienceOfCES = 10 * time.Second
+
+// enroll asks for a certificate, and waits for it for longer than CES would: what the CA is
+// asked to issue is not left to itself.
 func (c *caCheck) enroll(ctx context.Context, s *msca.Session) {
 	const name = "ca.enroll"
 	csr, err := newCSR()
@@ -218,11 +222,23 @@ func (c *caCheck) enroll(ctx context.Context, s *msca.Session) {
 		c.report.Skip(name, oneLine(err))
 		return
 	}
+	start := c.Now()
 	id, err := s.Submit(ctx, csr, c.CA.Template, nil)
+	took := c.Now().Sub(start)
 	if err == nil {
 		var certificate *x509.Certificate
 		if certificate, err = s.Fetch(ctx, id, csr); err == nil {
-			c.report.OK(name, fmt.Sprintf("request %d: a certificate for %s until %s; revoke it if you like", id, subject(certificate), day(certificate.NotAfter)))
+			seen := fmt.Sprintf("request %d: a certificate for %s until %s; revoke it if you like", id, subject(certificate), day(certificate.NotAfter))
+			if took < patienceOfCES {
+				c.timed(name, seen, took)
+				return
+			}
+			c.report.Add(Finding{
+				Name: name, State: c.cesState(), Seen: seen + fmt.Sprintf("; but the CA took %s to issue it", took.Round(100*time.Millisecond)),
+				Symptom: cesSays(&msca.Error{Phase: msca.PhaseSubmit, Kind: msca.KindTimeout, CurlCode: 28, CurlText: "Operation timed out after 10000 milliseconds with 0 bytes received", URL: c.CA.URL}) + "; CAPF: Enrollment rv = 35 (EST_ERR_SSL_READ)",
+				Reason:  "CAPF and CES wait ten seconds: the phone gets nothing, and the certificate that is issued after them is nobody's",
+				Fix:     remedies[msca.KindTimeout].fix,
+			})
 			return
 		}
 	}

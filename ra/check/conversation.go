@@ -105,6 +105,9 @@ func (t *tape) Read(p []byte) (int, error) {
 	return n, t.err
 }
 
+// errHalf is of a connection that ends, or makes no sense, in the midst of an answer.
+var errHalf = errors.New("half an answer")
+
 // request is what is asked, with its lines as they are to stand.
 type request struct {
 	method, target string
@@ -137,6 +140,8 @@ func (c *conversation) do(ctx context.Context, req request) (*reply, error) {
 	if err != nil {
 		if isTimeout(c.tape.err) {
 			err = c.tape.err // what it broke off in says less
+		} else if c.tape.kept.Len() > 0 {
+			err = fmt.Errorf("%w: %w", errHalf, err)
 		}
 		return nil, err
 	}

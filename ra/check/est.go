@@ -220,12 +220,18 @@ func (c *estCheck) speaks12() bool {
 func (c *estCheck) silent(name string, err error) {
 	symptom := "EST client: Enrollment rv = 35 (EST_ERR_SSL_READ)"
 	why := "the server, or the CA behind it, does not answer in the ten seconds that libest waits"
-	if !isTimeout(err) {
+	seen := "no answer: " + reasonOf(err)
+	switch {
+	case errors.Is(err, errHalf):
+		seen = reasonOf(err)
+		why = "the server, or what stands before it, ends the connection in the midst of its answer"
+		symptom = "EST client: Enrollment rv = 14 (EST_ERR_HTTP_NOT_FOUND), or 35 (EST_ERR_SSL_READ)"
+	case !isTimeout(err):
 		why = "the server, or what stands before it, ends the connection in place of an answer"
 		symptom = "EST client: Enrollment rv = 14 (EST_ERR_HTTP_NOT_FOUND), or 35 (EST_ERR_SSL_READ); libest's own client ends by SIGPIPE on a reset"
 	}
 	c.report.Add(Finding{
-		Name: name, State: Fail, Seen: "no answer: " + reasonOf(err), Symptom: symptom,
+		Name: name, State: Fail, Seen: seen, Symptom: symptom,
 		Reason: why, Fix: "look at the server's log of this moment, and check the CA: ra check ca",
 	})
 }

@@ -152,7 +152,11 @@ func (e *endpoint) handshakeSymptom(code int, text string) string {
 // from least to most.
 func (e *endpoint) checkVersions(r *Report, s *server, least, most uint16) {
 	f := Finding{Name: e.kind + ".tls.versions", State: OK, Seen: "takes " + versionNames(s.takes)}
+	if len(s.takes) == 1 {
+		f.Seen += " alone"
+	}
 	var common, old []uint16
+	cesToo := false // CES speaks TLS 1.0 to 1.2
 	for _, v := range s.takes {
 		if v >= least && v <= most {
 			common = append(common, v)
@@ -160,11 +164,15 @@ func (e *endpoint) checkVersions(r *Report, s *server, least, most uint16) {
 		if v < tls.VersionTLS12 {
 			old = append(old, v)
 		}
+		cesToo = cesToo || v <= tls.VersionTLS12
 	}
 	switch {
 	case len(common) == 0:
 		f.State = Fail
 		f.Symptom = e.handshakeSymptom(35, "error:1409442E:SSL routines:ssl3_read_bytes:tlsv1 alert protocol version")
+		if cesToo && e.kind == kindCA {
+			f.Symptom = "the RA's log: ca leg, phase handshake, kind tls-handshake; CES, which speaks TLS 1.0 to 1.2, goes on"
+		}
 		f.Reason = fmt.Sprintf("the RA speaks %s to %s alone (ca.tls)", tls.VersionName(least), tls.VersionName(most))
 		f.Fix = `enable TLS 1.2: HKLM\SYSTEM\CurrentControlSet\Control\SecurityProviders\SCHANNEL\Protocols\TLS 1.2\Server, Enabled=1 and DisabledByDefault=0, then restart the machine`
 		if e.kind == kindEST {
@@ -177,6 +185,7 @@ func (e *endpoint) checkVersions(r *Report, s *server, least, most uint16) {
 		f.Reason = versionNames(old) + ": deprecated since RFC 8996, and open to downgrades"
 		f.Fix = "turn the old versions off at the server once no client needs them"
 		if len(old) == len(s.takes) {
+			f.Symptom = "whoever speaks TLS 1.2 and newer alone gets no connection: Windows, browsers and this RA in its other profile among them; CES gets one"
 			f.Fix = "turn TLS 1.2 on at the server, and then the old versions off"
 		}
 	}

@@ -243,6 +243,27 @@ func TestAServerThatIsGoneHasNotRefusedTLS(t *testing.T) {
 	wantFinding(t, runEST(t, o), "est.tls.handshake", check.Fail, "no connection any more")
 }
 
+func TestHalfAnAnswerIsNotNone(t *testing.T) {
+	l, o := startLab(t, config.ProfileModern)
+	for spec, seen := range map[string]string{"est.cacerts:truncate": "half an answer", "est.cacerts:close": "no answer", "est.cacerts:reset": "no answer"} {
+		if _, err := l.Faults.Order(spec); err != nil {
+			t.Fatal(err)
+		}
+		wantFinding(t, runEST(t, o), "est.cacerts", check.Fail, seen)
+		l.Faults.Clear()
+	}
+}
+
+// A server of old versions alone is of use to CES, and to no RA in the profile modern.
+func TestOldVersionsAloneAreNoTrifle(t *testing.T) {
+	c := startCA(t)
+	if _, err := c.faults.Order("certsrv.tls:tls1.0"); err != nil {
+		t.Fatal(err)
+	}
+	wantFinding(t, runCA(t, c.options(config.ProfileCUCM)), "ca.tls.versions", check.Warn, "takes TLS 1.0 alonewhoever speaks TLS 1.2 and newer alone gets no connection")
+	wantFinding(t, runCA(t, c.options(config.ProfileModern)), "ca.tls.versions", check.Fail, "CES, which speaks TLS 1.0 to 1.2, goes on")
+}
+
 // The others are there.
 func TestAPageThatIsNotThereIsNotTheRoleService(t *testing.T) {
 	c := startCA(t)

@@ -96,7 +96,7 @@ var remedies = map[msca.Kind]remedy{
 	msca.KindAuthScheme:        {"IIS does not offer this authentication", "IIS Manager, CertSrv, Authentication, Windows Authentication, Providers: enable NTLM, or set ca.authentication to what is offered"},
 	msca.KindForbidden:         {"IIS lets this account, or this machine, not in", "look at the sub-status in IIS's log: 403.4 wants TLS, 403.6 an address, 403.7 a client certificate, 401.3 rights on the folder"},
 	msca.KindNotFound:          {"there is no such page: Web Enrollment is not installed, or in another folder", "install the role service Certification Authority Web Enrollment, or correct the path in the URL"},
-	msca.KindHTTP:              {"IIS fails to run the page", "look at IIS's log for the sub-status: 500.0 and 500.100 are ASP's, 502 a proxy's; enable ASP, restart the application pool"},
+	msca.KindHTTP:              {"IIS fails to run the page", "look at IIS's log for the sub-status: 500.0 and 500.100 are ASP's (enable ASP, restart the application pool); what is not in that log is a proxy's, such as 502"},
 	msca.KindServiceDown:       {"IIS answers, the CA behind it does not: the service is stopped, on another machine, or the application pool is", "start Active Directory Certificate Services (net start certsvc), or the application pool; where the CA is another machine, delegation is needed"},
 	msca.KindTemplateNotListed: {"CES enrolls for nothing that certrqxt.asp does not list", "see ca.template"},
 	msca.KindDenied:            {"the CA's policy refuses the request", "the CA's event 53 has the reason; give the account Read and Enroll on the template"},

@@ -15,6 +15,7 @@ type cesReader struct {
 	d *desk
 
 	starting bool
+	launched bool // by a line that CES has at its start alone
 	start    trail
 	alone    bool // it is the CiscoRA log, and nothing else
 	service  bool // it is the CiscoRA log: its script's line was there
@@ -131,6 +132,7 @@ func (r *cesReader) starts(rec *record, found []int) {
 		r.restarted()
 	}
 	r.starting = true
+	r.launched = r.launched || rec.head.form != formWorker
 	r.start.note(rec, found)
 	switch {
 	case rec.head.form == formService:
@@ -142,7 +144,7 @@ func (r *cesReader) starts(rec *record, found []int) {
 		r.endStart(false)
 	case bytes.HasPrefix(rec.text, chainRead):
 		r.start.reset()
-		r.starting, r.failed = false, false
+		r.starting, r.launched, r.failed = false, false, false
 	}
 }
 
@@ -164,8 +166,8 @@ func (r *cesReader) serves() {
 // endStart ends a start without a chain; last says that the log ends here. CES tries again
 // without its script, so that what follows in the CiscoRA log is that log's as well.
 func (r *cesReader) endStart(last bool) {
-	defer func() { r.starting, r.failed = false, false; r.start.reset() }()
-	if !r.starting || len(r.start.numbs) == 0 {
+	defer func() { r.starting, r.launched, r.failed = false, false, false; r.start.reset() }()
+	if !r.starting || len(r.start.numbs) == 0 || !r.launched && !r.failed { // a log-in of its own, later
 		return
 	}
 	log := NGINX
@@ -314,7 +316,7 @@ func (r *cesReader) libest(rec *record, found []int) {
 		if r.starting {
 			r.start.note(rec, found)
 		} else if bytes.HasPrefix(rec.raw, libestStart) {
-			r.starting = true
+			r.starting, r.launched = true, true
 			r.start.note(rec, found)
 		}
 	}

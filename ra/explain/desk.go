@@ -203,7 +203,7 @@ func mayHoldAnother(f form, rest []byte) bool {
 		return bytes.Contains(rest, barMark)
 	case formPhone:
 		return bytes.Contains(rest, phoneMark)
-	case formW3C, formASA:
+	case formW3C, formASA, formW3CHead:
 		return len(rest) > 160
 	}
 	return false

@@ -92,13 +92,13 @@ func (j *judgement) join(k *affair, log Log) {
 }
 
 // rather tells whether an incident belongs rather to another one of the log that base is of:
-// to one that it is nearer to. At the same second nobody can tell.
+// to one that it is nearer to, or that no card knows. At the same second nobody can tell.
 func (j *judgement) rather(i, base *incident, apart int64) bool {
 	if apart <= sameSecond {
 		return false
 	}
 	for o, nearer := range j.free(base.log, i) { // base is not free any more
-		if nearer < apart && meet(j.candidates[o], j.candidates[i]) {
+		if nearer < apart && (len(j.candidates[o]) == 0 || meet(j.candidates[o], j.candidates[i])) {
 			return true
 		}
 	}

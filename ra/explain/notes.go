@@ -24,6 +24,14 @@ func (j *judgement) notes() (notes []string) {
 			notes = append(notes, "the NGINX log and the IIS log have no time in common: they are of different times, a clock is wrong, or the zone is ("+offsetText(offset)+" was taken for the NGINX log)")
 		}
 	}
+	if capf, iis := j.r.seen[CAPF], j.r.seen[IIS]; nginx == nil && j.zone != nil && capf != nil && iis != nil && capf.from.clock && iis.from.date {
+		offset, known := j.offset(CAPF, capf.from)
+		from := onDay(capf.from.ms-offset, iis.from.ms, day) // CAPF's times have no date
+		to := from + timeOfDay(capf.to.ms-capf.from.ms, day)
+		if known && (to+near < iis.from.ms || iis.to.ms+near < from) {
+			notes = append(notes, "the CAPF trace and the IIS log have no time in common: they are of different times, a clock is wrong, or the zone is ("+offsetText(offset)+" was taken for the CAPF trace)")
+		}
+	}
 	return notes
 }
 

@@ -30,6 +30,11 @@ func (j *judgement) story(f *Finding, k *affair) {
 			}
 			lines = append(lines, e)
 		}
+		if i.log == CiscoRA { // what a start says stands in both logs
+			lines = slices.DeleteFunc(lines, func(e Evidence) bool {
+				return slices.ContainsFunc(f.Story, func(o Evidence) bool { return o.Log == NGINX && o.Text == e.Text })
+			})
+		}
 		timeless(lines)
 		f.Story = append(f.Story, lines...)
 	}

@@ -148,6 +148,11 @@ func TestAZoneThatIsNotUsedOrCannotBeRightIsToldOf(t *testing.T) {
 		"it is right":                     {zoneless, time.UTC, ""},
 		"it is six hours wrong":           {zoneless, time.FixedZone("", -6*3600), "the NGINX log and the IIS log have no time in common: they are of different times, a clock is wrong, or the zone is (UTC-06:00 was taken for the NGINX log)"},
 		"none is given, and none is told": {zoneless, nil, ""},
+		"it is wrong for CAPF's trace": {
+			without(zoneless, "nginx-error.log"), time.FixedZone("", 5*3600),
+			"the CAPF trace and the IIS log have no time in common: they are of different times, a clock is wrong, or the zone is (UTC+05:00 was taken for the CAPF trace)",
+		},
+		"it is right for CAPF's trace": {without(zoneless, "nginx-error.log"), time.UTC, ""},
 	} {
 		t.Run(name, func(t *testing.T) {
 			report, err := explain.Explain(t.Context(), catalog(t), test.inputs, explain.Options{Zone: test.zone})
@@ -162,6 +167,48 @@ func TestAZoneThatIsNotUsedOrCannotBeRightIsToldOf(t *testing.T) {
 				t.Errorf("%q, want %q", report.Notes, want)
 			}
 		})
+	}
+}
+
+// An HTML mail has one line for all, or one for each; a header of IIS's ends where an entry begins.
+func TestAnIISLogInOneLineOfHTMLIsRead(t *testing.T) {
+	lines := strings.Split(strings.TrimSuffix("#Software: Microsoft Internet Information Services 10.0\n#Version: 1.0\n#Date: 2026-11-27 00:25:29\n"+iisFields+
+		"2026-11-27 00:25:29 192.0.2.1 GET /certsrv - 443 - 127.0.0.1 CiscoRA+1.0 - 401 1 2148074254 0\n2026-11-27 00:25:29 192.0.2.1 GET /certsrv - 443 - 127.0.0.1 CiscoRA+1.0 - 401 1 2148074257 0\n", "\n"), "\n")
+	for _, between := range []string{"</div><div>", "<br>", " ", "\n"} {
+		report := read(t, catalog(t), explaintest.Input("mail.html", []byte("<html><body><div>"+strings.Join(lines, between)+"</div></body></html>\n")))
+		if len(report.Findings) != 1 || report.Findings[0].Name != "no-domain-controller" {
+			t.Errorf("%q between: %s", between, printed(t, report))
+		}
+	}
+}
+
+// Of two failures the phone's lines are of the nearer one, whether or not a card knows it.
+func TestAnUnknownFailureThatIsNearerHasThePhonesLines(t *testing.T) {
+	const at = `***EST [WARNING][est_enroll_auth:394]--> HTTP authentication failed. Auth type=1
+***EST [WARNING][est_http_request:1435]--> Enrollment failed with rc=22 (EST_ERR_AUTH_FAIL)
+***EST [INFO][mg_send_http_error:389]--> [Error 401: Unauthorized The server was unable to authorize the request. ]
+***EST [INFO][log_access:1298]--> 127.0.0.1 [27/Nov/2026:00:25:TIME +0000] "POST /.well-known/est/simpleenroll HTTP/1.1" 401 0
+`
+	const unheard = "2026/11/27 00:25:31 [warn] 1#0: *4 login_to_certsrv_ca: Curl call for MS CA login failed with return code 99 (Something new) while SSL EST handshaking, client: 127.0.0.1, server: 127.0.0.1:8084\n"
+	nginx := strings.Replace(at, "TIME", "29", 1) + unheard + strings.Replace(at, "TIME", "31", 1)
+	capf := "00:25:31.100 | debug 1:SEP001122334455:Calling enrollCertUsingEST() csr_file=/tmp/capf/csr/SEP001122334455.csr\n00:25:31.200 | debug 1:SEP001122334455:Enrollment rv = 22 (EST_ERR_AUTH_FAIL) with pkcs7 length = 0\n00:25:31.300 | debug 1:SEP001122334455:Online Cert Signing Failed\n"
+	report := read(t, catalog(t), explaintest.Input("nginx", []byte(nginx)), explaintest.Input("capf", []byte(capf)))
+	for _, f := range report.Findings {
+		if (f.Name == "") != slices.Contains(f.Who, "SEP001122334455") {
+			t.Errorf("%s", printed(t, report))
+		}
+	}
+	if len(report.Findings) != 2 {
+		t.Errorf("%s", printed(t, report))
+	}
+}
+
+// A log-in of CES's own, with no client, is no start.
+func TestALogInOfItsOwnIsNoStart(t *testing.T) {
+	text := "2026/11/27 00:25:31 [info] 1#0: login_to_certsrv_ca: Secure connection to MS CertServ completed successfully using the following URL https://localhost/certsrv\n" +
+		"***EST [INFO][est_enroll_auth:356]--> TLS: no peer certificate\n"
+	if report := read(t, catalog(t), explaintest.Input("nginx", []byte(text))); report.Failed() {
+		t.Errorf("%s", printed(t, report))
 	}
 }
 
