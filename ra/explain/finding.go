@@ -142,6 +142,11 @@ func (j *judgement) unknown(f *Finding, k *affair) {
 		f.Why = "no card knows these lines together; a 401, or libest's 22, that came of it says nothing of the account"
 		f.Fix = askCA + ", from the network of whoever calls the CA, shows where the connection ends."
 	}
+	if page, status := refusedPage(k); page != "" && k.incidents[0].transport() == "" {
+		f.Title = "IIS answered " + show(page) + " with " + status
+		f.Why = "no card knows these lines together"
+		f.Fix = "See IIS's log and the CA's event log of that moment for why. " + askCA + " asks the CA itself; with --enroll it hands in a request, too."
+	}
 	f.Headline = f.Title
 	for _, i := range k.incidents {
 		of := 0
@@ -157,6 +162,21 @@ func (j *judgement) unknown(f *Finding, k *affair) {
 			}
 		}
 	}
+}
+
+// refusedPage is the page that IIS's lines of a case say was not given, and the status; "" =
+// they do not.
+func refusedPage(k *affair) (page, status string) {
+	fields := parseFields(w3cDefault)
+	for _, i := range k.incidents {
+		for _, m := range i.lines {
+			var e w3cEntry
+			if i.log == IIS && fields.parse([]byte(m.text), &e) && len(e.status) == 3 && e.status[0] >= '4' && string(e.status) != "401" {
+				page, status = string(fileOf(e.stem)), string(e.status)
+			}
+		}
+	}
+	return page, status
 }
 
 // askCA is the command that finds out at the CA itself.

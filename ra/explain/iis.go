@@ -14,6 +14,7 @@ type iisReader struct {
 	d       *desk
 	clients map[string]*iisClient
 
+	requests  int
 	collected int // of collections that are kept
 }
 
@@ -44,6 +45,7 @@ type tornFetch struct {
 type iisRun struct {
 	trail  trail
 	posted bool
+	at     int // the number of its last request, in the order of the log
 	when   stamp
 	maybe  []int
 }
@@ -86,6 +88,7 @@ func (r *iisReader) record(rec *record, e *w3cEntry, found []int) {
 	if bytes.Contains(e.agent, probing) {
 		return
 	}
+	r.requests++
 	c := r.clients[string(e.client)]
 	if c == nil {
 		if len(r.clients) >= maxClients {
@@ -156,7 +159,7 @@ func (r *iisReader) record(rec *record, e *w3cEntry, found []int) {
 			r.dangle(c.open[0], c, false)
 			c.open = c.open[1:]
 		}
-		run := &iisRun{when: e.when}
+		run := &iisRun{when: e.when, at: r.requests}
 		run.trail.note(rec, found)
 		c.open = append(c.open, run)
 	case bytes.EqualFold(file, postPage):
@@ -166,7 +169,7 @@ func (r *iisReader) record(rec *record, e *w3cEntry, found []int) {
 			i = len(c.open) - 1
 		}
 		run := c.open[i]
-		run.posted, run.when = true, e.when
+		run.posted, run.when, run.at = true, e.when, r.requests
 		run.trail.note(rec, found)
 	case bytes.EqualFold(file, certPage):
 		// It was asked again, and nothing is lost.
@@ -187,9 +190,11 @@ func (r *iisReader) record(rec *record, e *w3cEntry, found []int) {
 			}
 			return
 		}
+		posted := c.open[i].at
 		c.open = slices.Delete(c.open, i, i+1)
 		for _, o := range c.open {
-			if !o.posted && o.goesOnWith(e) {
+			// Who collects what was asked for before has come after it was.
+			if !o.posted && o.at > posted && o.goesOnWith(e) {
 				o.maybe = append(o.maybe[:0], found...)
 			}
 		}

@@ -61,6 +61,19 @@ func (i *incident) fits(t numbers) bool {
 	return len(t.has) > 0 || len(t.lacks) > 0
 }
 
+// borrows tells whether it is what a failure leaves only with a line that may be another's.
+func (i *incident) borrows(e *entry) bool {
+	t, ok := e.tellsOf(i.log)
+	return ok && i.log == IIS && slices.ContainsFunc(t.has, func(n int) bool { return !i.has(n) && slices.Contains(i.maybe, n) })
+}
+
+// slowSubmit tells whether CES's request had no answer in time.
+func (i *incident) slowSubmit() bool {
+	return slices.ContainsFunc(i.lines, func(m mark) bool {
+		return strings.Contains(m.text, "submit_cert_request: Curl request failed with return code 28 ")
+	})
+}
+
 // transport is what curl says of a call of the CA that failed: its return code and words;
 // "" = nothing.
 func (i *incident) transport() string {

@@ -121,8 +121,22 @@ func (j *judgement) against(k *affair) {
 	}
 	if i != nil {
 		k.take(i)
-		k.candidates = j.candidates[i]
+		k.candidates = ofEnrollments(j.candidates[i])
 	}
+}
+
+// ofEnrollments are the candidates without those that only a start of CES meets, which leave
+// nothing in CAPF's trace; all, where there is no other.
+func ofEnrollments(all []*entry) []*entry {
+	some := slices.DeleteFunc(slices.Clone(all), func(e *entry) bool {
+		_, starts := e.tells[NGINX]
+		_, phone := e.tells[CAPF]
+		return starts && !phone
+	})
+	if len(some) == 0 {
+		return all
+	}
+	return some
 }
 
 // after takes up what came of a case in the logs of those who have waited for it, and have

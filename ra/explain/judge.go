@@ -2,6 +2,7 @@ package explain
 
 import (
 	"slices"
+	"strings"
 	"time"
 )
 
@@ -41,6 +42,9 @@ func judge(c *Catalog, r *reading, o Options) *Report {
 	var cases []*affair
 	for _, log := range caseOrder {
 		for _, i := range j.byLog[log] {
+			if log == IIS && i.cut && len(cases) > 0 {
+				continue // where it ends it tells nothing that the others do not
+			}
 			if !i.taken && !i.mute {
 				cases = append(cases, j.gather(i))
 			}
@@ -68,11 +72,14 @@ func (j *judgement) part(i *incident) {
 	}
 }
 
-// candidatesOf are the failures that leave such an incident.
+// candidatesOf are the failures that leave such an incident. Where curl has failed, none is
+// of which it does not say that; but whether curl's time for the request itself is over before
+// CAPF's is a race.
 func (j *judgement) candidatesOf(i *incident) (fit []*entry) {
+	curl := familyOf(i.log) == familyCES && i.transport() != "" && !i.slowSubmit()
 	for _, e := range j.c.failures {
 		tells, ok := e.tellsOf(i.log)
-		if !ok || !i.fits(tells) {
+		if !ok || !i.fits(tells) || curl && !slices.ContainsFunc(tells.has, j.ofCurl) {
 			continue
 		}
 		if i.wait >= 0 && e.WaitMost > 0 {
@@ -85,3 +92,6 @@ func (j *judgement) candidatesOf(i *incident) (fit []*entry) {
 	}
 	return fit
 }
+
+// ofCurl tells whether a signature is curl's word for a call that failed.
+func (j *judgement) ofCurl(n int) bool { return strings.Contains(j.c.lineOf(n), "return code") }

@@ -259,7 +259,7 @@ func TestADenialByTheManagerIsToldFromOneByThePolicyHoweverSoonItComes(t *testin
 	for _, f := range report.Findings {
 		names = append(names, f.Name+" "+string(f.Sure))
 	}
-	if !slices.Contains(names, "denied-by-manager sure") || slices.ContainsFunc(names, func(n string) bool { return strings.HasPrefix(n, "denied-by-policy") }) {
+	if !slices.Contains(names, "denied-by-manager likely") || slices.ContainsFunc(names, func(n string) bool { return strings.HasPrefix(n, "denied-by-policy") }) {
 		t.Error(printed(t, report))
 	}
 }

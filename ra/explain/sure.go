@@ -37,6 +37,8 @@ func (j *judgement) sure(k *affair, candidates []*entry) (Sure, string) {
 	switch {
 	case len(candidates) == 1 && contradicted:
 		return Likely, fmt.Sprintf("no other failure that is known leaves these lines in %s%s, but the %s of that time has nothing of what it leaves there: is that of another server?", where, waited, strings.TrimPrefix(against.Title(), "the "))
+	case len(candidates) == 1 && slices.ContainsFunc(k.incidents, func(i *incident) bool { return i.borrows(candidates[0]) }):
+		return Likely, fmt.Sprintf("no other failure that is known leaves these lines in %s%s, but one of IIS's may be another phone's of the same moment", where, waited)
 	case len(candidates) == 1 && slices.ContainsFunc(k.incidents, func(i *incident) bool { return i.quoted }):
 		return Likely, fmt.Sprintf("no other failure that is known leaves these lines in %s%s, but one of them stands within a sentence or a request, where anybody may have written it", where, waited)
 	case len(candidates) == 1:

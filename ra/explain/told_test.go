@@ -203,6 +203,29 @@ func TestAnUnknownFailureThatIsNearerHasThePhonesLines(t *testing.T) {
 	}
 }
 
+// What IIS refused is said, though no card knows it.
+func TestThePageThatIISRefusedIsNamed(t *testing.T) {
+	text := iisFields + `2026-11-27 00:25:29 192.0.2.1 POST /certsrv/certfnsh.asp - 443 LAB\ciscora 127.0.0.1 CiscoRA+1.0 - 200 0 0 5` + "\n" +
+		`2026-11-27 00:25:29 192.0.2.1 GET /certsrv/certnew.cer ReqID=2&ENC=b64 443 LAB\ciscora 127.0.0.1 CiscoRA+1.0 - 404 0 2 0` + "\n"
+	report := read(t, catalog(t), explaintest.Input("u_ex.log", []byte(text)))
+	if len(report.Findings) != 1 || report.Findings[0].Headline != "IIS answered certnew.cer with 404" {
+		t.Errorf("%s", printed(t, report))
+	}
+}
+
+// A reset at the second log-in of an enrollment is curl's word, and no denial.
+func TestWhereCurlHasFailedNobodyHasDenied(t *testing.T) {
+	for code, card := range map[string]string{"56 (Recv failure: Connection reset by peer)": "login-reset", "52 (Empty reply from server)": "login-no-answer", "99 (Something new)": ""} {
+		text := strings.Replace(unusableCSR, "***EST [WARNING][est_http_request:1435]--> Enrollment failed with rc=9 (EST_ERR_BAD_PKCS10)",
+			"2026/11/27 00:25:33 [warn] 21663#0: *24 login_to_certsrv_ca: Curl call for MS CA login failed with return code "+code+" while SSL EST handshaking, client: 127.0.0.1, server: 127.0.0.1:21084\n"+
+				"***EST [WARNING][est_http_request:1435]--> Enrollment failed with rc=25 (EST_ERR_CA_ENROLL_FAIL)", 1)
+		report := read(t, catalog(t), explaintest.Input("nginx", []byte(text)))
+		if len(report.Findings) != 1 || report.Findings[0].Name != card || len(report.Findings[0].Others) != 0 {
+			t.Errorf("%s: %s", code, printed(t, report))
+		}
+	}
+}
+
 // A log-in of CES's own, with no client, is no start.
 func TestALogInOfItsOwnIsNoStart(t *testing.T) {
 	text := "2026/11/27 00:25:31 [info] 1#0: login_to_certsrv_ca: Secure connection to MS CertServ completed successfully using the following URL https://localhost/certsrv\n" +
