@@ -61,7 +61,19 @@ func CAPF(ctx context.Context, o CAPFOptions, r *check.Report) {
 		"and whether the CA is an offline one, which a TSP cannot use (its certificate status then never becomes Available)")
 }
 
+// Why a port takes connections and answers no Client Hello, and what helps.
+const (
+	silentReason = "the server is overloaded or hangs, or a firewall lets the connection through and then nothing more"
+	silentFix    = "Look at the server's load and log, and at firewalls that inspect TLS; or the port is another one"
+)
+
 func noAES128(err error) check.Finding {
+	if errors.Is(err, hello.ErrSilent) {
+		return check.Finding{
+			Name: "capf.cipher", State: check.Fail, Seen: "the connection opens, and nothing is said: " + shown(err.Error()),
+			Symptom: "the TSP's trace has no SSLConnectThreadEntry() Handshake: Finished", Reason: silentReason, Fix: silentFix,
+		}
+	}
 	return check.Finding{
 		Name: "capf.cipher", State: check.Fail, Seen: "AES128-SHA is not taken: " + shown(err.Error()),
 		Symptom: "the TSP's trace has no SSLConnectThreadEntry() Handshake: Finished", Reason: "TSP and phones speak to CAPF with AES128-SHA",

@@ -118,6 +118,7 @@ func (v *vpn) sameURL(text string) bool {
 func (v *vpn) certificates(ctx context.Context) bool {
 	prober, name := v.o.prober(v.address), serverName(v.address)
 	s := seen{address: v.address}
+	silent := true
 	for _, try := range []struct {
 		version hello.Version
 		keys    []hello.Key
@@ -132,6 +133,7 @@ func (v *vpn) certificates(ctx context.Context) bool {
 			v.r.Add(unreachable("vpn.connect", v.address, got.err))
 			return false
 		}
+		silent = silent && errors.Is(got.err, hello.ErrSilent)
 		if got.err == nil {
 			s.addLeaf(got.answer, hello.SuiteByID(got.answer.Suite).Key)
 		}
@@ -142,10 +144,14 @@ func (v *vpn) certificates(ctx context.Context) bool {
 		}
 	}
 	if len(s.leaves) == 0 {
-		v.r.Add(check.Finding{
+		f := check.Finding{
 			Name: "vpn.connect", State: check.Fail, Seen: "the port is open, and no certificate comes", Symptom: "the phone's console says SSL_connect: SSL_ERROR_SSL (error 1)",
 			Reason: "there is no TLS that can be agreed on", Fix: "ra check tls " + v.address + " tells more",
-		})
+		}
+		if silent {
+			f.Seen, f.Reason, f.Fix = "the port is open, and nothing is said", silentReason, silentFix
+		}
+		v.r.Add(f)
 		return false
 	}
 	v.r.OK("vpn.connect", v.address+" takes connections")

@@ -7,6 +7,7 @@ import (
 	"encoding/base64"
 	"encoding/hex"
 	"fmt"
+	"io"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -14,6 +15,7 @@ import (
 	"regexp"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"ciscora/ra/check"
@@ -309,6 +311,25 @@ func TestAnAddressIsHostAndPort(t *testing.T) {
 			t.Errorf("%s: %q, %v", test.text, got, err)
 		}
 	}
+}
+
+// A port that takes connections and says nothing has refused no cipher.
+func TestASilentPortHasRefusedNothing(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		o := outside()
+		o.Dial = func(context.Context, string, string) (net.Conn, error) {
+			near, far := net.Pipe()
+			go func() { _, _ = io.Copy(io.Discard, far) }() // until near is closed
+			return near, nil
+		}
+		var capf, vpn check.Report
+		endpoint.CAPF(t.Context(), endpoint.CAPFOptions{Outside: o, Address: "192.0.2.1:3804"}, &capf)
+		wantFindings(t, capf, "capf.cipher FAIL: the connection opens, and nothing is said | a firewall lets the connection through")
+		if err := endpoint.VPN(t.Context(), endpoint.VPNOptions{Outside: o, URL: "https://192.0.2.1/VPNPhone"}, &vpn); err != nil {
+			t.Fatal(err)
+		}
+		wantFindings(t, vpn, "vpn.connect FAIL: the port is open, and nothing is said | a firewall lets the connection through")
+	})
 }
 
 // A check ends when its context does, whatever the server does.
