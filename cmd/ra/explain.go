@@ -41,7 +41,7 @@ FILE may be a folder or a .gz; without one, or with -, it reads standard input.
 It sends nothing anywhere. Passwords, keys and tokens in the input are not shown, but
 told of, where their names stand with them: look yourself before you pass a log on.
 The exit status is 0 if nothing is wrong, 1 if something is, 2 if nothing in the input
-is a log.`,
+is a log, a file cannot be read, or the command line is wrong.`,
 		Example: `  ra explain nginx-error.log capf.log u_ex190227.log
   ra explain ./logs --zone America/New_York
   ssh cucm 'cat /var/log/nginx/error.log' | ra explain

@@ -245,11 +245,11 @@ func (p *printer) finding(f *Finding) {
 		p.line("  %s %s", label, oneLine(f.Fix))
 	}
 	if len(f.Variants) > 0 {
-		form := "a form"
-		if len(f.Variants) > 1 {
-			form = "forms"
+		show := "ra scenario show " + f.Variants[0]
+		for _, v := range f.Variants[1:] {
+			show += ", or " + v
 		}
-		p.line("  see also: %s, %s of the same failure: ra scenario show NAME", strings.Join(f.Variants, ", "), form)
+		p.line("  see also: %s: the same failure in another form", show)
 	}
 	if f.Play != "" {
 		p.line("  play it:  %s", f.Play)
