@@ -144,10 +144,11 @@ func (c *caCheck) names() {
 			f.Seen = fmt.Sprintf("%s is not among %s, %s", c.end.host, shown, rule.who)
 			f.Symptom = cesSays(asError(err))
 			f.Reason = "the URL names the server otherwise than its certificate does"
+			f.Fix = "write one of those names into the URL, or " + anew(c.end.host)
 			if rule.check == msca.NameCheckGo && len(leaf.DNSNames)+len(leaf.IPAddresses) == 0 {
 				f.Reason = "the certificate has no subject alternative name, and Go looks at nothing else"
+				f.Fix = anew(c.end.host)
 			}
-			f.Fix = "write one of those names into the URL, or " + anew(c.end.host)
 		}
 		c.report.Add(f)
 	}

@@ -90,7 +90,7 @@ func (c *caCheck) pages(a *reply) Finding {
 	case a.status == http.StatusOK, c.toItself(a):
 		f.Reason = "no log-in is asked for: anonymous access is on, so that the pages would take every request as the same account and the RA refuses to relay passwords there; or host and port are another server's"
 		f.Fix = "IIS Manager, CertSrv, Authentication: Anonymous off, Windows Authentication on; or correct the URL"
-		f.Symptom = "none at CES, where it is IIS: whoever reaches the pages enrolls as its anonymous account"
+		f.Symptom = "nothing in CES's logs, if it is IIS: CES enrolls, as does whoever reaches the pages, with the rights of IIS's anonymous account"
 		return f
 	case a.status >= 300 && a.status < 400:
 		f.Seen += ", to " + short(placeOf(a.get("Location")))

@@ -230,6 +230,8 @@ func (c *caCheck) remedyOfCES(e *msca.Error) remedy {
 		return remedy{"the account is good, but CES logs in without channel binding, and Extended Protection refuses that", "see ca.binding"}
 	case c.cesAt != "" && errors.Is(c.ces, e):
 		return remedy{"that fails for any client", "see " + c.cesAt}
+	case e.Kind == msca.KindTLSName:
+		return remedy{remedies[e.Kind].reason, "see ca.tls.name.curl"}
 	case e.Kind == msca.KindAuthScheme && !c.report.was("ca.auth.ntlm", OK):
 		return remedy{"CES logs in by NTLM alone, and IIS does not take it", "see ca.auth.ntlm"}
 	}

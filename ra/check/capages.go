@@ -24,6 +24,8 @@ func (c *caCheck) look(ctx context.Context, s *msca.Session) {
 	c.crl(ctx, s, newest, chain)
 	if c.Enroll {
 		c.enroll(ctx, s)
+	} else {
+		c.report.Skip("ca.enroll", "--enroll hands in a request")
 	}
 }
 

@@ -104,6 +104,12 @@ func (e *endpoint) checkChain(r *Report, s *server, t trust) {
 			f.Symptom = e.chainSymptom(words)
 		}
 		f.Fix = "issue a certificate for the server from the CA (template Web Server), and bind it to port " + e.port
+		if e.kind == kindEST {
+			f.Fix = "have a CA that the clients trust issue a certificate for the server"
+		}
+		if !anchored {
+			f.Fix += "; or, if it is the right one, add it to " + t.called
+		}
 		if anchored {
 			f.State = Warn
 		}

@@ -82,6 +82,9 @@ func EST(ctx context.Context, o ESTOptions, r *Report) error {
 	}
 	if !c.chain(ctx) {
 		r.skip("see est.cacerts", ofESTAlone[:]...)
+		if c.Enroll != "" {
+			r.Skip("est.enroll", "see est.cacerts; no password was sent")
+		}
 		return nil
 	}
 	c.challenge(ctx)

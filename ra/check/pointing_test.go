@@ -277,3 +277,16 @@ func TestAPageThatIsNotThereIsNotTheRoleService(t *testing.T) {
 		}
 	}
 }
+
+// What ends a client's handshake has no log of an enrollment.
+func TestAnEnrollmentIsNotTriedWhereTLSFails(t *testing.T) {
+	l, o := startLab(t, config.ProfileModern)
+	o.Enroll, o.User, o.Password = "phone1", "x", "y"
+	for spec, name := range map[string]string{"est.tls:self-signed": "est.tls.chain", "est.tls:expired": "est.tls.validity", "est.any:status=404": "est.cacerts"} {
+		if _, err := l.Faults.Order(spec); err != nil {
+			t.Fatal(err)
+		}
+		wantFinding(t, runEST(t, o), "est.enroll", check.Skip, "see "+name+"; no password was sent")
+		l.Faults.Clear()
+	}
+}
