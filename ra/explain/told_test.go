@@ -226,6 +226,15 @@ func TestWhereCurlHasFailedNobodyHasDenied(t *testing.T) {
 	}
 }
 
+// What ends at once is no time-out.
+func TestAReadThatFailsAtOnceIsNoTimeOut(t *testing.T) {
+	capf := "00:25:31.100 | debug 1:SEP001122334455:Calling enrollCertUsingEST() csr_file=/tmp/capf/csr/SEP001122334455.csr\n00:25:31.109 | debug 1:SEP001122334455:Enrollment rv = 35 (EST_ERR_SSL_READ) with pkcs7 length = 0\n00:25:31.110 | debug 1:SEP001122334455:Online Cert Signing Failed\n"
+	report := read(t, catalog(t), explaintest.Input("capf", []byte(capf)))
+	if len(report.Findings) != 1 || report.Findings[0].Name != "est-reset" || slices.ContainsFunc(report.Findings[0].Others, func(o explain.Other) bool { return strings.HasPrefix(o.Name, "retry-") || o.Name == "timers-race" }) {
+		t.Errorf("%s", printed(t, report))
+	}
+}
+
 // A log-in of CES's own, with no client, is no start.
 func TestALogInOfItsOwnIsNoStart(t *testing.T) {
 	text := "2026/11/27 00:25:31 [info] 1#0: login_to_certsrv_ca: Secure connection to MS CertServ completed successfully using the following URL https://localhost/certsrv\n" +

@@ -48,6 +48,9 @@ type Card struct {
 	// that begins with "! " is a line that is missing there. They may leave out what
 	// stands before and behind a line's words.
 	Tells map[string]string `yaml:"tells"`
+	// TellsWait bounds how long the client waited that the lines are of, LEAST..MOST, where
+	// that is not the last enrollment, whose wait Expect has.
+	TellsWait string `yaml:"tells_wait"`
 	// Like names the card of which this one is a variant that no log tells from it.
 	Like string `yaml:"like"`
 	// LabOnly says that only a test makes this failure.
@@ -337,6 +340,9 @@ func parse(file string, data []byte, own bool) (Card, error) {
 		if _, _, err := e.wait(); err != nil {
 			problems = append(problems, fmt.Errorf("%s: %sexpect.wait: %w", file, at, err))
 		}
+	}
+	if _, _, err := (Expect{Wait: card.TellsWait}).wait(); err != nil {
+		problems = append(problems, fmt.Errorf("%s: tells_wait: %w", file, err))
 	}
 	return card, errors.Join(problems...)
 }

@@ -1,6 +1,7 @@
 package scenario
 
 import (
+	"cmp"
 	"fmt"
 	"maps"
 	"slices"
@@ -92,7 +93,8 @@ func Failures(cards []Card) []explain.Failure {
 		if c.Kind == "" || c.probed() {
 			f.Play = "ra scenario run " + c.Name
 		}
-		if least, most, err := c.Expect.wait(); err == nil && c.Expect.Wait != "" {
+		told := Expect{Wait: cmp.Or(c.TellsWait, c.Expect.Wait)}
+		if least, most, err := told.wait(); err == nil && told.Wait != "" {
 			f.WaitLeast, f.WaitMost = least, most
 		}
 		for log := range c.Tells {
