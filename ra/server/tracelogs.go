@@ -240,6 +240,8 @@ func (t *traceLogs) ended(ctx context.Context, e est.Answered) {
 	switch {
 	case !slices.Contains(enrollOperations, e.Received.Operation), e.Status == http.StatusUnauthorized:
 		return
+	case e.Delivered:
+		return // and may have gone right behind it
 	case ctx.Err() != nil:
 		t.nginx.Libest().WriteFailed()
 		return

@@ -199,7 +199,7 @@ func twoLeaves(name string, leaves []leaf) (check.Finding, bool) {
 		Symptom: "newer VPN phones fail at DTLS while older ones connect: SSL3_GET_SERVER_HELLO:old session cipher not returned, DTLS write alert: code 47, illegal parameter; " +
 			"or they do not know the second certificate's hash",
 		Reason: "who offers curves is answered with the ECDSA certificate, whatever was uploaded for the RSA one",
-		Fix: `On the ASA leave RSA's ciphers alone: ssl cipher tlsv1.2 custom "AES256-SHA:AES128-SHA:DHE-RSA-AES256-SHA:DHE-RSA-AES128-SHA", ` +
+		Fix: `On the ASA offer ciphers with RSA and no others: ssl cipher tlsv1.2 custom "AES256-SHA:AES128-SHA:DHE-RSA-AES256-SHA:DHE-RSA-AES128-SHA", ` +
 			"or take a release with the fix of CSCuu02848; elsewhere see that both certificates are trusted",
 	}
 	if selfIssued(ec.certificate) && !selfIssued(rsa.certificate) {
