@@ -110,6 +110,7 @@ func endpoints(r *http.Request) (number int64, client, local net.Addr) {
 // finish ends a request: a handler's panic becomes a 500, what happened is
 // reported and logged.
 func (s *Server) finish(x *exchange, r *http.Request, panicked any) {
+	defer func() { x.patience.end() }() // which a handler sets; behind what is reported here
 	asError, _ := panicked.(error)
 	cut := errors.Is(asError, http.ErrAbortHandler)
 	if panicked != nil && !cut {

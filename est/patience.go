@@ -114,6 +114,18 @@ func (p *patience) send() bool {
 	return true
 }
 
+// end closes a connection that was taken over, whatever became of its answer, and lets
+// Serve end. What there is to report has been: nobody who is told of the answer is away by
+// then.
+func (p *patience) end() {
+	if p == nil || !p.takenOver() {
+		return
+	}
+	<-p.done
+	_ = p.conn.Close()
+	p.letGo()
+}
+
 // letGo tells Serve that the connection is done with.
 func (p *patience) letGo() {
 	if p.on != nil {
@@ -135,8 +147,8 @@ func (p *patience) takenOver() bool {
 	return p.conn != nil
 }
 
-// finish writes the answer behind what was sent of it, and ends the connection; ours
-// is false, and nothing is done, where the answer is net/http's.
+// finish writes the answer behind what was sent of it; ours is false, and nothing is
+// done, where the answer is net/http's. [patience.end] follows.
 func (p *patience) finish() (ours bool, err error) {
 	if p == nil {
 		return false, nil
@@ -146,8 +158,6 @@ func (p *patience) finish() (ours bool, err error) {
 	if !ours {
 		return false, nil
 	}
-	defer p.letGo()
-	defer p.conn.Close()
 	if p.status == 0 {
 		return true, errors.New("there was no answer")
 	}

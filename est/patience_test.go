@@ -11,6 +11,7 @@ import (
 	"net/http"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -213,6 +214,49 @@ func TestServeFinishesWhatIsKeptWaiting(t *testing.T) {
 			t.Errorf("%q", got.line)
 		}
 	})
+}
+
+// Who is told of an answer may have to write that it was delivered, and Serve's caller
+// closes what it would be written to.
+func TestServeEndsBehindWhatIsToldOfAClientThatWasKeptWaiting(t *testing.T) {
+	csr, _ := phone(t, "phone")
+	for name, after := range map[string]func(*x509.CertificateRequest) (*x509.Certificate, error){
+		"an answer":           issue,
+		"an end in the midst": func(*x509.CertificateRequest) (*x509.Certificate, error) { panic(http.ErrAbortHandler) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			var told atomic.Bool
+			virtual(t, func(o *est.Options) {
+				patient(o)
+				o.Events = func(_ context.Context, e est.Event) {
+					if _, ok := e.(est.Answered); ok {
+						time.Sleep(3 * time.Second) // virtual
+						told.Store(true)
+					}
+				}
+				o.CA = &ca{enroll: func(_ context.Context, csr *x509.CertificateRequest) (*x509.Certificate, error) {
+					time.Sleep(13 * time.Second) // virtual
+					return after(csr)
+				}}
+			}, func(t *testing.T, p *pipes, stop func() error) {
+				c := secure(t, p.dial())
+				defer c.Close()
+				if _, err := io.WriteString(c, post(enrollPath, lines(csr), credentials)); err != nil {
+					t.Fatal(err)
+				}
+				start := time.Now()
+				if _, err := io.Copy(io.Discard, c); err != nil && !errors.Is(err, io.ErrUnexpectedEOF) {
+					t.Error(err)
+				}
+				if err := stop(); err != nil {
+					t.Error(err)
+				}
+				if took := time.Since(start); !told.Load() || took > 20*time.Second {
+					t.Errorf("Serve returned after %v, told: %v", took, told.Load())
+				}
+			})
+		})
+	}
 }
 
 // It waits for such a client no longer than for any other.
