@@ -78,7 +78,8 @@ func (j *judgement) finding(g *group) *Finding {
 	})
 	f.Sure, f.Why = j.sure(k, candidates)
 	f.Headline = headline(f.Title, f.Sure, len(candidates))
-	f.Harmless = first.Harmless && (f.Sure == Certain || f.Sure == Likely)
+	// CES's logs, which may be this product's, do not say whether it is mended.
+	f.Harmless = first.Harmless && (f.Sure == Certain || f.Sure == Likely) && k.has(RA)
 	f.Apart = j.apartBy(k, candidates)
 	f.severity = 4
 	if k.incidents[0].start {

@@ -245,7 +245,7 @@ func TestAnAnswerInVainIsTheSameBeforeAndBehindAGoodOne(t *testing.T) {
 	}
 	for _, nginx := range []string{text, text[:at] + good + vain + "Cisco EST client 1.0\"\n"} {
 		report := read(t, catalog(t), explaintest.Input("nginx", []byte(nginx)), explaintest.Input("capf", logs["capf"]), explaintest.Input("iis", logs["iis"]))
-		if len(report.Findings) != 1 || report.Findings[0].Name != "retry-is-recovered" || report.Failed() {
+		if len(report.Findings) != 1 || report.Findings[0].Name != "retry-is-recovered" || !report.Failed() {
 			t.Error(printed(t, report))
 		}
 	}

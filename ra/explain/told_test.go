@@ -253,8 +253,8 @@ func TestALostCertificateStandsBeforeAQuestionAndWhatNeedsNoMending(t *testing.T
 	if len(report.Findings) != 2 || report.Findings[0].Name != "timers-race" {
 		t.Errorf("a question: %s", printed(t, report))
 	}
-	all := oneAfterTheOther(logs, time.Minute, "retry-is-recovered", "wrong-password")
-	report = read(t, catalog(t), explaintest.Input("nginx", all["nginx"]), explaintest.Input("capf", all["capf"]), explaintest.Input("iis", all["iis"]))
+	own := slices.Concat(logs["retry-is-recovered"]["ra"], logs["wrong-password"]["ra"])
+	report = read(t, catalog(t), explaintest.Input("ra.log", own))
 	if last := report.Findings[len(report.Findings)-1]; len(report.Findings) < 2 || last.Name != "retry-is-recovered" {
 		t.Errorf("mended: %s", printed(t, report))
 	}
