@@ -67,7 +67,7 @@ that stands there.`,
 		case timeout <= 0:
 			return usagef("--timeout %s: want a time above 0", timeout)
 		}
-		return c.report(asJSON, func(r *check.Report) error {
+		return c.report(ctx, asJSON, func(r *check.Report) error {
 			r.Target = path
 			return c.checkConfigured(ctx, path, timeout, r)
 		})

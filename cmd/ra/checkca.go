@@ -99,7 +99,7 @@ failed requests.`,
 			}
 			o.Enroll = true
 		}
-		return c.report(asJSON, func(r *check.Report) error {
+		return c.report(ctx, asJSON, func(r *check.Report) error {
 			r.Target = o.CA.URL
 			if err := check.CA(ctx, o, r); err != nil {
 				return usageError{err}

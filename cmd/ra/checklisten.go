@@ -55,6 +55,7 @@ Let the client that is asked about connect to this machine in place of the serve
 			defer cancel()
 		}
 		r.Target = listener.Addr().String()
+		r.Interrupted = nil // Ctrl-C is how it ends
 		fmt.Fprintf(c.env.Stderr, "waiting for clients at %s\n", r.Target)
 		return endpoint.Listen(ctx, endpoint.ListenOptions{
 			Listener: listener, Timeout: outside.Timeout, Most: most,

@@ -20,14 +20,14 @@ var errCheckFailed = errors.New("a check failed")
 func (c *cli) reporting(cmd *cobra.Command, probe func(ctx context.Context, args []string, r *check.Report) error) {
 	asJSON := cmd.Flags().Bool("json", false, "print the report as JSON")
 	cmd.RunE = c.run(func(ctx context.Context, args []string) error {
-		return c.report(*asJSON, func(r *check.Report) error { return probe(ctx, args, r) })
+		return c.report(ctx, *asJSON, func(r *check.Report) error { return probe(ctx, args, r) })
 	})
 }
 
 // report prints what a check finds, as it comes or, as JSON, in the end. The error is
-// the check's own, or that a finding fails.
-func (c *cli) report(asJSON bool, probe func(*check.Report) error) error {
-	report := check.Report{Findings: []check.Finding{}}
+// the check's own, or that a finding fails, or that it was interrupted.
+func (c *cli) report(ctx context.Context, asJSON bool, probe func(*check.Report) error) error {
+	report := check.Report{Findings: []check.Finding{}, Interrupted: func() bool { return ctx.Err() != nil }}
 	lines := findingLines{print: func(f check.Finding) { c.printFinding(c.env.Stdout, f) }}
 	if !asJSON {
 		report.Added = lines.add
@@ -44,7 +44,10 @@ func (c *cli) report(asJSON bool, probe func(*check.Report) error) error {
 	default:
 		printCounts(c.env.Stdout, report)
 	}
-	if report.Failed() {
+	switch {
+	case report.Interrupted != nil && report.Interrupted():
+		return errors.New("interrupted: what is skipped for it was not looked at")
+	case report.Failed():
 		return quietError{errCheckFailed}
 	}
 	return nil

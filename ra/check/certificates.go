@@ -235,7 +235,7 @@ func keyID(id []byte) string {
 // fetch is the command that gets a missing certificate: where it has come itself,
 // that, else from where the one below it says, or from the CA's own pages.
 func fetch(e *endpoint, t trust, below, sent *x509.Certificate) string {
-	const lab = "of ra lab it is trust.pem in its folder"
+	const lab = "the CA of ra lab is in trust.pem of its folder"
 	switch {
 	case sent != nil && len(t.anchors) > 0 && e.kind == kindCA:
 		return fmt.Sprintf("if it is yours, add it to %s: openssl s_client -showcerts -connect %s </dev/null prints it; compare its fingerprint with the CA's own (certutil -ca.cert); %s", t.called, e.address(), lab)
@@ -248,9 +248,10 @@ func fetch(e *endpoint, t trust, below, sent *x509.Certificate) string {
 		}
 	}
 	if e.kind == kindCA {
-		return fmt.Sprintf("add it to %s, or, if it is an intermediate, have the server send it: on the CA certutil -ca.chain chain.p7b, then openssl pkcs7 -inform der -in chain.p7b -print_certs >> trust.pem; %s", t.called, lab)
+		return fmt.Sprintf("add it to %s: on the CA certutil -ca.chain chain.p7b, then openssl pkcs7 -inform der -in chain.p7b -print_certs >> trust.pem; or, if it is an intermediate, have IIS send it to everybody: "+
+			"import it on IIS's machine, certutil -addstore CA FILE.cer, and bind the certificate anew", t.called)
 	}
-	return fmt.Sprintf("add it to %s, or, if it is an intermediate, have the server send it; %s", t.called, lab)
+	return fmt.Sprintf("add it to %s, or, if it is an intermediate, have the server send it behind its own certificate", t.called)
 }
 
 // checkDates reports the dates of what a server sent.

@@ -49,6 +49,16 @@ func (a *reply) get(name string) string {
 	return ""
 }
 
+// written is a field's name as it came; "" = none.
+func (a *reply) written(name string) string {
+	for _, f := range a.head {
+		if strings.EqualFold(f.name, name) {
+			return f.name
+		}
+	}
+	return ""
+}
+
 // challenges are the values of WWW-Authenticate.
 func (a *reply) challenges() (all []string) {
 	for _, f := range a.head {

@@ -38,7 +38,8 @@ type estCheck struct {
 	server *server
 
 	cacerts []*x509.Certificate
-	seen    []int // statuses
+	first   string // scheme that simpleenroll challenges with; "" = none
+	seen    []int  // statuses
 	interim []int
 }
 

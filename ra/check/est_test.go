@@ -1,6 +1,7 @@
 package check_test
 
 import (
+	"context"
 	"crypto/tls"
 	"crypto/x509"
 	"io"
@@ -167,6 +168,10 @@ var estFaults = []estFault{
 	{"est.cacerts:no-content-type", "est.cacerts", check.Fail, "rv = 11", false},
 	{"est.cacerts:chunked", "L2", check.Fail, "rv = 11", false},
 	{"est.cacerts:single-line", "L4", check.Fail, "rv = 6 (EST_ERR_LOAD_CACERTS)", false},
+	{"est.cacerts:length=0", "L2", check.Fail, "rv = 11", false},
+	{"est.cacerts:header-case=lower", "L2", check.Fail, "rv = 11", false},
+	{"est.simpleenroll:challenge=lower", "L10", check.Fail, "rv = 22", false},
+	{"est.simpleenroll:challenge=unknown-first", "L10", check.Fail, "rv = 22", false},
 	{"est.cacerts:garbage", "est.cacerts", check.Fail, "rv = 6", false},
 
 	{"est.simpleenroll:status=415", "L1", check.Fail, "rv = 94", false},
@@ -222,6 +227,41 @@ func (f estFault) found(t *testing.T, l *lab.Lab, o check.ESTOptions) {
 	}) {
 		t.Errorf("no %s %s with %q; there is:\n%s", f.state, f.finding, f.symptom, findings(r))
 	}
+}
+
+// Who is not asked in words that it reads has not been refused.
+func TestAPasswordThatWasNotSentIsNotCalledWrong(t *testing.T) {
+	l, o := startLab(t, config.ProfileModern)
+	o.Enroll = "SEP001122334455"
+	for _, fault := range []string{"est.simpleenroll:challenge=lower", "est.simpleenroll:challenge=unknown-first"} {
+		if _, err := l.Faults.Order(fault); err != nil {
+			t.Fatal(err)
+		}
+		r := runEST(t, o)
+		wantFinding(t, r, "est.enroll", check.Fail, "see L3 and L10")
+		l.Faults.Clear()
+	}
+}
+
+// What breaks off since somebody has stopped is no fault of the server's.
+func TestWhatIsInterruptedIsNoFailure(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l, o := startLabOn(t, &lab.Memory{}, config.ProfileModern)
+		if _, err := l.Faults.Order("est.simpleenroll:hang"); err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { l.Faults.Clear() })
+		ctx, cancel := context.WithTimeout(t.Context(), 3*time.Second)
+		defer cancel()
+		r := check.Report{Interrupted: func() bool { return ctx.Err() != nil }}
+		if err := check.EST(ctx, o, &r); err != nil {
+			t.Fatal(err)
+		}
+		wantFinding(t, r, "est.challenge", check.Skip, "")
+		if r.Failed() {
+			t.Error(findings(r))
+		}
+	})
 }
 
 // Of an address that knows no EST nothing is said to be taken.

@@ -58,6 +58,12 @@ func (c *estCheck) chain(ctx context.Context) bool {
 		r.skip("see est.cacerts", rest...)
 		return true
 	}
+	if written := a.written("Content-Type"); written != "Content-Type" {
+		r.Add(Finding{
+			Name: name, State: Fail, Seen: "the header Content-Type is written " + short(written), Symptom: "EST client: Enrollment rv = 11 (EST_ERR_HTTP_UNSUPPORTED)",
+			Reason: "libest looks for it byte by byte", Fix: writeSo,
+		})
+	}
 	if c.cacerts, err = certsOf(a.body); err != nil {
 		r.Add(Finding{
 			Name: name, State: Fail, Seen: "the body is no certs-only PKCS #7: " + oneLine(err), Symptom: "EST client: Enrollment rv = 6 (EST_ERR_LOAD_CACERTS)",
@@ -82,6 +88,9 @@ func mediaType(a *reply) string {
 func certsOf(body []byte) ([]*x509.Certificate, error) {
 	const most = 64
 	text := strings.Join(strings.Fields(string(body)), "")
+	if text == "" {
+		return nil, errors.New("it is empty")
+	}
 	der, err := base64.StdEncoding.DecodeString(text)
 	if err != nil {
 		return nil, errors.New("it is not base64")
@@ -176,10 +185,22 @@ func listText(certs []*x509.Certificate) string {
 	return strings.Join(names, "; ")
 }
 
+// writeSo mends a header's name that libest does not find.
+const writeSo = "have the server, or the proxy before it (HTTP/2 to HTTP/1.1), write it in just that case"
+
 // length is L2.
 func (c *estCheck) length(a *reply) {
 	f := Finding{Name: "L2", State: OK, Seen: fmt.Sprintf("Content-Length: %d, no chunks", a.length)}
-	if a.chunked || a.length < 0 {
+	switch written := a.written("Content-Length"); {
+	case a.length == 0:
+		f.State, f.Seen = Fail, "/cacerts is answered with nothing: Content-Length: 0"
+		f.Symptom = "EST client: Enrollment rv = 11 (EST_ERR_HTTP_UNSUPPORTED)"
+		f.Reason, f.Fix = "the server has no chain, or what stands before it has lost the body", "see est.cacerts"
+	case a.length > 0 && written != "Content-Length":
+		f.State, f.Seen = Fail, "the header is written "+short(written)
+		f.Symptom = "EST client: Enrollment rv = 11 (EST_ERR_HTTP_UNSUPPORTED)"
+		f.Reason, f.Fix = "libest looks for it byte by byte", writeSo
+	case a.chunked || a.length < 0:
 		f.State = Fail
 		f.Seen = "the answer has no Content-Length"
 		if a.chunked {
@@ -196,7 +217,11 @@ const base64Letters = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz01234
 
 // lines is L4 as libest wants it.
 func (c *estCheck) lines(a *reply) {
-	if strings.Trim(string(bytes.Join(bytes.Fields(a.body), nil)), base64Letters) != "" {
+	switch text := bytes.Join(bytes.Fields(a.body), nil); {
+	case len(text) == 0:
+		c.report.Skip("L4", "the body of /cacerts is empty")
+		return
+	case strings.Trim(string(text), base64Letters) != "":
 		c.report.Skip("L4", "the body of /cacerts is no base64")
 		return
 	}

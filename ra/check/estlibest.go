@@ -87,6 +87,7 @@ func (c *estCheck) forms(a *reply) {
 		return
 	}
 	r.OK("est.challenge", "401, "+strings.Join(schemes, ", "))
+	c.first = schemes[0]
 	f := Finding{Name: "L3", State: OK, Seen: "the header is written WWW-Authenticate"}
 	if i := slices.IndexFunc(a.head, func(h field) bool {
 		return strings.EqualFold(h.name, "WWW-Authenticate") && h.name != "WWW-Authenticate"
@@ -97,10 +98,16 @@ func (c *estCheck) forms(a *reply) {
 	}
 	r.Add(f)
 	f = Finding{Name: "L10", State: OK, Seen: "the first challenge is " + schemes[0]}
-	if !slices.Contains([]string{"basic", "digest", "bearer"}, strings.ToLower(schemes[0])) {
+	known := []string{"Basic", "Digest", "Bearer"}
+	switch i := slices.IndexFunc(known, func(k string) bool { return strings.EqualFold(k, schemes[0]) }); {
+	case i < 0:
 		f.State = Fail
 		f.Symptom = "EST client: " + rvOf(http.StatusUnauthorized)
 		f.Reason, f.Fix = "libest reads the first challenge alone, and knows Basic, Digest and Bearer", "put Basic first"
+	case known[i] != schemes[0]:
+		f.State = Fail
+		f.Symptom = "EST client: " + rvOf(http.StatusUnauthorized) + "; it never sends its credentials"
+		f.Reason, f.Fix = "libest compares it byte by byte with "+known[i]+", and so does ra's client", "have the server, or the proxy before it, write "+known[i]
 	}
 	r.Add(f)
 }
@@ -246,9 +253,14 @@ func (c *estCheck) judge(result capf.Result, key *rsa.PrivateKey) {
 	}
 	f.Reason, f.Fix = "see the server's log of this enrollment", "ra explain reads it; ra check ca --enroll asks the CA itself"
 	switch {
+	case result.HTTPStatus == http.StatusUnauthorized && (c.first != "" && c.first != "Basic" || r.was("L3", Fail)):
+		f.Reason = "the first challenge is not Basic, written so, and this check's client answers no other; no password was sent"
+		f.Fix = "see L3 and L10; where the server wants " + c.first + ", enroll with a client that speaks it"
 	case result.HTTPStatus == http.StatusUnauthorized:
 		f.Reason = "the name or the password is wrong, or the account is locked, or the CA behind the server fails within the log-in, which some servers answer so, too"
 		f.Fix = "correct the file of the password first: each try counts towards the account's lock-out; then ra explain reads the server's log, and ra check ca looks at the CA"
+	case result.RV == capf.StatusHTTPUnsupported:
+		f.Reason, f.Fix = "the answer's head is not as libest wants it", "see L5"
 	case result.RV == capf.StatusNone && len(result.Certificates) > 0:
 		leaf := result.Certificates[0]
 		switch {
@@ -273,7 +285,8 @@ func (c *estCheck) judge(result capf.Result, key *rsa.PrivateKey) {
 	case capf.StatusHTTPUnsupported:
 		l5.State, l5.Seen = Fail, "the head of the answer is not as libest wants it: "+oneLine(result.Err)
 		l5.Symptom = f.Symptom
-		l5.Reason, l5.Fix = "libest compares Content-Type by its bytes: one blank, lower case, no quotes", "send application/pkcs7-mime; smime-type=certs-only"
+		l5.Reason = "libest compares by bytes the names of these headers, and of Content-Type the value: one blank, lower case, no quotes; and it wants a length over 0"
+		l5.Fix = "send Content-Type: application/pkcs7-mime; smime-type=certs-only, and Content-Length"
 		r.Add(l5)
 	case capf.StatusNone:
 		r.Add(l5)

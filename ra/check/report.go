@@ -33,10 +33,17 @@ type Report struct {
 
 	// Added, where set, hears each finding as it comes: what hangs takes its time.
 	Added func(Finding) `json:"-"`
+
+	// Interrupted, where set, tells whether who asks has stopped: what breaks off then is
+	// no fault of what is asked.
+	Interrupted func() bool `json:"-"`
 }
 
-// Add appends a finding.
+// Add appends a finding; one that comes behind an interruption is a [Skip].
 func (r *Report) Add(f Finding) {
+	if f.State != Skip && r.Interrupted != nil && r.Interrupted() {
+		f = Finding{Name: f.Name, State: Skip, Seen: "interrupted"}
+	}
 	r.Findings = append(r.Findings, f)
 	if r.Added != nil {
 		r.Added(f)

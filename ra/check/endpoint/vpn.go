@@ -41,7 +41,7 @@ func VPN(ctx context.Context, o VPNOptions, r *check.Report) error {
 	v.hashes()
 	v.hostID()
 	for _, l := range v.leaves {
-		r.Add(validity("vpn.dates", l.certificate, o.Outside, "VPN cert chain verification failed at the phones, as soon as the ASA has another certificate",
+		v.add(l, validity("vpn.dates", l.certificate, o.Outside, "VPN cert chain verification failed at the phones, as soon as the ASA has another certificate",
 			"Upload the new certificate as phone-vpn-trust first, let the phones fetch it while they are connected, and only then put it on the interface (ssl trustpoint), from a trustpoint of its own; "+
 				"with the same CN it overwrites the old one in phone-vpn-trust (CSCuh19734)", ""))
 	}
@@ -170,6 +170,14 @@ func (v *vpn) certificates(ctx context.Context) bool {
 	return true
 }
 
+// add adds what there is to say of a certificate: of two, of which.
+func (v *vpn) add(l leaf, f check.Finding) {
+	if len(v.leaves) > 1 {
+		f.Seen = l.certificate.PublicKeyAlgorithm.String() + ": " + f.Seen
+	}
+	v.r.Add(f)
+}
+
 // hashes compares each certificate with what the phone trusts.
 func (v *vpn) hashes() {
 	for _, l := range v.leaves {
@@ -178,9 +186,9 @@ func (v *vpn) hashes() {
 		told := fmt.Sprintf("%s: SHA-1 %s, in base64 %s", subject(l.certificate), strings.ToUpper(hex.EncodeToString(sum[:])), base64.StdEncoding.EncodeToString(sum[:]))
 		switch {
 		case v.phone == nil:
-			v.r.Skip("vpn.hash", told+"; there is no phone's configuration to compare with")
+			v.add(l, check.Finding{Name: "vpn.hash", State: check.Skip, Seen: told + "; there is no phone's configuration to compare with"})
 		case slices.ContainsFunc(v.phone.Hashes, func(h []byte) bool { return bytes.Equal(h, sum[:]) || bytes.Equal(h, long[:]) }):
-			v.r.OK("vpn.hash", told+"; the phone trusts it")
+			v.add(l, check.Finding{Name: "vpn.hash", State: check.OK, Seen: told + "; the phone trusts it"})
 		default:
 			f := check.Finding{
 				Name: "vpn.hash", State: check.Fail, Seen: told + "; the phone has " + v.phone.told(),
@@ -196,7 +204,7 @@ func (v *vpn) hashes() {
 			case len(v.phone.Hashes) == 0:
 				f.Reason = "the phone's configuration has no hash: no certificate was put into the VPN gateway"
 			}
-			v.r.Add(f)
+			v.add(l, f)
 		}
 	}
 }
@@ -223,6 +231,6 @@ func (v *vpn) hostID() {
 		if f.State == check.Fail && v.phone == nil {
 			f.State, f.Reason = check.Warn, f.Reason+" (if the host-ID check is on)"
 		}
-		v.r.Add(f)
+		v.add(l, f)
 	}
 }
