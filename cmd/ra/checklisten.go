@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"net"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -59,7 +60,10 @@ Let the client that is asked about connect to this machine in place of the serve
 		fmt.Fprintf(c.env.Stderr, "waiting for clients at %s\n", r.Target)
 		return endpoint.Listen(ctx, endpoint.ListenOptions{
 			Listener: listener, Timeout: outside.Timeout, Most: most,
-			Heard: func(f check.Finding) { fmt.Fprintf(c.env.Stderr, "%-4s  %s\n", f.State, f.Seen) },
+			Heard: func(f check.Finding) {
+				who, _, _ := strings.Cut(f.Seen, "; ") // the report has it whole
+				fmt.Fprintf(c.env.Stderr, "%-4s  %s\n", f.State, who)
+			},
 		}, r)
 	})
 	return cmd

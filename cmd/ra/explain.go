@@ -63,7 +63,7 @@ is a log, a file cannot be read, or the command line is wrong.`,
 			return usageError{err}
 		}
 		if len(inputs) == 0 {
-			return usagef("%s holds no file: name the logs, or the folder that they are in; links in a folder are passed over", strings.Join(args, ", "))
+			return usagef("%s holds no file: name the logs, or the folder that they are in", strings.Join(args, ", "))
 		}
 		if len(args) == 0 && term.IsTerminal(int(os.Stdin.Fd())) {
 			fmt.Fprintln(c.env.Stderr, "ra explain reads what is typed or pasted here, to Ctrl-D; ra explain FILE... reads files")

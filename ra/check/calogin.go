@@ -217,7 +217,7 @@ func (c *caCheck) whatCESSays(ctx context.Context) {
 	case c.logins == 0:
 		r.Skip(name, "TLS would do for CES; whether its log-in would cannot be told without one")
 	default:
-		r.OK(name, "login_to_certsrv_ca: Secure connection to MS CertServ completed successfully using the following URL "+c.CA.URL)
+		r.OK(name, "CES would log: login_to_certsrv_ca: Secure connection to MS CertServ completed successfully using the following URL "+c.CA.URL)
 	}
 }
 

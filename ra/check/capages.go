@@ -249,6 +249,9 @@ func (c *caCheck) enroll(ctx context.Context, s *msca.Session) {
 		c.report.Add(Finding{Name: name, State: Warn, Seen: seenOf(e), Symptom: cesSays(e), Reason: m.reason, Fix: m.fix})
 		return
 	}
+	if c.ces == nil {
+		c.ces, c.cesAt = err, name
+	}
 	failed(c.report, name, err)
 }
 

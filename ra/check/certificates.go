@@ -88,7 +88,9 @@ func (t trust) pool() *x509.CertPool {
 func (e *endpoint) checkChain(r *Report, s *server, t trust) {
 	name := e.kind + ".tls.chain"
 	if len(t.anchors) == 0 {
-		r.Skip(name, "there is no trust store: "+t.called+" names one")
+		sent, _, _ := pathOf(s.certificates, nil)
+		last := sent[len(sent)-1]
+		r.Skip(name, fmt.Sprintf("there is no trust store: %s names one; what came ends at %s, issued by %s", t.called, subject(last), issuer(last)))
 		return
 	}
 	certs := s.certificates

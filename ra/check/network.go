@@ -60,7 +60,7 @@ type endpoint struct {
 // connections.
 func (e *endpoint) silence(r *Report) string {
 	if r.was(e.kind+".resolve", Fail) {
-		return e.host + " does not resolve"
+		return "see " + e.kind + ".resolve"
 	}
 	return "nothing answers at " + e.address()
 }
@@ -125,11 +125,15 @@ func (e *endpoint) lookUp(ctx context.Context, r *Report) ([]netip.Addr, bool) {
 		err = &net.DNSError{Err: "no address", Name: e.host, IsNotFound: true}
 	}
 	if err != nil {
-		r.Add(Finding{
+		f := Finding{
 			Name: name, State: Fail, Seen: fmt.Sprintf("%s: %s", e.host, reasonOf(err)), Symptom: e.unresolved(ctx, err),
 			Reason: "the name has no address in this machine's DNS",
 			Fix:    "correct the host in the URL, add the name to DNS, or correct the name servers of this machine",
-		})
+		}
+		if isTimeout(err) {
+			f.Reason, f.Fix = fmt.Sprintf("no name server has answered in %s", e.o.Timeout), "correct the name servers of this machine, or open the way to them; --timeout gives them longer"
+		}
+		r.Add(f)
 		return nil, false
 	}
 	for i := range addrs {

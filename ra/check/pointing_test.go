@@ -213,7 +213,7 @@ func TestANameThatDoesNotResolveIsNotSilent(t *testing.T) {
 	}
 	o := c.options(config.ProfileModern)
 	o.Resolve = c.faults.Resolve(resolveLocally)
-	wantFinding(t, runCA(t, o), "ca.pages", check.Skip, "localhost does not resolve")
+	wantFinding(t, runCA(t, o), "ca.pages", check.Skip, "see ca.resolve")
 	r := runEST(t, check.ESTOptions{URL: "https://127.0.0.1:1"})
 	wantFinding(t, r, "L12", check.Skip, "nothing answers at 127.0.0.1:1")
 	for _, f := range r.Findings {

@@ -11,6 +11,8 @@ var (
 	answeredWith  = []byte(`,"status":`)
 	answeredWhy   = []byte(`,"reason":"`)
 	enrollmentID  = []byte(`,"enrollment":"`)
+	requestID     = []byte(`,"req_id":`)
+	stillPending  = []byte(`"kind":"pending"`)
 	askedToLogIn  = []byte("nocredentials:") // squeezed
 	orphanMessage = []byte(`"msg":"possibleorphan`)
 )
@@ -43,6 +45,20 @@ func refused(text []byte) (shape []byte, ok bool) {
 		return nil, false // how each log-in begins
 	}
 	return append(bytes.Clone(code[:3]), why...), true
+}
+
+// reqIDOf is the request at the CA that a squeezed record of the RA's log is of: who polls
+// for it comes under an id of its own each time.
+func reqIDOf(text []byte) string {
+	_, id, ok := bytes.Cut(text, requestID)
+	if !ok {
+		return ""
+	}
+	end := 0
+	for end < len(id) && end < 20 && digit(id[end]) {
+		end++
+	}
+	return string(id[:end])
 }
 
 // idOf is the enrollment that a squeezed record of the RA's log is of.

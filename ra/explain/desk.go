@@ -51,6 +51,7 @@ type desk struct {
 	companions  map[int]*companion // by their signatures
 	secrets     secrets
 	reports     int // lines of reports of ra check
+	misfits     int // lines that look like IIS's, and have other fields
 	kinds       []string
 	looked      []int  // bytes, for each mask
 	named       []byte // how the line before ends, if a password's name stands there
@@ -255,8 +256,12 @@ func (d *desk) record(r *record, goesOn bool) {
 		}
 		return
 	case formW3C:
-		if !d.entry(r) && goesOn {
+		switch {
+		case d.entry(r):
+		case goesOn:
 			d.hold(r)
+		default:
+			d.misfit(r.raw)
 		}
 		return
 	case formJSON:
@@ -343,7 +348,8 @@ func (d *desk) flush() {
 	r := record{head: d.openHead, raw: d.openRaw, file: d.file, line: d.openLine, quoted: d.openQuote}
 	switch r.head.form {
 	case formW3C:
-		return // entry has tried
+		d.misfit(r.raw) // entry has tried
+		return
 	case formW3CHead:
 		d.header(r.raw)
 		return
@@ -392,6 +398,12 @@ func (d *desk) headless(b []byte, number int) {
 			d.flush()
 		}
 	}
+	if len(b) > 24 && b[4] == '-' && b[10] == ' ' {
+		_, date := dateAt(b, '-')
+		if _, clock := clockAt(b, 11); date && clock {
+			d.misfit(b)
+		}
+	}
 	r := record{raw: b, file: d.file, line: number}
 	d.plain.more(&r)
 }
@@ -428,6 +440,15 @@ func (d *desk) entry(r *record) bool {
 	d.iis.record(r, &e, d.found)
 	return true
 }
+
+// misfit counts what begins as an entry of IIS's log about /certsrv and cannot be read as one.
+func (d *desk) misfit(raw []byte) {
+	if bytes.Contains(raw, spaceCertsrv) {
+		d.misfits++
+	}
+}
+
+var spaceCertsrv = []byte(" /certsrv")
 
 // count counts a record of a log.
 func (d *desk) count(log Log, when stamp) {

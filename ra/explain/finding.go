@@ -137,7 +137,7 @@ func (j *judgement) unknown(f *Finding, k *affair) {
 	f.Title = "Something failed that no card knows"
 	f.Sure, f.severity = Unknown, 20
 	f.Why = "no known failure leaves these lines together"
-	f.Fix = "Read the logs of the other products, of the same minute, together with this one: " + j.unread() + ". " + askCA + " asks the CA itself."
+	f.Fix = "Read the logs of the other products, of the same minute, together with this one: " + j.unread() + ". " + askCA + " asks the CA itself, and " + askEST + " the EST server."
 	if says := k.incidents[0].transport(); says != "" {
 		f.Title = "The connection to the CA failed: curl's return code " + show(says)
 		f.Why = "no card knows these lines together; a 401, or libest's 22, that came of it says nothing of the account"
@@ -182,6 +182,9 @@ func refusedPage(k *affair) (page, status string) {
 
 // askCA is the command that finds out at the CA itself.
 const askCA = "ra check ca --url https://HOST/certsrv --trust FILE --password-file FILE --user 'DOMAIN\\ACCOUNT' --template NAME"
+
+// askEST is the command that finds out at the EST server.
+const askEST = "ra check est https://HOST:8084 --cacert FILE"
 
 // unread are the logs of an enrollment that were not read.
 func (j *judgement) unread() string {

@@ -31,6 +31,8 @@ type Input struct {
 // maxFiles bounds how many files a folder gives.
 const maxFiles = 10000
 
+var errLink = errors.New("a link, not read: name it by itself to have it read")
+
 // Files are the inputs that paths name: folders with all that is in them; each file
 // once.
 func Files(paths []string) ([]Input, error) {
@@ -64,8 +66,11 @@ func Files(paths []string) ([]Input, error) {
 			if err != nil {
 				return err
 			}
-			if d.Type().IsRegular() {
+			switch {
+			case d.Type().IsRegular():
 				inputs = append(inputs, fileInput(name))
+			case d.Type()&fs.ModeSymlink != 0: // told, and not followed: it may lead in a circle
+				inputs = append(inputs, Input{Name: name, Open: func() (io.ReadCloser, error) { return nil, errLink }})
 			}
 			if len(inputs) > maxFiles {
 				return fmt.Errorf("%s holds more than %d files: name the logs among them", path, maxFiles)

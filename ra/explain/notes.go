@@ -7,9 +7,13 @@ import (
 
 // notes are what a reader of the report should know of how the logs were read.
 func (j *judgement) notes() (notes []string) {
-	reports := 0
+	var reports, misfits int
 	for _, d := range j.r.desks {
 		reports += d.reports
+		misfits += d.misfits
+	}
+	if misfits > 0 {
+		notes = append(notes, fmt.Sprintf("%s like the IIS log's, with other fields than its default ones, and not read: put the line that begins with #Fields before them", countedLook(misfits)))
 	}
 	if reports > 0 {
 		notes = append(notes, fmt.Sprintf("%s of a report of ra check: it says itself what is wrong, and is no log; passed over", countedAre(reports)))
@@ -53,6 +57,13 @@ func (j *judgement) zoneOf(log Log) string {
 // offsetText is an offset in ms as UTC-05:00.
 func offsetText(ms int64) string {
 	return time.UnixMilli(0).In(time.FixedZone("", int(ms/1000))).Format("UTC-07:00")
+}
+
+func countedLook(n int) string {
+	if n == 1 {
+		return "1 line looks"
+	}
+	return fmt.Sprintf("%d lines look", n)
 }
 
 func countedAre(n int) string {

@@ -40,6 +40,7 @@ type topic struct {
 type plainRun struct {
 	trail trail
 	id    string // of the RA's enrollment
+	reqID string // its ReqID at the CA
 	stood Log    // see [incident]
 	line  int
 	file  int
@@ -143,13 +144,14 @@ func (r *plainReader) saw(about topic, n int, rec *record) {
 	if run != nil {
 		// A tool says a thing twice in one call.
 		same := about.log == Tool && rec.file == run.file && rec.line-run.line <= oneCall
+		polled := r.log == RA && run.reqID != "" && bytes.Contains(r.window, stillPending) && run.reqID == reqIDOf(r.window)
 		switch { // what the CA said stands in each record of an enrollment, and in what ra ends with
 		case bytes.HasPrefix(rec.raw, []byte("ra: ")):
 			same = same || run.id != ""
 		case r.log == RA:
-			same = same || run.id != "" && run.id == idOf(r.window)
+			same = same || run.id != "" && run.id == idOf(r.window) || polled
 		}
-		if slices.Contains(run.trail.numbs, n) && !same || rec.file == run.file && rec.line-run.line > together {
+		if slices.Contains(run.trail.numbs, n) && !same || rec.file == run.file && rec.line-run.line > together && !polled {
 			r.report(about)
 			run = nil
 		}
@@ -157,7 +159,7 @@ func (r *plainReader) saw(about topic, n int, rec *record) {
 	if run == nil {
 		run = &plainRun{}
 		if r.log == RA {
-			run.id = idOf(r.window)
+			run.id, run.reqID = idOf(r.window), reqIDOf(r.window)
 		}
 		r.runs[about] = run
 	}
@@ -175,6 +177,9 @@ func (r *plainReader) report(about topic) {
 	delete(r.runs, about)
 	i := run.trail.incident(about.log)
 	i.stood = run.stood
+	if run.reqID != "" {
+		i.who = "ReqID " + run.reqID
+	}
 	r.d.report(i)
 }
 

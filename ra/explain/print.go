@@ -25,7 +25,7 @@ func (r *Report) PrintWide(w io.Writer, width int) error {
 		if len(r.NotUnderstood) == 0 {
 			p.line("Nothing wrong was found.")
 		} else {
-			p.line("No failure that is known was found, but there are lines that speak of an error.")
+			p.line("No failure that is known was found, but there are lines that speak of an error. What they are of can be asked itself: `ra check ca` the CA, `ra check est` the EST server.")
 		}
 	}
 	if !r.Readable() {
@@ -90,6 +90,9 @@ func (r *Report) PrintWide(w io.Writer, width int) error {
 			note = ": it looks like binary data"
 		}
 		what := counted(int64(f.Lines))
+		if f.Lines == 0 && f.Error != "" {
+			what = "nothing"
+		}
 		if f.Decoded {
 			what += " of decoded text"
 		}
@@ -259,7 +262,7 @@ func (p *printer) finding(f *Finding) {
 		for _, o := range f.Others {
 			note := ""
 			if o.Lab {
-				note = " (made by tests)"
+				note = " (seen in tests alone)"
 			}
 			p.line("    %s: %s%s", o.Name, o.Title, note)
 		}

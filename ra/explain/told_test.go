@@ -274,3 +274,57 @@ func TestEachLineThatHasASecretIsNamed(t *testing.T) {
 		t.Errorf("%s", printed(t, many))
 	}
 }
+
+func TestLinesOfIISThatCannotBeReadAreTold(t *testing.T) {
+	const entry = "2019-01-16 14:05:02 14.48.31.152 GET /certsrv - 443 - 14.48.31.128 CiscoRA+1.0 - 401 1 2148074252 0"
+	for name, c := range map[string]struct {
+		line string
+		note bool
+	}{
+		"all fields":                  {entry, false},
+		"no s-ip":                     {strings.Replace(entry, " 14.48.31.152", "", 1), true},
+		"no time-taken":               {strings.TrimSuffix(entry, " 0"), true},
+		"no port, and before another": {strings.Replace(entry, " 443", "", 1) + "\n" + entry, true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			report := read(t, catalog(t), explaintest.Input("iis", []byte(c.line+"\n")))
+			if note := slices.ContainsFunc(report.Notes, func(n string) bool { return strings.HasPrefix(n, "1 line looks like the IIS log's") }); note != c.note {
+				t.Errorf("%q", report.Notes)
+			}
+		})
+	}
+}
+
+// Who polls for a request comes under another id each time.
+func TestAPendingRequestIsOneHoweverOftenItIsAskedFor(t *testing.T) {
+	poll := func(enrollment string, reqID string) string {
+		return `{"level":"info","ts":"2026-11-28T10:11:23.608209228Z","msg":"ca leg","enrollment":"` + enrollment + `","phase":"fetch","url":"https://dc/certsrv/certnew.cer?ReqID=` + reqID +
+			`&ENC=b64","took":"1ms","status":200,"bytes":1116,"req_id":` + reqID + `,"kind":"pending","error":"CA fetch: pending at https://dc/certsrv/certnew.cer: Taken Under Submission"}` + "\n"
+	}
+	other := strings.Repeat(`{"level":"info","ts":"2026-11-28T10:11:23Z","msg":"logged in to the CA, chain read"}`+"\n", 400)
+	report := read(t, catalog(t), explaintest.Input("ra.log", []byte(poll("04e930a05a7cbaab", "2")+poll("9121f26cffdd476a", "2")+other+poll("7c314ac25b15900d", "2"))))
+	if len(report.Findings) != 1 || report.Findings[0].Count != 1 || !slices.Equal(report.Findings[0].Who, []string{"ReqID 2"}) {
+		t.Error(printed(t, report))
+	}
+	report = read(t, catalog(t), explaintest.Input("ra.log", []byte(poll("04e930a05a7cbaab", "2")+poll("9121f26cffdd476a", "3"))))
+	if len(report.Findings) != 1 || report.Findings[0].Count != 2 {
+		t.Error(printed(t, report))
+	}
+}
+
+func TestALinkInAFolderIsToldAndNotFollowed(t *testing.T) {
+	dir := t.TempDir()
+	if err := os.Symlink(filepath.Join("..", "elsewhere"), filepath.Join(dir, "link.log")); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(dir, "nginx.log"), recorded(t)["wrong-password"]["nginx"], 0o600); err != nil {
+		t.Fatal(err)
+	}
+	inputs, err := explain.Files([]string{dir})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if out := printed(t, read(t, catalog(t), inputs...)); !strings.Contains(out, "link.log, nothing: a link, not read") {
+		t.Error(out)
+	}
+}
