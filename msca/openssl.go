@@ -185,9 +185,14 @@ func untrusted(err error, words string) *certificateError {
 	return &certificateError{KindTLSUntrusted, 60, "SSL certificate problem: " + words, err}
 }
 
+// validity are the dates of a certificate that is not valid now.
 func validity(c *x509.Certificate, now time.Time) string {
+	side := "after"
+	if now.Before(c.NotBefore) {
+		side = "before"
+	}
 	return x501.Text(c.RawSubject) + " is valid from " + c.NotBefore.UTC().Format(time.RFC3339) + " to " + c.NotAfter.UTC().Format(time.RFC3339) +
-		", it is now " + now.UTC().Format(time.RFC3339)
+		", it is now " + now.UTC().Format(time.RFC3339) + ", which is " + side + " that"
 }
 
 func invalidAt(now time.Time, c *x509.Certificate, err error) *certificateError {

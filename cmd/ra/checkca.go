@@ -236,7 +236,7 @@ func readAnchorFile(path string) (certs []*x509.Certificate, err error) {
 		certs = append(certs, certificate)
 	}
 	if len(certs) == 0 {
-		return nil, errors.New("holds no PEM certificate; of DER: openssl x509 -inform der -in FILE -out FILE.pem")
+		return nil, errors.New("holds no PEM certificate; of DER: openssl x509 -inform der -in FILE -out FILE.pem; of .p7b: openssl pkcs7 -inform der -in FILE -print_certs -out FILE.pem")
 	}
 	return certs, nil
 }

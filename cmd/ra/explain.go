@@ -78,7 +78,10 @@ is a log, a file cannot be read, or the command line is wrong.`,
 		}
 		report, err := explain.Explain(ctx, catalog, inputs, o)
 		progress.end() // the report may come on the same terminal
-		if err != nil {
+		switch {
+		case ctx.Err() != nil:
+			return errors.New("interrupted: nothing was explained")
+		case err != nil:
 			return err
 		}
 		if asJSON {

@@ -101,6 +101,10 @@ func judge(op operation, raw []byte, err error) verdict {
 		if a.status == 0 {
 			return fail(StatusUnknown, "the answer is no HTTP/1.1")
 		}
+		switch a.status {
+		case 500, 502, 504: // libest knows them, and has no value of their own for them
+			return fail(StatusUnknown, "HTTP %d: the server failed", a.status)
+		}
 		return fail(StatusUnknown, "HTTP status %d, which libest does not know", a.status)
 	}
 	switch a.status {

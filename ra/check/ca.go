@@ -36,16 +36,19 @@ type caCheck struct {
 	report  *Report
 	server  *server // nil where there was no handshake
 	logins  int
-	again   int    // of them, behind one that was taken
-	stopped error  // why the account is not tried again; nil = it may be
-	ces     error  // what CES would stumble over first; nil: nothing so far
-	cesAt   string // the finding that has told it
+	again   int           // of them, behind one that was taken
+	tooSlow string        // the check of what takes longer than CES waits; "" = none
+	spent   time.Duration // of an enrollment by CES: two log-ins, the list, the request
+	stopped error         // why the account is not tried again; nil = it may be
+	ces     error         // what CES would stumble over first; nil: nothing so far
+	cesAt   string        // the finding that has told it
 }
 
 // CA checks a Microsoft CA's Web Enrollment. The error is of the options; what is wrong
 // with the CA stands in the report.
 func CA(ctx context.Context, o CAOptions, r *Report) error {
 	o.Options = o.complete()
+	r.hurry(o.Timeout)
 	if o.Called == "" {
 		o.Called = "ca.trust"
 	}

@@ -78,8 +78,8 @@ func (c *caCheck) fresh(name, from string, list *x509.RevocationList, chain []*x
 		f.Reason, f.Fix = "none of the CA's certificates has signed the list", "certutil -CRL on the CA; see whether several CAs answer behind one name"
 	case now.After(list.NextUpdate):
 		f.State = Fail
-		f.Symptom = "the CA denies everything: 0x80092013 CRYPT_E_REVOCATION_OFFLINE, in its event 53 or 100"
-		f.Reason = "the list has expired: whoever checks revocation refuses the CA's certificates"
+		f.Symptom = "who checks revocation refuses what this CA has issued: 0x80092013 CRYPT_E_REVOCATION_OFFLINE; CES and CAPF do not check"
+		f.Reason = "the list has expired"
 		f.Fix = "certutil -CRL on the CA, and see why it does not publish by itself"
 	case by >= 0 && msca.Issued(chain[by], leaf) && slices.ContainsFunc(list.RevokedCertificateEntries, func(e x509.RevocationListEntry) bool { return e.SerialNumber.Cmp(leaf.SerialNumber) == 0 }):
 		f.State = Fail
@@ -89,7 +89,7 @@ func (c *caCheck) fresh(name, from string, list *x509.RevocationList, chain []*x
 		f.Fix = "issue a new one and bind it"
 	case list.NextUpdate.Sub(now) < min(list.NextUpdate.Sub(list.ThisUpdate)/10, 24*time.Hour):
 		f.State = Warn
-		f.Symptom = "from then on: 0x80092013 CRYPT_E_REVOCATION_OFFLINE"
+		f.Symptom = "from then on, at who checks revocation: 0x80092013 CRYPT_E_REVOCATION_OFFLINE"
 		f.Reason, f.Fix = "the next list is due soon, and none has been published", "certutil -CRL on the CA"
 	}
 	return f

@@ -2,8 +2,10 @@ package check
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"ciscora/msca"
@@ -23,6 +25,10 @@ func (c *caCheck) loggedIn(ctx context.Context) {
 	none := func(why string) {
 		r.Skip("ca.login", why)
 		r.skip("nobody is logged in", behind...)
+	}
+	if r.was("ca.tls.client", Fail) {
+		r.skip("see ca.tls.client", append([]string{"ca.login"}, behind...)...)
+		return
 	}
 	if r.was("ca.pages", Fail) { // no password goes where nobody asks for one
 		r.skip("see ca.pages", append([]string{"ca.login"}, behind...)...)
@@ -123,14 +129,28 @@ var (
 	errUnanswered = errors.New("a log-in before had no answer, and may count as a refused one: the account is not tried again")
 )
 
+// timedOutAtCES is what CES logs of a request that has no answer in its ten seconds.
+func timedOutAtCES() string {
+	return cesLogIn(28, "Operation timed out after 10000 milliseconds with 0 bytes received", "")
+}
+
 // timed adds that something works, unless it is slow.
 func (c *caCheck) timed(name, seen string, took time.Duration) {
+	if took >= patienceOfCES {
+		c.tooSlow = name
+	}
+	switch name {
+	case "ca.login":
+		c.spent += 2 * took
+	case "ca.template", "ca.enroll":
+		c.spent += took
+	}
 	if took < slow {
 		c.report.OK(name, seen)
 		return
 	}
 	c.report.Add(Finding{
-		Name: name, State: Warn, Seen: seen, Symptom: cesLogIn(28, "Operation timed out after 10000 milliseconds with 0 bytes received", ""),
+		Name: name, State: Warn, Seen: seen, Symptom: timedOutAtCES(),
 		Reason: "CES waits ten seconds for a request, CAPF for its answer: what takes half of that here fails under load",
 		Fix:    remedies[msca.KindTimeout].fix,
 	})
@@ -199,6 +219,11 @@ func (c *caCheck) whatCESSays(ctx context.Context) {
 	}
 	conn, err := client.Open(ctx)
 	if err != nil {
+		older := slices.ContainsFunc(c.server.takes, func(v uint16) bool { return v <= tls.VersionTLS12 })
+		if e := asError(err); e.Kind == msca.KindTLSHandshake && older && !r.was("ca.tls.client", Fail) {
+			r.Skip(name, "Go, in which this is written, cannot agree on TLS with it; whether CES can: ra check tls "+c.end.address()+" --as ces")
+			return
+		}
 		c.cesFails(asError(err))
 		return
 	}
@@ -210,8 +235,20 @@ func (c *caCheck) whatCESSays(ctx context.Context) {
 		}
 	}
 	switch {
+	case c.ces != nil && c.Timeout < patienceOfCES && asError(c.ces).Kind == msca.KindTimeout:
+		r.Skip(name, fmt.Sprintf("nothing came in the %s of --timeout; CES waits ten seconds", c.Timeout))
 	case c.ces != nil:
 		c.cesFails(asError(c.ces))
+	case c.tooSlow != "":
+		r.Add(Finding{
+			Name: name, State: c.cesState(), Seen: "CES of CUCM 12.5 fails here: it gives each request ten seconds", Symptom: timedOutAtCES(),
+			Reason: "see " + c.tooSlow, Fix: "see " + c.tooSlow,
+		})
+	case c.spent >= patienceOfCES:
+		r.Add(Finding{
+			Name: name, State: c.cesState(), Seen: fmt.Sprintf("with CES of CUCM 12.5 an enrollment takes some %s: it logs in twice, and CAPF waits ten seconds for all of it", c.spent.Round(time.Second)),
+			Symptom: "CAPF: Enrollment rv = 35 (EST_ERR_SSL_READ)", Reason: "the CA answers each request in time, and all together too late", Fix: remedies[msca.KindTimeout].fix,
+		})
 	case !r.was("ca.auth.ntlm", OK):
 		c.cesFails(&msca.Error{Phase: msca.PhaseLogin, Kind: msca.KindAuthScheme})
 	case c.logins == 0:

@@ -2,6 +2,7 @@ package check
 
 import (
 	"bytes"
+	"crypto/rsa"
 	"crypto/x509"
 	"encoding/hex"
 	"errors"
@@ -148,9 +149,9 @@ func (e *endpoint) verified(f *Finding, certs []*x509.Certificate, t trust, path
 		f.Reason = "a certificate of the chain is signed with SHA-1, which the profile cucm-12.5 takes and no other"
 		f.Fix = "issue it anew, with SHA-256 (certutil -setreg ca\\csp\\CNGHashAlgorithm SHA256 on the CA)"
 	case err != nil:
-		f.Symptom = e.chainSymptom("unable to get local issuer certificate")
-		f.Reason = printable.Line(err.Error(), 300)
-		f.Fix = "issue the certificate that is named there anew: SHA-256, RSA of 2048 bits or more, with server authentication among its purposes"
+		words, fix := unfit(err, path)
+		f.Symptom = e.chainSymptom(words)
+		f.Reason, f.Fix = printable.Line(err.Error(), 300), fix
 	case !selfIssued(last):
 		f.State = Warn
 		words := "unable to get issuer certificate"
@@ -172,7 +173,48 @@ func (e *endpoint) verified(f *Finding, certs []*x509.Certificate, t trust, path
 		}
 	default:
 		f.State = OK
+		if i := slices.IndexFunc(certs, shortKey); i >= 0 {
+			f.State = Warn
+			which := "EE"
+			if certs[i].IsCA {
+				which = "CA"
+			}
+			f.Symptom = "OpenSSL 1.0.2, and so CES, takes it; newer ones at security level 2 (Debian's, Ubuntu's) say: " + which + " certificate key too weak"
+			f.Reason = fmt.Sprintf("the RSA key of %s has %d bits", subject(certs[i]), certs[i].PublicKey.(*rsa.PublicKey).N.BitLen())
+			f.Fix = "issue it anew, with a key of 2048 bits or more"
+		}
 	}
+}
+
+// unfit is what OpenSSL says of a chain that is whole, and that Go does not take, and what
+// helps.
+func unfit(err error, path []*x509.Certificate) (words, fix string) {
+	const noCA, another = "invalid CA certificate", "have a CA issue the server's certificate: what has issued this one is none by its basic constraints"
+	var invalid x509.CertificateInvalidError
+	var critical x509.UnhandledCriticalExtension
+	switch {
+	case errors.As(err, &critical):
+		return "unhandled critical extension", "issue the certificate anew, without an extension that is critical and that its clients do not know"
+	case slices.ContainsFunc(path[1:], func(c *x509.Certificate) bool { return c.Version == 3 && !c.IsCA }):
+		return noCA, another // Go says that its signature cannot be verified
+	case !errors.As(err, &invalid):
+		return "unable to get local issuer certificate", "issue the certificate that is named there anew: SHA-256, RSA of 2048 bits or more, with server authentication among its purposes"
+	}
+	switch invalid.Reason {
+	case x509.NotAuthorizedToSign:
+		return noCA, another
+	case x509.TooManyIntermediates:
+		return "path length constraint exceeded", "have a CA issue the server's certificate that may have so many below it"
+	case x509.CANotAuthorizedForThisName, x509.NameConstraintsWithoutSANs, x509.TooManyConstraints, x509.UnconstrainedName:
+		return "permitted subtree violation", "have a CA issue the server's certificate that may do so for its name: the name constraints of this one do not allow it"
+	}
+	return "unsupported certificate purpose", "issue the certificate anew, with server authentication among its purposes (template Web Server)"
+}
+
+// shortKey tells an RSA key that newer clients do not take; a root's is not looked at.
+func shortKey(c *x509.Certificate) bool {
+	key, ok := c.PublicKey.(*rsa.PublicKey)
+	return ok && key.N.BitLen() < 2048 && !selfIssued(c)
 }
 
 // signedWithSHA1 is not true of a root, whose signature nobody looks at.

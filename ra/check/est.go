@@ -47,6 +47,7 @@ type estCheck struct {
 // the options; what is wrong with the server stands in the report.
 func EST(ctx context.Context, o ESTOptions, r *Report) error {
 	o.Options = o.complete()
+	r.hurry(o.Timeout)
 	if o.Called == "" {
 		o.Called = "--cacert"
 	}
@@ -234,6 +235,13 @@ func (c *estCheck) silent(name string, err error) {
 		why = "the server, or what stands before it, ends the connection in place of an answer"
 		symptom = "EST client: Enrollment rv = 14 (EST_ERR_HTTP_NOT_FOUND), or 35 (EST_ERR_SSL_READ); libest's own client ends by SIGPIPE on a reset"
 	}
+	if isTimeout(err) && c.report.hasty > 0 {
+		c.report.Add(Finding{
+			Name: name, State: Fail, Seen: seen, Symptom: "none by this alone: libest waits ten seconds",
+			Reason: fmt.Sprintf("nothing came in the %s of --timeout", c.report.hasty), Fix: "ask again without --timeout",
+		})
+		return
+	}
 	c.report.Add(Finding{
 		Name: name, State: Fail, Seen: seen, Symptom: symptom,
 		Reason: why, Fix: "look at the server's log of this moment, and check the CA: ra check ca",
@@ -288,7 +296,7 @@ func wrongStatus(name, operation string, a *reply) Finding {
 // rvOf is what libest's client makes of a status (docs/reference/libest.md).
 func rvOf(status int) string {
 	words := map[int]string{
-		200: "rv = 0 (EST_ERR_NONE)", 204: "rv = 15 (EST_ERR_HTTP_NO_CONTENT)", 400: "rv = 13 (EST_ERR_HTTP_BAD_REQ)",
+		200: "rv = 0 (EST_ERR_NONE)", 202: "rv = 26 (EST_ERR_CA_ENROLL_RETRY), or 62 without seconds in Retry-After", 204: "rv = 15 (EST_ERR_HTTP_NO_CONTENT)", 400: "rv = 13 (EST_ERR_HTTP_BAD_REQ)",
 		401: "rv = 22 (EST_ERR_AUTH_FAIL)", 404: "rv = 14 (EST_ERR_HTTP_NOT_FOUND)", 423: "rv = 16 (EST_ERR_HTTP_LOCKED)",
 	}
 	if w := words[status]; w != "" {

@@ -244,6 +244,29 @@ func (c *estCheck) enrolled(ctx context.Context) {
 // request without a password, and the one with it.
 const enrollTimeouts = 3
 
+// worthless tells whether the certificate that was given is good for nothing, and fills in
+// why: no client of libest looks at more than its key.
+func (c *estCheck) worthless(leaf *x509.Certificate, f *Finding) bool {
+	by := slices.IndexFunc(c.cacerts, func(ca *x509.Certificate) bool { return bytes.Equal(ca.RawSubject, leaf.RawIssuer) })
+	f.Symptom = "no EST client that was tried notices; whoever the certificate is shown to refuses it"
+	switch now := c.Now(); {
+	case now.After(leaf.NotAfter), now.Before(leaf.NotBefore):
+		f.Seen = fmt.Sprintf("a certificate that is not valid now: from %s until %s", stamp(leaf.NotBefore), stamp(leaf.NotAfter))
+		f.Reason, f.Fix = "the CA's clock, or that of this machine, is wrong, or the template's validity", "compare the clocks; see the template"
+	case len(c.cacerts) == 0: // nothing to hold it against
+		return false
+	case by < 0:
+		f.Seen = fmt.Sprintf("a certificate of %s, which is not among /cacerts", issuer(leaf))
+		f.Reason, f.Fix = "another CA has issued it, or /cacerts has an older certificate of it", "see est.cacerts, and ca.renewals of ra check ca"
+	case !slices.ContainsFunc(c.cacerts, func(ca *x509.Certificate) bool { return leaf.CheckSignatureFrom(ca) == nil }):
+		f.Seen = fmt.Sprintf("a certificate whose signature is not that of %s in /cacerts", issuer(leaf))
+		f.Reason, f.Fix = "the CA was renewed, and /cacerts has the older certificate; or it was changed on its way", "see ca.renewals of ra check ca"
+	default:
+		return false
+	}
+	return true
+}
+
 // judge reports how an enrollment ended.
 func (c *estCheck) judge(result capf.Result, key *rsa.PrivateKey) {
 	r := c.report
@@ -268,6 +291,7 @@ func (c *estCheck) judge(result capf.Result, key *rsa.PrivateKey) {
 			f.Seen = "the certificate is for another key: " + subject(leaf)
 			f.Symptom = "no client that was tried notices; what is signed with the key fails later"
 			f.Reason, f.Fix = "server or CA mixes up requests", "do not use it"
+		case c.worthless(leaf, &f):
 		case len(result.Certificates) > 1:
 			f.State, f.Seen = Warn, fmt.Sprintf("the answer has %d certificates", len(result.Certificates))
 			f.Symptom = "globalsign/est's client: a single certificate is wanted"

@@ -3,7 +3,10 @@
 // reads: nothing is enrolled unless asked, and a credential logs in once.
 package check
 
-import "slices"
+import (
+	"slices"
+	"time"
+)
 
 // A State is how one check ended.
 type State string
@@ -34,6 +37,8 @@ type Report struct {
 	// Added, where set, hears each finding as it comes: what hangs takes its time.
 	Added func(Finding) `json:"-"`
 
+	hasty time.Duration // how long each step is given, where that is less than CES and libest wait; 0 = it is not
+
 	// Interrupted, where set, tells whether who asks has stopped: what breaks off then is
 	// no fault of what is asked.
 	Interrupted func() bool `json:"-"`
@@ -55,6 +60,13 @@ func (r *Report) OK(name, seen string) { r.Add(Finding{Name: name, State: OK, Se
 
 // Skip adds that name could not be looked at, and why.
 func (r *Report) Skip(name, why string) { r.Add(Finding{Name: name, State: Skip, Seen: why}) }
+
+// hurry notes how long each step is given.
+func (r *Report) hurry(step time.Duration) {
+	if r.hasty = 0; step < patienceOfCES {
+		r.hasty = step
+	}
+}
 
 // was tells whether a finding came out so.
 func (r *Report) was(name string, state State) bool {

@@ -87,7 +87,7 @@ var poolStopped = remedy{"the application pool is stopped", "start it in IIS Man
 var remedies = map[msca.Kind]remedy{
 	msca.KindResolve:           {"the name has no address", "correct the host in the URL, or DNS"},
 	msca.KindConnect:           {"nothing listens there, or a firewall is in the way", "start IIS, open the port"},
-	msca.KindTLSUntrusted:      {"the server's certificate leads to no root that is in the trust store", "see ca.tls.chain"},
+	msca.KindTLSUntrusted:      {"the server's certificate is not taken", "see ca.tls.chain"},
 	msca.KindTLSName:           {"the server's certificate has another name than the URL", "see ca.tls.name"},
 	msca.KindTLSValidity:       {"a certificate has expired or is not valid yet, or a clock is wrong", "see ca.tls.validity and ca.clock"},
 	msca.KindTLSHandshake:      {"TLS cannot be agreed on", "see ca.tls.handshake and ca.tls.versions"},
@@ -125,6 +125,9 @@ func failedBy(r *Report, name string, err error, m remedy) {
 		f.Seen = seenOf(e)
 		f.Symptom = cesSays(e)
 		f.Reason, f.Fix = m.reason, m.fix
+		if e.Kind == msca.KindTimeout && r.hasty > 0 {
+			f.Symptom, f.Reason, f.Fix = "none by this alone: CES waits ten seconds", fmt.Sprintf("nothing came in the %s of --timeout", r.hasty), "ask again without --timeout"
+		}
 	}
 	r.Add(f)
 }

@@ -14,6 +14,7 @@ var (
 	requestID     = []byte(`,"req_id":`)
 	stillPending  = []byte(`"kind":"pending"`)
 	askedToLogIn  = []byte("nocredentials:") // squeezed
+	ofFault       = []byte(`"logger":"fault"`)
 	orphanMessage = []byte(`"msg":"possibleorphan`)
 )
 

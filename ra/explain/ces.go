@@ -84,7 +84,7 @@ var (
 	loginDone    = []byte("login_to_certsrv_ca:Secure")
 	listDone     = []byte("navigate_to_certsrv_page:Secure")
 	submitBegun  = []byte("submit_cert_request:")
-	fetchBegun   = []byte("retrieve_cert:")
+	fetchDone    = []byte("retrieve_cert:Secure")
 	chainRead    = []byte("ra_certsrv_ca_plugin_postconf:CACertchainretrieved")
 	chainMissing = []byte("ra_certsrv_ca_plugin_postconf:Unable")
 	startBegins  = []byte("CAChainrequestedbut")
@@ -280,7 +280,7 @@ func (r *cesReader) running(rec *record, found []int) {
 		c.stage = stageList
 	case bytes.HasPrefix(t, submitBegun):
 		c.stage = stageSubmit
-	case bytes.HasPrefix(t, fetchBegun):
+	case bytes.HasPrefix(t, fetchDone):
 		c.stage = stageDone
 	}
 	c.failed = c.failed || callFailed(rec.text)

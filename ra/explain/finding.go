@@ -142,6 +142,9 @@ func (j *judgement) unknown(f *Finding, k *affair) {
 		f.Title = "The connection to the CA failed: curl's return code " + show(says)
 		f.Why = "no card knows these lines together; a 401, or libest's 22, that came of it says nothing of the account"
 		f.Fix = askCA + ", from the network of whoever calls the CA, shows where the connection ends."
+		if k.incidents[0].fetching() {
+			f.Fix += " The CA has issued the certificate, and CES does not come for it again: where the client enrolls anew, revoke the one that nobody has (certsrv.msc, Issued Certificates)."
+		}
 	}
 	if page, status := refusedPage(k); page != "" && k.incidents[0].transport() == "" {
 		f.Title = "IIS answered " + show(page) + " with " + status

@@ -8,8 +8,8 @@ import (
 )
 
 // handshakes are the TLS handshakes that this product's own log says have failed. Who
-// offers one version after another within seconds, or connects and says nothing beside
-// that, is a check and no client: ra check does both.
+// offers one version after another within seconds is a check and no client, whatever else
+// it offers then: ra check est and ra check tls do so.
 type handshakes struct {
 	failed []handshake
 }
@@ -18,7 +18,7 @@ type handshake struct {
 	rec      record
 	host     string
 	at       int64  // ms
-	versions string // that were offered alone; "" = nothing was offered
+	versions string // that were offered alone; "" = it failed otherwise
 }
 
 const (
@@ -30,7 +30,6 @@ const (
 var (
 	handshakeError = []byte("http: TLS handshake error from ")
 	onlyVersions   = []byte("tls: client offered only unsupported versions: ")
-	nothingOffered = []byte(": EOF")
 	stampMark      = []byte(`"ts":`)
 )
 
@@ -46,11 +45,8 @@ func (h *handshakes) take(rec *record) bool {
 		return false
 	}
 	f := handshake{rec: *rec, host: string(address[:colon])}
-	switch {
-	case bytes.HasPrefix(reason, onlyVersions):
+	if bytes.HasPrefix(reason, onlyVersions) {
 		f.versions = string(reason[len(onlyVersions):])
-	case !bytes.Contains(from, nothingOffered):
-		return false
 	}
 	if f.at, ok = recordTime(rec.raw); !ok {
 		return false

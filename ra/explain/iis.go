@@ -111,6 +111,9 @@ func (r *iisReader) record(rec *record, e *w3cEntry, found []int) {
 	rec.tells = len(found) > 0
 	status, sub, win := string(e.status), string(e.sub), string(e.win)
 	good := (status == "200" || status == "301" || status == "302" || status == "304") && (win == "0" || win == "")
+	if c.ces && e.user == nil && status[0] == '3' { // to its own folder it is led only once it has logged in
+		good = false
+	}
 	switch {
 	case status == "401" && (win == "2148074254" || sub == "1" && win == "0"):
 		// A leg of a log-in.

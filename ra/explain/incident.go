@@ -86,6 +86,18 @@ func (i *incident) transport() string {
 	return ""
 }
 
+// inVain tells whether CES found its client gone.
+func (i *incident) inVain() bool {
+	return slices.ContainsFunc(i.lines, func(m mark) bool { return strings.Contains(m.text, "Enrollment failed with rc=10 ") })
+}
+
+// fetching tells whether the call that failed was for a certificate that is issued.
+func (i *incident) fetching() bool {
+	return slices.ContainsFunc(i.lines, func(m mark) bool {
+		return strings.Contains(m.text, "retrieve_cert: Curl request failed with return code ")
+	})
+}
+
 const (
 	maxTrail      = 24      // lines that are kept of one incident
 	maxTrailBytes = 8 << 10 // bytes of them

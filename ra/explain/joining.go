@@ -115,7 +115,9 @@ func (j *judgement) against(k *affair) {
 	if !vague || base.transport() != "" || base.start || k.has(IIS) {
 		return
 	}
-	i := j.closest(k, IIS, func(i *incident) bool { return i.enrolls && !i.mute && !i.cut })
+	i := j.closest(k, IIS, func(i *incident) bool {
+		return i.enrolls && !i.mute && !i.cut && (!i.torn || len(j.candidates[i]) > 0) // who went away has been refused nothing
+	})
 	if i == nil && !k.has(RA) {
 		i = j.closest(k, RA, func(i *incident) bool { return len(j.candidates[i]) > 0 })
 	}
@@ -157,10 +159,12 @@ func (j *judgement) after(k *affair) {
 	if i := j.closest(k, CAPF, func(*incident) bool { return true }); i != nil {
 		k.take(i)
 	}
-	if base.log != NGINX || !unknown && base.transport() == "" {
+	if base.log != NGINX || !unknown && base.transport() == "" && !base.inVain() {
 		return
 	}
-	left := func(i *incident) bool { return i.torn || unknown && i.enrolls && len(j.candidates[i]) == 0 }
+	left := func(i *incident) bool {
+		return i.torn && (unknown || len(j.candidates[i]) == 0 || base.transport() != "") || unknown && i.enrolls && len(j.candidates[i]) == 0
+	}
 	if i := j.closest(k, IIS, left); i != nil {
 		k.take(i)
 	}

@@ -27,7 +27,8 @@ type plainReader struct {
 	own       record
 	ownRaw    []byte
 	told      bool
-	explained explained
+	explained explained // enrollments that a card explains
+	listed    explained // those of which a line is listed as not understood
 	refusals  handshakes
 }
 
@@ -59,13 +60,13 @@ func (r *plainReader) init(d *desk) { r.d, r.runs = d, map[topic]*plainRun{} }
 // gap says that a paragraph ends.
 func (r *plainReader) gap() {
 	if r.doubt {
-		if r.log != RA || !r.explained.ids[idOf(r.window)] && !r.refusals.take(&r.doubtful) {
+		if r.log != RA || r.unheardOf() && !r.refusals.take(&r.doubtful) {
 			r.d.strangers.add(r.log, &r.doubtful)
 		}
 		r.doubt, r.told = false, true
 	}
 	if r.log == RA && !r.told {
-		if shape, ok := refused(r.window); ok && !r.explained.ids[idOf(r.window)] {
+		if shape, ok := refused(r.window); ok && r.unheardOf() {
 			r.d.strangers.keep(RA, &r.own, shape)
 		}
 	}
@@ -73,9 +74,23 @@ func (r *plainReader) gap() {
 	r.when = stamp{}
 }
 
+// unheardOf tells whether nothing was said yet of the enrollment that the RA's record is of:
+// the same failure stands in several of its lines.
+func (r *plainReader) unheardOf() bool {
+	id := idOf(r.window)
+	if r.explained.ids[id] || r.listed.ids[id] {
+		return false
+	}
+	r.listed.add(id)
+	return true
+}
+
 // record takes a record that begins a paragraph of its own.
 func (r *plainReader) record(rec *record, log Log) {
 	r.gap()
+	if log == RA && bytes.Contains(rec.raw, ofFault) {
+		return // a lab says which failure it has made
+	}
 	r.log, r.when, r.told = log, rec.head.when, false
 	if log == RA {
 		r.ownRaw = append(r.ownRaw[:0], rec.raw[:min(len(rec.raw), maxLineKept)]...)

@@ -44,8 +44,24 @@ func (j *judgement) report(cases []*affair) *Report {
 	slices.SortStableFunc(report.Findings, func(a, b *Finding) int {
 		return cmp.Or(cmp.Compare(a.severity, b.severity), cmp.Compare(b.Count, a.Count))
 	})
-	j.rest(report)
+	j.rest(report, cases)
 	return report
+}
+
+// place is where a line stands.
+type place struct{ file, line int }
+
+// toldLines are the lines that a failure was told by.
+func toldLines(cases []*affair) map[place]bool {
+	told := map[place]bool{}
+	for _, k := range cases {
+		for _, i := range k.incidents {
+			for _, m := range i.lines {
+				told[place{m.file, m.line}] = true
+			}
+		}
+	}
+	return told
 }
 
 // unknownKey is the same for what no card knows and has the same lines.
@@ -67,14 +83,20 @@ func names(entries []*entry) (n []string) {
 }
 
 // rest adds what was read, what was not understood, and the secrets.
-func (j *judgement) rest(report *Report) {
+func (j *judgement) rest(report *Report, cases []*affair) {
 	for _, log := range logs {
 		if s := j.r.seen[log]; s != nil && (s.records > 0 || log == IIS) {
 			report.Read = append(report.Read, LogRead{Log: log, Title: log.Title(), Records: s.records, Good: s.good, From: s.from.text(), To: s.to.text(), Zone: j.zoneOf(log)})
 		}
 	}
 	report.Notes = j.notes()
+	told := toldLines(cases)
 	stranger := func(s *stranger, of []string) {
+		at := place{s.mark.file, s.mark.line}
+		if told[at] {
+			return
+		}
+		told[at] = true
 		report.NotUnderstood = append(report.NotUnderstood, Stranger{Evidence: j.evidence(s.log, s.mark), Count: s.count, Of: of})
 	}
 	companions := j.parts

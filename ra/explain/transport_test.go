@@ -162,3 +162,24 @@ func TestWhatWasMendedAsItHappenedIsNothingWrong(t *testing.T) {
 		}
 	}
 }
+
+// A certificate that could not be fetched is one failure, and no denial.
+func TestAFetchThatFailsIsOneFailure(t *testing.T) {
+	const at, tail = "2026/11/28 10:21:37 ", " while SSL EST handshaking, client: 127.0.0.1, server: 127.0.0.1:40359\n"
+	nginx := at + "[info] 20593#0: *4 login_to_certsrv_ca: Secure connection to MS CertServ completed successfully using the following URL https://dc/certsrv" + tail +
+		at + "[info] 20593#0: *4 navigate_to_certsrv_page: Secure connection to MS CertServ completed successfully using the following URL https://dc/certsrv/certrqxt.asp" + tail +
+		at + "[info] 20593#0: *4 submit_cert_request: Secure connection to MS CertServ completed successfully using the following URL https://dc/certsrv/certfnsh.asp" + tail +
+		at + "[warn] 20593#0: *4 retrieve_cert: Curl request failed with return code 56 (Recv failure: Connection reset by peer)" + tail +
+		at + "[warn] 20593#0: *4 retrieve_cert: URL used: https://dc/certsrv/certnew.cer?ReqID=2&ENC=b64" + tail +
+		"***EST [WARNING][est_http_request:1435]--> Enrollment failed with rc=25 (EST_ERR_CA_ENROLL_FAIL)\n" +
+		`***EST [INFO][log_access:1298]--> 127.0.0.1 [28/Nov/2026:10:21:37 +0000] "POST /.well-known/est/simpleenroll HTTP/1.1" 400 0` + "\n"
+	capf := "10:21:37.026 | debug 1:SEP9B09B2D8C8FC:Calling enrollCertUsingEST() csr_file=/tmp/capf/csr/SEP9B09B2D8C8FC.csr\n" +
+		"10:21:37.069 | debug 1:SEP9B09B2D8C8FC:Enrollment rv = 13 (EST_ERR_HTTP_BAD_REQ) with pkcs7 length = 0\n"
+	iis := "2026-11-28 10:21:37 10.0.0.1 GET /certsrv/certrqxt.asp - 443 LAB\\ciscora 127.0.0.1 CiscoRA+1.0 - 200 0 0 0\n" +
+		"2026-11-28 10:21:37 10.0.0.1 POST /certsrv/certfnsh.asp - 443 LAB\\ciscora 127.0.0.1 CiscoRA+1.0 https://dc/certsrv/certrqxt.asp 200 0 0 4\n" +
+		"2026-11-28 10:21:37 10.0.0.1 GET /certsrv/certnew.cer ReqID=2&ENC=b64 443 - 127.0.0.1 CiscoRA+1.0 - 0 0 64 2\n"
+	report := read(t, catalog(t), explaintest.Input("nginx", []byte(nginx)), explaintest.Input("capf", []byte(capf)), explaintest.Input("iis", []byte(iis)))
+	if len(report.Findings) != 1 || len(report.Findings[0].Logs) != 3 || !strings.Contains(report.Findings[0].Title, "return code 56") || !strings.Contains(report.Findings[0].Fix, "revoke the one that nobody has") {
+		t.Error(printed(t, report))
+	}
+}

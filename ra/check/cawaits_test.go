@@ -1,0 +1,58 @@
+package check_test
+
+import (
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"ciscora/config"
+	"ciscora/ra/check"
+	"ciscora/ra/lab"
+)
+
+// What is said of CES is what CES's own times make of it, whatever --timeout was given.
+func TestWhatCESMakesOfASlowCADoesNotHangOnTheTimeout(t *testing.T) {
+	for name, c := range map[string]struct {
+		fault   string
+		timeout time.Duration
+		ces     check.State
+		text    string
+	}{
+		"each request in time, and an enrollment, too": {"certsrv.login:delay=3s", 10 * time.Second, check.OK, ""},
+		"two log-ins that are too slow together":       {"certsrv.login:delay=6s", 10 * time.Second, check.Fail, "an enrollment takes some 12s"},
+		"a log-in that CES would not wait for":         {"certsrv.login:delay=12s", 20 * time.Second, check.Fail, "see ca.login"},
+		"a list that CES would not wait for":           {"certsrv.template:delay=12s", 20 * time.Second, check.Fail, "see ca.template"},
+		"who asks is hastier than CES":                 {"certsrv.login:delay=4s", 3 * time.Second, check.Skip, "the 3s of --timeout"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				ca := startCAOn(t, &lab.Memory{})
+				if _, err := ca.faults.Order(c.fault); err != nil {
+					t.Fatal(err)
+				}
+				o := ca.options(config.ProfileCUCM)
+				o.Timeout = c.timeout
+				r := runCA(t, o)
+				wantFinding(t, r, "ca.ces", c.ces, c.text)
+				if c.timeout < 10*time.Second {
+					wantFinding(t, r, "ca.login", check.Fail, "ask again without --timeout")
+				}
+			})
+		})
+	}
+}
+
+// What hangs on a client certificate is told there, and nowhere else.
+func TestADemandedClientCertificateIsToldOnce(t *testing.T) {
+	ca := startCA(t)
+	if _, err := ca.faults.Order("certsrv.tls:client-certificate"); err != nil {
+		t.Fatal(err)
+	}
+	r := runCA(t, ca.options(config.ProfileModern))
+	wantFinding(t, r, "ca.login", check.Skip, "see ca.tls.client")
+	for _, f := range r.Findings {
+		if f.State == check.Fail && f.Name != "ca.tls.client" {
+			t.Errorf("%s FAIL: %s", f.Name, f.Seen)
+		}
+	}
+}
