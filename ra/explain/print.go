@@ -245,7 +245,11 @@ func (p *printer) finding(f *Finding) {
 		if f.Sure == Unknown {
 			label = "find out:"
 		}
-		p.line("  %s %s", label, oneLine(f.Fix))
+		so := ""
+		if f.Sure == Possible {
+			so = "if it is so: "
+		}
+		p.line("  %s %s%s", label, so, oneLine(f.Fix))
 	}
 	if len(f.Variants) > 0 {
 		show := "ra scenario show " + f.Variants[0]
