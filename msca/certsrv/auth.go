@@ -14,7 +14,8 @@ import (
 // connection a request comes on. HTTP/1.1 answers one request of it at a time, so
 // it needs no lock.
 type connection struct {
-	exchange   *ntlm.Exchange
+	begin      func() *ntlm.Exchange
+	exchange   *ntlm.Exchange // nil until somebody logs in
 	challenged bool           // and the answer to the challenge is due
 	who        *ntlm.Identity // nil until logged in
 	requests   int            // that have come
@@ -55,6 +56,9 @@ func logIn(h http.Header, r *http.Request) (*ntlm.Identity, *answer) {
 	}
 	c.who, c.challenged = nil, false
 	scheme, text, _ := strings.Cut(authorization, " ")
+	if c.exchange == nil {
+		c.exchange = c.begin()
+	}
 	accept := c.exchange.Accept
 	switch {
 	case strings.EqualFold(scheme, "NTLM"):

@@ -1,6 +1,7 @@
 package certsrv
 
 import (
+	"cmp"
 	"context"
 	"crypto"
 	"crypto/tls"
@@ -175,7 +176,6 @@ func (s *Server) Serve(ctx context.Context, l net.Listener) error {
 	var protocols http.Protocols
 	protocols.SetHTTP1(true) // a log-in belongs to one connection (docs/reference/certsrv.md 1.1)
 	acceptor := s.acceptor()
-	binding := ntlm.ChannelBinding(s.certificate.Leaf)
 	server := &http.Server{
 		Handler:           s.iis.handler(),
 		Protocols:         &protocols,
@@ -185,7 +185,9 @@ func (s *Server) Serve(ctx context.Context, l net.Listener) error {
 		BaseContext:       func(net.Listener) context.Context { return context.WithoutCancel(ctx) },
 		ConnContext: func(ctx context.Context, c net.Conn) context.Context {
 			styled, _ := c.(*mannerConn)
-			login := &connection{exchange: acceptor.NewExchange(binding), styled: styled}
+			login := &connection{styled: styled, begin: func() *ntlm.Exchange { // the handshake comes first
+				return acceptor.NewExchange(ntlm.ChannelBinding(cmp.Or(shownOn(c), s.certificate.Leaf)))
+			}}
 			s.open.opened(c, login)
 			return withConnection(ctx, login)
 		},
@@ -209,7 +211,7 @@ func (s *Server) Serve(ctx context.Context, l net.Listener) error {
 		}
 		ended <- err
 	}()
-	l = tls.NewListener(l, s.tlsConfig())
+	l = tls.NewListener(shownListener{l}, noteShown(s.tlsConfig()))
 	if s.opts.Manner != (Manner{}) {
 		l = mannerListener{l, &s.opts.Manner}
 	}

@@ -1,6 +1,9 @@
 package check_test
 
 import (
+	"crypto/tls"
+	"net/url"
+	"slices"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -55,4 +58,24 @@ func TestADemandedClientCertificateIsToldOnce(t *testing.T) {
 			t.Errorf("%s FAIL: %s", f.Name, f.Seen)
 		}
 	}
+}
+
+// A CA without its intermediate works for who has it in the trust store: the log-in, with
+// channel binding, is to the certificate that is shown.
+func TestAMissingIntermediateInTheTrustStoreIsAWarning(t *testing.T) {
+	ca := startCA(t)
+	o := ca.options(config.ProfileModern)
+	address, _ := url.Parse(ca.url)
+	conn, err := tls.Dial("tcp", address.Host, &tls.Config{InsecureSkipVerify: true}) //nolint:gosec // what it sends is what is wanted
+	if err != nil {
+		t.Fatal(err)
+	}
+	o.Trust = append(slices.Clone(o.Trust), conn.ConnectionState().PeerCertificates[1])
+	conn.Close()
+	if _, err := ca.faults.Order("certsrv.tls:missing-intermediate"); err != nil {
+		t.Fatal(err)
+	}
+	r := runCA(t, o)
+	wantFinding(t, r, "ca.tls.chain", check.Warn, "does not send")
+	wantFinding(t, r, "ca.login", check.OK, "")
 }

@@ -6,6 +6,7 @@ import (
 	"net"
 	"net/http"
 	"strconv"
+	"sync"
 
 	"ciscora/est"
 	"ciscora/msca/certsrv"
@@ -82,9 +83,10 @@ func decorate(o *certsrv.Options, faults *fault.Registry, server func() *certsrv
 		return faults.Certsrv(server())(next)
 	})
 	hosts := o.Hosts
+	shapes := shapesMade{made: map[string]tls.Certificate{}}
 	o.TLSConfig = func(c *tls.Config) *tls.Config {
 		return faults.TLSConfig(c, fault.CertsrvTLS, func(kind, value string) (tls.Certificate, error) {
-			return server().Shape(kind, value, hosts)
+			return shapes.get(kind, value, func() (tls.Certificate, error) { return server().Shape(kind, value, hosts) })
 		})
 	}
 	o.Decide = func(ctx context.Context, d certsrv.Decision) certsrv.Decision {
@@ -97,4 +99,30 @@ func decorate(o *certsrv.Options, faults *fault.Registry, server func() *certsrv
 		return d
 	}
 	o.Offer = faults.Offered
+}
+
+// maxShapes bounds how many certificates of faults are kept.
+const maxShapes = 64
+
+// shapesMade keeps the certificates of faults: a server shows one as long as it is wrong.
+type shapesMade struct {
+	mu   sync.Mutex // guards made
+	made map[string]tls.Certificate
+}
+
+func (s *shapesMade) get(kind, value string, shape func() (tls.Certificate, error)) (tls.Certificate, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	name := kind + "=" + value
+	if c, ok := s.made[name]; ok {
+		return c, nil
+	}
+	c, err := shape()
+	if err == nil {
+		if len(s.made) >= maxShapes {
+			clear(s.made)
+		}
+		s.made[name] = c
+	}
+	return c, err
 }
