@@ -149,6 +149,9 @@ func (c *caCheck) timed(name, seen string, took time.Duration) {
 		c.report.OK(name, seen)
 		return
 	}
+	if name != "ca.login" {
+		seen += fmt.Sprintf(" (%s)", took.Round(time.Millisecond))
+	}
 	c.report.Add(Finding{
 		Name: name, State: Warn, Seen: seen, Symptom: timedOutAtCES(),
 		Reason: "CES waits ten seconds for a request, CAPF for its answer: what takes half of that here fails under load",

@@ -235,6 +235,7 @@ func (c *caCheck) enroll(ctx context.Context, s *msca.Session) {
 				c.timed(name, seen, took)
 				return
 			}
+			c.tooSlow = name
 			c.report.Add(Finding{
 				Name: name, State: c.cesState(), Seen: seen + fmt.Sprintf("; but the CA took %s to issue it", took.Round(100*time.Millisecond)),
 				Symptom: cesSays(&msca.Error{Phase: msca.PhaseSubmit, Kind: msca.KindTimeout, CurlCode: 28, CurlText: "Operation timed out after 10000 milliseconds with 0 bytes received", URL: c.CA.URL}) + "; CAPF: Enrollment rv = 35 (EST_ERR_SSL_READ)",

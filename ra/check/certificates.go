@@ -111,7 +111,9 @@ func (e *endpoint) checkChain(r *Report, s *server, t trust) {
 			f.Fix = "have a CA that the clients trust issue a certificate for the server"
 		}
 		if !anchored {
-			f.Fix += "; or, if it is the right one, add it to " + t.called
+			if !e.takesSHA1 || msca.MaySign(leaf) { // CES does not take it from there
+				f.Fix += "; or, if it is the right one, add it to " + t.called
+			}
 		}
 		if anchored {
 			f.State = Warn

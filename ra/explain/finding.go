@@ -77,7 +77,7 @@ func (j *judgement) finding(g *group) *Finding {
 		return false
 	})
 	f.Sure, f.Why = j.sure(k, candidates)
-	f.Headline = headline(f.Title, f.Sure, len(candidates))
+	f.Headline = headline(f.Title, f.Sure, len(candidates), k.vague())
 	// CES's logs, which may be this product's, do not say whether it is mended.
 	f.Harmless = first.Harmless && (f.Sure == Certain || f.Sure == Likely) && k.has(RA)
 	f.Apart = j.apartBy(k, candidates)
@@ -116,8 +116,15 @@ func wordsFor(k *affair) func(*entry) Words {
 	}
 }
 
-// headline is a title as a fact, or where others fit as well as a question.
-func headline(title string, sure Sure, fit int) string {
+// vague tells whether CAPF's trace alone says that the log-in has failed: so it does of each
+// failure towards the CA that CES's start has, too, once CES runs.
+func (k *affair) vague() bool {
+	return len(k.incidents) == 1 && k.incidents[0].log == CAPF && slices.ContainsFunc(k.incidents[0].lines, func(m mark) bool { return strings.Contains(m.text, "Enrollment rv = 22 ") })
+}
+
+// headline is a title as a fact, or where others fit as well as a question; more says that
+// these are not all.
+func headline(title string, sure Sure, fit int, more bool) string {
 	if sure != Possible {
 		return title
 	}
@@ -128,6 +135,9 @@ func headline(title string, sure Sure, fit int) string {
 	}
 	if fit < 2 {
 		return "Is it that " + title + "?"
+	}
+	if more {
+		return fmt.Sprintf("One of %d or more: is it that %s?", fit, title)
 	}
 	return fmt.Sprintf("One of %d: is it that %s?", fit, title)
 }

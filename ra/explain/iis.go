@@ -15,7 +15,8 @@ type iisReader struct {
 	clients map[string]*iisClient
 
 	requests  int
-	collected int // of collections that are kept
+	last      stamp // of the latest request, whoever's
+	collected int   // of collections that are kept
 }
 
 // iisClient is one client's enrollments under way.
@@ -32,7 +33,6 @@ type iisClient struct {
 	ces  bool // it is CES, which never asks without a log-in
 	// enrolls says that it is CES, or this product.
 	enrolls bool
-	last    stamp
 }
 
 // tornFetch is a GET of certnew.cer that nobody got an answer to.
@@ -63,6 +63,9 @@ const (
 	// abandoned is after how long nothing more of an enrollment comes: the longest that
 	// anything waits is certfnsh.asp's script, 90 s.
 	abandoned = 120 * 1000
+	// uncollected is that behind the answer to certfnsh.asp: CES asks for its certificate at once,
+	// and waits ten seconds for it.
+	uncollected = 15 * 1000
 )
 
 func (r *iisReader) init(d *desk) { r.d, r.clients = d, map[string]*iisClient{} }
@@ -102,7 +105,7 @@ func (r *iisReader) record(rec *record, e *w3cEntry, found []int) {
 	}
 	r.expire(c, e.when)
 	if e.when.clock {
-		c.last = e.when
+		r.last = e.when
 	}
 	if bytes.HasPrefix(e.agent, cesAgent) {
 		c.ces = true
@@ -236,9 +239,13 @@ func (r *iisReader) expire(c *iisClient, now stamp) {
 	if !now.clock {
 		return
 	}
-	for len(c.open) > 0 && c.open[0].when.clock && now.ms-c.open[0].when.ms > abandoned {
-		r.dangle(c.open[0], c, false)
-		c.open = c.open[1:]
+	for i := 0; i < len(c.open); {
+		if !c.open[i].over(now) {
+			i++
+			continue
+		}
+		r.dangle(c.open[i], c, false)
+		c.open = slices.Delete(c.open, i, i+1)
 	}
 	for len(c.torn) > 0 && c.torn[0].rec.head.when.clock && now.ms-c.torn[0].rec.head.when.ms > abandoned {
 		r.lose(c)
@@ -247,6 +254,15 @@ func (r *iisReader) expire(c *iisClient, now stamp) {
 		r.dangle(c.denied, c, false)
 		c.denied = nil
 	}
+}
+
+// over tells whether nothing more of an enrollment comes.
+func (o *iisRun) over(now stamp) bool {
+	within := int64(abandoned)
+	if o.posted {
+		within = uncollected
+	}
+	return now.clock && o.when.clock && now.ms-o.when.ms > within
 }
 
 func (r *iisReader) dangle(run *iisRun, c *iisClient, cut bool) {
@@ -277,7 +293,7 @@ func (r *iisReader) finish(c *iisClient) {
 		r.lose(c)
 	}
 	for _, run := range c.open {
-		r.dangle(run, c, true)
+		r.dangle(run, c, !run.over(r.last))
 	}
 	if c.denied != nil {
 		r.dangle(c.denied, c, true)

@@ -18,6 +18,10 @@ func (j *judgement) notes() (notes []string) {
 	if reports > 0 {
 		notes = append(notes, fmt.Sprintf("%s of a report of ra check: it says itself what is wrong, and is no log; passed over", countedAre(reports)))
 	}
+	if open := j.unfinished(); len(open) > 0 {
+		at := j.evidence(IIS, open[0].lines[len(open[0].lines)-1])
+		notes = append(notes, fmt.Sprintf("%s not over where the IIS log ends (%s:%d): what became of it is not in there", enrollmentsAre(len(open)), at.File, at.Line))
+	}
 	nginx := j.r.seen[NGINX]
 	if j.zone != nil && nginx != nil && nginx.hasOffset {
 		notes = append(notes, "--zone was not used: the NGINX log's access lines tell the zone, "+offsetText(nginx.offset))
@@ -57,6 +61,24 @@ func (j *judgement) zoneOf(log Log) string {
 // offsetText is an offset in ms as UTC-05:00.
 func offsetText(ms int64) string {
 	return time.UnixMilli(0).In(time.FixedZone("", int(ms/1000))).Format("UTC-07:00")
+}
+
+// unfinished are enrollments of the IIS log, which has good ones, that its end cuts off, and
+// that no other log tells of.
+func (j *judgement) unfinished() (open []*incident) {
+	for _, i := range j.byLog[IIS] {
+		if i.mute && i.cut && !i.taken && len(i.lines) > 0 {
+			open = append(open, i)
+		}
+	}
+	return open
+}
+
+func enrollmentsAre(n int) string {
+	if n == 1 {
+		return "1 enrollment is"
+	}
+	return fmt.Sprintf("%d enrollments are", n)
 }
 
 func countedLook(n int) string {

@@ -22,9 +22,12 @@ func (r *Report) PrintWide(w io.Writer, width int) error {
 		p.finding(f)
 	}
 	if len(r.Findings) == 0 && r.Readable() {
-		if len(r.NotUnderstood) == 0 {
+		switch {
+		case len(r.NotUnderstood) == 0 && r.Unfinished > 0:
+			p.line("Nothing wrong was found, but what is not over where the log ends: see the note below.")
+		case len(r.NotUnderstood) == 0:
 			p.line("Nothing wrong was found.")
-		} else {
+		default:
 			p.line("No failure that is known was found, but there are lines that speak of an error. What they are of can be asked itself: `ra check ca` the CA, `ra check est` the EST server.")
 		}
 	}

@@ -15,6 +15,8 @@ type Report struct {
 	// NotSought are lines that name passwords or the like, and of which it was not told
 	// whether one stands there: there are too many. What is shown is always looked at.
 	NotSought int64 `json:"secrets_not_sought,omitempty"`
+	// Unfinished counts the enrollments that the end of an IIS log cuts off, and no other log tells of.
+	Unfinished int `json:"unfinished,omitempty"`
 }
 
 // Sure is how sure a finding is.

@@ -89,7 +89,7 @@ func (j *judgement) rest(report *Report, cases []*affair) {
 			report.Read = append(report.Read, LogRead{Log: log, Title: log.Title(), Records: s.records, Good: s.good, From: s.from.text(), To: s.to.text(), Zone: j.zoneOf(log)})
 		}
 	}
-	report.Notes = j.notes()
+	report.Notes, report.Unfinished = j.notes(), len(j.unfinished())
 	told := toldLines(cases)
 	stranger := func(s *stranger, of []string) {
 		at := place{s.mark.file, s.mark.line}

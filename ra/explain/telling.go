@@ -35,6 +35,15 @@ func (j *judgement) apartBy(k *affair, candidates []*entry) (all []TellApart) {
 			all = append(all, TellApart{Where: log.Title(), What: what, Names: by[key]})
 		}
 	}
+	if k.vague() {
+		t := TellApart{Where: NGINX.Title(), What: "`failed with return code`, and curl's words"}
+		for _, e := range j.c.failures {
+			if tells, ok := e.tells[NGINX]; ok && slices.ContainsFunc(tells.has, j.ofCurl) && len(e.tells[CAPF].has) == 0 && !e.Lab {
+				t.Names = append(t.Names, e.Name)
+			}
+		}
+		all = append(all, t)
+	}
 	for n, e := range candidates {
 		same := func(o *entry) bool { return o.Elsewhere == e.Elsewhere }
 		if e.Elsewhere == "" || slices.ContainsFunc(candidates[:n], same) {

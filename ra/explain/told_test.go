@@ -328,3 +328,46 @@ func TestALinkInAFolderIsToldAndNotFollowed(t *testing.T) {
 		t.Error(out)
 	}
 }
+
+// A good enrollment hides none that has failed.
+func TestADenialBesideGoodEnrollmentsIsToldByTheIISLogAlone(t *testing.T) {
+	at := time.Date(2019, 1, 16, 14, 5, 2, 0, time.UTC)
+	enrollment := func(after time.Duration, id string) string {
+		begin := at.Add(after).Format("2006-01-02 15:04:05") + " 10.0.0.1 "
+		const tail = ` 443 MICHAMEN\ciscora 14.48.31.128 CiscoRA+1.0 `
+		lines := begin + "GET /certsrv/certrqxt.asp -" + tail + "- 200 0 0 15\n" + begin + "POST /certsrv/certfnsh.asp -" + tail + "https://dc/certsrv/certrqxt.asp 200 0 0 15\n"
+		if id != "" {
+			lines += begin + "GET /certsrv/certnew.cer ReqID=" + id + "&ENC=b64" + tail + "- 200 0 0 15\n"
+		}
+		return lines
+	}
+	good := enrollment(0, "1")
+	for name, c := range map[string]struct {
+		log        string
+		findings   int
+		unfinished int
+	}{
+		"good ones alone":               {good + enrollment(20*time.Second, "2"), 0, 0},
+		"between good ones":             {good + enrollment(20*time.Second, "") + enrollment(40*time.Second, "3"), 1, 0},
+		"where the log ends soon after": {good + enrollment(20*time.Second, "") + enrollment(25*time.Second, "3"), 0, 1},
+		"at the log's end":              {good + enrollment(20*time.Second, ""), 0, 1},
+	} {
+		t.Run(name, func(t *testing.T) {
+			report := read(t, catalog(t), explaintest.Input("iis", []byte(c.log)))
+			if len(report.Findings) != c.findings || report.Unfinished != c.unfinished || (c.unfinished > 0) != (len(report.Notes) > 0) || report.Failed() != (c.findings > 0) {
+				t.Error(printed(t, report))
+			}
+		})
+	}
+}
+
+// CAPF says the same of each failure between CES and the CA.
+func TestCAPFsTraceAloneClaimsNoWholeList(t *testing.T) {
+	const trace = "10:36:40.831 | debug 1:SEPAABBCCDDEEFF:Enrollment rv = 22 (EST_ERR_AUTH_FAIL) with pkcs7 length = 0\n"
+	out := printed(t, read(t, catalog(t), explaintest.Input("capf", []byte(trace))))
+	for _, want := range []string{" or more: is it that", "failed with return code`, and curl's words", "f1-unknown-root"} {
+		if !strings.Contains(out, want) {
+			t.Errorf("%q is not in %s", want, out)
+		}
+	}
+}

@@ -26,6 +26,7 @@ import (
 // Card is one failure.
 type Card struct {
 	Name  string `yaml:"name"`
+	Path  string `yaml:"-"` // the file of a card of one's own; "" = it is built in
 	Title string `yaml:"title"`
 	// Document is where it is documented: F1 to F9 of Cisco's document; "" where
 	// the card is inferred, and Source says from what.
@@ -241,7 +242,9 @@ func Load(file string) (Card, error) {
 	if err != nil {
 		return Card{}, fmt.Errorf("read the card: %w", err)
 	}
-	return parse(file, data, true)
+	c, err := parse(file, data, true)
+	c.Path = file
+	return c, err
 }
 
 func suggest(name string, names []string) string {

@@ -1,6 +1,7 @@
 package scenario
 
 import (
+	"cmp"
 	"fmt"
 	"strings"
 
@@ -22,7 +23,7 @@ func Page(c Card) string {
 		fmt.Fprintf(&b, ".\n\n**Why:** %s\n\n**Mend it:** %s\n", strings.TrimSpace(c.Explanation), strings.TrimSpace(c.Fix))
 		c.writeTells(&b)
 		if c.probed() {
-			fmt.Fprintf(&b, "\n`%s` tells it, by the finding `%s`. `ra scenario run %s` makes what it needs and runs it, with the failure and mended.\n", c.Probe.Command(), c.Probe.Finds, c.Name)
+			fmt.Fprintf(&b, "\n`%s` tells it, by the finding `%s`. `ra scenario run %s` makes what it needs and runs it, with the failure and mended.\n", c.Probe.Command(), c.Probe.Finds, cmp.Or(c.Path, c.Name))
 		}
 		return b.String()
 	case c.Document != "":
@@ -31,7 +32,7 @@ func Page(c Card) string {
 		fmt.Fprintf(&b, "Source: %s.", strings.TrimSpace(c.Source))
 	}
 	fmt.Fprintf(&b, " Profile %s. Play it: `ra scenario run %s`.\n\n**Why:** %s\n\n**Mend it:** %s\n",
-		c.Profile, c.Name, strings.TrimSpace(c.Explanation), strings.TrimSpace(c.Fix))
+		c.Profile, cmp.Or(c.Path, c.Name), strings.TrimSpace(c.Explanation), strings.TrimSpace(c.Fix))
 	b.WriteString("\n## The failure\n\n")
 	writePart(&b, c.Steps, c.Expect)
 	if len(c.Mended.Steps) > 0 {
