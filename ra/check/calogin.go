@@ -1,6 +1,7 @@
 package check
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
 	"errors"
@@ -129,9 +130,14 @@ var (
 	errUnanswered = errors.New("a log-in before had no answer, and may count as a refused one: the account is not tried again")
 )
 
-// timedOutAtCES is what CES logs of a request that has no answer in its ten seconds.
-func timedOutAtCES() string {
-	return cesLogIn(28, "Operation timed out after 10000 milliseconds with 0 bytes received", "")
+// timedOutAtCES is what CES logs of the request of a check that has no answer in its ten
+// seconds.
+func (c *caCheck) timedOutAtCES(name string) string {
+	phases := map[string]msca.Phase{"ca.template": msca.PhaseTemplate, "ca.chain": msca.PhaseChain, "ca.enroll": msca.PhaseSubmit}
+	return cesSays(&msca.Error{
+		Phase: cmp.Or(phases[name], msca.PhaseLogin), Kind: msca.KindTimeout,
+		CurlCode: 28, CurlText: "Operation timed out after 10000 milliseconds with 0 bytes received", URL: c.CA.URL,
+	})
 }
 
 // timed adds that something works, unless it is slow.
@@ -153,7 +159,7 @@ func (c *caCheck) timed(name, seen string, took time.Duration) {
 		seen += fmt.Sprintf(" (%s)", took.Round(time.Millisecond))
 	}
 	c.report.Add(Finding{
-		Name: name, State: Warn, Seen: seen, Symptom: timedOutAtCES(),
+		Name: name, State: Warn, Seen: seen, Symptom: c.timedOutAtCES(name),
 		Reason: "CES waits ten seconds for a request, CAPF for its answer: what takes half of that here fails under load",
 		Fix:    remedies[msca.KindTimeout].fix,
 	})
@@ -244,7 +250,7 @@ func (c *caCheck) whatCESSays(ctx context.Context) {
 		c.cesFails(asError(c.ces))
 	case c.tooSlow != "":
 		r.Add(Finding{
-			Name: name, State: c.cesState(), Seen: "CES of CUCM 12.5 fails here: it gives each request ten seconds", Symptom: timedOutAtCES(),
+			Name: name, State: c.cesState(), Seen: "CES of CUCM 12.5 fails here: it gives each request ten seconds", Symptom: c.timedOutAtCES(c.tooSlow),
 			Reason: "see " + c.tooSlow, Fix: "see " + c.tooSlow,
 		})
 	case c.spent >= patienceOfCES:

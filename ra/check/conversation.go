@@ -30,6 +30,7 @@ type field struct{ name, value string }
 // reply is one answer.
 type reply struct {
 	status  int
+	old     bool    // by HTTP/1.0
 	head    []field // in the order and the case in which they came
 	body    []byte
 	length  int64 // by Content-Length, -1 = none
@@ -180,6 +181,7 @@ func (c *conversation) read(method string) (*reply, error) {
 
 func (a *reply) take(resp *http.Response) (err error) {
 	a.status, a.length = resp.StatusCode, resp.ContentLength
+	a.old = !resp.ProtoAtLeast(1, 1)
 	a.chunked = slices.Contains(resp.TransferEncoding, "chunked")
 	a.closing = resp.Close
 	if a.body, err = io.ReadAll(io.LimitReader(resp.Body, maxBody+1)); err == nil && len(a.body) > maxBody {

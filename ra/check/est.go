@@ -41,6 +41,7 @@ type estCheck struct {
 	first   string // scheme that simpleenroll challenges with; "" = none
 	seen    []int  // statuses
 	interim []int
+	old     bool // answers by HTTP/1.0 came
 }
 
 // EST checks an EST server with an eye to what its clients stumble over. The error is of
@@ -191,6 +192,7 @@ func (c *estCheck) ask(ctx context.Context, f face, method, path, body string) (
 		return nil, nil, err
 	}
 	c.seen = append(c.seen, a.status)
+	c.old = c.old || a.old
 	c.interim = append(c.interim, a.interim...)
 	return talk, a, nil
 }

@@ -168,6 +168,7 @@ var estFaults = []estFault{
 	{"est.cacerts:no-content-type", "est.cacerts", check.Fail, "rv = 11", false},
 	{"est.cacerts:chunked", "L2", check.Fail, "rv = 11", false},
 	{"est.cacerts:single-line", "L4", check.Fail, "rv = 6 (EST_ERR_LOAD_CACERTS)", false},
+	{"est.any:http=1.0", "L8", check.Fail, "rv = 94", false},
 	{"est.cacerts:length=0", "L2", check.Fail, "rv = 11", false},
 	{"est.cacerts:header-case=lower", "L2", check.Fail, "rv = 11", false},
 	{"est.simpleenroll:challenge=lower", "L10", check.Fail, "rv = 22", false},

@@ -179,6 +179,11 @@ func attributesOf(body []byte) (ended bool, count int, err error) {
 func (c *estCheck) statuses() {
 	r := c.report
 	f := Finding{Name: "L8", State: OK, Seen: "libest knows the statuses that came"}
+	if c.old {
+		f.State, f.Seen = Fail, "the answers are HTTP/1.0"
+		f.Symptom = "EST client: Enrollment rv = 94 (EST_ERR_UNKNOWN)"
+		f.Reason, f.Fix = "libest's client reads a status behind HTTP/1.1 alone", "have the server, or the proxy before it, answer by HTTP/1.1"
+	}
 	for _, s := range c.seen {
 		if !slices.Contains(statusesOfLibest, s) {
 			f.State, f.Seen = Fail, fmt.Sprintf("status %d came", s)

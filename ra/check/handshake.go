@@ -10,6 +10,7 @@ import (
 	"net"
 	"strings"
 	"syscall"
+	"time"
 )
 
 // versions are those that are tried, one by one.
@@ -73,7 +74,15 @@ func (e *endpoint) look(ctx context.Context, r *Report) *server {
 	start := e.o.Now()
 	conn, err := e.unverified(ctx, tls.VersionTLS10, tls.VersionTLS13, &s.asksClient)
 	if err != nil {
-		r.Add(e.noHandshake(err, s.asksClient))
+		if ended := errors.Is(err, io.EOF) || errors.Is(err, syscall.ECONNRESET); ended && e.o.Now().Sub(start) >= stalled {
+			err = fmt.Errorf("%w: %w", errStalled, err) // by whoever was tired of it first
+		}
+		f := e.noHandshake(err, s.asksClient)
+		if isTimeout(err) && r.hasty > 0 {
+			e.timedOut = true
+			f.Symptom = "none by this alone: CES and libest wait ten seconds"
+		}
+		r.Add(f)
 		return nil
 	}
 	state := conn.ConnectionState()
@@ -92,6 +101,11 @@ func (e *endpoint) look(ctx context.Context, r *Report) *server {
 	}
 	return s
 }
+
+// stalled is after how long a server that says nothing does not refuse what it was offered.
+const stalled = 5 * time.Second
+
+var errStalled = errors.New("nothing came for long")
 
 // noHandshake says why there is none; asked: a client certificate was asked for before it
 // ended.
@@ -112,7 +126,7 @@ func (e *endpoint) noHandshake(err error, asked bool) Finding {
 		if e.kind == kindEST {
 			f.Reason, f.Fix = noClientCertificateEST.reason, noClientCertificateEST.fix
 		}
-	case isTimeout(err):
+	case isTimeout(err), errors.Is(err, errStalled):
 		f.Seen = "the connection opens, and no Server Hello comes"
 		f.Symptom = e.handshakeSymptom(28, fmt.Sprintf("Operation timed out after %d milliseconds with 0 out of 0 bytes received", e.o.Timeout.Milliseconds()))
 		f.Reason = "the server is overloaded or hangs, or a firewall lets the connection through and then nothing more"

@@ -54,6 +54,7 @@ type endpoint struct {
 	host, port string
 	takesSHA1  bool         // the client does, in certificates: that of the profile cucm-12.5
 	open       []netip.Addr // addresses that take connections
+	timedOut   bool         // nothing came in a time that is shorter than its clients give it
 }
 
 // silence is why nothing can be looked at where reach has found no address that takes

@@ -13,7 +13,9 @@ var (
 	enrollmentID  = []byte(`,"enrollment":"`)
 	requestID     = []byte(`,"req_id":`)
 	stillPending  = []byte(`"kind":"pending"`)
-	askedToLogIn  = []byte("nocredentials:") // squeezed
+	askedToLogIn  = []byte("nocredentials:")     // squeezed
+	startFailed   = []byte(`"msg":"startfailed`) // squeezed
+	ownRefused    = []byte(`"msg":"theCArefusedtheRA'sownaccount`)
 	ofFault       = []byte(`"logger":"fault"`)
 	orphanMessage = []byte(`"msg":"possibleorphan`)
 )

@@ -39,6 +39,9 @@ func TestAnErrorThatTheRAAnsweredIsNotNothing(t *testing.T) {
 		{"a line that tells a failure is not listed besides", strings.Replace(strings.Replace(ownLeg, "auth-rejected", "service-down", 1), `"status":401`, `"status":503`, 1), 0, 1},
 		{"the failure that a lab has made is no failure by itself", `{"level":"warn","ts":"x","logger":"fault","msg":"fault","fault":"certsrv.submit:denied=0x80094811","of":"all","hits":1,"enrollment":""}` + "\n", 0, 0},
 		{"what a card explains is not told again", ownLeg + ownLine("401", "the CA refuses the account"), 0, 1},
+		{"a start says once more what a card explains", strings.Replace(ownLeg, `,"enrollment":"5212053a198ad8de"`, "", 1) +
+			`{"level":"error","ts":"x","msg":"start failed, no chain; trying again","attempt":1,"in":"5s","error":"CA login: auth-rejected at https://ca.example.com/certsrv"}` + "\n", 0, 1},
+		{"a start that no card explains is told", `{"level":"error","ts":"x","msg":"start failed, no chain; trying again","attempt":1,"in":"5s","error":"CA login: forbidden"}` + "\n", 1, 0},
 		{"but that of another enrollment is", ownLeg + strings.Replace(ownLine("401", "the CA refuses the account"), "5212053a198ad8de", "ffffffffffffffff", 1), 1, 1},
 		{"an orphan", `{"level":"warn","ts":"x","msg":"possible orphan: a POST ended without an answer"}` + "\n", 1, 0},
 		{"200", ownLine("200", ""), 0, 0},

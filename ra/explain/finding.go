@@ -117,8 +117,12 @@ func wordsFor(k *affair) func(*entry) Words {
 }
 
 // vague tells whether CAPF's trace alone says that the log-in has failed: so it does of each
-// failure towards the CA that CES's start has, too, once CES runs.
+// failure towards the CA that CES's start has, too, once CES runs. Or whether CES's log alone says
+// that it has no chain at its start: so it does whatever IIS answers in place of the log-in.
 func (k *affair) vague() bool {
+	if i := k.incidents[0]; i.start && len(k.incidents) == 1 && i.transport() == "" && !i.cut {
+		return true
+	}
 	return len(k.incidents) == 1 && k.incidents[0].log == CAPF && slices.ContainsFunc(k.incidents[0].lines, func(m mark) bool { return strings.Contains(m.text, "Enrollment rv = 22 ") })
 }
 
@@ -148,6 +152,9 @@ func (j *judgement) unknown(f *Finding, k *affair) {
 	f.Sure, f.severity = Unknown, 20
 	f.Why = "no known failure leaves these lines together"
 	f.Fix = "Read the logs of the other products, of the same minute, together with this one: " + j.unread() + ". " + askCA + " asks the CA itself, and " + askEST + " the EST server."
+	if k.incidents[0].start {
+		f.Title = "CES has no chain at its start, for a reason that no card knows"
+	}
 	if says := k.incidents[0].transport(); says != "" {
 		f.Title = "The connection to the CA failed: curl's return code " + show(says)
 		f.Why = "no card knows these lines together; a 401, or libest's 22, that came of it says nothing of the account"

@@ -27,6 +27,19 @@ func (j *judgement) missedIn(k *affair, e *entry) (Log, bool) {
 	return "", false
 }
 
+// belied tells whether the IIS log, which was read, speaks against each candidate of a start of
+// CES that has no word for why it has no chain: it has nothing of what any of them leaves there.
+func (j *judgement) belied(k *affair, candidates []*entry) bool {
+	base := k.incidents[0]
+	if len(candidates) == 0 || !base.start || base.transport() != "" || k.cut() || k.has(IIS) {
+		return false
+	}
+	return !slices.ContainsFunc(candidates, func(e *entry) bool {
+		log, missed := j.missedIn(k, e)
+		return !missed || log != IIS
+	})
+}
+
 // mayStand tells whether a log has lines of a failure at the time of a case, though they were
 // taken for another's, or at another time, where no other log has anything.
 func (j *judgement) mayStand(log Log, base *incident, e *entry) bool {

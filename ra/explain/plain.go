@@ -29,6 +29,7 @@ type plainReader struct {
 	told      bool
 	explained explained // enrollments that a card explains
 	listed    explained // those of which a line is listed as not understood
+	startTold bool      // a card explains what the RA's own log-in has met, of which its start says once more
 	refusals  handshakes
 }
 
@@ -78,6 +79,9 @@ func (r *plainReader) gap() {
 // the same failure stands in several of its lines.
 func (r *plainReader) unheardOf() bool {
 	id := idOf(r.window)
+	if id == "" && r.startTold && (bytes.Contains(r.window, startFailed) || bytes.Contains(r.window, ownRefused)) {
+		return false
+	}
 	if r.explained.ids[id] || r.listed.ids[id] {
 		return false
 	}
@@ -138,7 +142,9 @@ func (r *plainReader) take(rec *record, begins bool) {
 			r.saw(about, n, &shown)
 			if r.log == RA && about.log == RA {
 				r.told = true
-				r.explained.add(idOf(r.window))
+				id := idOf(r.window)
+				r.explained.add(id)
+				r.startTold = r.startTold || id == ""
 			}
 		}
 	})

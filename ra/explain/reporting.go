@@ -23,6 +23,9 @@ func (j *judgement) report(cases []*affair) *Report {
 	var groups []*group
 	for _, k := range cases {
 		candidates, variants := j.rank(k)
+		if j.belied(k, candidates) {
+			candidates = nil
+		}
 		key := unknownKey(k)
 		if len(candidates) > 0 {
 			key = fmt.Sprint(strings.Join(names(candidates), ","), k.incidents[0].start, k.cut())

@@ -35,7 +35,7 @@ func (j *judgement) apartBy(k *affair, candidates []*entry) (all []TellApart) {
 			all = append(all, TellApart{Where: log.Title(), What: what, Names: by[key]})
 		}
 	}
-	if k.vague() {
+	if k.vague() && !k.incidents[0].start {
 		t := TellApart{Where: NGINX.Title(), What: "`failed with return code`, and curl's words"}
 		for _, e := range j.c.failures {
 			if tells, ok := e.tells[NGINX]; ok && slices.ContainsFunc(tells.has, j.ofCurl) && len(e.tells[CAPF].has) == 0 && !e.Lab {

@@ -140,7 +140,7 @@ func Catalog() []Entry {
 		{pages, "language", "LANGUAGE", "the page comes in fr, de, ja or ru", language},
 		{one(CertsrvAny), "keepalive", "N", "a connection takes N requests after its first, and is closed with the last one's answer: Apache's MaxKeepAliveRequests N", number},
 		{one(CertsrvAny), "clock", "DURATION", "IIS's clock, as its Date header tells it, is ahead by so much", duration},
-		{one(CertsrvLogin), "basic-only", "", "IIS offers Basic alone", noValue},
+		{one(CertsrvLogin), "basic-only", "", "IIS offers Basic alone, and takes it where certsrv.yaml has basic: true", noValue},
 		{one(CertsrvLogin), "kerberos-only", "", "IIS offers Negotiate alone, and takes no NTLM in it: NTLM is off in the domain", noValue},
 		{one(CertsrvTemplate), "absent", "[TEMPLATE]", "the template is not in the list (without a value: the list is empty)", optionalText},
 		{one(CertsrvSubmit, CertsrvCA), "denied", "[HRESULT]", "the policy denies the request, with 0x80094012 or the code that is given", optionalHRESULT},
