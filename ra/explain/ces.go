@@ -369,6 +369,9 @@ func (r *cesReader) access(rec *record, found []int) {
 	// The status is squeezed together with the bytes sent: 401 0 is 4010.
 	status := string(rest(rec.raw))
 	post := bytes.HasPrefix(t, accessPost)
+	if post && slices.Contains(beyondCES, status) {
+		r.d.beyond = status
+	}
 	switch {
 	case status == "401" && r.challenges > 0:
 		r.challenges--
@@ -409,6 +412,10 @@ func (r *cesReader) access(rec *record, found []int) {
 	r.failures = append(r.failures, f)
 	r.settle()
 }
+
+// beyondCES are the statuses of an RA in the profile modern to an enrollment, which CES does not
+// give: whatever fails is 400 or 401 there (docs/reference/libest.md, docs/reference/ces.md).
+var beyondCES = []string{"403", "502", "503", "504"}
 
 // suspected tells whether a failure is thought to be on a connection.
 func (r *cesReader) suspected(c *conn) bool {

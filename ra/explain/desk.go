@@ -50,8 +50,9 @@ type desk struct {
 	strangers   strangers
 	companions  map[int]*companion // by their signatures
 	secrets     secrets
-	reports     int // lines of reports of ra check
-	misfits     int // lines that look like IIS's, and have other fields
+	reports     int    // lines of reports of ra check
+	beyond      string // the last status of an enrollment that CES does not give; "" = none
+	misfits     int    // lines that look like IIS's, and have other fields
 	kinds       []string
 	looked      []int  // bytes, for each mask
 	named       []byte // how the line before ends, if a password's name stands there

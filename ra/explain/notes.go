@@ -1,6 +1,7 @@
 package explain
 
 import (
+	"cmp"
 	"fmt"
 	"time"
 )
@@ -8,7 +9,9 @@ import (
 // notes are what a reader of the report should know of how the logs were read.
 func (j *judgement) notes() (notes []string) {
 	var reports, misfits int
+	beyond := ""
 	for _, d := range j.r.desks {
+		beyond = cmp.Or(beyond, d.beyond)
 		reports += d.reports
 		misfits += d.misfits
 	}
@@ -17,6 +20,9 @@ func (j *judgement) notes() (notes []string) {
 	}
 	if reports > 0 {
 		notes = append(notes, fmt.Sprintf("%s of a report of ra check: it says itself what is wrong, and is no log; passed over", countedAre(reports)))
+	}
+	if s := j.r.seen[RA]; beyond != "" && (s == nil || s.records == 0) {
+		notes = append(notes, "the NGINX log has an enrollment that was answered with "+beyond+", as CES answers none: it is of an RA in the profile modern, whose own log (JSON) tells each cause; read that alone")
 	}
 	if open := j.unfinished(); len(open) > 0 {
 		at := j.evidence(IIS, open[0].lines[len(open[0].lines)-1])

@@ -371,3 +371,19 @@ func TestCAPFsTraceAloneClaimsNoWholeList(t *testing.T) {
 		}
 	}
 }
+
+func TestALogThatIsNoneOfCESIsTold(t *testing.T) {
+	answer := func(status string) []byte {
+		return []byte(`***EST [INFO][log_access:1298]--> 127.0.0.1 [28/Nov/2026:11:21:25 +0000] "POST /.well-known/est/simpleenroll HTTP/1.1" ` + status + " 0\n")
+	}
+	for status, told := range map[string]bool{"502": true, "400": false} {
+		report := read(t, catalog(t), explaintest.Input("nginx", answer(status)))
+		if note := slices.ContainsFunc(report.Notes, func(n string) bool { return strings.Contains(n, "profile modern") }); note != told {
+			t.Errorf("%s: %q", status, report.Notes)
+		}
+	}
+	own := explaintest.Input("ra.log", []byte(`{"level":"info","ts":"x","msg":"listening"}`+"\n"))
+	if report := read(t, catalog(t), explaintest.Input("nginx", answer("502")), own); len(report.Notes) > 0 {
+		t.Errorf("beside its own log: %q", report.Notes)
+	}
+}
