@@ -192,7 +192,7 @@ func refusedPage(k *affair) (page, status string) {
 	for _, i := range k.incidents {
 		for _, m := range i.lines {
 			var e w3cEntry
-			if i.log == IIS && fields.parse([]byte(m.text), &e) && len(e.status) == 3 && e.status[0] >= '4' && string(e.status) != "401" {
+			if i.log == IIS && fields.parse([]byte(m.text), &e) && len(e.status) == 3 && e.status[0] >= '3' && string(e.status) != "401" {
 				page, status = string(fileOf(e.stem)), string(e.status)
 			}
 		}

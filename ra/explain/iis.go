@@ -114,7 +114,7 @@ func (r *iisReader) record(rec *record, e *w3cEntry, found []int) {
 	rec.tells = len(found) > 0
 	status, sub, win := string(e.status), string(e.sub), string(e.win)
 	good := (status == "200" || status == "301" || status == "302" || status == "304") && (win == "0" || win == "")
-	if c.ces && e.user == nil && status[0] == '3' { // to its own folder it is led only once it has logged in
+	if c.ces && status[0] == '3' && (e.user == nil || bytes.IndexByte(fileOf(e.stem), '.') >= 0) { // to its own folder it is led, once it has logged in, and to no page
 		good = false
 	}
 	switch {

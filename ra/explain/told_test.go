@@ -387,3 +387,13 @@ func TestALogThatIsNoneOfCESIsTold(t *testing.T) {
 		t.Errorf("beside its own log: %q", report.Notes)
 	}
 }
+
+// CES is led to its folder once it has logged in, and nowhere else.
+func TestARedirectOfAPageIsNoStoppedPool(t *testing.T) {
+	logs := recorded(t)["pool-stopped-at-template"]
+	const line = "2000-01-01 00:00:00 127.0.0.1 GET /certsrv/certrqxt.asp - 443 LAB\\ciscora 127.0.0.1 CiscoRA+1.0 - 301 0 0 0\n"
+	report := read(t, catalog(t), explaintest.Input("nginx", logs["nginx"]), explaintest.Input("capf", logs["capf"]), explaintest.Input("iis", slices.Concat(logs["iis"], []byte(line))))
+	if len(report.Findings) != 1 || report.Findings[0].Title != "IIS answered certrqxt.asp with 301" {
+		t.Error(printed(t, report))
+	}
+}
