@@ -254,6 +254,22 @@ func TestAPasswordThatWasNotSentIsNotCalledWrong(t *testing.T) {
 	}
 }
 
+// What fails without credentials fails with them, and where it is told.
+func TestAnEnrollmentPointsAtWhatHasFailedBefore(t *testing.T) {
+	l, o := startLab(t, config.ProfileModern)
+	o.Enroll = "SEP001122334455"
+	for fault, finding := range map[string]check.Finding{
+		"est.simpleenroll:no-challenge": {State: check.Fail, Fix: "see est.challenge"},
+		"est.tls:tls1.3":                {State: check.Skip, Fix: "see L7"},
+	} {
+		if _, err := l.Faults.Order(fault); err != nil {
+			t.Fatal(err)
+		}
+		wantFinding(t, runEST(t, o), "est.enroll", finding.State, finding.Fix)
+		l.Faults.Clear()
+	}
+}
+
 // What breaks off since somebody has stopped is no fault of the server's.
 func TestWhatIsInterruptedIsNoFailure(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

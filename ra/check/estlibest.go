@@ -217,7 +217,7 @@ func (c *estCheck) enrolled(ctx context.Context) {
 		skip("an enrollment needs --cacert, --user and --password-file")
 		return
 	}
-	for _, name := range []string{"est.tls.chain", "est.tls.name", "est.tls.validity"} {
+	for _, name := range []string{"est.tls.chain", "est.tls.name", "est.tls.validity", "L7"} {
 		if r.was(name, Fail) { // the client ends there
 			skip("see " + name)
 			r.Skip("est.enroll", "see "+name+"; no password was sent")
@@ -281,6 +281,8 @@ func (c *estCheck) judge(result capf.Result, key *rsa.PrivateKey) {
 	}
 	f.Reason, f.Fix = "see the server's log of this enrollment", "ra explain reads it; ra check ca --enroll asks the CA itself"
 	switch {
+	case result.RV != capf.StatusNone && r.was("est.challenge", Fail):
+		f.Reason, f.Fix = "simpleenroll fails before anybody has logged in", "see est.challenge"
 	case result.HTTPStatus == http.StatusUnauthorized && (c.first != "" && c.first != "Basic" || r.was("L3", Fail)):
 		f.Reason = "the first challenge is not Basic, written so, and this check's client answers no other; no password was sent"
 		f.Fix = "see L3 and L10; where the server wants " + c.first + ", enroll with a client that speaks it"

@@ -77,7 +77,7 @@ func (j *judgement) finding(g *group) *Finding {
 		return false
 	})
 	f.Sure, f.Why = j.sure(k, candidates)
-	f.Headline = headline(f.Title, f.Sure, len(candidates), k.vague())
+	f.Headline = headline(f.Title, f.Sure, len(candidates), k.vague() || j.lacking(k, first))
 	// CES's logs, which may be this product's, do not say whether it is mended.
 	f.Harmless = first.Harmless && (f.Sure == Certain || f.Sure == Likely) && k.has(RA)
 	f.Apart = j.apartBy(k, candidates)

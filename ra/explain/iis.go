@@ -267,7 +267,7 @@ func (o *iisRun) over(now stamp) bool {
 
 func (r *iisReader) dangle(run *iisRun, c *iisClient, cut bool) {
 	i := run.trail.incident(IIS)
-	i.enrolls, i.cut, i.maybe = c.enrolls, cut, run.maybe
+	i.enrolls, i.cut, i.maybe, i.dangles = c.enrolls, cut, run.maybe, run != c.denied
 	r.d.report(i)
 }
 

@@ -31,8 +31,10 @@ type incident struct {
 	mute    bool
 	enrolls bool // IIS's client is CES, or this product in its place
 	// torn says that IIS's client went away, or was cut off, before it had its answer.
-	torn  bool
-	taken bool // it is of a case
+	torn bool
+	// dangles says that nothing was refused in it: what should have followed has not.
+	dangles bool
+	taken   bool // it is of a case
 	// quoted says that a line that tells stands within what somebody has written.
 	quoted bool
 	first  stamp

@@ -121,8 +121,11 @@ func (j *judgement) against(k *affair) {
 	if i == nil && !k.has(RA) {
 		i = j.closest(k, RA, func(i *incident) bool { return len(j.candidates[i]) > 0 })
 	}
-	if i != nil {
-		k.take(i)
+	if i == nil {
+		return
+	}
+	k.take(i)
+	if !i.dangles || len(k.candidates) == 0 { // what CES says weighs more than what IIS lacks
 		k.candidates = ofEnrollments(j.candidates[i])
 	}
 }

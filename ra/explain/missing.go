@@ -40,6 +40,13 @@ func (j *judgement) belied(k *affair, candidates []*entry) bool {
 	})
 }
 
+// lacking tells whether the IIS log, which was read, has nothing of a failure that the others
+// speak for: it may be another, of which IIS writes nothing.
+func (j *judgement) lacking(k *affair, e *entry) bool {
+	log, missed := j.missedIn(k, e)
+	return missed && log == IIS
+}
+
 // mayStand tells whether a log has lines of a failure at the time of a case, though they were
 // taken for another's, or at another time, where no other log has anything.
 func (j *judgement) mayStand(log Log, base *incident, e *entry) bool {

@@ -52,6 +52,9 @@ func (j *judgement) sure(k *affair, candidates []*entry) (Sure, string) {
 	if k.vague() {
 		return Possible, fmt.Sprintf("one of %d that %s alone cannot tell apart%s, nor from what else fails between CES and the CA, such as an expired certificate: CES's own log has curl's words for that", len(candidates), where, waited)
 	}
+	if j.lacking(k, candidates[0]) {
+		return Possible, fmt.Sprintf("one of %d that %s alone cannot tell apart%s, and the IIS log has nothing of what the first leaves there: it may be another, such as http.sys's 503 of a stopped pool, which no IIS log has", len(candidates), where, waited)
+	}
 	return Possible, fmt.Sprintf("one of %d that %s alone cannot tell apart%s", len(candidates), where, waited)
 }
 
