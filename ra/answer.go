@@ -2,6 +2,7 @@ package ra
 
 import (
 	"fmt"
+	"net/http"
 	"strings"
 
 	"ciscora/internal/printable"
@@ -61,6 +62,9 @@ const maxPublicMessage = 300 // bytes of the CA's own words that a client is sho
 func publicText(e *msca.Error) string {
 	var b strings.Builder
 	leg, reason := legNames[e.Phase], reasons[e.Kind]
+	if e.Kind == msca.KindServiceDown && e.Status == http.StatusServiceUnavailable { // http.sys's own, in place of the pages
+		reason = "its Web pages are not available (503: the application pool is stopped)"
+	}
 	if leg == "" {
 		leg = "talking to the CA"
 	}

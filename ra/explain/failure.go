@@ -55,7 +55,8 @@ type Failure struct {
 	Lab bool
 	// Harmless says that nothing has to be done: it was mended as it happened.
 	Harmless bool
-	// FromTool are the words where only the output of a tool was read; "" = the others.
+	// FromTool are the words where only the output of a tool, or this product's own log, was read;
+	// "" = the others.
 	FromTool Words
 	// Often is how often it is met, next to others that leave the same lines.
 	Often Often

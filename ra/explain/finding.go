@@ -105,9 +105,9 @@ func (k *affair) asked() bool {
 }
 
 // wordsFor are the words for a case: the output of a tool alone does not say which product
-// it has asked.
+// it has asked, and at a site of which this product's own log alone was read there is no CES.
 func wordsFor(k *affair) func(*entry) Words {
-	tool := !slices.ContainsFunc(k.incidents, func(i *incident) bool { return i.log != Tool })
+	tool := !slices.ContainsFunc(k.incidents, func(i *incident) bool { return i.log != Tool && i.in() != RA })
 	return func(e *entry) Words {
 		if tool && e.FromTool.Title != "" {
 			return e.FromTool

@@ -397,3 +397,11 @@ func TestARedirectOfAPageIsNoStoppedPool(t *testing.T) {
 		t.Error(printed(t, report))
 	}
 }
+
+// At a site of which this product's own log alone was read there is no CES.
+func TestTheRAsOwnLogGetsNoWordsOfCES(t *testing.T) {
+	report := read(t, catalog(t), explaintest.Input("ra.log", recorded(t)["f1-missing-intermediate"]["ra"]))
+	if f := report.Findings[0]; f.Name != "f1-missing-intermediate" || strings.Contains(f.Cause+f.Fix, "CAPF") || !strings.Contains(f.Fix, "ca.trust") {
+		t.Error(printed(t, report))
+	}
+}
