@@ -50,7 +50,8 @@ type desk struct {
 	strangers   strangers
 	companions  map[int]*companion // by their signatures
 	secrets     secrets
-	reports     int    // lines of reports of ra check
+	reports     int // lines of reports of ra check and ra explain
+	own         ownReport
 	beyond      string // the last status of an enrollment that CES does not give; "" = none
 	misfits     int    // lines that look like IIS's, and have other fields
 	kinds       []string
@@ -96,7 +97,7 @@ func (d *desk) begin(file int, told *FileRead) {
 	d.lastSeen = nil
 	d.fields, d.custom = parseFields(w3cDefault), false
 	d.named, d.blank, d.inKey = d.named[:0], 0, 0
-	d.strangers.mute = false
+	d.strangers.mute, d.own = false, ownReport{}
 }
 
 // end says that there are no more files.
@@ -113,6 +114,7 @@ func (d *desk) end() {
 func (d *desk) line(raw, next []byte, number int) {
 	b := d.clean(raw)
 	if len(b) == 0 {
+		d.own.gap()
 		if d.blank++; d.blank > maxBlankLines {
 			d.named = d.named[:0]
 		}
@@ -121,7 +123,7 @@ func (d *desk) line(raw, next []byte, number int) {
 		return
 	}
 	b = d.withoutSecrets(b, number)
-	if ofReport(b) {
+	if d.own.has(raw, b) {
 		d.reports++
 		d.flush()
 		d.plain.gap()

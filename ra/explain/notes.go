@@ -19,7 +19,7 @@ func (j *judgement) notes() (notes []string) {
 		notes = append(notes, fmt.Sprintf("%s like the IIS log's, with other fields than its default ones, and not read: put the line that begins with #Fields before them", countedLook(misfits)))
 	}
 	if reports > 0 {
-		notes = append(notes, fmt.Sprintf("%s of a report of ra check: it says itself what is wrong, and is no log; passed over", countedAre(reports)))
+		notes = append(notes, fmt.Sprintf("%s of a report of ra check or ra explain: it says itself what is wrong, and is no log; passed over", countedAre(reports)))
 	}
 	if s := j.r.seen[RA]; beyond != "" && (s == nil || s.records == 0) {
 		notes = append(notes, "the NGINX log has an enrollment that was answered with "+beyond+", as CES answers none: it is of an RA in the profile modern, whose own log (JSON) tells each cause; read that alone")

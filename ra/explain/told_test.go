@@ -1,6 +1,9 @@
 package explain_test
 
 import (
+	"bytes"
+	"encoding/json"
+	"errors"
 	"os"
 	"path/filepath"
 	"slices"
@@ -104,6 +107,41 @@ func TestWhatLibestReturnedIsEvidence(t *testing.T) {
 			if strings.Contains(string(logs["capf"]), "Enrollment rv = ") && !slices.ContainsFunc(f.Evidence, func(e explain.Evidence) bool { return strings.Contains(e.Text, "Enrollment rv = ") }) {
 				t.Errorf("%s: %+v", card, f.Evidence)
 			}
+		}
+	}
+}
+
+// A report that is saved beside the logs changes nothing of what they say.
+func TestAReportOfExplainIsNoLog(t *testing.T) {
+	for _, card := range []string{"denied-by-policy", "wrong-password", "f7-slow-login"} {
+		logs := recorded(t)[card]
+		inputs := []explain.Input{explaintest.Input("nginx", logs["nginx"]), explaintest.Input("capf", logs["capf"]), explaintest.Input("iis", logs["iis"])}
+		first := read(t, catalog(t), inputs...)
+		var text, wide bytes.Buffer
+		if err := errors.Join(first.PrintWide(&text, 100), first.Print(&wide)); err != nil {
+			t.Fatal(err)
+		}
+		data, err := json.MarshalIndent(first, "", "  ")
+		if err != nil {
+			t.Fatal(err)
+		}
+		compact, err := json.Marshal(first)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for form, saved := range map[string][]byte{
+			"as it is": text.Bytes(), "not wrapped": wide.Bytes(), "JSON": data, "JSON in one line": compact,
+			"in a mail": []byte("> " + strings.ReplaceAll(text.String(), "\n", "\n> ") + "\n"),
+		} {
+			t.Run(card+", "+form, func(t *testing.T) {
+				if alone := read(t, catalog(t), explaintest.Input("report", saved)); len(alone.Findings)+len(alone.NotUnderstood) > 0 || len(alone.Notes) != 1 {
+					t.Error(printed(t, alone))
+				}
+				both := read(t, catalog(t), append(slices.Clone(inputs), explaintest.Input("report", saved))...)
+				if len(both.Findings) != len(first.Findings) || both.Findings[0].Headline != first.Findings[0].Headline || both.Findings[0].Sure != first.Findings[0].Sure {
+					t.Error(printed(t, both))
+				}
+			})
 		}
 	}
 }
