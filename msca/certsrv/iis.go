@@ -84,7 +84,11 @@ func (i *iis) handler() http.Handler {
 	for _, wrap := range slices.Backward(i.server.opts.Middleware) {
 		h = wrap(h)
 	}
-	return i.bounded(counted(accessLog(h, i.server.opts.Now, i.server.opts.AccessLog)))
+	h = i.bounded(counted(accessLog(h, i.server.opts.Now, i.server.opts.AccessLog)))
+	if around := i.server.opts.Around; around != nil {
+		h = around(h)
+	}
+	return h
 }
 
 // counted counts the requests of each connection.

@@ -57,6 +57,10 @@ type Options struct {
 	// outermost; the access log is outside of it and sees what it does.
 	Middleware []func(http.Handler) http.Handler
 
+	// Around, where set, wraps all of that, the access log too: when it returns, the request's
+	// line is written.
+	Around func(http.Handler) http.Handler
+
 	// TLSConfig, where set, decorates the listener's TLS configuration.
 	TLSConfig func(*tls.Config) *tls.Config
 	// Decide, where set, sees what the policy makes of a request, and returns what

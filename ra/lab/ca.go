@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"net/http"
 	"time"
 
 	"go.uber.org/zap"
@@ -27,11 +28,12 @@ type CAOptions struct {
 	Faults *fault.Registry // nil = none
 	// Logged is called after each line of the access log; nil = nobody is told.
 	Logged func()
-	Seen   func(certsrv.AccessEntry)     // each of them; nil = nobody
-	KeyLog io.Writer                     // see [Options.KeyLog]
-	NewKey func() (crypto.Signer, error) // see [Options.NewKey]
-	Rand   io.Reader                     // of serial numbers; nil = chance
-	Port   int                           // that the access log has; 0 = the listener's
+	Seen   func(certsrv.AccessEntry)       // each of them; nil = nobody
+	Around func(http.Handler) http.Handler // see [certsrv.Options]
+	KeyLog io.Writer                       // see [Options.KeyLog]
+	NewKey func() (crypto.Signer, error)   // see [Options.NewKey]
+	Rand   io.Reader                       // of serial numbers; nil = chance
+	Port   int                             // that the access log has; 0 = the listener's
 }
 
 // CA is the built-in Microsoft CA as certsrv.yaml describes it: what `ra
@@ -75,6 +77,7 @@ func OpenCA(cfg *config.Certsrv, o CAOptions) (*CA, error) {
 		NewKey:  o.newKey(),
 		Rand:    o.Rand,
 	}
+	options.Around = o.Around
 	for _, t := range cfg.Templates {
 		options.Templates = append(options.Templates, certsrv.Template{
 			Name:               t.Name,

@@ -2,13 +2,14 @@ package lab
 
 import (
 	"context"
+	"net/http"
 	"sync"
 
 	"ciscora/est"
 )
 
-// flight counts the EST requests that the RA has taken and not ended: a client that
-// gives up ends none of them.
+// flight counts the EST requests that the RA has taken and not ended, and those that the CA
+// has: a client that gives up ends none of the RA's, and the CA learns of it a moment later.
 type flight struct {
 	mu      sync.Mutex // guards both
 	n       int
@@ -18,16 +19,27 @@ type flight struct {
 func newFlight() *flight { return &flight{changed: make(chan struct{})} }
 
 func (f *flight) event(event any) {
-	f.mu.Lock()
-	defer f.mu.Unlock()
 	switch event.(type) {
 	case est.Received:
-		f.n++
+		f.add(1)
 	case est.Answered:
-		f.n--
-	default:
-		return
+		f.add(-1)
 	}
+}
+
+// around counts the requests of the CA's pages.
+func (f *flight) around(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		f.add(1)
+		defer f.add(-1)
+		next.ServeHTTP(w, r)
+	})
+}
+
+func (f *flight) add(n int) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.n += n
 	close(f.changed)
 	f.changed = make(chan struct{})
 }
@@ -38,8 +50,8 @@ func (f *flight) now() (n int, changed <-chan struct{}) {
 	return f.n, f.changed
 }
 
-// Quiet waits until the RA has ended all requests that it has taken, those of clients
-// that are gone included, or until ctx ends. What they leave in the logs is there then.
+// Quiet waits until the RA and the CA have ended all requests that they have taken, those of
+// clients that are gone included, or until ctx ends. What they leave in the logs is there then.
 func (l *Lab) Quiet(ctx context.Context) {
 	for {
 		n, changed := l.flight.now()

@@ -144,7 +144,7 @@ func Start(ctx context.Context, o Options) (_ *Lab, err error) {
 	}
 	alone := func(context.Context) bool { return true } // until it is known better
 	calls := newCallers(l.book, func(ctx context.Context) bool { return alone(ctx) })
-	if l.ca, err = OpenCA(caConfig, CAOptions{Seen: func(e certsrv.AccessEntry) { calls.seen(e); l.record.caLine(e) }, Logger: o.Logger.Named("certsrv"), Now: o.Now, Faults: l.Faults, Logged: o.Logged, KeyLog: l.record.keys(o.KeyLog), NewKey: o.NewKey, Rand: l.draws.stream("serials"), Port: o.Variant.port()}); err != nil {
+	if l.ca, err = OpenCA(caConfig, CAOptions{Around: l.flight.around, Seen: func(e certsrv.AccessEntry) { calls.seen(e); l.record.caLine(e) }, Logger: o.Logger.Named("certsrv"), Now: o.Now, Faults: l.Faults, Logged: o.Logged, KeyLog: l.record.keys(o.KeyLog), NewKey: o.NewKey, Rand: l.draws.stream("serials"), Port: o.Variant.port()}); err != nil {
 		return nil, err
 	}
 	opened = append(opened, l.ca)
