@@ -116,14 +116,26 @@ func wordsFor(k *affair) func(*entry) Words {
 	}
 }
 
-// vague tells whether CAPF's trace alone says that the log-in has failed: so it does of each
-// failure towards the CA that CES's start has, too, once CES runs. Or whether CES's log alone says
+// vague tells whether CAPF's trace alone says that the log-in has failed, or that it had no answer in
+// time: so it does of each failure towards the CA that CES's start has, too, once CES runs. Or whether CES's log alone says
 // that it has no chain at its start: so it does whatever IIS answers in place of the log-in.
 func (k *affair) vague() bool {
 	if i := k.incidents[0]; i.start && len(k.incidents) == 1 && i.transport() == "" && !i.cut {
 		return true
 	}
-	return len(k.incidents) == 1 && k.incidents[0].log == CAPF && slices.ContainsFunc(k.incidents[0].lines, func(m mark) bool { return strings.Contains(m.text, "Enrollment rv = 22 ") })
+	return k.alone("Enrollment rv = 22 ") || k.waitedOut()
+}
+
+// alone tells whether CAPF's trace alone has the case, with these words.
+func (k *affair) alone(words string) bool {
+	i := k.incidents[0]
+	return len(k.incidents) == 1 && i.log == CAPF && slices.ContainsFunc(i.lines, func(m mark) bool { return strings.Contains(m.text, words) })
+}
+
+// waitedOut tells whether CAPF's trace alone says that its ten seconds were over: whatever CES has
+// waited for.
+func (k *affair) waitedOut() bool {
+	return k.incidents[0].wait >= 9000 && k.alone("Enrollment rv = 35 ")
 }
 
 // headline is a title as a fact, or where others fit as well as a question; more says that
@@ -192,7 +204,7 @@ func refusedPage(k *affair) (page, status string) {
 	for _, i := range k.incidents {
 		for _, m := range i.lines {
 			var e w3cEntry
-			if i.log == IIS && fields.parse([]byte(m.text), &e) && len(e.status) == 3 && e.status[0] >= '3' && string(e.status) != "401" {
+			if i.log == IIS && fields.parse([]byte(m.text), &e) && len(e.status) == 3 && e.status[0] >= '3' && string(e.status) != "401" && (string(e.win) != "64" || e.status[0] > '3') { // 64: nobody waited for it
 				page, status = string(fileOf(e.stem)), string(e.status)
 			}
 		}

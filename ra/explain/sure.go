@@ -49,6 +49,9 @@ func (j *judgement) sure(k *affair, candidates []*entry) (Sure, string) {
 	if k.vague() && k.incidents[0].start {
 		return Possible, fmt.Sprintf("one of %d that %s alone cannot tell apart, nor from whatever else IIS may have answered in place of the log-in: its log, or ra check ca, tells", len(candidates), where)
 	}
+	if k.waitedOut() {
+		return Possible, fmt.Sprintf("one of %d that %s alone cannot tell apart%s, nor from whatever else CES has waited for, such as its log-in: CES's own log says what that was", len(candidates), where, waited)
+	}
 	if k.vague() {
 		return Possible, fmt.Sprintf("one of %d that %s alone cannot tell apart%s, nor from what else fails between CES and the CA, such as an expired certificate: CES's own log has curl's words for that", len(candidates), where, waited)
 	}

@@ -36,9 +36,13 @@ func (j *judgement) apartBy(k *affair, candidates []*entry) (all []TellApart) {
 		}
 	}
 	if k.vague() && !k.incidents[0].start {
-		t := TellApart{Where: NGINX.Title(), What: "`failed with return code`, and curl's words"}
+		t, curls := TellApart{Where: NGINX.Title(), What: "`failed with return code`, and curl's words"}, j.ofCurl
+		if k.waitedOut() {
+			t.What = "`failed with return code 28`"
+			curls = func(n int) bool { return strings.Contains(j.c.lineOf(n), "return code 28 ") }
+		}
 		for _, e := range j.c.failures {
-			if tells, ok := e.tells[NGINX]; ok && slices.ContainsFunc(tells.has, j.ofCurl) && len(e.tells[CAPF].has) == 0 && !e.Lab {
+			if tells, ok := e.tells[NGINX]; ok && slices.ContainsFunc(tells.has, curls) && len(e.tells[CAPF].has) == 0 && !e.Lab {
 				t.Names = append(t.Names, e.Name)
 			}
 		}

@@ -399,6 +399,25 @@ func TestADenialBesideGoodEnrollmentsIsToldByTheIISLogAlone(t *testing.T) {
 	}
 }
 
+func TestALogInThatCESDidNotWaitForIsNoneOfManySlowRequests(t *testing.T) {
+	const line = "2026-11-28 12:10:11 10.0.0.1 GET /certsrv - 443 LAB\\ciscora 10.0.0.2 CiscoRA+1.0 - 301 0 64 12000\n"
+	report := read(t, catalog(t), explaintest.Input("iis", []byte(line)))
+	if slices.ContainsFunc(report.Findings, func(f *explain.Finding) bool { return f.Name == "slow-in-all" }) {
+		t.Error(printed(t, report))
+	}
+}
+
+func TestCAPFsTenSecondsSayNotWhatCESHasWaitedFor(t *testing.T) {
+	const trace = "10:36:30.831 | debug 1:SEPAABBCCDDEEFF:Calling enrollCertUsingEST() csr_file=/tmp/capf/csr/SEPAABBCCDDEEFF.csr\n" +
+		"10:36:40.831 | debug 1:SEPAABBCCDDEEFF:Enrollment rv = 35 (EST_ERR_SSL_READ) with pkcs7 length = 0\n"
+	out := printed(t, read(t, catalog(t), explaintest.Input("capf", []byte(trace))))
+	for _, want := range []string{" or more: is it that", "f7-slow-login"} {
+		if !strings.Contains(out, want) {
+			t.Errorf("%q is not in %s", want, out)
+		}
+	}
+}
+
 // CAPF says the same of each failure between CES and the CA.
 func TestCAPFsTraceAloneClaimsNoWholeList(t *testing.T) {
 	const trace = "10:36:40.831 | debug 1:SEPAABBCCDDEEFF:Enrollment rv = 22 (EST_ERR_AUTH_FAIL) with pkcs7 length = 0\n"
