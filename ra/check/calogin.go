@@ -16,7 +16,7 @@ import (
 const slow = 5 * time.Second
 
 // behindLogin are the checks that need a log-in.
-var behindLogin = [...]string{"ca.binding", "ca.template", "ca.renewals", "ca.chain", "ca.crl"}
+var behindLogin = [...]string{"ca.binding", "ca.template", "ca.renewals", "ca.chain", "ca.crl", "ca.enroll"}
 
 // loggedIn logs in once, and where that went well looks at the pages, and then once more
 // without channel binding. A refusal ends it: each one counts towards the lock-out.

@@ -44,6 +44,8 @@ func TestAnErrorThatTheRAAnsweredIsNotNothing(t *testing.T) {
 		{"a start that no card explains is told", `{"level":"error","ts":"x","msg":"start failed, no chain; trying again","attempt":1,"in":"5s","error":"CA login: forbidden"}` + "\n", 1, 0},
 		{"but that of another enrollment is", ownLeg + strings.Replace(ownLine("401", "the CA refuses the account"), "5212053a198ad8de", "ffffffffffffffff", 1), 1, 1},
 		{"an orphan", `{"level":"warn","ts":"x","msg":"possible orphan: a POST ended without an answer"}` + "\n", 1, 0},
+		{"an orphan of an enrollment that is listed already", strings.Replace(ownLeg, "auth-rejected", "forbidden", 1) +
+			`{"level":"error","ts":"x","msg":"possible orphan: a POST ended without an answer","enrollment":"5212053a198ad8de","row":2}` + "\n", 2, 0},
 		{"200", ownLine("200", ""), 0, 0},
 		{"202", ownLine("202", "pending"), 0, 0},
 		{"who has not logged in yet", ownLine("401", "no credentials: send the CA account's user name and password with HTTP Basic"), 0, 0},

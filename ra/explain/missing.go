@@ -34,10 +34,7 @@ func (j *judgement) belied(k *affair, candidates []*entry) bool {
 	if len(candidates) == 0 || !base.start || base.transport() != "" || k.cut() || k.has(IIS) {
 		return false
 	}
-	return !slices.ContainsFunc(candidates, func(e *entry) bool {
-		log, missed := j.missedIn(k, e)
-		return !missed || log != IIS
-	})
+	return !slices.ContainsFunc(candidates, func(e *entry) bool { return !j.lacking(k, e) })
 }
 
 // lacking tells whether the IIS log, which was read, has nothing of a failure that the others

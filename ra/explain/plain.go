@@ -82,7 +82,7 @@ func (r *plainReader) unheardOf() bool {
 	if id == "" && r.startTold && (bytes.Contains(r.window, startFailed) || bytes.Contains(r.window, ownRefused)) {
 		return false
 	}
-	if r.explained.ids[id] || r.listed.ids[id] {
+	if r.explained.ids[id] || r.listed.ids[id] && !bytes.Contains(r.window, orphanMessage) { // what may be lost is told whatever else was
 		return false
 	}
 	r.listed.add(id)
