@@ -397,9 +397,7 @@ func TestACAThatHangsAfterTheLogInHoldsUpNobodyElse(t *testing.T) {
 			})
 		})
 	})
-	before := f.Ready()
-	run(t, f.RA)
-	awaitChange(t, before)
+	started(t, f.RA)
 	slow := make(chan error, 1)
 	go func() {
 		_, err := f.enroll(t.Context(), f.ca.User, f.ca.Password, "", newCSR(t, "slow"))

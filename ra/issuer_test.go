@@ -14,8 +14,7 @@ import (
 func TestAChainWithoutTheIssuerOfWhatTheCAIssuesIsReadAgain(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r, ca, events := pipeFixture(t, labAccount, modern)
-		run(t, r)
-		awaitChange(t, r.Ready())
+		started(t, r)
 		f := &fixture{RA: r, events: events}
 		enroll := func() *x509.Certificate {
 			t.Helper()
@@ -54,8 +53,7 @@ func TestAChainWithoutTheIssuerOfWhatTheCAIssuesIsReadAgain(t *testing.T) {
 func TestAChainOfAFixedRenewalStaysAndWhatItLacksIsToldOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r, ca, events := pipeFixture(t, labAccount, cucm)
-		run(t, r)
-		awaitChange(t, r.Ready())
+		started(t, r)
 		time.Sleep(2 * time.Minute) // virtual
 		if err := ca.Renew(1); err != nil {
 			t.Fatal(err)

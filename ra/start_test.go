@@ -38,14 +38,21 @@ func awaitChange(t *testing.T, s ra.Readiness) {
 	}
 }
 
+// started runs the RA and waits until it has tried to start: the state is taken before,
+// else that which is waited for may be there already.
+func started(t *testing.T, r *ra.RA) {
+	t.Helper()
+	before := r.Ready()
+	run(t, r)
+	awaitChange(t, before)
+}
+
 func TestAStartLogsInOnceAndReadsTheChainAsCESDoes(t *testing.T) {
 	f := newFixture(t, cucm)
-	before := f.Ready()
-	if before.Ready {
+	if f.Ready().Ready {
 		t.Fatal("ready before it started")
 	}
-	run(t, f.RA)
-	awaitChange(t, before)
+	started(t, f.RA)
 	if s := f.Ready(); !s.Ready || s.Reason != "" {
 		t.Errorf("Ready = %+v", s)
 	}
@@ -75,13 +82,11 @@ func TestWithoutAChainCacertsSaysWhy(t *testing.T) {
 		t.Run(test.name, func(t *testing.T) {
 			events := &recorder{}
 			r := newRA(t, "https://"+unheard(t)+"/certsrv", x509.NewCertPool(), labUser, labPassword, events, test.p)
-			before := r.Ready()
 			_, err := r.CACerts(t.Context(), "", nil)
 			if status(err) != test.status || !strings.Contains(err.Error(), "has not logged in") {
 				t.Errorf("before the start: %d %v", status(err), err)
 			}
-			run(t, r)
-			awaitChange(t, before)
+			started(t, r)
 			_, err = r.CACerts(t.Context(), "", nil)
 			if status(err) != test.status || !strings.Contains(err.Error(), "connecting to the CA: it cannot be reached") {
 				t.Errorf("after a failed start: %d %v", status(err), err)
@@ -130,9 +135,9 @@ func TestAFailedStartIsTriedAgainWithBackOff(t *testing.T) {
 				t.Errorf("attempt %d is followed by %v, want %v", i+1, at[i], want[i])
 			}
 		}
+		away := r.Ready()
 		ca.away.Store(false)
-		state := r.Ready()
-		awaitChange(t, state)
+		awaitChange(t, away)
 		if !r.Ready().Ready {
 			t.Errorf("not ready %v after the start though the CA is back: %+v", time.Since(began), r.Ready())
 		}
@@ -160,9 +165,10 @@ func TestRefusedCredentialsAreNotTriedAgainBeforeTheyChange(t *testing.T) {
 		if failed := eventsOf[ra.StartFailed](events); len(failed) != 1 || !failed[0].Refused {
 			t.Errorf("StartFailed events: %+v", failed)
 		}
+		refused := r.Ready()
 		<-password
 		password <- labPassword
-		awaitChange(t, r.Ready())
+		awaitChange(t, refused)
 		if !r.Ready().Ready {
 			t.Errorf("not ready with the new password: %+v", r.Ready())
 		}
@@ -186,8 +192,7 @@ func TestRefusedCredentialsAreTriedOnceAnHour(t *testing.T) {
 func TestTheChainIsRefreshedAndAFailureKeepsTheOldOne(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r, ca, events := pipeFixture(t, labAccount, modern)
-		run(t, r)
-		awaitChange(t, r.Ready())
+		started(t, r)
 		first := r.Ready().Since
 		time.Sleep(time.Hour + time.Minute) // virtual
 		if s := r.Ready(); !s.Since.After(first) {

@@ -52,7 +52,7 @@ func (s *site) show(lines string) *withAdmin {
 			s.t.Error(err)
 		}
 	})
-	<-srv.Ready().Changed // it has its chain, or says why not
+	settled(s.t, srv) // it has its chain, or says why not
 	return &withAdmin{s, "https://" + srv.ESTAddr().String() + "/.well-known/est/", "http://" + listener.Addr().String()}
 }
 

@@ -189,7 +189,7 @@ func (s *site) send(req *http.Request) (int, http.Header, string) {
 }
 
 // settled waits until a start was tried, well or not.
-func settled(t *testing.T, srv *server.Server) {
+func settled(t testing.TB, srv *server.Server) {
 	t.Helper()
 	for state := srv.Ready(); !state.Tried; state = srv.Ready() { // its reason may be the ledger's meanwhile
 		select {
