@@ -51,7 +51,7 @@ func (l *Ledger) Claim(ctx context.Context, request Request) (Claim, error) {
 	silent := false
 	for range maxClaims {
 		claim, err := l.insert(ctx, request, true)
-		if errors.Is(err, errSilent) && !silent {
+		if gone := (*silentError)(nil); errors.As(err, &gone) && gone.others && !silent {
 			// The next host may have been promoted. A row that got there all the same is
 			// joined like any other that its replica has left.
 			silent = true

@@ -31,13 +31,15 @@ type waits struct {
 	connect time.Duration
 	// hail is how long a new connection of [silence] may take.
 	hail time.Duration
+	// others: there is another host to ask.
+	others bool
 }
 
 // waitsOf leaves time within the 5 s that enrollments give the ledger.
 func waitsOf(config *pgx.ConnConfig) waits {
 	for _, f := range config.Fallbacks { // the same host again without TLS is no other one
 		if f.Host != config.Host || f.Port != config.Port {
-			return waits{connect: 2 * time.Second, hail: 1500 * time.Millisecond}
+			return waits{connect: 2 * time.Second, hail: 1500 * time.Millisecond, others: true}
 		}
 	}
 	return waits{connect: 4 * time.Second, hail: 3 * time.Second}
@@ -99,7 +101,7 @@ func openPool(config *pgx.ConnConfig, h *hosts) *pool {
 		stdlib.OptionResetSession(l.reset))})
 	db.SetMaxOpenConns(postgresConnections)
 	db.SetMaxIdleConns(postgresConnections)
-	return &pool{DB: db, alive: l, silence: &silence{hail: hailer(config, h), patient: waitsOf(config).hail}}
+	return &pool{DB: db, alive: l, silence: &silence{hail: hailer(config, h), waits: waitsOf(config)}}
 }
 
 // fewAtOnce makes connections one after the other, nearly: each costs PostgreSQL much, and

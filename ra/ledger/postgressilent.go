@@ -23,14 +23,24 @@ import (
 const patience = time.Second
 
 // errSilent ends a statement whose server is given up.
-var errSilent = errors.New("the PostgreSQL server answers nothing any more, on a new connection neither")
+var errSilent = errors.New("the PostgreSQL server is given up")
+
+// silentError is what has come of such a statement.
+type silentError struct {
+	after  time.Duration
+	others bool // there are other hosts to ask
+}
+
+func (e *silentError) Error() string {
+	return fmt.Sprintf("the PostgreSQL server answers nothing any more, on a new connection neither: given up after %s", e.after.Round(time.Second/10))
+}
 
 // silence finds out whether a server that does not answer is there.
 type silence struct {
 	// hail asks on a connection of its own, and tells at what address.
 	hail func(context.Context) (address string, err error)
-	// patient is how long that may take, authentication included.
-	patient time.Duration
+	// waits says how long that may take, authentication included.
+	waits waits
 	// silent is called once a server is given up: what was known of it from before
 	// that time counts no more.
 	silent func(address string, before time.Time)
@@ -76,7 +86,7 @@ func (w *watch) ended(err error) error {
 	w.cancel(nil)
 	w.free()
 	if err != nil && silent {
-		return fmt.Errorf("%w: given up after %s", errSilent, time.Since(w.began).Round(time.Second/10))
+		return &silentError{after: time.Since(w.began), others: w.silence.waits.others}
 	}
 	return err
 }
@@ -110,7 +120,7 @@ func (s *silence) ask(w *watch) {
 		return
 	}
 	s.asking = true
-	ctx, cancel := context.WithTimeout(context.Background(), s.patient)
+	ctx, cancel := context.WithTimeout(context.Background(), s.waits.hail)
 	s.end = cancel
 	s.hailing.Go(func() {
 		defer cancel()

@@ -111,29 +111,42 @@ func TestAnOnlyServerThatStandsStillForThreeSecondsCostsNobodyAnError(t *testing
 }
 
 // What is asked without a deadline has one, see reading.go; here it is the silence that
-// ends it.
-func TestAPlainReadDoesNotWaitForADeadServer(t *testing.T) {
+// ends it, whatever is asked first, and where there is nobody else to ask nothing is
+// asked twice.
+func TestWhatIsAskedDoesNotWaitForADeadServer(t *testing.T) {
 	t.Parallel()
 	server := postgres.Postgres(t)
-	relay := server.Relay(t)
-	l, err := ledger.Open(t.Context(), relay.DSN, ledger.Options{})
-	must(t, err)
-	defer l.Close()
-	for i := range 3 {
-		claim(t, l, request(fmt.Sprint("phone", i), "x"))
-	}
-	relay.SetSilent(true)
-	for what, read := range map[string]func() error{
-		"Get":   func() error { _, err := l.Get(t.Context(), 1); return err },
-		"List":  func() error { _, err := l.List(t.Context(), ledger.Filter{}); return err },
-		"Claim": func() error { _, err := l.Claim(t.Context(), request("more", "x")); return err },
-	} {
-		began := time.Now()
-		if err := read(); err == nil {
-			t.Errorf("%s: a server that is gone has answered", what)
+	var all sync.WaitGroup
+	for first := range 3 {
+		relay := server.Relay(t)
+		l, err := ledger.Open(t.Context(), relay.DSN, ledger.Options{})
+		must(t, err)
+		defer l.Close()
+		for i := range 3 {
+			claim(t, l, request(fmt.Sprint("phone", first, i), "x"))
 		}
-		if took := time.Since(began); took > 6*time.Second {
-			t.Errorf("%s waited %v", what, took)
+		row := claim(t, l, request(fmt.Sprint("there", first), "x")).Row.ID
+		relay.SetSilent(true)
+		asked := []struct {
+			what string
+			ask  func() error
+		}{
+			{"Get", func() error { _, err := l.Get(t.Context(), row); return err }},
+			{"List", func() error { _, err := l.List(t.Context(), ledger.Filter{}); return err }},
+			{"Claim", func() error { _, err := l.Claim(t.Context(), request("more", "x")); return err }},
 		}
+		all.Go(func() {
+			for i := range asked {
+				a := asked[(first+i)%len(asked)]
+				began := time.Now()
+				if err := a.ask(); err == nil {
+					t.Errorf("%s: a server that is gone has answered", a.what)
+				}
+				if took := time.Since(began); took > 6*time.Second {
+					t.Errorf("%s, asked as number %d, waited %v", a.what, i+1, took)
+				}
+			}
+		})
 	}
+	all.Wait()
 }
