@@ -91,6 +91,9 @@ failed requests.`,
 			return err
 		}
 		if record != "" {
+			if enroll || asJSON {
+				return usagef("--record checks nothing and writes text: leave out --enroll and --json")
+			}
 			return c.record(ctx, o, record)
 		}
 		if enroll {

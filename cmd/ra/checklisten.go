@@ -40,8 +40,10 @@ Let the client that is asked about connect to this machine in place of the serve
 		if err != nil {
 			return err
 		}
-		if lasts < 0 || most < 0 {
-			return usagef("--for and --count cannot be less than nothing")
+		for name, positive := range map[string]bool{"for": lasts > 0, "count": most > 0} {
+			if cmd.Flags().Changed(name) && !positive {
+				return usagef("--%s is to be more than 0; without it Ctrl-C ends it", name)
+			}
 		}
 		if _, _, err := net.SplitHostPort(args[0]); err != nil {
 			return usagef("%q: want ADDRESS:PORT, such as :8443 for all addresses", args[0])

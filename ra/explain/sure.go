@@ -50,10 +50,10 @@ func (j *judgement) sure(k *affair, candidates []*entry) (Sure, string) {
 		return Possible, fmt.Sprintf("one of %d that %s alone cannot tell apart, nor from whatever else IIS may have answered in place of the log-in: its log, or ra check ca, tells", len(candidates), where)
 	}
 	if k.waitedOut() {
-		return Possible, fmt.Sprintf("one of %d that %s alone cannot tell apart%s, nor from whatever else CES has waited for, such as its log-in: CES's own log says what that was", len(candidates), where, waited)
+		return Possible, fmt.Sprintf("one of %d that %s alone cannot tell apart, nor from whatever else CES has waited for, such as its log-in: CES's own log says what that was%s", len(candidates), where, waited)
 	}
 	if k.vague() {
-		return Possible, fmt.Sprintf("one of %d that %s alone cannot tell apart%s, nor from what else fails between CES and the CA, such as an expired certificate: CES's own log has curl's words for that", len(candidates), where, waited)
+		return Possible, fmt.Sprintf("one of %d that %s alone cannot tell apart, nor from what else fails between CES and the CA, such as an expired certificate: CES's own log has curl's words for that%s", len(candidates), where, waited)
 	}
 	if j.lacking(k, candidates[0]) {
 		return Possible, fmt.Sprintf("one of %d that %s alone cannot tell apart%s, and the IIS log has nothing of what the first leaves there: it may be another, such as http.sys's 503 of a stopped pool, which no IIS log has", len(candidates), where, waited)

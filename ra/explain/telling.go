@@ -46,7 +46,14 @@ func (j *judgement) apartBy(k *affair, candidates []*entry) (all []TellApart) {
 				t.Names = append(t.Names, e.Name)
 			}
 		}
-		all = append(all, t)
+		// Below what the candidates have in that log, if they differ in it.
+		at := len(all)
+		for i := range all {
+			if all[i].Where == t.Where {
+				at = i + 1
+			}
+		}
+		all = slices.Insert(all, at, t)
 	}
 	for n, e := range candidates {
 		same := func(o *entry) bool { return o.Elsewhere == e.Elsewhere }

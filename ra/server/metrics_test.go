@@ -77,7 +77,12 @@ func scraped(t *testing.T) string {
 	if b := s.behaviour(s.est); !b.Joins {
 		t.Fatalf("%+v", b)
 	}
-	return s.page("/metrics")
+	var text string
+	await(t, func() bool { // the last answer is counted once it is written
+		text = s.page("/metrics")
+		return strings.Contains(text, "\nra_est_requests_in_flight 0\n")
+	})
+	return text
 }
 
 func TestTheConsoleSaysWhatNeedsAPerson(t *testing.T) {
