@@ -102,11 +102,23 @@ const (
 
 var errBomb = errors.New("it unpacks to more than a log would: stopped there")
 
+// archives are what else logs come packed in, by the bytes that begin it. A tar need not be
+// unpacked: its files stand in it as they are.
+var archives = map[string]string{
+	"PK\x03\x04": "zip", "7z\xbc\xaf\x27\x1c": "7z", "Rar!\x1a\x07": "rar", "\xfd7zXZ\x00": "xz", "BZh": "bzip2", "\x28\xb5\x2f\xfd": "zstd",
+}
+
 // unpacked reads a file's text: unpacked if it is gzip, in UTF-8 if it is UTF-16, decoded if
 // it is a mail as it was saved, which mail tells.
 func unpacked(r io.Reader) (in *bufio.Reader, mail bool, err error) {
 	if in, err = unzipped(r); err != nil {
 		return nil, false, err
+	}
+	begin, _ := in.Peek(8)
+	for magic, name := range archives {
+		if bytes.HasPrefix(begin, []byte(magic)) {
+			return nil, false, fmt.Errorf("it is packed (%s): unpack it, and name the folder or the file that comes out", name)
+		}
 	}
 	in, mail = mailed(decoded(in))
 	return in, mail, nil

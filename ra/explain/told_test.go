@@ -1,9 +1,12 @@
 package explain_test
 
 import (
+	"archive/tar"
+	"archive/zip"
 	"bytes"
 	"encoding/json"
 	"errors"
+	"io"
 	"os"
 	"path/filepath"
 	"slices"
@@ -76,6 +79,46 @@ func TestTheReportSaysOfEachFileAsWhichLogItWasRead(t *testing.T) {
 		if !strings.Contains(out, line) {
 			t.Errorf("%q is not in %s", line, out)
 		}
+	}
+}
+
+// As a colleague sends them: a tar's files are read as they stand in it, of a zip it is
+// said what to do.
+func TestLogsThatArePackedAreReadOrToldAsThat(t *testing.T) {
+	var tarred, zipped bytes.Buffer
+	tw, zw := tar.NewWriter(&tarred), zip.NewWriter(&zipped)
+	for _, input := range filesOf(t, "testdata/hangs") {
+		in, err := input.Open()
+		if err != nil {
+			t.Fatal(err)
+		}
+		text, err := io.ReadAll(in)
+		if err := errors.Join(err, in.Close()); err != nil {
+			t.Fatal(err)
+		}
+		w, err := zw.Create(input.Name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, err = w.Write(text)
+		header := tar.Header{Name: "logs/" + input.Name, Size: int64(len(text)), Mode: 0o600}
+		if err := errors.Join(err, tw.WriteHeader(&header)); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := tw.Write(text); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := errors.Join(tw.Close(), zw.Close()); err != nil {
+		t.Fatal(err)
+	}
+	whole := read(t, catalog(t), filesOf(t, "testdata/hangs")...)
+	report := read(t, catalog(t), explaintest.Input("logs.tar", tarred.Bytes()), explaintest.Input("logs.zip", zipped.Bytes()))
+	if len(report.Findings) != len(whole.Findings) || report.Findings[0].Name != whole.Findings[0].Name {
+		t.Errorf("in a tar: %s, else: %s", printed(t, report), printed(t, whole))
+	}
+	if e := report.Files[1].Error; !strings.Contains(e, "packed (zip): unpack it") {
+		t.Errorf("of a zip: %q", e)
 	}
 }
 
