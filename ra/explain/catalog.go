@@ -22,6 +22,9 @@ type entry struct {
 
 	order int
 	tells map[Log]numbers
+	// alarms are those of tells in NGINX's log that are warnings or errors, or speak of errors;
+	// warnings those of them that are so by their level.
+	alarms, warnings numbers
 }
 
 type numbers struct{ has, lacks []int }
@@ -52,6 +55,10 @@ func NewCatalog(failures []Failure) (*Catalog, error) {
 				n.lacks = append(n.lacks, add(log, line))
 			}
 			e.tells[log] = n
+			if log == NGINX {
+				e.alarms = c.only(n, alarming)
+				e.warnings = c.only(n, func(line string) bool { return alarming(line) && !strings.HasPrefix(line, answerPrefix) })
+			}
 		}
 		for log, lines := range f.Known {
 			for _, line := range lines {
@@ -123,6 +130,25 @@ func (e *entry) tellsOf(log Log) (numbers, bool) {
 		n, ok = e.tells[NGINX]
 	}
 	return n, ok && len(n.has)+len(n.lacks) > 0
+}
+
+// tellsIn are the tells that an incident can have.
+func (e *entry) tellsIn(i *incident) (numbers, bool) {
+	switch {
+	case i.abridged && slices.ContainsFunc(i.lines, func(m mark) bool { return strings.Contains(m.text, answerPrefix) }):
+		return e.alarms, len(e.alarms.has) > 0
+	case i.abridged:
+		return e.warnings, len(e.warnings.has) > 0
+	}
+	return e.tellsOf(i.log)
+}
+
+// answerPrefix begins the line, of level INFO, in which libest says how it has answered.
+const answerPrefix = "[Error "
+
+func (c *Catalog) only(t numbers, is func(line string) bool) numbers {
+	silent := func(n int) bool { return n >= 0 && !is(c.lineOf(n)) }
+	return numbers{has: slices.DeleteFunc(slices.Clone(t.has), silent), lacks: slices.DeleteFunc(slices.Clone(t.lacks), silent)}
 }
 
 // lineOf is the line that tells, for people.

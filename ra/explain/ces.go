@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"fmt"
 	"maps"
+	"regexp"
 	"slices"
 	"strings"
 )
@@ -30,6 +31,11 @@ type cesReader struct {
 	// been written to in vain.
 	answered   []int
 	answeredAt int64
+
+	// codes and rvs are what libest says last of a request that has failed, where the line that
+	// says so first is not there: of each the same word. named says that it is.
+	codes, rvs []*incident
+	named      bool
 
 	begun      bool // a request's beginning was read: it is not only the end of one
 	challenges int  // answers 401 that only ask for credentials, still to come
@@ -95,6 +101,7 @@ var (
 	errorAnswer  = []byte("[Error")
 	errorCode    = []byte("ESTerrorresponsecode:")
 	failedIn     = []byte("Incomingrequestfailed")
+	failedInWith = []byte("Incomingrequestfailedrv=")
 	accessPost   = []byte(`"POST/.well-known/est/`)
 	accessGet    = []byte(`"GET/.well-known/est/`)
 	chainAsked   = []byte(`"GET/.well-known/est/cacertsHTTP/1.1"500`)
@@ -150,7 +157,8 @@ func (r *cesReader) starts(rec *record, found []int) {
 
 // begin says that another file begins: the CiscoRA log, which says nothing of enrollments, goes
 // on in none that is not known to be one.
-func (r *cesReader) begin() {
+func (r *cesReader) begin(alone bool) {
+	r.alone = alone
 	if r.service && !r.alone {
 		r.endStart(true)
 	}
@@ -310,6 +318,7 @@ func (r *cesReader) libest(rec *record, found []int) {
 			f.trail.note(rec, found)
 			return
 		}
+		r.nameless(rec)
 	case bytes.HasPrefix(t, accessPost), bytes.HasPrefix(t, accessGet):
 		r.access(rec, found)
 	default:
@@ -322,11 +331,30 @@ func (r *cesReader) libest(rec *record, found []int) {
 	}
 }
 
+// nameless keeps a line that says the code of a failed request, of which the line that such a
+// request is told by is not there.
+func (r *cesReader) nameless(rec *record) {
+	of, code, ok := &r.codes, []byte(nil), false
+	if code, ok = bytes.CutPrefix(rec.text, errorCode); !ok {
+		of = &r.rvs
+		if code, ok = bytes.CutPrefix(rec.text, failedInWith); !ok {
+			return
+		}
+	}
+	if len(*of) >= maxFailures {
+		return
+	}
+	var t trail
+	t.note(rec, r.d.catalog.book.find(nil, familyCES, slices.Concat(failedWith, code)))
+	*of = append(*of, t.incident(NGINX))
+}
+
 var libestStart = []byte("***EST [INFO][est_log_version")
 
 // fails begins a failed request, and looks for the connection that it is of.
 func (r *cesReader) fails(rec *record, found []int) {
 	r.serves()
+	r.named = true
 	f := &cesFailure{turn: r.clock}
 	digits := rec.text[len(failedWith):]
 	for i := 0; i < len(digits) && i < 3 && digit(digits[i]); i++ {
@@ -519,4 +547,26 @@ func accessTime(raw []byte) (s stamp) {
 func (r *cesReader) end() {
 	r.endStart(true)
 	r.restarted()
+	s := r.d.seen[NGINX]
+	if s == nil || s.whole {
+		return
+	}
+	if !r.named { // grep ERROR leaves the code alone
+		for _, i := range slices.Concat(r.codes, r.rvs)[:max(len(r.codes), len(r.rvs))] {
+			r.d.report(i)
+		}
+	}
+	r.d.incidents = slices.DeleteFunc(r.d.incidents, func(i *incident) bool {
+		i.abridged = i.log == NGINX
+		i.bare = i.abridged && r.clock == 0
+		return i.abridged && i.start && !slices.ContainsFunc(i.lines, func(m mark) bool { return failure.MatchString(m.text) })
+	})
 }
+
+// failure is what a line says that tells of one, and not of what may yet go well.
+var failure = regexp.MustCompile(`(?i)fail|unable|\[error|\[crit`)
+
+// alarming tells whether who looks for warnings and errors in a log finds such a line.
+func alarming(line string) bool { return alarm.MatchString(line) }
+
+var alarm = regexp.MustCompile(`(?i)fail|unable|error|warn|crit|alert|emerg`)

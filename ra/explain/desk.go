@@ -68,6 +68,7 @@ type desk struct {
 type seen struct {
 	records  int64
 	good     int64 // enrollments or starts that went well
+	whole    bool  // of NGINX's: it has lines that are no warnings or errors
 	from, to stamp
 	// offset is the log's zone, in ms east of UTC, where the log tells it.
 	offset    int64
@@ -90,10 +91,10 @@ func newDesk(c *Catalog) *desk {
 }
 
 // begin says that a file begins.
-func (d *desk) begin(file int, told *FileRead) {
+func (d *desk) begin(s sniffed, told *FileRead) {
 	d.flush()
-	d.ces.begin()
-	d.file, d.told = file, told
+	d.ces.begin(s.ciscoRA)
+	d.file, d.told = s.input, told
 	d.lastSeen = nil
 	d.fields, d.custom = parseFields(w3cDefault), false
 	d.named, d.blank, d.inKey = d.named[:0], 0, 0
@@ -315,7 +316,11 @@ func (d *desk) unknown(r *record, text []byte) {
 }
 
 func (d *desk) deliver(r *record) {
-	d.count(d.logOf(r), r.head.when)
+	log := d.logOf(r)
+	d.count(log, r.head.when)
+	if s := d.lastSeen; log == NGINX && !s.whole {
+		s.whole = !alarm.Match(r.raw)
+	}
 	if r.head.form == formCAPF {
 		d.capf.record(r, d.found)
 		return

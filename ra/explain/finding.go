@@ -70,7 +70,7 @@ func (j *judgement) finding(g *group) *Finding {
 	}
 	f.Evidence = j.evidenceOf(k, func(n int) bool {
 		for _, i := range k.incidents {
-			if t, ok := first.tellsOf(i.log); ok && slices.Contains(t.has, n) {
+			if t, ok := first.tellsIn(i); ok && slices.Contains(t.has, n) {
 				return true
 			}
 		}
@@ -123,7 +123,17 @@ func (k *affair) vague() bool {
 	if i := k.incidents[0]; i.start && len(k.incidents) == 1 && i.transport() == "" && !i.cut {
 		return true
 	}
-	return k.alone("Enrollment rv = 22 ") || k.waitedOut()
+	return k.alone("Enrollment rv = 22 ") || k.waitedOut() || k.bare()
+}
+
+// bare tells whether what libest says in CES's log is all that there is, without CES's own
+// lines: so it does of each failure towards the CA.
+func (k *affair) bare() bool { return len(k.incidents) == 1 && k.incidents[0].bare }
+
+// unauthorized tells whether libest says that the log-in has failed: the CA was not asked for
+// a certificate.
+func (k *affair) unauthorized() bool {
+	return slices.ContainsFunc(k.incidents[0].lines, func(m mark) bool { return strings.Contains(m.text, "(EST_ERR_AUTH_FAIL)") })
 }
 
 // alone tells whether CAPF's trace alone has the case, with these words.

@@ -27,6 +27,11 @@ type incident struct {
 	lines []mark
 	// cut says that the log ends within it: what it lacks may have followed.
 	cut bool
+	// abridged says that its log has warnings and errors alone, as after grep: that something
+	// else is not there says nothing.
+	abridged bool
+	// bare says that its log has none of CES's own lines, with what curl says, either.
+	bare bool
 	// mute says that it is good by itself: it tells only what another log's failure was.
 	mute    bool
 	enrolls bool // IIS's client is CES, or this product in its place
@@ -65,7 +70,7 @@ func (i *incident) fits(t numbers) bool {
 
 // borrows tells whether it is what a failure leaves only with a line that may be another's.
 func (i *incident) borrows(e *entry) bool {
-	t, ok := e.tellsOf(i.log)
+	t, ok := e.tellsIn(i)
 	return ok && i.log == IIS && slices.ContainsFunc(t.has, func(n int) bool { return !i.has(n) && slices.Contains(i.maybe, n) })
 }
 
@@ -90,7 +95,7 @@ func (i *incident) transport() string {
 
 // inVain tells whether CES found its client gone.
 func (i *incident) inVain() bool {
-	return slices.ContainsFunc(i.lines, func(m mark) bool { return strings.Contains(m.text, "Enrollment failed with rc=10 ") })
+	return slices.ContainsFunc(i.lines, func(m mark) bool { return strings.Contains(m.text, "(EST_ERR_HTTP_WRITE)") })
 }
 
 // fetching tells whether the call that failed was for a certificate that is issued.

@@ -28,6 +28,8 @@ type Input struct {
 	Once bool
 }
 
+func (i Input) once() bool { return i.Once || i.Name == Stdin }
+
 // maxFiles bounds how many files a folder gives.
 const maxFiles = 10000
 
@@ -252,6 +254,8 @@ type sniffed struct {
 	kind  kind
 	first stamp
 	name  string
+	// ciscoRA says that CES's lines in it, if there are any, are of the CiscoRA log.
+	ciscoRA bool
 }
 
 const sniffLines = 400
@@ -298,7 +302,8 @@ func sniff(in *bufio.Reader) (s sniffed) {
 			s.kind = k
 		}
 	}
-	if s.kind == kindCES && scripts > 0 && !serves {
+	s.ciscoRA = scripts > 0 && !serves
+	if s.kind == kindCES && s.ciscoRA {
 		s.kind = kindCiscoRA
 	}
 	return s

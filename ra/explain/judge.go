@@ -78,7 +78,7 @@ func (j *judgement) part(i *incident) {
 func (j *judgement) candidatesOf(i *incident) (fit []*entry) {
 	curl := familyOf(i.log) == familyCES && i.transport() != "" && !i.slowSubmit()
 	for _, e := range j.c.failures {
-		tells, ok := e.tellsOf(i.log)
+		tells, ok := e.tellsIn(i)
 		if !ok || !i.fits(tells) || curl && !slices.ContainsFunc(tells.has, j.ofCurl) {
 			continue
 		}

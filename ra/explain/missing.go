@@ -17,8 +17,8 @@ func (j *judgement) missedIn(k *affair, e *entry) (Log, bool) {
 		if s == nil || s.records == 0 || !tells {
 			continue
 		}
-		if log == NGINX && (!s.from.clock || k.incidents[0].log == CiscoRA) {
-			continue // it is the CiscoRA log, which has starts alone and no times
+		if log == NGINX && (!s.from.clock || !s.whole || k.incidents[0].log == CiscoRA) {
+			continue // it is the CiscoRA log, which has starts alone and no times; or abridged
 		}
 		if j.covers(log, k) && !k.has(log) && !j.mayStand(log, k.incidents[0], e) {
 			return log, true

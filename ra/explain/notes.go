@@ -29,6 +29,9 @@ func (j *judgement) notes() (notes []string) {
 		notes = append(notes, fmt.Sprintf("%s not over where the IIS log ends (%s:%d): what became of it is not in there", enrollmentsAre(len(open)), at.File, at.Line))
 	}
 	nginx := j.r.seen[NGINX]
+	if nginx != nil && !nginx.whole {
+		notes = append(notes, "the NGINX error.log has its warnings and errors alone, as grep leaves it: that something is not in it says nothing; the whole log tells more")
+	}
 	if j.zone != nil && nginx != nil && nginx.hasOffset {
 		notes = append(notes, "--zone was not used: the NGINX log's access lines tell the zone, "+offsetText(nginx.offset))
 	}

@@ -41,7 +41,7 @@ func (j *judgement) rank(k *affair) (first []*entry, variants map[*entry][]strin
 // specific is how many lines speak for a failure.
 func (k *affair) specific(e *entry) (n int) {
 	for _, i := range k.incidents {
-		t, _ := e.tellsOf(i.log)
+		t, _ := e.tellsIn(i)
 		n += len(t.has) + len(t.lacks)
 	}
 	return n
@@ -52,11 +52,11 @@ func (k *affair) specific(e *entry) (n int) {
 func (k *affair) shared(e *entry) int {
 	fewest := len(k.candidates)
 	for _, i := range k.incidents {
-		t, _ := e.tellsOf(i.log)
+		t, _ := e.tellsIn(i)
 		for _, line := range t.has {
 			n := 0
 			for _, other := range k.candidates {
-				if o, _ := other.tellsOf(i.log); slices.Contains(o.has, line) {
+				if o, _ := other.tellsIn(i); slices.Contains(o.has, line) {
 					n++
 				}
 			}

@@ -64,17 +64,16 @@ func Explain(ctx context.Context, c *Catalog, inputs []Input, o Options) (*Repor
 		}
 	}
 	var work errgroup.Group
-	for kind, files := range groups {
+	for _, files := range groups {
 		if len(files) == 0 {
 			continue
 		}
 		inOrder(files)
 		d := newDesk(c)
-		d.ces.alone = kind == int(kindCiscoRA)
 		r.desks = append(r.desks, d)
 		work.Go(func() error {
 			for _, f := range files {
-				if err := d.read(ctx, inputs[f.input], f.input, &r.files[f.input], progress); err != nil {
+				if err := d.read(ctx, inputs[f.input], f, &r.files[f.input], progress); err != nil {
 					return err
 				}
 			}
@@ -102,6 +101,7 @@ func (r *reading) sum(log Log, s *seen) {
 	}
 	have.records += s.records
 	have.good += s.good
+	have.whole = have.whole || s.whole
 	if s.hasOffset {
 		have.offset, have.hasOffset = s.offset, true
 	}
@@ -117,7 +117,7 @@ func begin(input Input) (sniffed, error) {
 	if input.Open == nil {
 		return sniffed{}, errors.New("there is nothing to read")
 	}
-	if input.Once || input.Name == Stdin {
+	if input.once() { // it is looked at when it is read
 		return sniffed{}, nil
 	}
 	f, err := input.Open()
@@ -139,7 +139,7 @@ const Stdin = "(standard input)"
 const fewNULs = 4
 
 // read reads one file.
-func (d *desk) read(ctx context.Context, input Input, number int, told *FileRead, progress func(int)) error {
+func (d *desk) read(ctx context.Context, input Input, s sniffed, told *FileRead, progress func(int)) error {
 	f, err := input.Open()
 	if err != nil {
 		told.Error = err.Error()
@@ -152,7 +152,10 @@ func (d *desk) read(ctx context.Context, input Input, number int, told *FileRead
 		return nil
 	}
 	told.Decoded = mail
-	d.begin(number, told)
+	if input.once() {
+		s.ciscoRA = sniff(in).ciscoRA
+	}
+	d.begin(s, told)
 	pending := 0
 	told.Lines, err = eachLine(ctx, in, func(line, next []byte, n int) {
 		told.Bytes += int64(len(line))

@@ -12,8 +12,12 @@ func (j *judgement) apartBy(k *affair, candidates []*entry) (all []TellApart) {
 		return nil
 	}
 	for _, log := range logs {
-		if log == CiscoRA || log == RA && !j.mayHaveRA() || slices.ContainsFunc(k.incidents, func(i *incident) bool { return i.log == log }) {
+		if log == CiscoRA || log == RA && !j.mayHaveRA() || slices.ContainsFunc(k.incidents, func(i *incident) bool { return i.log == log && !i.abridged }) {
 			continue
+		}
+		where := log.Title()
+		if k.has(log) {
+			where = whole(log)
 		}
 		var keys []string
 		by := map[string][]string{}
@@ -32,17 +36,25 @@ func (j *judgement) apartBy(k *affair, candidates []*entry) (all []TellApart) {
 			if what == "" {
 				what = "nothing of its own"
 			}
-			all = append(all, TellApart{Where: log.Title(), What: what, Names: by[key]})
+			all = append(all, TellApart{Where: where, What: what, Names: by[key]})
 		}
 	}
 	if k.vague() && !k.incidents[0].start {
-		t, curls := TellApart{Where: NGINX.Title(), What: "`failed with return code`, and curl's words"}, j.ofCurl
-		if k.waitedOut() {
+		t := TellApart{Where: NGINX.Title(), What: "`failed with return code`, and curl's words"}
+		if k.bare() {
+			t.Where = whole(NGINX)
+		}
+		waited := k.waitedOut() || k.bare() && k.incidents[0].inVain()
+		if waited {
 			t.What = "`failed with return code 28`"
-			curls = func(n int) bool { return strings.Contains(j.c.lineOf(n), "return code 28 ") }
+		}
+		curls := func(n int) bool {
+			line := j.c.lineOf(n)
+			asks := strings.HasPrefix(line, "submit_cert_request: ") || strings.HasPrefix(line, "retrieve_cert: ")
+			return j.ofCurl(n) && (!waited || strings.Contains(line, "return code 28 ")) && (!k.bare() || waited || asks == !k.unauthorized())
 		}
 		for _, e := range j.c.failures {
-			if tells, ok := e.tells[NGINX]; ok && slices.ContainsFunc(tells.has, curls) && len(e.tells[CAPF].has) == 0 && !e.Lab {
+			if tells, ok := e.tells[NGINX]; ok && slices.ContainsFunc(tells.has, curls) && (k.bare() || len(e.tells[CAPF].has) == 0) && !e.Lab && !slices.Contains(candidates, e) {
 				t.Names = append(t.Names, e.Name)
 			}
 		}
@@ -70,6 +82,9 @@ func (j *judgement) apartBy(k *affair, candidates []*entry) (all []TellApart) {
 	}
 	return all
 }
+
+// whole is the name of a log of which a part was read.
+func whole(log Log) string { return "the whole " + strings.TrimPrefix(log.Title(), "the ") }
 
 // mayHaveRA tells whether this product's own log may be there: a site of which logs of
 // CUCM and CES were read, and no such log, has CES.

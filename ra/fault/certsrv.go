@@ -105,9 +105,10 @@ func (r *Registry) Certsrv(pages Pages) func(http.Handler) http.Handler {
 			for _, f := range r.bite(scope, isClock, CertsrvAny) {
 				w.Header().Set("Date", r.now().Add(f.delay).UTC().Format(http.TimeFormat))
 			}
-			anonymous := before == 0 && req.Header.Get("Authorization") == ""
+			anonymous := req.Header.Get("Authorization") == "" && !pages.LoggedIn(req)
 			if anonymous || begins(req) && !logsIn(req) {
-				if faults := r.bite(scope, isOffer, CertsrvLogin); len(faults) > 0 {
+				first := func(f Fault) bool { return isUnasked(f) || isOffer(f) && (before == 0 || !anonymous) }
+				if faults := r.bite(scope, first, CertsrvLogin); len(faults) > 0 {
 					pages.AnswerAs(w, req, faults[0].Kind)
 					return
 				}
@@ -143,6 +144,12 @@ func isClock(f Fault) bool { return f.Kind == "clock" }
 
 // isOffer tells which faults are about the log-ins that IIS offers.
 func isOffer(f Fault) bool { return f.Kind == "basic-only" || f.Kind == "kerberos-only" }
+
+// isUnasked tells which answers come from before IIS has asked who it is: from http.sys,
+// from what the site demands of a connection, and from a site without such a page.
+func isUnasked(f Fault) bool {
+	return f.Kind == "503" || f.Kind == "404" || f.Kind == "403.4" || f.Kind == "403.7"
+}
 
 // isASP tells which faults are pages that ASP makes.
 func isASP(f Fault) bool { return f.Kind == "service-stopped" || f.Kind == "asp-timeout" }

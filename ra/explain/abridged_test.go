@@ -1,0 +1,85 @@
+package explain_test
+
+import (
+	"bytes"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+
+	"ciscora/ra/explain"
+	"ciscora/ra/explain/explaintest"
+)
+
+// grepped is what grep leaves of a log.
+func grepped(pattern string, data []byte) []byte {
+	re := regexp.MustCompile(pattern)
+	var out strings.Builder
+	for line := range strings.Lines(string(data)) {
+		if re.MatchString(line) {
+			out.WriteString(line)
+		}
+	}
+	return []byte(out.String())
+}
+
+// named are the failures that a report names, as what it was, may have been, or with what
+// would tell.
+func named(report *explain.Report) (names []string) {
+	for _, f := range report.Findings {
+		names = append(append(names, f.Name), f.Variants...)
+		for _, o := range f.Others {
+			names = append(append(names, o.Name), o.Variants...)
+		}
+		for _, a := range f.Apart {
+			names = append(names, a.Names...)
+		}
+	}
+	return names
+}
+
+// What people do first, and paste: of a log without its other lines nothing is concluded from
+// what is not in it, with the other logs or alone.
+func TestOfWhatGrepLeavesOfCESsLogNothingIsTakenForAnotherFailure(t *testing.T) {
+	t.Parallel()
+	logs := recorded(t)
+	c := catalog(t)
+	for _, pattern := range []string{`(?i)warn|error`, `WARNING|ERROR`, `ERROR`, `(?i)error|fail`, `rc=`} {
+		t.Run(pattern, func(t *testing.T) {
+			as := func(log string, data []byte) []explain.Input {
+				if log == "nginx" {
+					data = grepped(pattern, data)
+				}
+				return []explain.Input{explaintest.Input(log, data)}
+			}
+			for _, card := range cards(t) {
+				if card.Name == "est-hang" { // which tests make, and an access line alone tells
+					continue
+				}
+				nginx := grepped(pattern, logs[card.Name]["nginx"])
+				report := read(t, c, explaintest.Input("nginx", nginx))
+				if bytes.Contains(nginx, []byte("EST_ERR_")) && !slices.Contains(named(report), card.Name) {
+					t.Errorf("%s is not named in %s", card.Name, printed(t, report))
+				}
+				outcomes, err := explaintest.Outcomes(t.Context(), c, card, logs[card.Name], as)
+				if err != nil {
+					t.Fatal(err)
+				}
+				for _, o := range outcomes {
+					if o.Log != "nginx" && strings.HasPrefix(o.How, explaintest.Wrong) && o.How != explaintest.Wrong+": nothing found" {
+						t.Errorf("%s, %s: %s %v", o.Card, o.Log, o.How, o.Also)
+					}
+				}
+			}
+		})
+	}
+	t.Run("an enrollment that went well", func(t *testing.T) {
+		nginx := logs["good-enrollment"]["nginx"]
+		for _, pattern := range []string{`(?i)warn|error`, `(?i)error|fail`} {
+			report := read(t, c, explaintest.Input("nginx", grepped(pattern, nginx)))
+			if report.Failed() {
+				t.Errorf("after grep %s: %s", pattern, printed(t, report))
+			}
+		}
+	})
+}
