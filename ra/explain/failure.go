@@ -58,6 +58,8 @@ type Failure struct {
 	// FromTool are the words where only the output of a tool, or this product's own log, was read;
 	// "" = the others.
 	FromTool Words
+	// Chains are what a server with this failure sends, the usual one first; nil = any.
+	Chains []Chain
 	// Often is how often it is met, next to others that leave the same lines.
 	Often Often
 	// Elsewhere says where to look where the logs cannot tell.

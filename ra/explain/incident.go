@@ -32,6 +32,8 @@ type incident struct {
 	abridged bool
 	// bare says that its log has none of CES's own lines, with what curl says, either.
 	bare bool
+	// chain is what openssl s_client has shown of the server beside it.
+	chain Chain
 	// mute says that it is good by itself: it tells only what another log's failure was.
 	mute    bool
 	enrolls bool // IIS's client is CES, or this product in its place

@@ -79,7 +79,7 @@ func (j *judgement) candidatesOf(i *incident) (fit []*entry) {
 	curl := familyOf(i.log) == familyCES && i.transport() != "" && !i.slowSubmit()
 	for _, e := range j.c.failures {
 		tells, ok := e.tellsIn(i)
-		if !ok || !i.fits(tells) || curl && !slices.ContainsFunc(tells.has, j.ofCurl) {
+		if !ok || !i.fits(tells) || !e.sends(i.chain) || curl && !slices.ContainsFunc(tells.has, j.ofCurl) {
 			continue
 		}
 		if i.wait >= 0 && e.WaitMost > 0 {

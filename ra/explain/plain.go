@@ -31,6 +31,7 @@ type plainReader struct {
 	listed    explained // those of which a line is listed as not understood
 	startTold bool      // a card explains what the RA's own log-in has met, of which its start says once more
 	refusals  handshakes
+	sent      sentChain
 }
 
 // topic is what lines of a log are about: failures that share a line are one.
@@ -113,6 +114,7 @@ func (r *plainReader) take(rec *record, begins bool) {
 	}
 	from := len(r.window)
 	raw := rec.raw
+	r.sent.line(rec.file, raw)
 	if len(raw) > 64<<10 {
 		raw = raw[:64<<10]
 	}
@@ -135,8 +137,8 @@ func (r *plainReader) take(rec *record, begins bool) {
 			r.d.beside(n, r.log, &shown)
 		}
 		for _, about := range topics {
-			if r.log == RA && about.log == Tool {
-				continue // it has its own words, and Go's errors are not a tool's
+			if r.log != "" && about.log == Tool {
+				continue // a product has its own words, in which a tool's may stand
 			}
 			shown.quoted = rec.quoted || inQuotes && r.log == "" || r.log == RA && !ownWords(r.window[:begin], r.d.catalog.book.signatures[n].parts[0])
 			r.saw(about, n, &shown)
@@ -164,7 +166,11 @@ func (r *plainReader) saw(about topic, n int, rec *record) {
 	run := r.runs[about]
 	if run != nil {
 		// A tool says a thing twice in one call.
-		same := about.log == Tool && rec.file == run.file && rec.line-run.line <= oneCall
+		call := oneCall
+		if r.sent.in(rec.file) != "" {
+			call = together // openssl s_client prints the certificates in between
+		}
+		same := about.log == Tool && rec.file == run.file && rec.line-run.line <= call
 		polled := r.log == RA && run.reqID != "" && bytes.Contains(r.window, stillPending) && run.reqID == reqIDOf(r.window)
 		switch { // what the CA said stands in each record of an enrollment, and in what ra ends with
 		case bytes.HasPrefix(rec.raw, []byte("ra: ")):
@@ -198,6 +204,9 @@ func (r *plainReader) report(about topic) {
 	delete(r.runs, about)
 	i := run.trail.incident(about.log)
 	i.stood = run.stood
+	if about.log == Tool {
+		i.chain = r.sent.in(run.file)
+	}
 	if run.reqID != "" {
 		i.who = "ReqID " + run.reqID
 	}

@@ -28,6 +28,7 @@ func (j *judgement) rank(k *affair) (first []*entry, variants map[*entry][]strin
 	slices.SortStableFunc(first, func(a, b *entry) int {
 		return cmp.Or(
 			before(shared[a] == 1, shared[b] == 1),
+			before(a.foremost(k.incidents[0].chain), b.foremost(k.incidents[0].chain)),
 			before(!a.Lab, !b.Lab),
 			before(!a.Harmless, !b.Harmless), // who is told that nothing is to be mended looks no further
 			before(!missed[a], !missed[b]),

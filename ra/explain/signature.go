@@ -38,15 +38,18 @@ func familyOf(log Log) family {
 	return familyPlain
 }
 
-// squeeze appends b without blanks and control characters.
+// squeeze appends b without blanks and control characters, and without the hyphen that
+// OpenSSL 3 has in "self-signed" and OpenSSL 1 has not.
 func squeeze(dst, b []byte) []byte {
 	for _, c := range b {
-		if c > ' ' && c != 0x7f {
+		if c > ' ' && c != 0x7f && (c != '-' || !bytes.HasSuffix(dst, self)) {
 			dst = append(dst, c)
 		}
 	}
 	return dst
 }
+
+var self = []byte("self")
 
 const gap = "\x01"
 

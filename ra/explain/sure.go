@@ -15,6 +15,9 @@ func (j *judgement) sure(k *affair, candidates []*entry) (Sure, string) {
 			waited = fmt.Sprintf(", and the client's wait of %.1f s fits", float64(i.wait)/1000)
 		}
 	}
+	if c := k.incidents[0].chain; c != "" && len(candidates[0].Chains) > 0 {
+		waited += ", and the server sends " + c.words()
+	}
 	if k.cut() {
 		end := "ends"
 		if strings.Contains(where, " and ") {

@@ -20,6 +20,7 @@ import (
 	"go.yaml.in/yaml/v4"
 
 	"ciscora/internal/nearest"
+	"ciscora/ra/explain"
 	"ciscora/ra/fault"
 )
 
@@ -61,6 +62,9 @@ type Card struct {
 	// FromTool has the words for whoever has read the output of a tool alone: that says
 	// nothing of the product that was asked.
 	FromTool Words `yaml:"from_tool"`
+	// Chains are what the server sends, as openssl s_client shows it, the usual one first:
+	// alone, self-signed or longer.
+	Chains []explain.Chain `yaml:"chains"`
 	// Commonness orders what the logs cannot tell apart: common or rare; "" = usual.
 	Commonness string `yaml:"commonness"`
 	// Elsewhere says where to look where the logs cannot tell.

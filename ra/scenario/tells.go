@@ -88,6 +88,7 @@ func Failures(cards []Card) []explain.Failure {
 			Name: c.Name, Title: c.Title, Document: c.Document, Cause: strings.TrimSpace(c.Explanation), Fix: strings.TrimSpace(c.Fix),
 			Like: c.Like, Often: commonness[c.Commonness], Harmless: c.Harmless, Lab: c.LabOnly, Elsewhere: strings.TrimSpace(c.Elsewhere), Hosts: c.hosts(),
 			FromTool: explain.Words{Title: c.FromTool.Title, Cause: strings.TrimSpace(c.FromTool.Explanation), Fix: strings.TrimSpace(c.FromTool.Fix)},
+			Chains:   c.Chains,
 			Tells:    map[explain.Log]explain.Tells{}, Known: map[explain.Log][]string{},
 		}
 		if c.Kind == "" || c.probed() {
