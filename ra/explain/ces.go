@@ -334,8 +334,9 @@ func (r *cesReader) libest(rec *record, found []int) {
 // nameless keeps a line that says the code of a failed request, of which the line that such a
 // request is told by is not there.
 func (r *cesReader) nameless(rec *record) {
-	of, code, ok := &r.codes, []byte(nil), false
-	if code, ok = bytes.CutPrefix(rec.text, errorCode); !ok {
+	of := &r.codes
+	code, ok := bytes.CutPrefix(rec.text, errorCode)
+	if !ok {
 		of = &r.rvs
 		if code, ok = bytes.CutPrefix(rec.text, failedInWith); !ok {
 			return

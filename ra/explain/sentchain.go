@@ -32,7 +32,6 @@ type sentChain struct {
 	file    int // it was read in
 	blocks  int
 	own     []byte // the subject of the first
-	number  int
 	longer  bool
 	self    bool
 	waiting bool // for the line i: of the first

@@ -26,6 +26,7 @@ func (j *judgement) sure(k *affair, candidates []*entry) (Sure, string) {
 		return Possible, fmt.Sprintf("%s %s there: what is missing may have followed", where, end)
 	}
 	var lab, silent int
+	more := ""
 	firstMissed := j.missed(k, candidates[0]) // a log without lines of any tells nothing
 	for _, e := range candidates[1:] {
 		switch {
@@ -33,6 +34,9 @@ func (j *judgement) sure(k *affair, candidates []*entry) (Sure, string) {
 			lab++
 		case !firstMissed && j.missed(k, e):
 			silent++
+			if in, _ := j.missedIn(k, e); more == "" {
+				more = fmt.Sprintf(" in the %s, which has nothing of it", strings.TrimPrefix(in.Title(), "the "))
+			}
 		}
 	}
 	rest := len(candidates) - 1 - lab - silent
@@ -47,7 +51,7 @@ func (j *judgement) sure(k *affair, candidates []*entry) (Sure, string) {
 	case len(candidates) == 1:
 		return Certain, fmt.Sprintf("no other failure that is known leaves these lines in %s%s", where, waited)
 	case rest == 0 && !candidates[0].Lab:
-		return Likely, fmt.Sprintf("of what leaves these lines in %s, the others are made by tests alone or would have left more%s", where, waited)
+		return Likely, fmt.Sprintf("of what leaves these lines in %s, the others are made by tests alone or would have left more%s%s", where, more, waited)
 	}
 	if k.vague() && k.incidents[0].start {
 		return Possible, fmt.Sprintf("one of %d that %s alone cannot tell apart, nor from whatever else IIS may have answered in place of the log-in: its log, or ra check ca, tells", len(candidates), where)

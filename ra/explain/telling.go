@@ -15,6 +15,9 @@ func (j *judgement) apartBy(k *affair, candidates []*entry) (all []TellApart) {
 		if log == CiscoRA || log == RA && !j.mayHaveRA() || slices.ContainsFunc(k.incidents, func(i *incident) bool { return i.log == log && !i.abridged }) {
 			continue
 		}
+		if j.told(k, candidates, log) {
+			continue
+		}
 		where := log.Title()
 		if k.has(log) {
 			where = whole(log)
@@ -81,6 +84,22 @@ func (j *judgement) apartBy(k *affair, candidates []*entry) (all []TellApart) {
 		all = append(all, t)
 	}
 	return all
+}
+
+// told tells whether a log was read, and has nothing of any candidate that leaves something in it:
+// who is pointed to it has looked there already.
+func (j *judgement) told(k *affair, candidates []*entry, log Log) bool {
+	leaves := false
+	for _, e := range candidates {
+		if len(e.tells[log].has) == 0 {
+			continue
+		}
+		if in, missed := j.missedIn(k, e); !missed || in != log {
+			return false
+		}
+		leaves = true
+	}
+	return leaves
 }
 
 // whole is the name of a log of which a part was read.
