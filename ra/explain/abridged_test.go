@@ -73,6 +73,22 @@ func TestOfWhatGrepLeavesOfCESsLogNothingIsTakenForAnotherFailure(t *testing.T) 
 			}
 		})
 	}
+	t.Run("the end of it alone", func(t *testing.T) {
+		for _, card := range cards(t) {
+			lines := strings.SplitAfter(string(logs[card.Name]["nginx"]), "\n")
+			for n := range lines {
+				if card.Name == "est-hang" {
+					continue
+				}
+				nginx := strings.Join(lines[n:], "")
+				report := read(t, c, explaintest.Input("nginx", []byte(nginx)))
+				asCurlSays := slices.ContainsFunc(report.Findings, func(f *explain.Finding) bool { return f.Name == "" && strings.Contains(f.Title, "curl's return code") })
+				if strings.Contains(nginx, "Enrollment failed with rc=") && !asCurlSays && !slices.Contains(named(report), card.Name) {
+					t.Errorf("%s is not named where %d lines are left: %s", card.Name, len(lines)-n-1, printed(t, report))
+				}
+			}
+		}
+	})
 	t.Run("an enrollment that went well", func(t *testing.T) {
 		nginx := logs["good-enrollment"]["nginx"]
 		for _, pattern := range []string{`(?i)warn|error`, `(?i)error|fail`} {

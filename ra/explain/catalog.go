@@ -146,9 +146,9 @@ func (e *entry) tellsIn(i *incident) (numbers, bool) {
 // answerPrefix begins the line, of level INFO, in which libest says how it has answered.
 const answerPrefix = "[Error "
 
+// only leaves of the lines that a failure leaves those that are so.
 func (c *Catalog) only(t numbers, is func(line string) bool) numbers {
-	silent := func(n int) bool { return n >= 0 && !is(c.lineOf(n)) }
-	return numbers{has: slices.DeleteFunc(slices.Clone(t.has), silent), lacks: slices.DeleteFunc(slices.Clone(t.lacks), silent)}
+	return numbers{has: slices.DeleteFunc(slices.Clone(t.has), func(n int) bool { return n >= 0 && !is(c.lineOf(n)) }), lacks: t.lacks}
 }
 
 // lineOf is the line that tells, for people.

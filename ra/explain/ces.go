@@ -45,12 +45,13 @@ type cesReader struct {
 
 // conn is one client's connection.
 type conn struct {
-	id     int64
-	pid    int64 // of its worker
-	stage  stage
-	failed bool // a call of the CA has, by its own line
-	trail  trail
-	turn   int64
+	id       int64
+	pid      int64 // of its worker
+	stage    stage
+	failed   bool // a call of the CA has, by its own line
+	answered bool // the CA has answered one, by its own line
+	trail    trail
+	turn     int64
 }
 
 // stage is how far an enrollment has come at the CA.
@@ -74,6 +75,7 @@ type cesFailure struct {
 	asked bool    // its access line has come
 	turn  int64
 	maybe []int // signatures of a connection that may be another's
+	torn  bool  // the log begins within it
 }
 
 const (
@@ -94,6 +96,7 @@ var (
 	chainRead    = []byte("ra_certsrv_ca_plugin_postconf:CACertchainretrieved")
 	chainMissing = []byte("ra_certsrv_ca_plugin_postconf:Unable")
 	startBegins  = []byte("CAChainrequestedbut")
+	secured      = []byte(":SecureconnectiontoMSCertServ")
 	challenge    = []byte("HTTPauthheadersmissing")
 	noPeer       = []byte("TLS:nopeercertificate")
 	failedWith   = []byte("Enrollmentfailedwithrc=")
@@ -217,7 +220,7 @@ func (r *cesReader) connOf(id, pid int64) *conn {
 		} else {
 			c = &conn{}
 		}
-		c.id, c.pid, c.stage, c.failed = id, pid, stageNone, false
+		c.id, c.pid, c.stage, c.failed, c.answered = id, pid, stageNone, false, false
 		c.trail.reset()
 		if len(r.conns) >= maxConns {
 			r.dropOld()
@@ -292,6 +295,7 @@ func (r *cesReader) running(rec *record, found []int) {
 		c.stage = stageDone
 	}
 	c.failed = c.failed || callFailed(rec.text)
+	c.answered = c.answered || bytes.Contains(rec.text, secured)
 	c.trail.note(rec, found)
 }
 
@@ -373,6 +377,7 @@ func (r *cesReader) fails(rec *record, found []int) {
 	if len(f.conns) == 0 && f.rc == 10 && r.clock-r.answeredAt < patience {
 		f.maybe, r.answered = r.answered, nil
 	}
+	f.torn = !r.begun
 	// The latest lines are likeliest its own.
 	slices.SortFunc(f.conns, func(a, b *conn) int { return int(b.turn - a.turn) })
 	if len(r.failures) >= maxFailures {
@@ -479,13 +484,15 @@ func (r *cesReader) settle() {
 // close reports a failed request.
 func (r *cesReader) close(f *cesFailure) {
 	r.failures = slices.DeleteFunc(r.failures, func(o *cesFailure) bool { return o == f })
+	bare := f.torn
 	if len(f.conns) > 0 {
 		c := f.conns[0]
+		bare = bare && !c.failed && !c.answered
 		f.trail.add(&c.trail)
 		r.drop(c)
 	}
 	i := f.trail.incident(NGINX)
-	i.maybe = f.maybe
+	i.maybe, i.abridged, i.bare = f.maybe, f.torn, bare
 	r.d.report(i)
 }
 

@@ -27,10 +27,10 @@ type incident struct {
 	lines []mark
 	// cut says that the log ends within it: what it lacks may have followed.
 	cut bool
-	// abridged says that its log has warnings and errors alone, as after grep: that something
-	// else is not there says nothing.
+	// abridged says that its log begins within it, or has warnings and errors alone, as after
+	// grep: that something else is not there says nothing.
 	abridged bool
-	// bare says that its log has none of CES's own lines, with what curl says, either.
+	// bare says that it has none of CES's own lines, with what curl says, either.
 	bare bool
 	// chain is what openssl s_client has shown of the server beside it.
 	chain Chain
