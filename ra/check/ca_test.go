@@ -155,6 +155,7 @@ var caFaults = []caFault{
 
 	{"certsrv.submit:denied", "ca.enroll", check.Fail, "", true},
 	{"certsrv.submit:pending", "ca.enroll", check.Warn, "rv = 26 (EST_ERR_CA_ENROLL_RETRY)", true},
+	{"certsrv.submit:hang", "ca.ces", check.Warn, "return code 28 (Operation timed out after 10000 milliseconds with 0 bytes received)", true},
 	{"certsrv.submit:delay=15s", "ca.enroll", check.Warn, "return code 28 (Operation timed out after 10000 milliseconds with 0 bytes received)", true},
 	{"certsrv.submit:wrong-key", "ca.enroll", check.Fail, "", true},
 	{"certsrv.submit:close", "ca.enroll", check.Fail, "return code 52", true},
@@ -267,7 +268,10 @@ func TestExtendedProtectionIsToldFromAWrongPassword(t *testing.T) {
 	if got := states(r, "ca.binding"); !slices.Equal(got, []check.State{check.OK}) || !slices.Contains(states(r, "ca.ces"), check.Warn) {
 		t.Error(findings(r))
 	}
-	wantFinding(t, r, "ca.ces", check.Warn, "see ca.binding")
+	wantFinding(t, r, "ca.ces", check.Warn, "none where this RA stands in for CES: it sends one. For CES itself: ")
+	bound := c.options(config.ProfileCUCM)
+	bound.CA.ChannelBinding = true
+	wantFinding(t, runCA(t, bound), "ca.ces", check.Fail, "with profile modern this line is a warn")
 	r = runCA(t, c.options(config.ProfileCUCM))
 	if got := states(r, "ca.binding"); !slices.Equal(got, []check.State{check.Fail}) || !slices.Contains(states(r, "ca.ces"), check.Fail) {
 		t.Error(findings(r))

@@ -186,6 +186,12 @@ func (c *caCheck) offers(ctx context.Context, a *reply) {
 		f.State, f.Symptom = Fail, cesRefuses+"; CAPF: "+capfAuth
 		f.Reason = fmt.Sprintf("%s is not offered, and the RA logs in by it (ca.authentication)", wanted)
 		f.Fix = "IIS Manager, CertSrv, Authentication: install and enable what is missing"
+		switch ntlmMissing := wanted == "NTLM" && has("Negotiate"); { // Windows Authentication is there
+		case ntlmMissing && wrapped:
+			f.Fix = addNTLM
+		case ntlmMissing:
+			f.Fix = "see ca.auth.kerberos"
+		}
 		var usable []string
 		for _, way := range []struct {
 			name string
@@ -210,12 +216,14 @@ func (c *caCheck) offers(ctx context.Context, a *reply) {
 	r.OK("ca.auth.basic", seen)
 }
 
+const addNTLM = "IIS Manager, CertSrv, Authentication, Windows Authentication, Providers: add NTLM"
+
 func (c *caCheck) ntlm(ctx context.Context, offered bool) (f Finding, taken bool) {
 	const name = "ca.auth.ntlm"
 	if !offered {
 		return Finding{
 			Name: name, State: Warn, Seen: "not offered", Symptom: cesRefuses,
-			Reason: "CES logs in by NTLM alone", Fix: "IIS Manager, CertSrv, Authentication, Windows Authentication, Providers: add NTLM",
+			Reason: "CES logs in by NTLM alone", Fix: addNTLM,
 		}, false
 	}
 	a, err := c.opening(ctx, "NTLM", ntlm.NegotiateMessage())

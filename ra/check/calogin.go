@@ -198,12 +198,14 @@ func (c *caCheck) binding(ctx context.Context) {
 			Name: name, State: Fail, Seen: required,
 			Symptom: cesRefuses + "; CAPF: " + capfAuth + "; IIS's log: 401 1 2148074310, as with a wrong password",
 			Reason:  "CES, and every client of that age, sends no channel binding",
-			Fix:     "ca.channel_binding: true, or IIS Manager, CertSrv, Windows Authentication, Advanced Settings, Extended Protection Accept",
+			Fix:     "ca.channel_binding: true, or " + extendedProtection,
 		})
 	default:
 		failed(c.report, name, err)
 	}
 }
+
+const extendedProtection = "IIS Manager, CertSrv, Windows Authentication, Advanced Settings, Extended Protection Accept"
 
 func asError(err error) *msca.Error {
 	var e *msca.Error
@@ -262,6 +264,8 @@ func (c *caCheck) whatCESSays(ctx context.Context) {
 		c.cesFails(&msca.Error{Phase: msca.PhaseLogin, Kind: msca.KindAuthScheme})
 	case c.logins == 0:
 		r.Skip(name, "TLS would do for CES; whether its log-in would cannot be told without one")
+	case r.was("ca.tls.chain", Warn):
+		r.OK(name, "with each CA of the trust store in CAPF-trust, too (see ca.tls.chain), CES would log: login_to_certsrv_ca: Secure connection to MS CertServ completed successfully using the following URL "+c.CA.URL)
 	default:
 		r.OK(name, "CES would log: login_to_certsrv_ca: Secure connection to MS CertServ completed successfully using the following URL "+c.CA.URL)
 	}
@@ -273,13 +277,23 @@ func (c *caCheck) remedyOfCES(e *msca.Error) remedy {
 	case c.report.was("ca.tls.client", Fail):
 		return remedy{noClientCertificate.reason, "see ca.tls.client"}
 	case e.Kind == msca.KindAuthRejected && c.report.was("ca.login", OK):
-		return remedy{"the account is good, but CES logs in without channel binding, and Extended Protection refuses that", "see ca.binding"}
-	case c.cesAt != "" && errors.Is(c.ces, e):
-		return remedy{"that fails for any client", "see " + c.cesAt}
-	case e.Kind == msca.KindTLSName:
-		return remedy{remedies[e.Kind].reason, "see ca.tls.name.curl"}
+		m := remedy{"the account is good, but CES logs in without channel binding, and Extended Protection refuses that", "see ca.binding"}
+		if c.report.was("ca.binding", OK) {
+			m.fix = "none where this RA stands in for CES: it sends one"
+			if c.cesState() == Fail {
+				m.fix += ", and with profile modern this line is a warn"
+			}
+			m.fix += ". For CES itself: " + extendedProtection
+		}
+		return m
 	case e.Kind == msca.KindAuthScheme && !c.report.was("ca.auth.ntlm", OK):
 		return remedy{"CES logs in by NTLM alone, and IIS does not take it", "see ca.auth.ntlm"}
+	case c.cesAt != "" && errors.Is(c.ces, e):
+		return remedy{"CES asks the same", "see " + c.cesAt}
+	case e.Kind == msca.KindTLSName:
+		return remedy{remedies[e.Kind].reason, "see ca.tls.name.curl"}
+	case e.Kind == msca.KindTLSUntrusted:
+		return remedy{remedies[e.Kind].reason, "see ca.tls.chain; for CES itself import the CAs of the CA's chain into CAPF-trust, and restart the CAPF service"}
 	}
 	return remedyOf(e)
 }

@@ -84,3 +84,41 @@ func TestAMissingIntermediateInTheTrustStoreIsAWarning(t *testing.T) {
 	wantFinding(t, r, "ca.tls.chain", check.Warn, "does not send")
 	wantFinding(t, r, "ca.login", check.OK, "")
 }
+
+// A handshake that gets no answer says nothing of the versions that a server takes.
+func TestAVersionThatGotNoAnswerIsNotOneThatIsNotTaken(t *testing.T) {
+	// stalls orders the fault once the first handshake was good.
+	stalls := func(t *testing.T, order func(string) error) check.Report {
+		return check.Report{Added: func(f check.Finding) {
+			if place, ok := strings.CutSuffix(f.Name, ".tls.handshake"); ok {
+				if err := order(map[string]string{"ca": "certsrv", "est": "est"}[place] + ".tls:stall"); err != nil {
+					t.Error(err)
+				}
+			}
+		}}
+	}
+	for _, timeout := range []time.Duration{10 * time.Second, 2 * time.Second} {
+		synctest.Test(t, func(t *testing.T) {
+			ca := startCAOn(t, &lab.Memory{})
+			o := ca.options(config.ProfileCUCM)
+			o.Timeout = timeout
+			r := stalls(t, func(spec string) error { _, err := ca.faults.Order(spec); return err })
+			if err := check.CA(t.Context(), o, &r); err != nil {
+				t.Fatal(err)
+			}
+			wantFinding(t, r, "ca.tls.handshake", check.OK, "")
+			wantFinding(t, r, "ca.tls.versions", check.Warn, "no answer came to a handshake with")
+		})
+		synctest.Test(t, func(t *testing.T) {
+			l, o := startLabOn(t, &lab.Memory{}, config.ProfileModern)
+			t.Cleanup(func() { l.Faults.Clear() })
+			o.Timeout = timeout
+			r := stalls(t, func(spec string) error { _, err := l.Faults.Order(spec); return err })
+			if err := check.EST(t.Context(), o, &r); err != nil {
+				t.Fatal(err)
+			}
+			wantFinding(t, r, "est.tls.versions", check.Warn, "no answer came to a handshake with")
+			wantFinding(t, r, "L7", check.Skip, "see est.tls.versions")
+		})
+	}
+}

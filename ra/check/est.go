@@ -9,6 +9,7 @@ import (
 	"net"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 
 	"ciscora/config"
@@ -215,12 +216,7 @@ func (c *estCheck) fetch(ctx context.Context, f face, method, path, body string)
 }
 
 func (c *estCheck) speaks12() bool {
-	for _, v := range c.server.takes {
-		if v == tls.VersionTLS12 {
-			return true
-		}
-	}
-	return false
+	return slices.Contains(c.server.takes, tls.VersionTLS12)
 }
 
 // silent adds that an operation got no answer.

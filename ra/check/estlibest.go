@@ -5,6 +5,7 @@ import (
 	"context"
 	"crypto/rand"
 	"crypto/rsa"
+	"crypto/tls"
 	"crypto/x509"
 	"encoding/asn1"
 	"encoding/base64"
@@ -26,6 +27,10 @@ var statusesOfLibest = []int{200, 202, 204, 400, 401, 404, 423, 500, 502, 504}
 func (c *estCheck) versionOfLibest() {
 	if c.speaks12() {
 		c.report.OK("L7", "TLS 1.2 is spoken, beyond which libest does not go")
+		return
+	}
+	if slices.Contains(c.server.silent, tls.VersionTLS12) {
+		c.report.Skip("L7", "see est.tls.versions")
 		return
 	}
 	c.report.Add(Finding{

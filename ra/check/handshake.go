@@ -20,6 +20,7 @@ var versions = []uint16{tls.VersionTLS10, tls.VersionTLS11, tls.VersionTLS12, tl
 type server struct {
 	certificates []*x509.Certificate // its own first
 	takes        []uint16            // versions
+	silent       []uint16            // versions of which nobody knows: no answer came in time
 	asksClient   bool                // it asks for a client certificate
 }
 
@@ -74,9 +75,7 @@ func (e *endpoint) look(ctx context.Context, r *Report) *server {
 	start := e.o.Now()
 	conn, err := e.unverified(ctx, tls.VersionTLS10, tls.VersionTLS13, &s.asksClient)
 	if err != nil {
-		if ended := errors.Is(err, io.EOF) || errors.Is(err, syscall.ECONNRESET); ended && e.o.Now().Sub(start) >= stalled {
-			err = fmt.Errorf("%w: %w", errStalled, err) // by whoever was tired of it first
-		}
+		err = e.stalledSince(start, err)
 		f := e.noHandshake(err, s.asksClient)
 		if isTimeout(err) && r.hasty > 0 {
 			e.timedOut = true
@@ -90,13 +89,16 @@ func (e *endpoint) look(ctx context.Context, r *Report) *server {
 	conn.Close()
 	r.OK(e.kind+".tls.handshake", fmt.Sprintf("%s with %s (%s)", tls.VersionName(state.Version), tls.CipherSuiteName(state.CipherSuite), e.o.took(start)))
 	for _, v := range versions {
-		asked := false
+		asked, start := false, e.o.Now()
 		conn, err := e.unverified(ctx, v, v, &asked)
 		if err == nil {
 			conn.Close()
 		}
-		if err == nil || asked { // who asks for a certificate has taken the version
+		switch {
+		case err == nil, asked, v == state.Version: // who asks for a certificate has taken the version
 			s.takes = append(s.takes, v)
+		case isTimeout(err), errors.Is(e.stalledSince(start, err), errStalled):
+			s.silent = append(s.silent, v)
 		}
 	}
 	return s
@@ -106,6 +108,15 @@ func (e *endpoint) look(ctx context.Context, r *Report) *server {
 const stalled = 5 * time.Second
 
 var errStalled = errors.New("nothing came for long")
+
+// stalledSince returns [errStalled] where the connection was ended after nothing had come for long,
+// by whoever was tired of it first.
+func (e *endpoint) stalledSince(start time.Time, err error) error {
+	if ended := errors.Is(err, io.EOF) || errors.Is(err, syscall.ECONNRESET); ended && e.o.Now().Sub(start) >= stalled {
+		return fmt.Errorf("%w: %w", errStalled, err)
+	}
+	return err
+}
 
 // noHandshake says why there is none; asked: a client certificate was asked for before it
 // ended.
@@ -181,6 +192,16 @@ func (e *endpoint) checkVersions(r *Report, s *server, least, most uint16) {
 		cesToo = cesToo || v <= tls.VersionTLS12
 	}
 	switch {
+	case len(s.silent) > 0: // what it takes is not known then
+		f.State = Warn
+		f.Seen += "; no answer came to a handshake with " + versionNames(s.silent)
+		f.Symptom = e.handshakeSymptom(28, "Operation timed out after 10000 milliseconds with 0 out of 0 bytes received")
+		f.Reason = "the server answers some handshakes and not others: it is slow, or something in front of it drops connections"
+		f.Fix = "see what it waits for, and ask again: what it takes is not known before"
+		if r.hasty > 0 {
+			f.Symptom = "none by this alone: CES and libest wait ten seconds"
+			f.Fix = "ask again without --timeout"
+		}
 	case len(common) == 0:
 		f.State = Fail
 		f.Symptom = e.handshakeSymptom(35, "error:1409442E:SSL routines:ssl3_read_bytes:tlsv1 alert protocol version")

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"regexp"
 	"strings"
 
 	"ciscora/msca"
@@ -44,7 +45,7 @@ func cesLine(write func(*tracelog.NGINX)) string {
 
 // cesSays is what CES logs of a failure at a phase; "" where it has no word for it.
 func cesSays(e *msca.Error) string {
-	failure := tracelog.Failure{Code: e.CurlCode, Text: e.CurlText, URL: e.URL}
+	failure := tracelog.Failure{Code: e.CurlCode, Text: cesWaits.ReplaceAllString(e.CurlText, "after 10000 milliseconds"), URL: e.URL}
 	switch {
 	case e.Kind == msca.KindPending:
 		return "CAPF: Enrollment rv = 26 (EST_ERR_CA_ENROLL_RETRY)"
@@ -63,8 +64,12 @@ func cesSays(e *msca.Error) string {
 	case e.Phase == msca.PhaseFetch:
 		return cesLine(func(n *tracelog.NGINX) { n.FetchFailed(nil, failure) })
 	}
-	return cesLogIn(e.CurlCode, e.CurlText, e.URL)
+	return cesLogIn(e.CurlCode, failure.Text, e.URL)
 }
+
+// cesWaits is where curl says how long it waited: CES gives each call ten seconds
+// (docs/reference/ces.md), whatever was given it here.
+var cesWaits = regexp.MustCompile(`after \d+ milliseconds`)
 
 // remedy is why something failed, and what helps.
 type remedy struct{ reason, fix string }

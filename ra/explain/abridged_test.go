@@ -89,6 +89,12 @@ func TestOfWhatGrepLeavesOfCESsLogNothingIsTakenForAnotherFailure(t *testing.T) 
 			}
 		}
 	})
+	t.Run("one connection of it", func(t *testing.T) {
+		nginx := grepped(`#0: \*\d+ `, logs["timers-race"]["nginx"])
+		if out := printed(t, read(t, c, explaintest.Input("nginx", nginx))); len(nginx) == 0 || !strings.Contains(out, "has none of libest's lines") {
+			t.Error(out)
+		}
+	})
 	t.Run("an enrollment that went well", func(t *testing.T) {
 		nginx := logs["good-enrollment"]["nginx"]
 		for _, pattern := range []string{`(?i)warn|error`, `(?i)error|fail`} {

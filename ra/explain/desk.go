@@ -66,10 +66,11 @@ type desk struct {
 
 // seen is how much of a log was read.
 type seen struct {
-	records  int64
-	good     int64 // enrollments or starts that went well
-	whole    bool  // of NGINX's: it has lines that are no warnings or errors
-	from, to stamp
+	records int64
+	good    int64 // enrollments or starts that went well
+	// Of NGINX's: it has lines that are no warnings or errors; libest's; and CES's own of enrollments.
+	whole, libest, calls bool
+	from, to             stamp
 	// offset is the log's zone, in ms east of UTC, where the log tells it.
 	offset    int64
 	hasOffset bool
@@ -318,8 +319,10 @@ func (d *desk) unknown(r *record, text []byte) {
 func (d *desk) deliver(r *record) {
 	log := d.logOf(r)
 	d.count(log, r.head.when)
-	if s := d.lastSeen; log == NGINX && !s.whole {
-		s.whole = !alarm.Match(r.raw)
+	if s := d.lastSeen; log == NGINX {
+		s.whole = s.whole || !alarm.Match(r.raw)
+		s.libest = s.libest || r.head.form == formLibest
+		s.calls = s.calls || r.head.form == formWorker && r.head.conn != 0
 	}
 	if r.head.form == formCAPF {
 		d.capf.record(r, d.found)

@@ -29,7 +29,11 @@ func (j *judgement) notes() (notes []string) {
 		notes = append(notes, fmt.Sprintf("%s not over where the IIS log ends (%s:%d): what became of it is not in there", enrollmentsAre(len(open)), at.File, at.Line))
 	}
 	nginx := j.r.seen[NGINX]
-	if nginx != nil && !nginx.whole {
+	switch {
+	case nginx == nil:
+	case nginx.calls && !nginx.libest:
+		notes = append(notes, "the NGINX error.log has none of libest's lines (***EST), which have no connection's number and say whether an enrollment failed: the whole log tells more")
+	case !nginx.whole:
 		notes = append(notes, "the NGINX error.log has its warnings and errors alone, as grep leaves it: that something is not in it says nothing; the whole log tells more")
 	}
 	if j.zone != nil && nginx != nil && nginx.hasOffset {

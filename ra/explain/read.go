@@ -101,7 +101,7 @@ func (r *reading) sum(log Log, s *seen) {
 	}
 	have.records += s.records
 	have.good += s.good
-	have.whole = have.whole || s.whole
+	have.whole, have.libest, have.calls = have.whole || s.whole, have.libest || s.libest, have.calls || s.calls
 	if s.hasOffset {
 		have.offset, have.hasOffset = s.offset, true
 	}

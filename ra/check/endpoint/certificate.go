@@ -103,6 +103,7 @@ type certificates struct {
 	host   string
 	many   bool
 	leaves []*x509.Certificate
+	served []*x509.Certificate // leaves that servers have shown as their own
 }
 
 // add names the target where there are several.
@@ -161,6 +162,7 @@ func (c *certificates) fetch(ctx context.Context, address string) []*x509.Certif
 		})
 		return nil
 	}
+	c.served = append(c.served, chain[0])
 	c.add(address, check.Finding{Name: "certificate.server", State: check.OK, Seen: fmt.Sprintf("it shows %d: %s", len(chain), subjects(chain))})
 	return chain
 }
@@ -200,6 +202,7 @@ func (c *certificates) judge(target string, all []*x509.Certificate) {
 
 // trust judges the chain as Expressway does: every CA of it must be in the trust store.
 func (c *certificates) trust(add func(check.Finding), leaf *x509.Certificate, all []*x509.Certificate) {
+	served := slices.ContainsFunc(c.served, leaf.Equal)
 	w := up(leaf, all, c.stores["--trust"])
 	for _, l := range w.links {
 		if f := validity("certificate.ca-dates", l.certificate, c.o.Outside, "TLS negotiation error at Expressway, whatever the server's own certificate says",
@@ -239,7 +242,7 @@ func (c *certificates) trust(add func(check.Finding), leaf *x509.Certificate, al
 				"Clients that take what the server sends along, as CES does, are content: ra check ca asks as they do",
 			Fix: "Upload the intermediates on every Expressway (Maintenance > Security > Trusted CA certificate)",
 		})
-	case len(w.links) == 1 && selfIssued(leaf) && (!leaf.IsCA || len(leaf.DNSNames)+len(leaf.IPAddresses) > 0): // a CA's own has no names
+	case len(w.links) == 1 && selfIssued(leaf) && (served || !leaf.IsCA || len(leaf.DNSNames)+len(leaf.IPAddresses) > 0): // a CA's own has no names, and no server
 		words, reason := check.SelfSigned(leaf, true, "--trust")
 		symptom := "clients that do not have this very certificate in their trust store refuse it"
 		if words != "" {
