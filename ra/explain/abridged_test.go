@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"ciscora/ra/explain"
 	"ciscora/ra/explain/explaintest"
@@ -83,7 +84,7 @@ func TestOfWhatGrepLeavesOfCESsLogNothingIsTakenForAnotherFailure(t *testing.T) 
 				nginx := strings.Join(lines[n:], "")
 				report := read(t, c, explaintest.Input("nginx", []byte(nginx)))
 				asCurlSays := slices.ContainsFunc(report.Findings, func(f *explain.Finding) bool { return f.Name == "" && strings.Contains(f.Title, "curl's return code") })
-				if strings.Contains(nginx, "Enrollment failed with rc=") && !asCurlSays && !slices.Contains(named(report), card.Name) {
+				if strings.Contains(nginx, "(EST_ERR_") && !asCurlSays && !slices.Contains(named(report), card.Name) {
 					t.Errorf("%s is not named where %d lines are left: %s", card.Name, len(lines)-n-1, printed(t, report))
 				}
 			}
@@ -93,6 +94,14 @@ func TestOfWhatGrepLeavesOfCESsLogNothingIsTakenForAnotherFailure(t *testing.T) 
 		nginx := grepped(`#0: \*\d+ `, logs["timers-race"]["nginx"])
 		if out := printed(t, read(t, c, explaintest.Input("nginx", nginx))); len(nginx) == 0 || !strings.Contains(out, "has none of libest's lines") {
 			t.Error(out)
+		}
+	})
+	t.Run("one page of IIS's log", func(t *testing.T) {
+		for _, page := range []string{"certfnsh", "certrqxt"} {
+			report := read(t, c, explaintest.Input("iis", grepped(page, append(logs["good-enrollment"]["iis"], moved(logs["good-enrollment"]["iis"], time.Hour, "+0000")...))))
+			if out := printed(t, report); report.Failed() || !strings.Contains(out, "for some pages alone") {
+				t.Errorf("%s: %s", page, out)
+			}
 		}
 	})
 	t.Run("an enrollment that went well", func(t *testing.T) {

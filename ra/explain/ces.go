@@ -35,6 +35,7 @@ type cesReader struct {
 	// codes and rvs are what libest says last of a request that has failed, where the line that
 	// says so first is not there: of each the same word. named says that it is.
 	codes, rvs []*incident
+	torn       *incident // the same of the request within which the log begins
 	named      bool
 
 	begun      bool // a request's beginning was read: it is not only the end of one
@@ -351,7 +352,12 @@ func (r *cesReader) nameless(rec *record) {
 	}
 	var t trail
 	t.note(rec, r.d.catalog.book.find(nil, familyCES, slices.Concat(failedWith, code)))
-	*of = append(*of, t.incident(NGINX))
+	i := t.incident(NGINX)
+	*of = append(*of, i)
+	if r.torn == nil && !r.begun && !r.named {
+		r.torn = i
+		i.abridged, i.bare = true, r.clock == 0
+	}
 }
 
 var libestStart = []byte("***EST [INFO][est_log_version")
@@ -557,6 +563,9 @@ func (r *cesReader) end() {
 	r.restarted()
 	s := r.d.seen[NGINX]
 	if s == nil || s.whole {
+		if r.torn != nil {
+			r.d.report(r.torn)
+		}
 		return
 	}
 	if !r.named { // grep ERROR leaves the code alone

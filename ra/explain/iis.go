@@ -15,8 +15,12 @@ type iisReader struct {
 	clients map[string]*iisClient
 
 	requests  int
-	last      stamp // of the latest request, whoever's
-	collected int   // of collections that are kept
+	page      string // the one that all requests so far were for; see pages
+	pages     bool   // they were for several
+	loggedIn  bool   // CES has, or what comes behind its request was asked for
+	onePage   int    // enrollments of which nothing more is there, since they were not
+	last      stamp  // of the latest request, whoever's
+	collected int    // of collections that are kept
 }
 
 // iisClient is one client's enrollments under way.
@@ -92,6 +96,12 @@ func (r *iisReader) record(rec *record, e *w3cEntry, found []int) {
 		return
 	}
 	r.requests++
+	file := fileOf(e.stem)
+	if r.requests == 1 {
+		r.page = string(file)
+	}
+	r.pages = r.pages || !strings.EqualFold(r.page, string(file))
+	r.loggedIn = r.loggedIn || !bytes.HasPrefix(e.agent, cesAgent) || !bytes.EqualFold(file, listPage) && !bytes.EqualFold(file, postPage)
 	c := r.clients[string(e.client)]
 	if c == nil {
 		if len(r.clients) >= maxClients {
@@ -158,7 +168,6 @@ func (r *iisReader) record(rec *record, e *w3cEntry, found []int) {
 	if e.user != nil && !c.ces {
 		c.denied = nil // somebody has logged in
 	}
-	file := fileOf(e.stem)
 	switch {
 	case bytes.EqualFold(file, listPage):
 		if len(c.open) >= maxRuns {
@@ -304,5 +313,14 @@ func (r *iisReader) finish(c *iisClient) {
 func (r *iisReader) end() {
 	for _, name := range slices.Sorted(maps.Keys(r.clients)) {
 		r.finish(r.clients[name])
+	}
+	if r.requests > 0 && (!r.pages || !r.loggedIn) { // as grep leaves a log: what followed is not in it
+		r.d.incidents = slices.DeleteFunc(r.d.incidents, func(i *incident) bool {
+			gone := i.log == IIS && i.dangles
+			if gone {
+				r.onePage++
+			}
+			return gone
+		})
 	}
 }

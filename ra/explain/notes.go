@@ -8,12 +8,13 @@ import (
 
 // notes are what a reader of the report should know of how the logs were read.
 func (j *judgement) notes() (notes []string) {
-	var reports, misfits int
+	var reports, misfits, onePage int
 	beyond := ""
 	for _, d := range j.r.desks {
 		beyond = cmp.Or(beyond, d.beyond)
 		reports += d.reports
 		misfits += d.misfits
+		onePage += d.iis.onePage
 	}
 	if misfits > 0 {
 		notes = append(notes, fmt.Sprintf("%s like the IIS log's, with other fields than its default ones, and not read: put the line that begins with #Fields before them", countedLook(misfits)))
@@ -25,8 +26,15 @@ func (j *judgement) notes() (notes []string) {
 		notes = append(notes, "the NGINX log has an enrollment that was answered with "+beyond+", as CES answers none: it is of an RA in the profile modern, whose own log (JSON) tells each cause; read that alone")
 	}
 	if open := j.unfinished(); len(open) > 0 {
+		them := "it"
+		if len(open) > 1 {
+			them = "them"
+		}
 		at := j.evidence(IIS, open[0].lines[len(open[0].lines)-1])
-		notes = append(notes, fmt.Sprintf("%s not over where the IIS log ends (%s:%d): what became of it is not in there", enrollmentsAre(len(open)), at.File, at.Line))
+		notes = append(notes, fmt.Sprintf("%s not over where the IIS log ends (%s:%d): what became of %s is not in there", enrollmentsAre(len(open)), at.File, at.Line, them))
+	}
+	if onePage > 0 {
+		notes = append(notes, "the IIS log has requests for some pages alone, as grep leaves it: what followed them is not in it; the whole log tells more")
 	}
 	nginx := j.r.seen[NGINX]
 	switch {
