@@ -114,5 +114,9 @@ func (r comparison) print(w io.Writer) {
 	if len(r.Assumptions) > 0 {
 		fmt.Fprintln(w, "\"not so\" is what the page says of it, and changes nothing below: that is answer against answer.")
 	}
-	fmt.Fprintf(w, "\n%d differences between the recorded CA and the built-in one\n", len(r.Differences))
+	differences := "differences"
+	if len(r.Differences) == 1 {
+		differences = "difference"
+	}
+	fmt.Fprintf(w, "\n%d %s between the recorded CA and the built-in one\n", len(r.Differences), differences)
 }

@@ -96,6 +96,18 @@ func TestOfWhatGrepLeavesOfCESsLogNothingIsTakenForAnotherFailure(t *testing.T) 
 			t.Error(out)
 		}
 	})
+	t.Run("a line of CAPF's", func(t *testing.T) {
+		for _, card := range cards(t) {
+			for _, words := range []string{"Enrollment rv =", "Return value"} {
+				capf := grepped(words, logs[card.Name]["capf"])
+				report := read(t, c, explaintest.Input("capf", capf))
+				good := bytes.Contains(capf, []byte("rv = 0 ")) || bytes.Contains(capf, []byte(" : 0"))
+				if _, tells := card.Tells["capf"]; tells && len(capf) > 0 && !good && !slices.Contains(named(report), card.Name) && !slices.Contains(named(report), card.Like) {
+					t.Errorf("%s is not named in %s", card.Name, printed(t, report))
+				}
+			}
+		}
+	})
 	t.Run("one page of IIS's log", func(t *testing.T) {
 		for _, page := range []string{"certfnsh", "certrqxt"} {
 			report := read(t, c, explaintest.Input("iis", grepped(page, append(logs["good-enrollment"]["iis"], moved(logs["good-enrollment"]["iis"], time.Hour, "+0000")...))))

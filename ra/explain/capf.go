@@ -2,8 +2,10 @@ package explain
 
 import (
 	"bytes"
+	"fmt"
 	"maps"
 	"slices"
+	"strings"
 )
 
 // capfReader reads CAPF's trace: one enrollment a phone at a time. The trace of
@@ -20,6 +22,8 @@ type phone struct {
 	begun stamp
 	wait  int64
 	rv    int
+	// returned tells that rv is what CAPF's own function returned, since libest's line is not there.
+	returned bool
 	// failed tells that no certificate came: libest's number, nothing behind a number
 	// that is good, or CAPF's own word.
 	failed bool
@@ -58,13 +62,7 @@ func (r *capfReader) record(rec *record, found []int) {
 			r.end1(p)
 			p = r.phone(device)
 		}
-		p.rv = 0
-		for _, c := range t[len(enrollmentRV):] {
-			if !digit(c) || p.rv > 999 {
-				break
-			}
-			p.rv = p.rv*10 + int(c-'0')
-		}
+		p.rv = numberOf(t[len(enrollmentRV):])
 		p.failed = p.rv > 0 || isEmpty(t)
 		if p.begun.clock && rec.head.when.clock {
 			p.wait = rec.head.when.ms - p.begun.ms
@@ -82,11 +80,51 @@ func (r *capfReader) record(rec *record, found []int) {
 		p.trail.note(rec, found)
 		p.failed = true
 		r.end1(p)
+	case ok && bytes.HasPrefix(t, returnValue) && !r.numbered(device):
+		// The line that says libest's number first is not there.
+		rv := numberOf(bytes.TrimPrefix(t[len(returnValue):], []byte(":")))
+		if rv <= 0 {
+			return
+		}
+		p := r.phone(device)
+		if p.returned {
+			r.end1(p)
+			p = r.phone(device)
+		}
+		p.rv, p.failed, p.returned = rv, true, true
+		p.trail.note(rec, r.of(rv))
 	case ok && (len(found) > 0 || bytes.HasPrefix(t, returnValue)):
 		if p := r.phones[string(device)]; p != nil {
 			p.trail.note(rec, found)
 		}
 	}
+}
+
+// numbered tells whether a phone's line with libest's number was there.
+func (r *capfReader) numbered(device []byte) bool {
+	p := r.phones[string(device)]
+	return p != nil && p.rv >= 0 && !p.returned
+}
+
+// numberOf is the number that begins a text, of four digits at most.
+func numberOf(t []byte) (n int) {
+	for _, c := range t {
+		if !digit(c) || n > 999 {
+			break
+		}
+		n = n*10 + int(c-'0')
+	}
+	return n
+}
+
+// of are the signatures that say a number of libest's.
+func (r *capfReader) of(rv int) (found []int) {
+	for n, s := range r.d.catalog.book.signatures {
+		if strings.HasPrefix(s.text, fmt.Sprintf("Enrollment rv = %d ", rv)) {
+			found = append(found, n)
+		}
+	}
+	return found
 }
 
 func (r *capfReader) phone(device []byte) *phone {
@@ -104,7 +142,7 @@ func (r *capfReader) phone(device []byte) *phone {
 			}
 		}
 		p.trail.reset()
-		p.name, p.wait, p.rv, p.begun, p.failed = string(device), -1, -1, stamp{}, false
+		p.name, p.wait, p.rv, p.begun, p.failed, p.returned = string(device), -1, -1, stamp{}, false, false
 		r.phones[p.name] = p
 	}
 	return p

@@ -96,6 +96,7 @@ var (
 	fetchDone    = []byte("retrieve_cert:Secure")
 	chainRead    = []byte("ra_certsrv_ca_plugin_postconf:CACertchainretrieved")
 	chainMissing = []byte("ra_certsrv_ca_plugin_postconf:Unable")
+	chainNotRead = []byte("retrieve_cacerts:Unable")
 	startBegins  = []byte("CAChainrequestedbut")
 	secured      = []byte(":SecureconnectiontoMSCertServ")
 	challenge    = []byte("HTTPauthheadersmissing")
@@ -149,6 +150,8 @@ func (r *cesReader) starts(rec *record, found []int) {
 	case rec.head.form == formService:
 		r.service = true
 	case callFailed(rec.text):
+		r.failed = true
+	case bytes.HasPrefix(rec.text, chainNotRead):
 		r.failed = true
 	case bytes.HasPrefix(rec.text, chainMissing):
 		r.failed = true

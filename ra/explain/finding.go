@@ -123,7 +123,7 @@ func (k *affair) vague() bool {
 	if i := k.incidents[0]; i.start && len(k.incidents) == 1 && i.transport() == "" && !i.cut {
 		return true
 	}
-	return k.alone("Enrollment rv = 22 ") || k.waitedOut() || k.bare()
+	return k.alone("Enrollment rv = 22 ") || k.alone("enrollCertUsingEST() : 22") || k.waitedOut() || k.bare()
 }
 
 // bare tells whether what libest says in CES's log is all that there is, without CES's own
@@ -174,8 +174,15 @@ func (j *judgement) unknown(f *Finding, k *affair) {
 	f.Sure, f.severity = Unknown, 20
 	f.Why = "no known failure leaves these lines together"
 	f.Fix = "Read the logs of the other products, of the same minute, together with this one: " + j.unread() + ". " + askCA + " asks the CA itself, and " + askEST + " the EST server."
-	if k.incidents[0].start {
+	switch i := k.incidents[0]; {
+	case i.start && i.abridged:
+		f.Title = "CES has no chain at its start, and the lines that say why are not there"
+	case i.start:
 		f.Title = "CES has no chain at its start, for a reason that no card knows"
+	case len(k.incidents) == 1 && i.log == CAPF && !slices.ContainsFunc(i.lines, func(m mark) bool {
+		return strings.Contains(m.text, "Enrollment rv = ") || strings.Contains(m.text, "Return value")
+	}):
+		f.Title = "An enrollment failed, and the line that says how (Enrollment rv = ...) is not there"
 	}
 	if says := k.incidents[0].transport(); says != "" {
 		f.Title = "The connection to the CA failed: curl's return code " + show(says)
