@@ -2,6 +2,7 @@ package check
 
 import (
 	"fmt"
+	"net/http"
 	"slices"
 	"strings"
 )
@@ -89,6 +90,9 @@ func loggedInBy(r *Recording) (string, string) {
 	s := r.find("log-in", "")
 	if s == nil || r.find("NTLM, first message", "") == nil {
 		return notTold, "there was no log-in by NTLM"
+	}
+	if s.Status == http.StatusUnauthorized {
+		return notTold, "401 to the log-in: so it is of a wrong password, too"
 	}
 	return yesNo(s.Status < 400), fmt.Sprintf("%d to a type 3 with channel binding and without a MIC", s.Status)
 }

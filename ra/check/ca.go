@@ -139,7 +139,7 @@ func (c *caCheck) names() {
 		check     msca.NameCheck
 		mine      bool
 	}{
-		{"ca.tls.name", "by Go's rule, the RA's in the profile modern", msca.NameCheckGo, c.CA.NameCheck != "curl"},
+		{"ca.tls.name", "by Go's rule, an RA's in the profile modern", msca.NameCheckGo, c.CA.NameCheck != "curl"},
 		{"ca.tls.name.curl", "by the rule of curl 7.61, CES's", msca.NameCheckCurl, c.CA.NameCheck == "curl"},
 	} {
 		f := Finding{Name: rule.name, State: OK, Seen: fmt.Sprintf("%s is among %s, %s", c.end.host, shown, rule.who)}

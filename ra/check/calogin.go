@@ -198,7 +198,7 @@ func (c *caCheck) binding(ctx context.Context) {
 			Name: name, State: Fail, Seen: required,
 			Symptom: cesRefuses + "; CAPF: " + capfAuth + "; IIS's log: 401 1 2148074310, as with a wrong password",
 			Reason:  "CES, and every client of that age, sends no channel binding",
-			Fix:     "ca.channel_binding: true, or " + extendedProtection,
+			Fix:     "ca.channel_binding: true (ra serve reads it at its start), or " + extendedProtection,
 		})
 	default:
 		failed(c.report, name, err)

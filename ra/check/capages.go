@@ -25,7 +25,7 @@ func (c *caCheck) look(ctx context.Context, s *msca.Session) {
 	if c.Enroll {
 		c.enroll(ctx, s)
 	} else {
-		c.report.Skip("ca.enroll", "--enroll hands in a request")
+		c.report.Skip("ca.enroll", "ra check ca --enroll hands in a request")
 	}
 }
 

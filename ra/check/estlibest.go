@@ -216,7 +216,7 @@ func (c *estCheck) enrolled(ctx context.Context) {
 	}
 	switch {
 	case c.Enroll == "":
-		skip("seen in the answer to an enrollment alone: --enroll")
+		skip("seen in the answer to an enrollment alone: ra check est --enroll")
 		return
 	case len(c.Trust) == 0 || c.User == "":
 		skip("an enrollment needs --cacert, --user and --password-file")

@@ -179,6 +179,9 @@ func (j *judgement) unknown(f *Finding, k *affair) {
 		f.Title = "CES has no chain at its start, and the lines that say why are not there"
 	case i.start:
 		f.Title = "CES has no chain at its start, for a reason that no card knows"
+	case len(k.incidents) == 1 && i.log == NGINX && !slices.ContainsFunc(i.lines, func(m mark) bool { return strings.Contains(m.text, "rc=") || strings.Contains(m.text, "(EST_ERR_") }):
+		f.Title = "CES answered an enrollment with an error, and the lines that say why are not there"
+		f.Fix = "Read the whole log: libest's lines (***EST) have no time and no connection's number, so that grep loses them. " + f.Fix
 	case len(k.incidents) == 1 && i.log == CAPF && !slices.ContainsFunc(i.lines, func(m mark) bool {
 		return strings.Contains(m.text, "Enrollment rv = ") || strings.Contains(m.text, "Return value")
 	}):

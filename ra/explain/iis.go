@@ -277,6 +277,7 @@ func (o *iisRun) over(now stamp) bool {
 func (r *iisReader) dangle(run *iisRun, c *iisClient, cut bool) {
 	i := run.trail.incident(IIS)
 	i.enrolls, i.cut, i.maybe, i.dangles = c.enrolls, cut, run.maybe, run != c.denied
+	i.late = run.posted && r.last.clock && run.when.clock && r.last.ms-run.when.ms > afterLogin
 	r.d.report(i)
 }
 

@@ -34,6 +34,8 @@ type incident struct {
 	bare bool
 	// chain is what openssl s_client has shown of the server beside it.
 	chain Chain
+	// late says that what the log ends within could have gone on: others have since.
+	late bool
 	// mute says that it is good by itself: it tells only what another log's failure was.
 	mute    bool
 	enrolls bool // IIS's client is CES, or this product in its place

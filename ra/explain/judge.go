@@ -24,7 +24,7 @@ type judgement struct {
 func judge(c *Catalog, r *reading, o Options) *Report {
 	j := &judgement{c: c, r: r, zone: o.Zone, byLog: map[Log][]*incident{}, clocks: map[Log][]*incident{}, candidates: map[*incident][]*entry{}}
 	for _, i := range r.incidents {
-		if i.cut && i.log == IIS && r.seen[IIS] != nil && r.seen[IIS].good > 0 {
+		if i.cut && !i.late && i.log == IIS && r.seen[IIS] != nil && r.seen[IIS].good > 0 {
 			i.mute = true // the log ends while somebody enrolls
 		}
 		candidates := j.candidatesOf(i)

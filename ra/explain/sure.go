@@ -18,6 +18,9 @@ func (j *judgement) sure(k *affair, candidates []*entry) (Sure, string) {
 	if c := k.incidents[0].chain; c != "" && len(candidates[0].Chains) > 0 {
 		waited += ", and the server sends " + c.words()
 	}
+	if i := k.incidents[0]; i.abridged && j.r.seen[i.log].whole {
+		waited += ", and " + i.log.Title() + " begins within it"
+	}
 	if k.cut() {
 		end := "ends"
 		if strings.Contains(where, " and ") {
@@ -60,10 +63,10 @@ func (j *judgement) sure(k *affair, candidates []*entry) (Sure, string) {
 		return Possible, fmt.Sprintf("one of %d that %s alone cannot tell apart, nor from whatever else CES has waited for, such as its log-in: CES's own log says what that was%s", len(candidates), where, waited)
 	}
 	if k.bare() && k.incidents[0].inVain() {
-		return Possible, fmt.Sprintf("one of %d that these lines of %s alone cannot tell apart, nor from whatever else CES has waited for: the whole log says what that was", len(candidates), where)
+		return Possible, fmt.Sprintf("one of %d that these lines of %s alone cannot tell apart, nor from whatever else CES has waited for: the whole log says what that was%s", len(candidates), where, waited)
 	}
 	if k.bare() {
-		return Possible, fmt.Sprintf("one of %d that these lines of %s alone cannot tell apart, nor from what else fails between CES and the CA, such as an expired certificate: the whole log has curl's words for that", len(candidates), where)
+		return Possible, fmt.Sprintf("one of %d that these lines of %s alone cannot tell apart, nor from what else fails between CES and the CA, such as an expired certificate: the whole log has curl's words for that%s", len(candidates), where, waited)
 	}
 	if k.vague() {
 		return Possible, fmt.Sprintf("one of %d that %s alone cannot tell apart, nor from what else fails between CES and the CA, such as an expired certificate: CES's own log has curl's words for that%s", len(candidates), where, waited)

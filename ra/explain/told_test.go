@@ -430,7 +430,8 @@ func TestADenialBesideGoodEnrollmentsIsToldByTheIISLogAlone(t *testing.T) {
 	}{
 		"good ones alone":               {good + enrollment(20*time.Second, "2"), 0, 0},
 		"between good ones":             {good + enrollment(20*time.Second, "") + enrollment(40*time.Second, "3"), 1, 0},
-		"where the log ends soon after": {good + enrollment(20*time.Second, "") + enrollment(25*time.Second, "3"), 0, 1},
+		"where others went on":          {good + enrollment(20*time.Second, "") + enrollment(25*time.Second, "3"), 1, 0},
+		"where the log ends soon after": {good + enrollment(20*time.Second, "") + enrollment(21*time.Second, "3"), 0, 1},
 		"at the log's end":              {good + enrollment(20*time.Second, ""), 0, 1},
 	} {
 		t.Run(name, func(t *testing.T) {
