@@ -11,6 +11,7 @@ import (
 	"strings"
 	"sync"
 	"time"
+	_ "time/tzdata" // --zone, where there are no zones: on Windows, in an image from scratch
 
 	"github.com/spf13/cobra"
 	"golang.org/x/term"

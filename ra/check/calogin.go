@@ -292,7 +292,7 @@ func (c *caCheck) remedyOfCES(e *msca.Error) remedy {
 		return remedy{"CES asks the same", "see " + c.cesAt}
 	case e.Kind == msca.KindTLSName:
 		return remedy{remedies[e.Kind].reason, "see ca.tls.name.curl"}
-	case e.Kind == msca.KindTLSUntrusted:
+	case e.Kind == msca.KindTLSUntrusted && !selfIssued(c.server.leaf()):
 		return remedy{remedies[e.Kind].reason, "see ca.tls.chain; for CES itself import the CAs of the CA's chain into CAPF-trust, and restart the CAPF service"}
 	}
 	return remedyOf(e)

@@ -113,6 +113,9 @@ func (e *endpoint) checkChain(r *Report, s *server, t trust) {
 		if !anchored {
 			if !e.takesSHA1 || msca.MaySign(leaf) { // CES does not take it from there
 				f.Fix += "; or, if it is the right one, add it to " + t.called
+				if !msca.MaySign(leaf) {
+					f.Fix += ", from where Go and OpenSSL 3 take it, and CES does not"
+				}
 			}
 		}
 		if anchored {

@@ -45,12 +45,29 @@ func (j *judgement) offset(log Log, at stamp) (int64, bool) {
 			return s.offset, true
 		}
 		if j.zone != nil {
-			_, seconds := time.UnixMilli(at.ms).In(j.zone).Zone()
-			return int64(seconds) * 1000, true
+			return j.zoneAt(at)
 		}
 		return 0, false
 	}
 	return 0, true // IIS writes UTC
+}
+
+// zoneAt is how far the zone of --zone is ahead; false = summer time decides, and no log has a date.
+func (j *judgement) zoneAt(at stamp) (ms int64, known bool) {
+	offset := func(ms int64) int64 {
+		_, seconds := time.UnixMilli(ms).In(j.zone).Zone()
+		return int64(seconds) * 1000
+	}
+	if at.date {
+		return offset(at.ms), true
+	}
+	for _, log := range logs { // CAPF writes none: it is of the other logs' days
+		if s := j.r.seen[log]; s != nil && s.from.date {
+			return offset(s.from.ms), true
+		}
+	}
+	const january, july = 1767225600000, 1782864000000 // of 2026
+	return offset(january), offset(january) == offset(july)
 }
 
 // sameClock tells whether the times of two logs can be compared: both zones are known, or

@@ -266,8 +266,12 @@ func peerName(name string, leaf *x509.Certificate) check.Finding {
 	if ip := net.ParseIP(name); ip != nil && slices.ContainsFunc(leaf.IPAddresses, ip.Equal) || leaf.VerifyHostname(name) == nil {
 		return check.Finding{Name: "certificate.name", State: check.OK, Seen: shown(name) + " is among its SANs"}
 	}
+	seen := shown(name) + " is not among " + amongNames(leaf)
+	if slices.Contains(leaf.DNSNames, name) {
+		seen = shown(name) + " is among its SANs as a DNS name, and an address counts only as an address"
+	}
 	return check.Finding{
-		Name: "certificate.name", State: check.Fail, Seen: shown(name) + " is not among " + amongNames(leaf), Symptom: "the traversal zone is down: TLS negotiation error",
+		Name: "certificate.name", State: check.Fail, Seen: seen, Symptom: "the traversal zone is down: TLS negotiation error",
 		Reason: "the peer address of the zone on C, or the TLS verify name on E, must be a SAN of the other side's certificate",
 		Fix:    "Change the peer address or the verify name to one of the certificate's, or have it issued with this one; a cluster's FQDN must be in every peer's certificate",
 	}
