@@ -97,7 +97,7 @@ func TestTheREADMEsSampleIsExplained(t *testing.T) {
 	var out, complaints bytes.Buffer
 	status := Main(t.Context(), []string{"explain", "../../docs/sample"}, Environment{Stdout: &out, Stderr: &complaints, LookupEnv: func(string) (string, bool) { return "", false }})
 	// One thing has failed, and who reads the first page sees one.
-	if want := "(timers-race)\n  who:      SEP201635C7A8AE\n  how sure: sure"; status != exitFailed || !strings.Contains(out.String(), want) || strings.Count(out.String(), "how sure:") != 1 {
+	if want := "(timers-race)\n  seen:     once, 2026-11-27 23:28:37\n  who:      SEP201635C7A8AE\n  how sure: sure"; status != exitFailed || !strings.Contains(out.String(), want) || strings.Count(out.String(), "how sure:") != 1 {
 		t.Errorf("status %d, %s; want %q in\n%s", status, complaints.String(), want, out.String())
 	}
 }

@@ -224,6 +224,8 @@ func (p *printer) finding(f *Finding) {
 		p.line("  seen:     %d times, first %s, last %s", f.Count, f.First, f.Last)
 	case f.Count > 1:
 		p.line("  seen:     %d times", f.Count)
+	case f.First != "":
+		p.line("  seen:     once, %s", f.First)
 	}
 	if len(f.Who) > 0 {
 		more := ""
