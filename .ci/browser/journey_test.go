@@ -1,12 +1,16 @@
 package browser
 
 import (
+	"context"
+	"errors"
 	"flag"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
+	"github.com/chromedp/cdproto"
 	"github.com/chromedp/cdproto/emulation"
 	"github.com/chromedp/chromedp"
 
@@ -141,10 +145,27 @@ func TestAListWaitsForItsReader(t *testing.T) {
 	b.quietly(l.AdminURL, 1)
 }
 
+// click clicks what the page has there. Where the page is changing, what was found may be
+// another by then, and was not clicked: a person clicks again.
 func (b *tab) click(selector string) {
 	b.t.Helper()
-	b.do(chromedp.ScrollIntoView(chromedp.CSS(selector)), chromedp.Click(chromedp.CSS(selector)))
+	ctx, cancel := context.WithTimeout(b, 30*time.Second)
+	defer cancel()
+	for {
+		err := chromedp.Do(ctx, chromedp.ScrollIntoView(chromedp.CSS(selector)), chromedp.Click(chromedp.CSS(selector)))
+		var gone *cdproto.Error
+		switch {
+		case err == nil:
+			return
+		case !errors.As(err, &gone) || gone.Code != noSuchNode:
+			b.t.Fatal(err)
+		}
+		b.t.Logf("%s: while the page changes: %v", selector, err)
+	}
 }
+
+// noSuchNode is what Chromium says of a node that is no more in its page.
+const noSuchNode = -32000
 
 // picture takes one of the page's beginning, where pictures are wanted.
 func (b *tab) picture(name string) {
