@@ -21,15 +21,15 @@ func TestAPersonGoesThroughTheConsoleWithoutJavaScript(t *testing.T) {
 		t.Fatal(err)
 	}
 	b.await(l.AdminURL+"/console/live", phone.Name, "issued", "200")
-	b.do(chromedp.Click(chromedp.CSS("table tbody tr:first-child a")))
+	b.click("table tbody tr:first-child a")
 	b.has(phone.Name, "issued, answered 200", "submit", "fetch", "client")
 	b.await(l.AdminURL+"/console/requests?cn="+url.QueryEscape(phone.Name), phone.Name, "delivered")
-	b.do(chromedp.Click(chromedp.CSS("table tbody tr:first-child a")))
+	b.click("table tbody tr:first-child a")
 	b.has(phone.Name, "delivered", "submit")
 
 	// F7: the CA answers after CES's ten seconds.
-	b.do(chromedp.Navigate(l.AdminURL+"/console/lab"), chromedp.SendKeys(chromedp.CSS(`input[name=of][required]`), "certsrv.fetch:delay=12s"),
-		chromedp.Click(chromedp.CSS(`button[value=order]`)))
+	b.do(chromedp.Navigate(l.AdminURL+"/console/lab"), chromedp.SendKeys(chromedp.CSS(`input[name=of][required]`), "certsrv.fetch:delay=12s"))
+	b.click(`button[value=order]`)
 	b.has("The fault certsrv.fetch:delay=12s is on")
 	late := make(chan error, 1)
 	go func() {
@@ -37,17 +37,18 @@ func TestAPersonGoesThroughTheConsoleWithoutJavaScript(t *testing.T) {
 		late <- err
 	}()
 	b.await(l.AdminURL+"/console/live", "under way")
-	b.do(chromedp.Click(chromedp.CSS("table tbody tr:first-child a")))
+	b.click("table tbody tr:first-child a")
 	b.has("so far", "under way")
 	<-late // it fails, as the document says
 	b.await(l.AdminURL+"/console/live", "failed")
-	b.do(chromedp.Click(chromedp.CSS("table tbody tr:first-child a")))
+	b.click("table tbody tr:first-child a")
 	b.has("failed", "fetch")
 	// The RA's limit and the phone's are ten seconds each: either ends the wait.
 	if bar := regexp.MustCompile(`fetch (9\.[5-9]|10\.)\d+ s`); !bar.MatchString(b.text()) {
 		t.Errorf("no bar of ten seconds in\n%s", b.text())
 	}
-	b.do(chromedp.Navigate(l.AdminURL+"/console/lab"), chromedp.Click(chromedp.CSS(`button[value=clear]`)))
+	b.do(chromedp.Navigate(l.AdminURL + "/console/lab"))
+	b.click(`button[value=clear]`)
 	b.has("1 fault is off.", "None is on.")
 
 	if _, err := l.EnrollPhone(t.Context()); err != nil {
