@@ -47,6 +47,7 @@ type desk struct {
 	found             []int
 
 	incidents   []*incident
+	unkept      int // that came behind [maxIncidents]
 	strangers   strangers
 	companions  map[int]*companion // by their signatures
 	secrets     secrets
@@ -506,7 +507,9 @@ func (d *desk) report(i *incident) {
 	if len(d.incidents) < maxIncidents {
 		i.order = len(d.incidents)
 		d.incidents = append(d.incidents, i)
+		return
 	}
+	d.unkept++
 }
 
 // has tells whether one of the signatures found is one of these.

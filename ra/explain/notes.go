@@ -8,13 +8,14 @@ import (
 
 // notes are what a reader of the report should know of how the logs were read.
 func (j *judgement) notes() (notes []string) {
-	var reports, misfits, onePage int
+	var reports, misfits, onePage, unkept int
 	beyond := ""
 	for _, d := range j.r.desks {
 		beyond = cmp.Or(beyond, d.beyond)
 		reports += d.reports
 		misfits += d.misfits
 		onePage += d.iis.onePage
+		unkept += d.unkept
 	}
 	if misfits > 0 {
 		notes = append(notes, fmt.Sprintf("%s like the IIS log's, with other fields than its default ones, and not read: put the line that begins with #Fields before them", countedLook(misfits)))
@@ -32,6 +33,9 @@ func (j *judgement) notes() (notes []string) {
 		}
 		at := j.evidence(IIS, open[0].lines[len(open[0].lines)-1])
 		notes = append(notes, fmt.Sprintf("%s not over where the IIS log ends (%s:%d): what became of %s is not in there", enrollmentsAre(len(open)), at.File, at.Line, them))
+	}
+	if unkept > 0 {
+		notes = append(notes, fmt.Sprintf("there is more than is told: %d things that were tried are kept of one kind of log, and %d came behind them; read a part of the logs", maxIncidents, unkept))
 	}
 	if onePage > 0 {
 		notes = append(notes, "the IIS log has requests for some pages alone, as grep leaves it: what followed them is not in it; the whole log tells more")

@@ -82,6 +82,19 @@ func TestTheReportSaysOfEachFileAsWhichLogItWasRead(t *testing.T) {
 	}
 }
 
+// What is counted is bounded, and says so.
+func TestACountThatIsCutIsToldAsThat(t *testing.T) {
+	t.Parallel()
+	var capf bytes.Buffer
+	for range 20010 {
+		capf.WriteString("12:31:21.000 | debug 1:SEP001122334455:Enrollment rv = 22 (EST_ERR_AUTH_FAIL) with pkcs7 length = 0\n12:31:21.000 | debug 1:SEP001122334455:Online Cert Signing Failed\n")
+	}
+	out := printed(t, read(t, catalog(t), explaintest.Input("capf.log", capf.Bytes())))
+	if !strings.Contains(out, "20000 times") || !strings.Contains(out, "and 10 came behind them") {
+		t.Error(out)
+	}
+}
+
 // As a colleague sends them: a tar's files are read as they stand in it, of a zip it is
 // said what to do.
 func TestLogsThatArePackedAreReadOrToldAsThat(t *testing.T) {
