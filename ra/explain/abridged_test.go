@@ -108,6 +108,19 @@ func TestOfWhatGrepLeavesOfCESsLogNothingIsTakenForAnotherFailure(t *testing.T) 
 			}
 		}
 	})
+	t.Run("what libest says last of three requests", func(t *testing.T) {
+		const code = "***EST [ERROR][est_mg_handler:1234]--> EST error response code: 22 (EST_ERR_AUTH_FAIL)\n"
+		const rv = "***EST [WARNING][handle_request:1267]--> Incoming request failed rv=22 (EST_ERR_AUTH_FAIL)\n"
+		denied := strings.Replace(rv, "rv=22 (EST_ERR_AUTH_FAIL)", "rv=25 (EST_ERR_CA_ENROLL_FAIL)", 1)
+		if report := read(t, c, explaintest.Input("nginx", []byte(code+rv+denied))); len(report.Findings) != 2 || !slices.Contains(named(report), "denied-by-policy") {
+			t.Errorf("a refusal and a denial: %s", printed(t, report))
+		}
+		for _, text := range []string{code + rv + rv + rv, code + code + code + rv, code + rv + code + rv + code + rv} {
+			if report := read(t, c, explaintest.Input("nginx", []byte(text))); len(report.Findings) != 1 || report.Findings[0].Count != 3 {
+				t.Errorf("%s: %s", text, printed(t, report))
+			}
+		}
+	})
 	t.Run("one page of IIS's log", func(t *testing.T) {
 		for _, page := range []string{"certfnsh", "certrqxt"} {
 			report := read(t, c, explaintest.Input("iis", grepped(page, append(logs["good-enrollment"]["iis"], moved(logs["good-enrollment"]["iis"], time.Hour, "+0000")...))))

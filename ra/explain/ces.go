@@ -565,16 +565,21 @@ func (r *cesReader) end() {
 	r.endStart(true)
 	r.restarted()
 	s := r.d.seen[NGINX]
-	if s == nil || s.whole {
-		if r.torn != nil {
-			r.d.report(r.torn)
+	abridged := s != nil && !s.whole
+	switch {
+	case abridged && !r.named: // grep ERROR leaves the code alone, and both say the same of a request
+		all := r.codes
+		if len(r.rvs) > len(all) {
+			all = r.rvs
 		}
-		return
-	}
-	if !r.named { // grep ERROR leaves the code alone
-		for _, i := range slices.Concat(r.codes, r.rvs)[:max(len(r.codes), len(r.rvs))] {
+		for _, i := range all {
 			r.d.report(i)
 		}
+	case r.torn != nil:
+		r.d.report(r.torn)
+	}
+	if !abridged {
+		return
 	}
 	r.d.incidents = slices.DeleteFunc(r.d.incidents, func(i *incident) bool {
 		i.abridged = i.log == NGINX
